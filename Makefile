@@ -1,0 +1,54 @@
+# The commands of this repository. `make demo` and `make test` are all that a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup run demo test sim bench check lock clean
+
+setup: .venv/.run          ## make .venv with the command `holdfast` in it
+
+.venv/.run: requirements/run.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.test: .venv/.run requirements/test.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@
+
+.venv/.bench: .venv/.run requirements/bench.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+run: setup                 ## serve the shop until Ctrl-C
+	$(BIN)/holdfast run shop
+
+demo: setup                ## 500 orders, a SIGKILL half way, and the books afterwards
+	$(BIN)/holdfast demo shop
+
+test: .venv/.test          ## every test
+	$(BIN)/pytest
+
+sim: .venv/.test           ## seeds for 100 s, every crash point, and what is found without each safeguard
+	$(BIN)/holdfast sim shop --seeds 1000000 --seconds 100
+	$(BIN)/holdfast sim shop --every-crash-point
+	$(BIN)/pytest -m sim tests/simulation
+
+check: .venv/.test         ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: .venv/.bench        ## the figures, each beside its peer
+	$(BIN)/python -m benchmarks
+
+lock:                      ## resolve the locked versions again (needs uv)
+	for name in run test bench; do \
+	  uv pip compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --allow-unsafe --custom-compile-command "make lock" --output-file requirements/$$name.txt \
+	    requirements/$$name.in || exit 1; \
+	done
+
+clean:                     ## everything that the commands above made
+	rm -rf .venv .holdfast build dist src/*.egg-info

@@ -1,0 +1,1 @@
+"""The figures of Holdfast, each beside its peer measured in the same run."""

@@ -1,0 +1,1 @@
+"""The Holdfast processes that are measured."""

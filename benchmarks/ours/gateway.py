@@ -1,0 +1,70 @@
+"""Holdfast's gateway before a service in another process: token, rate limits, metrics, log on."""
+
+import argparse
+import os
+
+import uvloop
+
+from benchmarks.ours.access import AUDIENCE, ISSUER, SCOPE, TOKENS, jwks
+from benchmarks.ours.serve import serve_until_stopped
+from holdfast import Gateway, Rate
+from holdfast.communication import ClientPool, HttpServer, Origin
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.router import Router, Target
+from holdfast.engines.host import HostClock, host_random
+from holdfast.engines.network import SystemNetwork
+from holdfast.gateway import Door, Forward
+from holdfast.observability import Logger, Metrics, Tracer, current
+from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
+from holdfast.security import FixedKeys, TokenPolicy, TokenVerifier, read_jwks
+
+ENOUGH = Rate(per_s=1_000_000, burst=1_000_000)
+
+
+def door(upstream: str) -> tuple[Door, ClientPool]:
+    """Return a gateway with one route that leads to `upstream`, and its connections."""
+    clock, random = HostClock(), host_random()
+    pool = ClientPool(network=SystemNetwork(), clock=clock)
+    origin = Origin.parse(upstream)
+    edge = Edge("gateway->orders", EdgePolicy(), clock, random)
+
+    async def call(request: Request, timeout_s: float) -> Response:
+        return await pool.request(origin, request, deadline_s=timeout_s)
+
+    router = Router()
+    router.add("POST", Target("orders", "/v1/orders", Forward(edge, call), False, SCOPE))
+    log = open(os.devnull, "wb", buffering=0)  # noqa: SIM115  # for the life of the process
+    gateway = Door(
+        Gateway(tokens=TOKENS, per_caller=ENOUGH, per_address=ENOUGH),
+        router,
+        verifier=TokenVerifier(
+            TokenPolicy(ISSUER, AUDIENCE), FixedKeys(read_jwks(jwks().encode())), clock
+        ),
+        limits=MemoryLimits(clock),
+        metrics=Metrics("bench"),
+        logger=Logger(log, clock, "gateway", form="json"),
+        clock=clock,
+        tracer=Tracer(random, ratio=0.01),
+        current=current,
+        pages={},
+    )
+    return gateway, pool
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("upstream", help="http://host:port")
+    handler, pool = door(parser.parse_args().upstream)
+    server = HttpServer(handler, network=SystemNetwork(), clock=HostClock())
+    listener = await server.start("127.0.0.1", 0)
+
+    async def stop() -> None:
+        await server.drain(1.0)
+        await pool.close()
+
+    await serve_until_stopped({"url": f"http://127.0.0.1:{listener.address[1]}"}, stop)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

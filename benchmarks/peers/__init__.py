@@ -1,0 +1,1 @@
+"""What Holdfast is compared with, and the backend behind both gateways."""

@@ -1,0 +1,51 @@
+"""One route with everything on, against bare FastAPI + uvicorn: the same body, the same answer.
+
+Target: 3 times the requests a second, one process on one core each.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from benchmarks.harness import Contender, Plan, Row, Sample, compare, versus
+from benchmarks.load import closed_loop, post
+from benchmarks.ours import access
+from benchmarks.process import Server, running
+
+TARGET = 3.0
+_BODIES = 64
+
+
+def requests() -> list[bytes]:
+    """Return requests for different orders; both servers get the very same bytes."""
+    token = access.token()
+    return [
+        post("/v1/orders", json.dumps(_order(number)).encode(), token=token)
+        for number in range(_BODIES)
+    ]
+
+
+def _order(number: int) -> dict[str, object]:
+    return {
+        "order_id": str(UUID(int=0x7000 << 64 | 1 << 63 | number)),
+        "customer": f"customer-{number}",
+        "sku": f"TEA-{number:04}",
+        "quantity": 1 + number % 100,
+        "price_cents": 650 + number,
+        "channel": ("web", "app", "phone")[number % 3],
+    }
+
+
+def load(server: Server, wanted: list[bytes]) -> Callable[[float], Awaitable[tuple[int, Sample]]]:
+    """Return what puts the load on a server for so many seconds."""
+    return lambda seconds: closed_loop(server.url, wanted, status=200, seconds=seconds)
+
+
+async def measure(plan: Plan) -> list[Row]:
+    """Measure the figure."""
+    ours = Server("holdfast, everything on", "benchmarks.ours.route")
+    peer = Server("FastAPI + uvicorn, bare", "benchmarks.peers.fastapi_app")
+    wanted = requests()
+    async with running(ours, peer):
+        samples = await compare([Contender(s, load(s, wanted)) for s in (ours, peer)], plan)
+    return [versus("route", "requests/s", samples, target=TARGET)]

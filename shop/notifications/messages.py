@@ -1,0 +1,1 @@
+"""What notifications offers to the others: nothing; it only listens."""

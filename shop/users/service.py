@@ -1,0 +1,143 @@
+"""Users: accounts, passwords and the tokens that the gateway asks for."""
+
+import json
+import secrets
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import SecretStr, StringConstraints
+from sqlalchemy import select
+
+from holdfast import Caller, Failure, Field, Model, Outside, Read, Service, Settings, Tx
+from holdfast.security import (
+    SigningKey,
+    TokenSigner,
+    hash_password,
+    password_matches,
+    public_jwks,
+)
+from shop.users.messages import AUDIENCE, ISSUER, GetSigningKeys
+from shop.users.tables import metadata, signing_key_table, user_table
+
+TOKEN_LIFE_S = 15 * 60
+SCOPES = ("orders:read", "orders:write", "users:read")
+
+NOBODY = f"$scrypt$ln=15,r=8,p=3${'A' * 22}${'A' * 43}"
+"""Matches no password, and takes as long to find that out as the hash of a real one."""
+
+Email = Annotated[
+    str,
+    StringConstraints(to_lower=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+]
+
+
+class UsersSettings(Settings):
+    """USERS_SIGNING_KEY: a private JWK as `SigningKey.to_json()` writes it."""
+
+    signing_key: SecretStr | None = None
+
+
+class Register(Model):
+    """A new account."""
+
+    email: Email
+    password: SecretStr = Field(min_length=8, max_length=128)
+    name: str = Field(min_length=1, max_length=100)
+
+
+class UserView(Model):
+    """An account as its owner sees it."""
+
+    id: UUID
+    email: str
+    name: str
+    created_at: datetime
+
+
+class LogIn(Model):
+    """Who wants a token."""
+
+    email: Email
+    password: SecretStr = Field(max_length=128)
+
+
+class AccessToken(Model):
+    """A bearer token; the names are those of RFC 6749, `expires_in` counts seconds."""
+
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105  # a type, no secret
+    expires_in: int = TOKEN_LIFE_S
+
+
+class EmailTaken(Failure, status=409):
+    """There is an account with this email."""
+
+
+class WrongLogin(Failure, status=401):
+    """The email or the password is wrong; which of them is nobody's business."""
+
+
+class NoSuchUser(Failure, status=404):
+    """There is no such account, or it is not the caller's."""
+
+
+users = Service("users", tables=metadata)
+
+
+@users.post("/v1/users", status_code=201, public=True)
+async def register(body: Register, outside: Outside, tx: Tx) -> UserView:
+    """Open an account."""
+    salt = await outside.run(secrets.token_bytes, 16)
+    password_hash = await outside.run(hash_password, body.password.get_secret_value(), salt)
+    taken = await tx.execute(select(user_table.c.id).where(user_table.c.email == body.email))
+    if taken.first():
+        raise EmailTaken()
+    user = UserView(id=tx.new_id(), email=body.email, name=body.name, created_at=tx.now)
+    tx.insert(user_table, password_hash=password_hash, **user.model_dump())
+    return user
+
+
+@users.post("/v1/tokens", public=True, record=False)
+async def log_in(body: LogIn, read: Read, outside: Outside, settings: UsersSettings) -> AccessToken:
+    """Exchange email and password for a token."""
+    found = await read.execute(select(user_table).where(user_table.c.email == body.email))
+    user = found.first()
+    # An unknown email costs the same work, so that the time does not tell which emails exist.
+    stored = user.password_hash if user else NOBODY
+    matches = await outside.run(password_matches, body.password.get_secret_value(), stored)
+    if user is None or not matches:
+        raise WrongLogin()
+    signer = TokenSigner(await signing_key(read, settings), issuer=ISSUER, audience=AUDIENCE)
+    token = signer.sign(
+        str(user.id),
+        SCOPES,
+        now=read.now.timestamp(),
+        lifetime_s=TOKEN_LIFE_S,
+        token_id=await outside.run(secrets.token_hex, 16),
+    )
+    return AccessToken(access_token=token)
+
+
+@users.get("/v1/users/{user_id}", scope="users:read")
+async def get_user(user_id: UUID, read: Read, caller: Caller) -> UserView:
+    """Show the caller's own account."""
+    found = await read.execute(select(user_table).where(user_table.c.id == user_id))
+    user = found.mappings().first()
+    if user is None or caller.subject != str(user_id):
+        raise NoSuchUser()
+    return UserView.model_validate(user)
+
+
+@users.handles
+async def signing_keys(query: GetSigningKeys, read: Read, settings: UsersSettings) -> str:
+    """Publish the key that tokens are signed with."""
+    return json.dumps(public_jwks([await signing_key(read, settings)]))
+
+
+async def signing_key(read: Read, settings: UsersSettings) -> SigningKey:
+    """Return the key from the settings, or the one that was made with the tables."""
+    if settings.signing_key is not None:
+        return SigningKey.from_json(settings.signing_key.get_secret_value())
+    made = await read.execute(select(signing_key_table.c.jwk))
+    return SigningKey.from_json(made.scalar_one())

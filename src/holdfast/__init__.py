@@ -1,0 +1,49 @@
+"""Holdfast: cloud-native backends in typed Python that lose nothing while things break."""
+
+from pydantic import Field
+
+# What services say to each other.
+from holdfast.contract import Command, Event, Failure, Model, Query, Unanswered, Undo
+
+# What is declared, and what handlers take.
+from holdfast.system import (
+    Caller,
+    External,
+    ExternalAnswer,
+    Gateway,
+    Header,
+    Outside,
+    Rate,
+    Read,
+    Saga,
+    Service,
+    Settings,
+    System,
+    Tokens,
+    Tx,
+)
+
+__all__ = [
+    "Caller",
+    "Command",
+    "Event",
+    "External",
+    "ExternalAnswer",
+    "Failure",
+    "Field",
+    "Gateway",
+    "Header",
+    "Model",
+    "Outside",
+    "Query",
+    "Rate",
+    "Read",
+    "Saga",
+    "Service",
+    "Settings",
+    "System",
+    "Tokens",
+    "Tx",
+    "Unanswered",
+    "Undo",
+]

@@ -1,0 +1,72 @@
+"""The command `holdfast`: finds the file of the command that is wanted, and reports errors.
+
+Exit codes: 0 it went well; 1 it was refused (a wrong declaration or setting, a busy folder or
+port); 2 what was typed does not exist or does not fit.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from holdfast.cli.output import complain
+from holdfast.errors import DeclarationError, HoldfastError, Invalid, SettingError, UnknownName
+
+COMMANDS = {
+    "run": "Serve all services of a system in this process.",
+    "serve": "Serve only the named services of a system.",
+    "check": "Print what is wrong with a declaration.",
+    "graph": "Print who sends what to whom.",
+    "send": "Send a command to the service that handles it.",
+    "sagas": "List sagas, show one, or retry a parked one.",
+    "dead-letters": "List, show, replay or drop dead letters.",
+    "sim": "Simulate a system under faults, in virtual time.",
+    "demo": "Run a system's demo, such as the shop's.",
+}
+"""{command: what it is for}; each lives in the file of its name."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        _app(sys.argv[1:])(prog_name="holdfast")
+    except HoldfastError as exc:
+        raise SystemExit(report(exc)) from None
+
+
+def report(error: HoldfastError) -> int:
+    """Print an error, a line for each problem; return the exit code."""
+    lines = [str(error)]
+    if isinstance(error, DeclarationError | SettingError):
+        lines = list(error.problems)
+    for line in lines:
+        complain(line)
+    return 2 if isinstance(error, UnknownName | Invalid) else 1
+
+
+def _app(arguments: Sequence[str]) -> typer.Typer:
+    """Return the app, with only the wanted command imported: `holdfast --help` must be quick."""
+    app = typer.Typer(
+        name="holdfast",
+        help="Runs, checks and operates systems that are declared with Holdfast.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_holdfast)
+    for name, line in COMMANDS.items():
+        if name != next(iter(arguments), None):
+            app.command(name, help=line)(_holdfast)
+            continue
+        command = import_module(f"holdfast.cli.{name.replace('-', '_')}").command
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, help=line)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def _holdfast() -> None:
+    """Stand in for what is not wanted now."""

@@ -1,0 +1,128 @@
+"""`holdfast run`: a whole system in one process."""
+
+import errno
+import re
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+import uvloop
+
+from holdfast.cli.load import Loaded, load
+from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
+from holdfast.cli.output import complain
+from holdfast.engines.host import HostClock, HostSignals
+from holdfast.observability import Logger
+from holdfast.runtime.process import Options, Process
+from holdfast.runtime.serve import serve
+from holdfast.runtime.settings import environment, process_settings
+
+_ADDRESS = re.compile(r"\('(?P<host>[^']*)', (?P<port>\d+)")
+
+
+def command(
+    system: SystemName,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    ops_port: OpsPort = None,
+    data: DataFolderPath = None,
+) -> None:
+    """Serve all services of a system in this process, until Ctrl-C.
+
+    Logs go to stdout. SIGTERM and Ctrl-C drain for HOLDFAST_DRAIN_S seconds; a second one ends
+    the process at once.
+    """
+    serve_here(load(system), Where(host, port, ops_port, data))
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a process listens and keeps its data. `services`: those that it hosts; None: all."""
+
+    host: str
+    port: int
+    ops_port: int | None
+    data: Path | None
+    services: tuple[str, ...] | None = None
+
+
+def serve_here(loaded: Loaded, where: Where) -> None:
+    """Serve until a signal; print addresses on stderr, logs on stdout. Raises typer.Exit."""
+    environ = environment()
+    settings = process_settings(environ)
+    system = loaded.system
+    options = Options(
+        data=data_folder(where.data, system.name),
+        host=where.host,
+        port=where.port,
+        ops_port=where.ops_port,
+        services=where.services,
+        environ=environ,
+        settings=settings,
+    )
+    logger = Logger(
+        sys.stdout.buffer,
+        HostClock(),
+        system.name,
+        settings.log_level,
+        form=settings.log_form,
+    )
+
+    def show(process: Process) -> None:
+        print(_greeting(loaded, process), file=sys.stderr, flush=True)
+
+    try:
+        uvloop.run(serve(system, options, logger, _Signals(), show))
+    except (OSError, sqlite3.Error) as exc:
+        complain(_refused(exc, options))
+        raise typer.Exit(1) from exc
+    except ExceptionGroup as group:
+        complain(f"{group.message}: {'; '.join(map(str, group.exceptions))}")
+        raise typer.Exit(1) from group
+    finally:
+        logger.close()
+
+
+class _Signals:
+    """The host's signals; after the first one Ctrl-C ends the process like any other program."""
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        def stop() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            callback()
+
+        HostSignals().on_stop(stop)
+
+
+def _greeting(loaded: Loaded, process: Process) -> str:
+    """Return the addresses, the data folder, and the lines to try that the module offers.
+
+    A module offers them as `TRY`, a list of shell lines in which `{url}` is the gateway's.
+    """
+    hosted = ", ".join(host.name for host in process.hosts)
+    facts = {**process.addresses, "services": hosted, "data": str(process.options.data)}
+    width = max(map(len, facts))
+    lines = [f"{loaded.system.name} is ready", ""]
+    lines += [f"  {name:<{width}}  {value}" for name, value in facts.items()]
+    tries: list[str] = getattr(loaded.module, "TRY", [])
+    if tries:
+        lines += ["", "Try:", ""]
+        lines += [f"  {line.replace('{url}', process.url)}" for line in tries]
+    return "\n".join([*lines, ""])
+
+
+def _refused(exc: Exception, options: Options) -> str:
+    """Return one line that says what the machine refused, and what to change."""
+    if not isinstance(exc, OSError):
+        return f"the data folder {options.data} cannot be used: {exc}"
+    if isinstance(exc.filename, str | Path) and exc.filename:
+        return f"{exc.filename} cannot be used: {exc.strerror}"
+    named = _ADDRESS.search(str(exc))
+    address = f"{named['host']}:{named['port']}" if named else f"{options.host}:{options.port}"
+    if exc.errno == errno.EADDRINUSE:
+        return f"{address} is in use by another process; choose another port with --port"
+    return f"cannot listen on {address}: {exc.strerror or exc}"

@@ -1,0 +1,97 @@
+"""`holdfast sagas`: what is under way, what became of it, and a push for what is parked."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import typer
+
+from holdfast.cli.load import load
+from holdfast.cli.options import AsJson, DataFolderPath, Limit, SystemName
+from holdfast.cli.output import cell, print_json, print_rows
+from holdfast.cli.owner import perform
+
+command = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+SagaId = Annotated[str, typer.Argument(metavar="ID", help="The saga.", show_default=False)]
+State = Annotated[
+    Literal["running", "completed", "failed", "parked"] | None,
+    typer.Option("--state", help="Only those in this state.", show_default=False),
+]
+
+_COLUMNS = ("id", "service", "type", "state", "started_at", "ended_at", "error")
+
+
+@command.command("list")
+def list_sagas(
+    system: SystemName,
+    state: State = None,
+    data: DataFolderPath = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List sagas, newest first."""
+    sagas = perform(load(system).system, data, "sagas", limit=limit, state=state)
+    if as_json:
+        print_json(sagas)
+    else:
+        print_rows(sagas, _COLUMNS, nothing="There is no saga.")
+
+
+@command.command("show")
+def show_saga(
+    system: SystemName, saga: SagaId, data: DataFolderPath = None, as_json: AsJson = False
+) -> None:
+    """Show one saga as a timeline: when, what, and how it ended."""
+    found = perform(load(system).system, data, "saga", id=saga)
+    if as_json:
+        print_json(found)
+        return
+    print(f"{found['type']} {found['id']} {found['state']}")
+    correlation = found["correlation"] or "-"
+    print(f"  of {found['service']}, version {found['version']}, correlation id {correlation}")
+    print_rows(timeline(found), ("when", "after", "what", "outcome"), nothing="")
+
+
+@command.command("retry")
+def retry_saga(
+    system: SystemName, saga: SagaId, data: DataFolderPath = None, as_json: AsJson = False
+) -> None:
+    """Run a parked saga again, from its recorded steps."""
+    found = perform(load(system).system, data, "retry", id=saga)
+    if as_json:
+        print_json(found)
+    else:
+        print(f"{found['type']} {saga} is {found['state']}")
+
+
+def timeline(saga: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the rows of a saga's timeline, from its start to its end or to what it waits for."""
+    events: list[tuple[str, str, str]] = [(saga["started_at"], "start", cell(saga["input"]))]
+    events += [
+        (step["ended_at"], f"{step['path']} {step['kind']}", _outcome(step))
+        for step in saga["steps"]
+    ]
+    if saga["ended_at"]:
+        events.append((saga["ended_at"], "end", saga["state"]))
+    rows: list[dict[str, str]] = []
+    before = datetime.fromisoformat(saga["started_at"])
+    for when, what, outcome in events:
+        moment = datetime.fromisoformat(when)
+        after_ms = round((moment - before).total_seconds() * 1000)
+        rows.append({"when": when, "after": f"+{after_ms} ms", "what": what, "outcome": outcome})
+        before = moment
+    for letter in saga["waiting"]:
+        due = f", due {letter['due_at']}" if letter["due_at"] else ""
+        outcome = f"{letter['state']}, try {letter['tries']}{due}"
+        what = f"waits for {letter['kind']} {letter['type']}"
+        rows.append({"when": letter["sent_at"], "after": "", "what": what, "outcome": outcome})
+    if saga["error"]:
+        rows.append({"when": "", "after": "", "what": "error", "outcome": cell(saga["error"])})
+    return rows
+
+
+def _outcome(step: dict[str, Any]) -> str:
+    name = step.get("failure", step["outcome"])
+    value = "" if step["value"] is None else f" {cell(step['value'])}"
+    effect = f", effect {step['effect']}" if "effect" in step else ""
+    return f"{name}{value}{effect}"

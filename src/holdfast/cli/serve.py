@@ -1,0 +1,50 @@
+"""`holdfast serve`: some services of a system, such as one container's."""
+
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.load import load
+from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName
+from holdfast.cli.output import complain
+from holdfast.cli.run import Where, serve_here
+from holdfast.system import Graph
+
+Services = Annotated[
+    list[str], typer.Argument(metavar="SERVICE", help="Those to host.", show_default=False)
+]
+
+
+def command(
+    system: SystemName,
+    services: Services,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    ops_port: OpsPort = None,
+    data: DataFolderPath = None,
+) -> None:
+    """Serve only the named services of a system.
+
+    What the others would have to do is listed on stderr.
+    """
+    loaded = load(system)
+    hosted = tuple(dict.fromkeys(services))
+    for name in hosted:
+        loaded.system.service(name)
+    for line in leaving(loaded.system.graph(), hosted):
+        complain(line)
+    serve_here(loaded, Where(host, port, ops_port, data, hosted))
+
+
+def leaving(graph: Graph, hosted: tuple[str, ...]) -> list[str]:
+    """Return a line for each edge from a hosted service to one that is not."""
+    lines: list[str] = []
+    for edge in graph.edges:
+        if edge.sender not in hosted or edge.receiver in hosted or edge.kind == "external":
+            continue
+        if edge.kind == "query":
+            fate = f"cannot be answered: {edge.receiver} is not hosted here"
+        else:
+            fate = "waits in the outbox until a broker is configured"
+        lines.append(f"{edge.sender} → {edge.receiver}: {edge.kind} {edge.message} {fate}")
+    return lines

@@ -1,0 +1,20 @@
+"""HTTP between clients, services and others: the server, the client pool, and ASGI apps."""
+
+from holdfast.communication.asgi import AsgiLifespan, asgi_handler
+from holdfast.communication.client import ClientPool, PoolStats
+from holdfast.communication.framing import HttpLimits
+from holdfast.communication.lane import PoolLimits
+from holdfast.communication.origin import Origin
+from holdfast.communication.server import HttpServer, HttpStats
+
+__all__ = [
+    "AsgiLifespan",
+    "ClientPool",
+    "HttpLimits",
+    "HttpServer",
+    "HttpStats",
+    "Origin",
+    "PoolLimits",
+    "PoolStats",
+    "asgi_handler",
+]

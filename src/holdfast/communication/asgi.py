@@ -1,0 +1,236 @@
+"""Existing ASGI apps (FastAPI, Starlette, …) as a `Handler`.
+
+HTTP and lifespan are served; WebSockets are not: the server refuses their upgrade with 501.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from holdfast.contract.http import Handler, HeaderList, Request, Response
+
+Message = MutableMapping[str, Any]
+AsgiApp = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[Message]],
+        Callable[[Message], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+_PIECES_MAX = 16  # pieces of a streamed body that wait for the client; then `send` waits
+_VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+
+
+def asgi_handler(
+    app: AsgiApp,
+    *,
+    root_path: str = "",
+    scheme: str = "http",
+    state: Mapping[str, Any] | None = None,
+    running: set[asyncio.Task[None]] | None = None,
+) -> Handler:
+    """Return a handler that runs `app` for each request.
+
+    The request itself is `scope["extensions"]["holdfast"]["request"]`, with the caller and the
+    correlation id that the gateway found. What an app does after its response (background tasks)
+    does not delay the answer.
+
+    Args:
+        root_path: where the app is mounted, such as "/legacy"; it stays part of the path.
+        state: what the lifespan left for the requests, see `AsgiLifespan.state`.
+        running: gets a task for each request whose app has not returned, for a drain to wait for.
+    """
+    tasks: set[asyncio.Task[None]] = set() if running is None else running
+
+    async def handle(request: Request) -> Response:
+        scope = _scope(request, root_path, scheme)
+        if state is not None:
+            scope["state"] = dict(state)
+        exchange = _Exchange(request)
+        task = asyncio.get_running_loop().create_task(exchange.run(app, scope))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        try:
+            return await exchange.response
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    return handle
+
+
+def _scope(request: Request, root_path: str, scheme: str) -> dict[str, Any]:
+    host, _, port = (request.header(b"host") or b"").decode("latin-1").rpartition(":")
+    return {
+        "type": "http",
+        "asgi": _VERSIONS,
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": scheme,
+        "path": unquote(request.path),
+        "raw_path": request.path.encode("ascii"),
+        "query_string": request.query.encode("ascii"),
+        "root_path": root_path,
+        "headers": request.headers,
+        "client": (request.client, 0) if request.client else None,
+        "server": (host, int(port)) if host and port.isdigit() else None,
+        "extensions": {"holdfast": {"request": request}},
+    }
+
+
+class _Exchange:
+    """One request and response between a handler and an app, which runs in a task of its own.
+
+    It is the response's stream too: an iterator with `aclose`, which tells the app to stop.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._body: bytes | None = request.body
+        self._status: int | None = None
+        self._headers: HeaderList = []
+        self._streaming = False
+        self._pieces: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_PIECES_MAX)
+        self._ended = asyncio.Event()  # the response is complete, or the client is gone
+
+    async def run(self, app: AsgiApp, scope: dict[str, Any]) -> None:
+        """Run the app; an error before the answer is the handler's, one within breaks it off."""
+        try:
+            await app(scope, self._receive, self._send)
+            if self._ended.is_set():
+                return
+            raise RuntimeError("the ASGI app returned before it completed a response")
+        except Exception as error:
+            if self._ended.is_set():
+                if not isinstance(error, _ClientGone):
+                    raise
+            elif self._streaming:
+                await self._pieces.put(error)
+            else:
+                self.response.set_exception(error)
+
+    def __aiter__(self) -> "_Exchange":
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._pieces.get()
+        if isinstance(piece, bytes):
+            return piece
+        await self.aclose()
+        raise StopAsyncIteration if piece is None else piece
+
+    async def aclose(self) -> None:
+        self._ended.set()
+        while not self._pieces.empty():  # a `send` may wait for room
+            self._pieces.get_nowait()
+
+    async def _receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        if self._ended.is_set():
+            if self._streaming:
+                raise _ClientGone
+        elif kind == "http.response.start" and self._status is None:
+            self._status = message["status"]
+            self._headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+        elif kind == "http.response.body" and self._status is not None:
+            await self._send_body(
+                self._status, message.get("body", b""), more=message.get("more_body", False)
+            )
+        else:
+            raise RuntimeError(f"an ASGI app may not send {kind} here")
+
+    async def _send_body(self, status: int, body: bytes, *, more: bool) -> None:
+        if self._streaming:
+            if body:
+                await self._pieces.put(bytes(body))
+            if not more:
+                await self._pieces.put(None)
+            return
+        self._streaming = more
+        if not more:
+            self._ended.set()
+        stream = self if more else None
+        self.response.set_result(Response(status, self._headers, bytes(body), stream))
+
+
+class _ClientGone(OSError):
+    """Raised to an app that goes on sending; ASGI 2.4 asks for an OSError."""
+
+
+class AsgiLifespan:
+    """Starts and stops an ASGI app.
+
+    Attributes:
+        state: what the app left for its requests; pass it to `asgi_handler`.
+    """
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue(2)  # startup and shutdown, once each
+        self._task: asyncio.Task[None] | None = None
+        self._answer: asyncio.Future[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Run the app's start-up; an app that knows no lifespan is left alone.
+
+        Raises:
+            RuntimeError: the app says that it cannot start.
+        """
+        self._task = asyncio.create_task(self._run())
+        await self._tell("lifespan.startup")
+
+    async def stop(self) -> None:
+        """Run the app's shutdown, if it was started.
+
+        Raises:
+            RuntimeError: the app says that it failed.
+        """
+        if self._task is None:
+            return
+        try:
+            if not self._task.done():
+                self._stopping = True
+                await self._tell("lifespan.shutdown")
+            await self._task
+        except asyncio.CancelledError:  # whoever waited for it has given up
+            self._task.cancel()
+            raise
+
+    async def _tell(self, kind: str) -> None:
+        self._answer = asyncio.get_running_loop().create_future()
+        await self._inbox.put({"type": kind})
+        await self._answer
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": _VERSIONS, "state": self.state}
+        try:
+            await self._app(scope, self._inbox.get, self._send)
+        except Exception as error:  # at start-up it means, says ASGI: there is no lifespan
+            self._settle(error if self._stopping else None)
+        else:
+            self._settle(None)
+
+    async def _send(self, message: Message) -> None:
+        kind = str(message["type"])
+        failed = kind.endswith(".failed")
+        self._settle(RuntimeError(message.get("message") or kind) if failed else None)
+
+    def _settle(self, error: Exception | None) -> None:
+        answer = self._answer
+        if answer is not None and not answer.done():
+            if error is None:
+                answer.set_result(None)
+            else:
+                answer.set_exception(error)

@@ -1,0 +1,152 @@
+"""The HTTP/1.1 client: a pool of kept connections for each origin, the newest one used first.
+
+One call is one attempt: retries, breakers and budgets belong to the edge that calls. The single
+exception is a kept connection that the other side closed while the request was on its way; see
+`ClientPool.request`.
+"""
+
+import ssl
+from dataclasses import dataclass
+
+from holdfast.communication.lane import Lane, PoolLimits
+from holdfast.communication.link import Link, Stale
+from holdfast.communication.origin import Origin, encode_request
+from holdfast.contract.http import Request, Response
+from holdfast.errors import BulkheadFull, CallError, ConnectionLost, DeadlineExceeded, Unreachable
+from holdfast.ports import Clock, Network
+
+_IDEMPOTENT = frozenset(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """What a pool does now, and did so far.
+
+    Attributes:
+        connections, idle, waiting: of this moment, over all origins.
+        calls: all that were begun. opened: connections made. retried: calls sent again because
+            a kept connection had been closed.
+    """
+
+    connections: int
+    idle: int
+    waiting: int
+    calls: int
+    opened: int
+    retried: int
+
+
+_DEFAULT_LIMITS = PoolLimits()
+
+
+class ClientPool:
+    """Sends requests to any number of origins.
+
+    Args:
+        tls: for https origins; without it the system's authorities are trusted and host names are
+            checked.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        clock: Clock,
+        limits: PoolLimits = _DEFAULT_LIMITS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._network = network
+        self._clock = clock
+        self._limits = limits
+        self._tls = tls
+        self._lanes: dict[Origin, Lane] = {}
+        self._closed = False
+        self._calls = 0
+        self._retried = 0
+        self._opened = 0
+
+    async def request(self, origin: Origin, request: Request, *, deadline_s: float) -> Response:
+        """Send a request and return the whole answer, whatever its status.
+
+        A kept connection may be closed by the other side just when a request is sent. If no byte
+        of an answer came, an idempotent request is sent once more on a new connection.
+
+        Args:
+            deadline_s: how long the call may take in all, in seconds from now.
+        Raises:
+            BulkheadFull: no connection became free in time, or too many calls wait.
+            Unreachable: no connection could be made.
+            ConnectionLost: it broke after the request was sent.
+            DeadlineExceeded: the request was sent, no answer came in time.
+            BadAnswer: the answer is not HTTP/1.1, or over the limits.
+            ValueError: the request has a field that would break it in two.
+        """
+        deadline = self._clock.monotonic() + deadline_s
+        lane = self._lanes.get(origin) or self._new_lane(origin)
+        self._calls += 1
+        data = encode_request(request, lane.host_line)
+        if deadline_s <= 0:
+            raise DeadlineExceeded(f"no time was left to call {lane.name}", edge=lane.name)
+        headless = request.method == "HEAD"
+        link = lane.take_idle() or await lane.take(deadline)
+        try:
+            return await link.exchange(data, headless=headless, deadline=deadline)
+        except Stale as stale:
+            if request.method not in _IDEMPOTENT:
+                raise _lost(lane) from stale
+        finally:
+            lane.give_back(link)
+        self._retried += 1
+        try:
+            link = await lane.take(deadline)
+        except CallError as error:  # which says "none", but the first try may have had an effect
+            raise _lost(lane) from error
+        try:
+            return await link.exchange(data, headless=headless, deadline=deadline)
+        except Stale as stale:
+            raise _lost(lane) from stale
+        finally:
+            lane.give_back(link)
+
+    async def close(self) -> None:
+        """Close every connection; calls under way end with ConnectionLost."""
+        self._closed = True
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
+
+    def stats(self) -> PoolStats:
+        """Return the counts of this moment."""
+        lanes = self._lanes.values()
+        return PoolStats(
+            connections=sum(lane.size for lane in lanes),
+            idle=sum(len(lane.idle) for lane in lanes),
+            waiting=sum(len(lane.waiting) for lane in lanes),
+            calls=self._calls,
+            opened=self._opened,
+            retried=self._retried,
+        )
+
+    def _new_lane(self, origin: Origin) -> "Lane":
+        if self._closed:
+            raise Unreachable("the pool is closed", edge=str(origin))
+        if len(self._lanes) >= self._limits.origins_max:
+            for other in [key for key, lane in self._lanes.items() if not lane.size]:
+                del self._lanes[other]
+            if len(self._lanes) >= self._limits.origins_max:
+                raise BulkheadFull("too many origins have connections", edge=str(origin))
+        lane = self._lanes[origin] = Lane(origin, self._limits, self._open)
+        return lane
+
+    async def _open(self, origin: Origin, link: Link) -> None:
+        if origin.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        tls = self._tls if origin.tls else None
+        await self._network.connect(
+            lambda: link, origin.host, origin.port, tls=tls, path=origin.path
+        )
+        self._opened += 1
+
+
+def _lost(lane: Lane) -> ConnectionLost:
+    return ConnectionLost(f"{lane.name} closed the connection before it answered", edge=lane.name)

@@ -1,0 +1,392 @@
+"""One connection of the HTTP server: requests go to the handler one by one, answers go in order.
+
+A connection reads ahead while a handler runs (pipelining), bounded by `requests_ahead_max`. What
+it is waiting for decides its deadline:
+
+    IDLE   nothing of the next request has come    idle_s; header_deadline_s for the first one
+    HEAD   a part of a head                        header_deadline_s
+    BODY   a part of a body                        body_deadline_s
+    ENDED  nothing more is read: the client closed, said that it will, or was refused
+
+A request that arrives in one piece moves no timer: there is one per connection, which looks at the
+deadline when it fires. A handler is not cancelled when its client goes away, since a transaction
+may be under way. Each request has a task of its own; running the handler's first step without one
+was measured to save 1 µs of 15, and forbids `asyncio.timeout` in it.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+from holdfast.communication.answer import DateLine, encode_head, has_body
+from holdfast.communication.framing import HttpLimits, Refusal
+from holdfast.communication.intake import SLICE_BYTES, Bodies, Intake, Phase
+from holdfast.contract.http import Handler, HeaderList, Request, Response
+from holdfast.ports import Clock
+
+OnError = Callable[[Request, BaseException], None]
+Identify = Callable[[asyncio.Transport], object]
+
+_IDLE, _HEAD, _BODY, _ENDED = Phase
+_NEVER = float("inf")
+_PROGRESS_BYTES = 16 * 1024  # what a slow reader must take in one write_deadline_s
+_PROBLEM: HeaderList = [(b"content-type", b"application/problem+json")]
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Floor:
+    """What all connections of one server share: the handler, the limits and the counts."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        clock: Clock,
+        on_error: OnError | None,
+        identify: Identify | None,
+    ) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.date = DateLine(clock.now)
+        self.on_error = on_error
+        self.identify = identify
+        self.connections: set[Connection] = set()
+        self.bodies = Bodies()
+        self.refused: Counter[str] = Counter()
+        self.requests = 0
+        self.in_flight = 0
+        self.errors = 0
+        self.draining = False
+        self.emptied = asyncio.Event()
+
+    def leave(self, connection: "Connection") -> None:
+        """Free the place of a connection that is closed and whose handler has ended."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self.emptied.set()
+
+    def report(self, request: Request, error: BaseException) -> None:
+        """Hand what a handler raised to whoever wants to know; it is never lost silently."""
+        self.errors += 1
+        if self.on_error is not None:
+            self.on_error(request, error)
+        else:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"{request.method} {request.path} raised", "exception": error}
+            )
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one accepted connection."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._limits = floor.limits
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._gone = False
+        # reading: requests that wait for their turn, bytes that wait for room among them
+        self._ahead: deque[Request] = deque()
+        self._intake: Intake = cast(Intake, None)
+        self._unread = b""
+        self._paused = False
+        # answering: at most one request runs; set while the client does not take its answer
+        self._task: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        # the one deadline, see the module; `_watched` is the part that it was started for
+        self._watched = (0, _IDLE)
+        self._expires = _NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _NEVER
+
+    # -- the transport calls these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the connection, or refuse it when there are too many."""
+        floor = self._floor
+        self._transport = tcp = cast(asyncio.Transport, transport)
+        name = tcp.get_extra_info("peername")
+        client = str(cast("tuple[object]", name)[0]) if isinstance(name, tuple) else ""
+        caller = floor.identify(tcp) if floor.identify is not None else None
+        self._intake = Intake(self._ahead, self._limits, floor.bodies, (client, caller))
+        if floor.draining or len(floor.connections) >= self._limits.connections_max:
+            self._intake.end()
+            self._write_refusal(Refusal(503, "too_many_connections", "Try again in a moment."))
+            self.close()
+            return
+        floor.connections.add(self)
+        self._watch(self._limits.header_deadline_s)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; whole requests are queued and the first one is started."""
+        if (
+            self._unread
+            or len(data) > SLICE_BYTES
+            or len(self._ahead) >= self._limits.requests_ahead_max
+        ):
+            self._unread += data
+            self._read_on()
+        else:
+            self._feed(data)
+
+    def eof_received(self) -> bool:
+        """Keep the connection open while answers are due; TLS cannot be half-closed."""
+        due = self._task is not None or bool(self._ahead)
+        self._intake.last = True
+        self._intake.end()
+        self._expires = _NEVER
+        return due and self._transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what waits; what runs goes on without anyone to answer."""
+        self._gone = True
+        self._intake.end()
+        self._ahead.clear()
+        self._unread = b""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.resume_writing()
+        if self._task is None:
+            self._floor.leave(self)
+
+    def pause_writing(self) -> None:
+        """Stop answering until the client takes what was written."""
+        self._writable = self._loop.create_future()
+        self._watch_reader(self._transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Go on answering."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        writable, self._writable = self._writable, None
+        if writable is not None:
+            if not writable.done():  # its waiter may have been cancelled
+                writable.set_result(None)
+            if self._task is None:
+                self._next()
+
+    # -- reading
+
+    def _feed(self, data: bytes) -> None:
+        intake = self._intake
+        intake.feed(data)
+        phase = intake.phase
+        if phase is _HEAD or phase is _BODY:
+            part = (intake.begun, phase)
+            if self._watched != part:
+                limits = self._limits
+                self._watched = part
+                self._watch(limits.header_deadline_s if phase is _HEAD else limits.body_deadline_s)
+        elif self._task is not None or self._writable is not None:
+            self._expires = _NEVER
+        if self._task is None:
+            self._next()
+
+    def _read_on(self) -> None:
+        """Parse what was left unread, slice by slice, as far as the queue has room."""
+        maximum = self._limits.requests_ahead_max
+        while self._unread and len(self._ahead) < maximum:
+            piece, self._unread = self._unread[:SLICE_BYTES], self._unread[SLICE_BYTES:]
+            self._feed(piece)
+        full = len(self._ahead) >= maximum and not self._gone
+        if full is not self._paused:
+            self._paused = full
+            if full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    # -- answering
+
+    def _next(self) -> None:
+        """Take up the next request, or else the refusal; nothing is under way."""
+        if self._writable is not None or self._gone:
+            return
+        intake = self._intake
+        if self._ahead:
+            request = self._ahead.popleft()
+            if intake.phase is _IDLE or intake.phase is _ENDED:
+                self._expires = _NEVER
+            self._task = self._loop.create_task(self._serve(request))
+            if self._paused:
+                self._read_on()
+        elif intake.refusal is not None:
+            refusal, intake.refusal = intake.refusal, None
+            self._write_refusal(refusal)
+            self._linger()
+        elif intake.phase is _IDLE:
+            self._watch(self._limits.idle_s)
+        elif intake.take_expectation():
+            self._transport.write(_CONTINUE)
+
+    async def _serve(self, request: Request) -> None:
+        floor = self._floor
+        floor.requests += 1
+        floor.in_flight += 1
+        closing = True
+        try:
+            try:
+                response = await floor.handler(request)
+                closing = self._is_last()
+                head = self._head(request, response, closing=closing)
+            except Exception as error:
+                floor.report(request, error)
+                closing = self._is_last()
+                response = _bug()
+                head = self._head(request, response, closing=closing)
+            if response.stream is not None:
+                await self._stream(request, response, head)
+            elif not self._gone:
+                body = response.body
+                bare = not body or request.method == "HEAD" or not has_body(response.status)
+                self._transport.write(head if bare else head + body)
+        except BaseException:
+            self._transport.abort()
+            raise
+        finally:
+            floor.in_flight -= 1
+            self._task = None
+            if self._gone:
+                floor.leave(self)
+        if closing:
+            self.close()
+        else:
+            self._next()
+
+    def _is_last(self) -> bool:
+        """Say whether the answer to the running request is the last one of this connection."""
+        intake = self._intake
+        ended = intake.last and intake.refusal is None and not self._ahead
+        return ended or self._floor.draining
+
+    def _head(self, request: Request, response: Response, *, closing: bool) -> bytes:
+        framing = b"connection: close\r\n" if closing else b""
+        if has_body(response.status):
+            if response.stream is None:
+                length = len(response.body)
+                if request.method == "HEAD" and not length:
+                    length = int(response.header(b"content-length") or 0)
+                framing += b"content-length: %d\r\n" % length
+            elif self._chunked():
+                framing += b"transfer-encoding: chunked\r\n"
+        return encode_head(response.status, response.headers, framing, self._floor.date())
+
+    def _chunked(self) -> bool:
+        """Say whether a stream is chunked; an HTTP/1.0 one ends with its connection."""
+        return not self._intake.old or bool(self._ahead)
+
+    async def _stream(self, request: Request, response: Response, head: bytes) -> None:
+        stream = cast(AsyncIterator[bytes], response.stream)
+        chunked = self._chunked()
+        try:
+            self._transport.write(head)
+            if request.method == "HEAD" or not has_body(response.status):
+                return
+            await self._write_piece(response.body, chunked=chunked)
+            async for piece in stream:
+                if self._gone:
+                    return
+                await self._write_piece(piece, chunked=chunked)
+            if chunked:
+                self._transport.write(b"0\r\n\r\n")
+        except Exception as error:  # the head is gone: all that can be said is to break off
+            self._floor.report(request, error)
+            self._transport.abort()
+        finally:
+            aclose = getattr(stream, "aclose", None)
+            if aclose is not None:
+                await aclose()
+
+    async def _write_piece(self, piece: bytes, *, chunked: bool) -> None:
+        if piece:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if self._writable is not None:
+                await self._writable
+
+    def _write_refusal(self, refusal: Refusal) -> None:
+        self._floor.refused[refusal.code] += 1
+        body = refusal.document()
+        framing = b"connection: close\r\ncontent-length: %d\r\n" % len(body)
+        head = encode_head(refusal.status, _PROBLEM, framing, self._floor.date())
+        self._transport.write(head + body)
+
+    # -- ending
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being read, waiting or running."""
+        return self._task is None and not self._ahead and self._intake.phase is _IDLE
+
+    @property
+    def task(self) -> "asyncio.Task[None] | None":
+        """The running request."""
+        return self._task
+
+    def close(self) -> None:
+        """Close once the client has taken what was written, or has not for too long."""
+        self._intake.end()
+        self._ahead.clear()
+        if self._write_timer is None and not self._gone:
+            self._watch_reader(self._transport.get_write_buffer_size())
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close now, and cancel the handler that runs."""
+        if self._task is not None:
+            self._task.cancel()
+        self._transport.abort()
+
+    def _linger(self) -> None:
+        """Say that no more comes, and drop for a while what the client still sends."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._watch(self._limits.linger_s)
+        else:
+            self.close()
+
+    def _watch(self, seconds: float) -> None:
+        """Let the one deadline be in so many seconds; the timer moves only to come earlier."""
+        self._expires = at = self._loop.time() + seconds
+        if at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = _NEVER
+        left_s = self._expires - self._loop.time()
+        phase = self._intake.phase
+        if left_s > 0:
+            if left_s < _NEVER:
+                self._watch(left_s)
+        elif phase is _HEAD or phase is _BODY:
+            self._expires = _NEVER
+            self._intake.refuse(Refusal(408, "too_slow", "The request did not arrive in time."))
+            if self._task is None:
+                self._next()
+        elif phase is _IDLE:
+            self.close()
+        else:
+            self._transport.abort()
+
+    def _watch_reader(self, waiting_bytes: int) -> None:
+        self._write_timer = self._loop.call_later(
+            self._limits.write_deadline_s, self._check_reader, waiting_bytes
+        )
+
+    def _check_reader(self, waiting_bytes: int) -> None:
+        left_bytes = self._transport.get_write_buffer_size()
+        if left_bytes > waiting_bytes - _PROGRESS_BYTES:
+            self._transport.abort()
+        else:
+            self._watch_reader(left_bytes)
+
+
+def _bug() -> Response:
+    refusal = Refusal(500, "internal", "The server failed to serve this request.")
+    return Response(500, list(_PROBLEM), refusal.document())

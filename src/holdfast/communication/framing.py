@@ -1,0 +1,167 @@
+"""What a request must look like to be served: limits, refusals and the strict rules of its head.
+
+Only decisions, no I/O. httptools (llhttp) has refused by then: bare LF, folded lines, spaces before
+a colon, control characters in values, and every Content-Length that is not one plain number or
+that stands beside Transfer-Encoding. What it lets through and two parsers could read differently
+is refused here. Sources: RFC 9110, RFC 9112.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+from holdfast.contract.http import HeaderList, Request
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """The maxima of a server. What exceeds one is refused and its connection closed.
+
+    Attributes:
+        header_bytes_max: request line and headers (431); trailers count too.
+        body_bytes_max: one body (413), with or without a Content-Length.
+        bodies_bytes_max: all bodies that are being received (503), so that many slow senders
+            cannot fill the memory.
+        header_deadline_s: from the first byte of a head, or from the connection, to its last (408).
+        body_deadline_s: from the head to the last byte of the body (408).
+        idle_s: a kept connection without a request.
+        write_deadline_s: time in which a client must take 16 KiB of an answer; it is cut off else.
+        linger_s: how long what a refused client still sends is read and dropped, so that it gets
+            to see the refusal instead of a reset.
+        connections_max: open ones, and lost ones whose handler still runs; further ones get 503.
+        requests_ahead_max: pipelined requests that wait for their turn; then reading pauses.
+    """
+
+    header_bytes_max: int = 16 * 1024
+    headers_max: int = 100
+    target_bytes_max: int = 8 * 1024
+    body_bytes_max: int = 1024 * 1024
+    bodies_bytes_max: int = 256 * 1024 * 1024
+    header_deadline_s: float = 10.0
+    body_deadline_s: float = 30.0
+    idle_s: float = 75.0
+    write_deadline_s: float = 30.0
+    linger_s: float = 2.0
+    connections_max: int = 10_000
+    requests_ahead_max: int = 16
+
+
+class Refusal(Exception):
+    """A request that the server answers by itself with a problem document (RFC 9457)."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+    def document(self) -> bytes:
+        """Return the problem document as JSON."""
+        fields = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+
+_METHODS = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+}
+_DECIDES_FRAMING = frozenset(
+    [b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect"]
+)
+_ORIGIN_FORM = re.compile(rb'/[!"$-~]*').fullmatch
+_ABSOLUTE_FORM = re.compile(rb'(?i:https?)://([^/?#]*)((?:[/?][!"$-~]*)?)').fullmatch
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+).fullmatch
+
+
+@lru_cache(maxsize=256)
+def _valid_host(value: bytes) -> bool:
+    return _HOST(value) is not None
+
+
+def read_head(
+    method: bytes, target: bytes, version: str, headers: HeaderList, limits: HttpLimits
+) -> Request:
+    """Return the request that a parsed head describes, its body still empty.
+
+    Args:
+        headers: names in lower case, values without surrounding blanks.
+    Raises:
+        Refusal: it must not be served.
+    """
+    if version != "1.1" and version != "1.0":
+        raise Refusal(505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served.")
+    known = _METHODS.get(method)
+    if known is None:
+        if method == b"CONNECT":
+            raise Refusal(501, "method_not_implemented", "This is no proxy.")
+        known = method.decode("latin-1")  # a route decides; the parser let tokens alone pass
+    hosts = 0
+    host = b""
+    for name, value in headers:
+        if name in _DECIDES_FRAMING:
+            if name == b"host":
+                hosts += 1
+                host = value
+            else:
+                _check_body_header(name, value, version, limits)
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        raise Refusal(400, "bad_host", "A request has exactly one Host header.")
+    if hosts and not _valid_host(host):
+        raise Refusal(400, "bad_host", "The Host header is not a host and port.")
+    if _ORIGIN_FORM(target) is None:
+        target = _absolute_target(target, host)
+    path, _, query = target.decode("ascii").partition("?")
+    return Request(known, path, query, headers)
+
+
+def _check_body_header(name: bytes, value: bytes, version: str, limits: HttpLimits) -> None:
+    if name == b"content-length":
+        if int(value) > limits.body_bytes_max:
+            raise body_too_large(limits)
+    elif name == b"transfer-encoding":
+        if version == "1.0" or value.lower() != b"chunked":
+            raise Refusal(400, "bad_framing", "Transfer-Encoding may only be chunked, in HTTP/1.1.")
+    elif name == b"upgrade":  # the parser would take what follows for another protocol
+        raise Refusal(501, "upgrade_not_implemented", "Upgrades are not served.")
+    elif value.lower() != b"100-continue":
+        raise Refusal(417, "expectation_failed", "Only 100-continue may be expected.")
+
+
+def _absolute_target(target: bytes, host: bytes) -> bytes:
+    absolute = _ABSOLUTE_FORM(target)
+    if absolute is None:
+        raise Refusal(400, "bad_target", "The request target is not a path or an http URL.")
+    if absolute[1].lower() != host.lower():
+        raise Refusal(400, "bad_host", "The request target and the Host header disagree.")
+    rest = absolute[2]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def body_too_large(limits: HttpLimits) -> Refusal:
+    """Return the refusal of a body over the limit."""
+    return Refusal(413, "too_large", f"A body has at most {limits.body_bytes_max} bytes.")
+
+
+def head_too_large(limits: HttpLimits) -> Refusal:
+    """Return the refusal of a head over the limit."""
+    return Refusal(
+        431,
+        "headers_too_large",
+        f"A head has at most {limits.headers_max} headers in {limits.header_bytes_max} bytes.",
+    )
+
+
+def unreadable(reason: str) -> Refusal:
+    """Return the refusal for what the parser could not read; `reason` is the parser's own."""
+    if reason == "Invalid HTTP version":
+        return Refusal(505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served.")
+    return Refusal(400, "bad_request", f"This is not an HTTP/1.1 request: {reason}.")

@@ -1,0 +1,204 @@
+"""The reading half of a server connection: bytes become whole requests, or a refusal.
+
+It holds at most one request that is not complete; complete ones go to the queue that it was given.
+"""
+
+from collections import deque
+from enum import IntEnum
+from typing import NoReturn, cast
+
+import httptools
+
+from holdfast.communication.framing import (
+    HttpLimits,
+    Refusal,
+    body_too_large,
+    head_too_large,
+    read_head,
+    unreadable,
+)
+from holdfast.contract.http import HeaderList, Request
+
+SLICE_BYTES = 16 * 1024
+"""The most that may be fed at a time, so that one read cannot overfill the queue."""
+
+
+class Phase(IntEnum):
+    """What an intake is in the middle of."""
+
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    ENDED = 3
+
+
+_IDLE, _HEAD, _BODY, _ENDED = Phase
+
+
+class Bodies:
+    """The bytes of all bodies of one server that are not complete."""
+
+    __slots__ = ("bytes_held",)
+
+    def __init__(self) -> None:
+        self.bytes_held = 0
+
+
+class Intake:
+    """Reads requests.
+
+    Attributes:
+        phase: what has come of the next request.
+        begun: how many requests began to come.
+        last: the newest request is the last one: its client said so, or it was refused.
+        old: the newest request is HTTP/1.0, which knows no chunked bodies.
+        refusal: why reading ended, if the client is to blame.
+    """
+
+    def __init__(
+        self, ahead: deque[Request], limits: HttpLimits, bodies: Bodies, peer: tuple[str, object]
+    ) -> None:
+        self.phase: Phase = _IDLE
+        self.begun = 0
+        self.last = False
+        self.old = False
+        self.refusal: Refusal | None = None
+        self._ahead = ahead
+        self._limits = limits
+        self._bodies = bodies
+        self._client, self._caller = peer
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._encouraged: Request | None = None
+        self._target = b""
+        self._headers: HeaderList = []
+        self._body = b""
+        self._more_body = bytearray()
+        self._feed_bytes = 0  # the size of what is being parsed
+        self._fed_bytes = 0  # at most so many since the message or a piece of its body began
+
+    def feed(self, data: bytes) -> None:
+        """Parse at most SLICE_BYTES; sets `refusal` if they are not a request to be served."""
+        parser = self._parser
+        if parser is None or self.phase is _ENDED:
+            return
+        self._feed_bytes = len(data)
+        self._fed_bytes += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self.phase is not _ENDED:  # bytes after the last message are not looked at
+                if self.refusal is None and isinstance(error, httptools.HttpParserCallbackError):
+                    raise
+                self.refuse(self.refusal or unreadable(str(error)))
+            return
+        # The parser keeps a header or trailer that is not complete, and says nothing of chunk
+        # extensions: what was fed without another piece of body bounds both.
+        limits = self._limits
+        if self.phase is not _IDLE and self._fed_bytes > limits.header_bytes_max + SLICE_BYTES:
+            self.refuse(head_too_large(limits))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Read no more, because of what the client sent or did not send in time."""
+        self.refusal = refusal
+        self.last = True
+        self.end()
+
+    def end(self) -> None:
+        """Read no more; forget what is not complete."""
+        self.phase = _ENDED
+        self._parser = None  # it refers to this object: break the cycle
+        self._forget_body()
+
+    def take_expectation(self) -> bool:
+        """Say once whether the client waits for a 100 before it sends the body."""
+        request = self._request
+        if self.phase is not _BODY or request is None or request is self._encouraged:
+            return False
+        self._encouraged = request
+        return not self._body and not self.old and request.header(b"expect") is not None
+
+    # -- the parser calls these
+
+    def on_message_begin(self) -> None:
+        """Start a new message."""
+        self.phase = _HEAD
+        self.begun += 1
+        self._target = b""
+        self._headers = []
+        self._fed_bytes = self._feed_bytes
+
+    def on_url(self, piece: bytes) -> None:
+        """Gather the target, which may come in pieces."""
+        self._target += piece
+        if len(self._target) > self._limits.target_bytes_max:
+            maximum = self._limits.target_bytes_max
+            self._stop(Refusal(414, "target_too_long", f"A target has at most {maximum} bytes."))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Gather a header; trailers are dropped."""
+        if self.phase is _HEAD:
+            self._headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Decide whether the head may be served."""
+        parser = cast(httptools.HttpRequestParser, self._parser)
+        limits, headers, target = self._limits, self._headers, self._target
+        if len(headers) > limits.headers_max or (
+            self._fed_bytes > limits.header_bytes_max
+            and _head_bytes(target, headers) > limits.header_bytes_max
+        ):
+            self._stop(head_too_large(limits))
+        version = parser.get_http_version()
+        try:
+            request = read_head(parser.get_method(), target, version, headers, limits)
+        except Refusal as refusal:
+            self._stop(refusal)
+        request.client = self._client
+        request.caller = self._caller
+        self._request = request
+        self.old = version == "1.0"
+        self.phase = _BODY
+
+    def on_body(self, piece: bytes) -> None:
+        """Gather the body; the pieces of a chunked one may be tiny, so they are copied together."""
+        self._fed_bytes = 0
+        if self._body:
+            self._more_body += piece
+        else:
+            self._body = piece
+        bodies = self._bodies
+        bodies.bytes_held += len(piece)
+        if len(self._body) + len(self._more_body) > self._limits.body_bytes_max:
+            self._stop(body_too_large(self._limits))
+        if bodies.bytes_held > self._limits.bodies_bytes_max:
+            self._stop(Refusal(503, "overloaded", "Too many bodies are being received."))
+
+    def on_message_complete(self) -> None:
+        """Queue the request."""
+        request = cast(Request, self._request)
+        if self._body:
+            request.body = self._body + self._more_body if self._more_body else self._body
+            self._forget_body()
+        self.phase = _IDLE
+        if self.old or not cast(httptools.HttpRequestParser, self._parser).should_keep_alive():
+            self.phase = _ENDED
+            self.last = True
+        self._ahead.append(request)
+
+    def _stop(self, refusal: Refusal) -> NoReturn:
+        """Keep the refusal and raise: the parser gives up when a callback raises."""
+        self.refusal = refusal
+        raise refusal
+
+    def _forget_body(self) -> None:
+        if self._body:
+            self._bodies.bytes_held -= len(self._body) + len(self._more_body)
+            self._body = b""
+            if self._more_body:
+                self._more_body = bytearray()
+
+
+def _head_bytes(target: bytes, headers: HeaderList) -> int:
+    """Return the size of a head, leaving out method and version."""
+    return len(target) + sum(len(name) + len(value) + 4 for name, value in headers)

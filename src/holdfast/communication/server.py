@@ -1,0 +1,120 @@
+"""The HTTP/1.1 server: hands each request to a `Handler`, and drains without losing an answer.
+
+It is an `asyncio.Protocol` on httptools, with strict framing, a deadline for every wait and a
+maximum for every queue (`HttpLimits`). WebSockets and HTTP/2 are not served.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from holdfast.communication.connection import Connection, Floor, Identify, OnError
+from holdfast.communication.framing import HttpLimits
+from holdfast.contract.http import Handler
+from holdfast.ports import Clock, Listener, Network
+
+_CANCEL_S = 1.0
+_DEFAULT_LIMITS = HttpLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStats:
+    """What a server has done so far.
+
+    Attributes:
+        connections: open ones, and lost ones whose handler still runs.
+        in_flight: requests whose handler runs or whose answer is being streamed.
+        requests: all that were handed to the handler.
+        errors: handlers that raised.
+        refused: {code: how many}, answered without the handler.
+    """
+
+    connections: int
+    in_flight: int
+    requests: int
+    errors: int
+    refused: Mapping[str, int]
+
+
+class HttpServer:
+    """Serves one handler on any number of listeners, under one set of limits.
+
+    Args:
+        on_error: told of what a handler raised; the client gets a 500 without any of it. Without
+            it the event loop's exception handler is told.
+        identify: asked once for each connection, such as for the certificate of its peer; what it
+            returns is the `caller` of the connection's requests.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        network: Network,
+        clock: Clock,
+        limits: HttpLimits = _DEFAULT_LIMITS,
+        on_error: OnError | None = None,
+        identify: Identify | None = None,
+    ) -> None:
+        self._network = network
+        self._floor = Floor(handler, limits, clock, on_error, identify)
+        self._listeners: list[Listener] = []
+
+    async def start(
+        self, host: str, port: int, *, path: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> Listener:
+        """Listen on host and port (0: any free one), or on the Unix socket `path`.
+
+        Raises:
+            OSError: the address is in use or not ours.
+        """
+        floor = self._floor
+        listener = await self._network.listen(
+            lambda: Connection(floor), host, port, tls=tls, path=path
+        )
+        self._listeners.append(listener)
+        return listener
+
+    async def drain(self, timeout_s: float) -> int:
+        """Stop serving; return how many connections were aborted with a request under way.
+
+        Nothing new is accepted and idle connections close at once. Running requests have
+        `timeout_s` to finish, also those whose client is gone; their answers carry
+        `Connection: close`. What is left then is cancelled.
+        """
+        floor = self._floor
+        floor.draining = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(floor.connections):
+            if connection.idle:
+                connection.close()
+        if not floor.connections:
+            return 0
+        floor.emptied.clear()
+        try:
+            await asyncio.wait_for(floor.emptied.wait(), timeout_s)
+        except TimeoutError:
+            return await self._abort()
+        return 0
+
+    async def _abort(self) -> int:
+        left = list(self._floor.connections)
+        tasks = [connection.task for connection in left if connection.task is not None]
+        for connection in left:
+            connection.abort()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_S)
+        return len(left)
+
+    def stats(self) -> HttpStats:
+        """Return the counts of this moment."""
+        floor = self._floor
+        return HttpStats(
+            connections=len(floor.connections),
+            in_flight=floor.in_flight,
+            requests=floor.requests,
+            errors=floor.errors,
+            refused=dict(floor.refused),
+        )

@@ -1,0 +1,509 @@
+"""The inbox: takes letters, runs their handlers once, and remembers the answers.
+
+A first delivery runs at once and its row commits with the effect. Whatever may not be the first
+is put into the table before it is acknowledged, and from there only the table runs it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from holdfast.consistency.delivery import (
+    NOT_MADE,
+    Delivery,
+    Handled,
+    HandlerTurn,
+    Noticed,
+    OtherBytes,
+    Superseded,
+)
+from holdfast.consistency.ledger import Ledger, encode
+from holdfast.consistency.outbox import Outbox
+from holdfast.consistency.replies import Replies
+from holdfast.consistency.sagas import Sagas
+from holdfast.consistency.schedule import expired, postponed_to, time_of
+from holdfast.consistency.steps import StepOutcome
+from holdfast.consistency.transitions import (
+    Meeting,
+    after_failed_try,
+    answer_again,
+    exhausted,
+    meet,
+    refused,
+    settled,
+)
+from holdfast.consistency.unit import Unit
+from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
+from holdfast.contract.envelope import (
+    Answer,
+    Edge,
+    Kind,
+    Lane,
+    Letter,
+    MessageRow,
+    Parcel,
+    State,
+)
+from holdfast.contract.messages import Message
+from holdfast.errors import Overloaded
+from holdfast.ports import Transaction
+
+RUNS_MAX = 5  # of one transaction, when it is lost
+DELETE_MAX = 512  # rows that one transaction deletes
+UNDER_WAY_MAX = 256  # claimed rows whose handlers run, or wait for their turn at an External
+
+
+class Inbox:
+    """Takes parcels for one service."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        writer: Writer,
+        outbox: Outbox,
+        sagas: Sagas,
+        find: Callable[[str], Handled | None],
+        waited: Mapping[str, type[Message]],
+        notice: Noticed,
+    ) -> None:
+        self.ledger = ledger
+        self.writer = writer
+        self.sagas = sagas
+        self.notice = notice
+        self._replies = Replies(ledger, outbox, sagas, self._perform, notice)
+        self._find = find
+        self.waited = waited
+        self._running: set[tuple[int, UUID]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.wake: Callable[[], None] = lambda: None
+        self.too_full: Callable[[], bool] = lambda: False
+        self.ignored_below_floor = 0
+
+    # -- parcels --------------------------------------------------------------------------------
+
+    async def deliver(self, raw: bytes, again: bool) -> None:
+        """Take a parcel; when this returns, everything in it is committed somewhere."""
+        try:
+            parcel = msgspec.json.decode(raw, type=Parcel)
+            letters = [msgspec.json.decode(bytes(raw), type=Letter) for raw in parcel.letters]
+        except msgspec.DecodeError as exc:  # to deliver it again would not help
+            self.notice("parcel.refused", error=str(exc))
+            return
+        if parcel.answers:
+            await self._replies.take(parcel)
+            return
+        edge_id = self.ledger.edge_from(parcel.sender, parcel.lane)
+        if edge_id is None:
+            self.notice("letter.refused", sender=parcel.sender, reason="no such edge")
+            return
+        edge = self.ledger.edges[edge_id]
+        if letters and self.too_full() and not self.ledger.safe.high_water_spares_letters:
+            raise Overloaded("letters are refused")  # two full services would wait for each other
+        if parcel.floor is not None:
+            await self._lower(edge, parcel.floor)
+        withdrawals = [letter for letter in letters if letter.kind is Kind.WITHDRAW]
+        others = [letter for letter in letters if letter.kind is not Kind.WITHDRAW]
+        work: list[Coroutine[Any, Any, None]] = [self._withdraw(edge, w) for w in withdrawals]
+        if (again or parcel.again) and self.ledger.safe.due_first_if_not_first:
+            if others:
+                work.append(self._take_due(edge, others))
+        else:
+            work += [self._first(edge, letter) for letter in others]
+        if len(work) == 1:
+            await work[0]
+        elif work:
+            await asyncio.gather(*work)
+
+    async def _lower(self, edge: Edge, floor: UUID) -> None:
+        if edge.floor is not None and floor <= edge.floor:
+            return
+        deleted = DELETE_MAX
+
+        async def set_floor(tx: Transaction, effects: Effects) -> None:
+            nonlocal deleted
+            deleted = await tx.set_floor(edge.id, floor, DELETE_MAX)
+
+        while deleted >= DELETE_MAX:
+            await self._perform(set_floor)
+
+    async def _perform(self, function: Callable[[Transaction, Effects], object]) -> None:
+        """Run a turn of our own, again if its transaction was lost. Raises RunAgain at last."""
+        for run in range(1, RUNS_MAX + 1):
+            try:
+                await self.writer.perform(Own(function, alone=run > 1))
+                return
+            except RunAgain:
+                if run == RUNS_MAX:
+                    raise
+
+    def new_row(self, edge: Edge, letter: Letter, *, due_at: int | None = None) -> MessageRow:
+        """Return the inbox row of a letter."""
+        row = MessageRow(
+            edge.id,
+            letter.id,
+            State.DUE,
+            letter.kind,
+            due_at=due_at,
+            tries=1,
+            about=letter.about,
+            body=encode(letter),
+        )
+        if letter.kind is Kind.EVENT:
+            row.topic = self._topic(letter)
+        return row
+
+    def _topic(self, letter: Letter) -> str | None:
+        """Return the topic of an event that sagas of this service may wait for."""
+        waited = self.waited.get(letter.type)
+        if waited is None:
+            return None
+        event: Any = waited.model_validate_json(bytes(letter.body))
+        topic: str | None = event.topic_key()
+        return topic
+
+    def answer(self, effects: Effects, edge: Edge, answer: Answer) -> None:
+        """Have an answer given after the commit; nobody waits for letters to oneself."""
+        if edge.sender != self.ledger.service:
+            effects.answers.append((edge.id, answer))
+
+    # -- letters --------------------------------------------------------------------------------
+
+    async def _first(self, edge: Edge, letter: Letter) -> None:
+        """A first delivery: run it now."""
+        if letter.kind is Kind.UNDO and not letter.known:
+            await self._meet(edge, letter, None)
+        else:
+            await self.run(edge, letter, None)
+
+    async def _take_due(self, edge: Edge, letters: Sequence[Letter]) -> None:
+        """Put letters into the table in one turn; those that are there already are answered."""
+
+        async def take(tx: Transaction, effects: Effects) -> None:
+            rows = [self.new_row(edge, letter, due_at=tx.now_ms) for letter in letters]
+            for row in rows:
+                row.tries = 0  # the claim that runs it counts the first try
+            new = await tx.insert_messages(rows, above_floor=self.ledger.safe.floor_check)
+            known = {row.id for row in new}
+            for row in rows:
+                if row.id not in known:
+                    await self._repeat(tx, edge, row.id, effects)
+            if new:
+                effects.done.append(self.wake)
+
+        await self._perform(take)
+
+    async def _repeat(self, tx: Transaction, edge: Edge, letter: UUID, effects: Effects) -> None:
+        """A letter that is known already: say again what was said."""
+        row = await tx.lock_message(edge.id, letter)
+        if row is None:
+            self.ignored_below_floor += 1  # settled long ago, and forgotten by evidence
+            return
+        if self.ledger.safe.answer_again:
+            self.answer(effects, edge, answer_again(row))
+
+    async def run(
+        self, edge: Edge, letter: Letter, row: MessageRow | None, *, alone: bool = False
+    ) -> None:
+        """Run a letter's handler in its transaction, again if the transaction was lost."""
+        key = (edge.id, letter.id)
+        if key in self._running:
+            return  # a copy of it is under way in this process
+        self._running.add(key)
+        try:
+            await self._run(edge, letter, row, alone)
+        finally:
+            self._running.discard(key)
+
+    async def _run(self, edge: Edge, letter: Letter, row: MessageRow | None, alone: bool) -> None:
+        handled = self._find(letter.type)
+        kept: dict[int, Any] = {}
+        for _ in range(RUNS_MAX):
+            started = self.ledger.clock.monotonic()
+            unit = Unit(
+                self.ledger,
+                seed=letter.id,
+                at_ms=time_of(letter.id),
+                what=letter.type,
+                correlation=letter.correlation,
+                trace=letter.trace,
+            )
+            delivery = Delivery(letter, edge, unit, _unreachable, row, kept)
+            delivery.reach = self._reach(delivery)
+            turn = HandlerTurn(self, delivery, handled, alone)
+            if handled is None and letter.type not in self.waited:
+                turn.error = LookupError(
+                    f"nobody handles {letter.type} in {self.ledger.service}; a newer version may"
+                )
+            try:
+                await turn.prepare()
+                await self.writer.perform(turn)
+            except RunAgain:
+                row, alone = delivery.row, True
+                continue
+            except Superseded:
+                await self._say_again(edge, letter.id)
+            finally:
+                turn.close()
+            if handled is not None:
+                turn.observe(self.ledger.clock.monotonic() - started)
+            return
+        self.notice("letter.postponed", type=letter.type, letter=str(letter.id))
+        if row is not None and self.ledger.safe.conflicts_are_no_tries:
+            await self._give_back_try(row)
+
+    async def _give_back_try(self, row: MessageRow) -> None:
+        """The claim counted a try that the database, not the handler, has ended."""
+        untried = row.copy()
+        untried.tries = max(0, row.tries - 1)
+
+        async def write(tx: Transaction, effects: Effects) -> None:
+            untried.due_at = postponed_to(row, tx.now_ms, self.ledger.schedule)
+            await tx.update_message(untried, State.DUE)
+
+        pause_s = 0.1
+        while True:  # left counted, a busy database would make letters dead
+            try:
+                return await self._perform(write)
+            except RunAgain:
+                await asyncio.sleep(pause_s)
+                pause_s = min(5.0, pause_s * 2)
+
+    async def _say_again(self, edge: Edge, letter: UUID) -> None:
+        async def repeat(tx: Transaction, effects: Effects) -> None:
+            await self._repeat(tx, edge, letter, effects)
+
+        await self._perform(repeat)
+
+    def _reach(self, delivery: Delivery) -> Callable[[bytes, int, float], Awaitable[bool]]:
+        """Return what commits `due, reached` before an External is called."""
+        safe = self.ledger.safe
+        in_turn = asyncio.Lock()  # a handler may gather its calls; each adds to what is stored
+
+        async def reach(digest: bytes, number: int, key_life_s: float) -> bool:
+            async with in_turn:
+                return await reach_alone(digest, number, key_life_s)
+
+        async def reach_alone(digest: bytes, number: int, key_life_s: float) -> bool:
+            row = delivery.row
+            sent = delivery.made(number)
+            if sent != NOT_MADE:
+                if sent != digest and safe.same_bytes:
+                    raise OtherBytes(
+                        f"{delivery.letter.type} {delivery.letter.id}: this try would send other "
+                        "bytes under the same key; make the request from the command alone"
+                    )
+                return True  # an earlier try; the key's life was checked by the claim
+            if not safe.reached_committed:
+                return False
+
+            async def commit(tx: Transaction, effects: Effects) -> None:
+                marked = self.new_row(delivery.edge, delivery.letter) if row is None else row.copy()
+                marked.reached, marked.hash = True, delivery.with_made(number, digest)
+                marked.due_at = tx.now_ms + self.ledger.schedule.lease_ms
+                forgotten_at = tx.now_ms + int(key_life_s * 1000)  # of several, the first
+                marked.expires_at = min(marked.expires_at or forgotten_at, forgotten_at)
+                if row is None:
+                    ok = bool(await tx.insert_messages([marked], above_floor=safe.floor_check))
+                else:
+                    ok = await tx.update_message(marked, State.DUE)
+                if not ok:
+                    raise Superseded(f"{marked.kind} {marked.id} was settled by another copy")
+                delivery.row = marked
+
+            await self.writer.perform(Own(commit))
+            return False
+
+        return reach
+
+    def record_later(self, row: MessageRow) -> None:
+        """What a test does that switches `record_with_effect` off."""
+
+        async def record() -> None:
+            async def write(tx: Transaction, effects: Effects) -> None:
+                if not await tx.insert_messages([row]):
+                    await tx.update_message(row, State.DUE)
+
+            await self._perform(write)
+
+        task = asyncio.create_task(record())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def wake_waits(self, tx: Transaction, row: MessageRow, effects: Effects) -> None:
+        """Let the sagas go on that wait for this event."""
+        if row.topic is None:
+            return
+        await tx.lock_topic(row.topic)
+        letter = msgspec.json.decode(row.body, type=Letter)
+        for waiting in await tx.messages_of_topic(row.topic):
+            if waiting.kind is not Kind.WAIT or waiting.owner is None or waiting.path is None:
+                continue
+            if await tx.delete_message(waiting.edge, waiting.id, State.DUE):
+                outcome = StepOutcome("event", letter.body, letter=row.id)
+                await self.sagas.advance(
+                    tx, waiting.owner, waiting.path, waiting.body.decode(), outcome, effects
+                )
+
+    # -- undos and withdrawals ------------------------------------------------------------------
+
+    def _command_edge(self, edge: Edge) -> int:
+        found = self.ledger.edge_from(edge.sender, Lane.WORK)
+        assert found is not None, f"{edge.sender} has no work lane"
+        return found
+
+    async def _meet_command(
+        self, tx: Transaction, edge: Edge, about: UUID
+    ) -> tuple[Meeting, MessageRow | None]:
+        """Meet the command at its own row; whichever came second obeys the first.
+
+        Without a row it is below the floor: settled long ago, and so is what meets it.
+        """
+        work, safe = self._command_edge(edge), self.ledger.safe
+        if safe.refuse_before_command:
+            tombstone = refused(MessageRow(work, about, State.DUE, Kind.COMMAND))
+            await tx.insert_messages([tombstone], above_floor=safe.floor_check)
+        row = await tx.lock_message(work, about)
+        if row is None:
+            return Meeting.NOTHING, None
+        meeting = meet(row, safe)
+        if meeting is Meeting.REFUSE:
+            changed = await tx.update_message(refused(row), row.state)
+            assert changed, "the row was locked"
+        return meeting, row
+
+    async def _meet(self, edge: Edge, letter: Letter, row: MessageRow | None) -> None:
+        """An undo whose command may or may not have happened."""
+        assert letter.about is not None
+        about = letter.about
+        goes_on: list[MessageRow] = []
+
+        async def decide(tx: Transaction, effects: Effects) -> None:
+            meeting, _ = await self._meet_command(tx, edge, about)
+            own = row.copy() if row is not None else self.new_row(edge, letter)
+            answer = Answer(letter.id, "taken")
+            if meeting is Meeting.WAIT:
+                own.due_at = tx.now_ms + self.ledger.schedule.resend_ms
+            elif meeting is Meeting.DONE:
+                own.due_at = tx.now_ms + self.ledger.schedule.lease_ms
+                goes_on.append(own)
+            else:
+                answer = Answer(letter.id, "reply")
+                own = settled(own, answer)
+            if row is not None:
+                ok = await tx.update_message(own, State.DUE)
+            else:
+                ok = bool(await tx.insert_messages([own], above_floor=self.ledger.safe.floor_check))
+            if not ok:
+                goes_on.clear()
+                await self._repeat(tx, edge, letter.id, effects)
+            elif meeting is not Meeting.DONE:
+                self.answer(effects, edge, answer)
+
+        try:
+            await self.writer.perform(Own(decide))
+        except RunAgain:
+            return  # it is sent again, or claimed again
+        if goes_on:
+            await self.run(edge, letter, goes_on[0], alone=goes_on[0].tries >= 2)
+
+    async def _withdraw(self, edge: Edge, letter: Letter) -> None:
+        """A command without an undo is withdrawn: its answer is the step's outcome."""
+
+        async def decide(tx: Transaction, effects: Effects) -> None:
+            meeting, row = await self._meet_command(tx, edge, letter.id)
+            if row is None:
+                self.ignored_below_floor += 1
+            elif meeting is Meeting.REFUSE:
+                self.answer(effects, edge, Answer(letter.id, "refused"))
+            else:
+                self.answer(effects, edge, answer_again(row))
+
+        await self._perform(decide)
+
+    # -- claimed rows ---------------------------------------------------------------------------
+
+    def claimed(self, row: MessageRow) -> None:
+        """Run a row that the claim loop took; it is not waited for."""
+        task = asyncio.create_task(self._guarded(row))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    @property
+    def room(self) -> int:
+        """How many more claimed rows may be under way; the others wait in the table."""
+        return UNDER_WAY_MAX - len(self._tasks)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if len(self._tasks) == UNDER_WAY_MAX // 2:
+            self.wake()
+
+    async def _guarded(self, row: MessageRow) -> None:
+        try:
+            await self._claimed(row)
+        except Exception as exc:  # the root of a claimed row: its lease ends, it is claimed again
+            self.notice(
+                "letter.postponed", letter=str(row.id), error=f"{type(exc).__name__}: {exc}"
+            )
+
+    async def _claimed(self, row: MessageRow) -> None:
+        if (row.edge, row.id) in self._running:
+            return  # it takes longer than its lease; whoever runs it settles it
+        edge = self.ledger.edges[row.edge]
+        if row.kind in (Kind.TIMER, Kind.WAIT):
+            await self._wake(row)
+            return
+        letter = msgspec.json.decode(row.body, type=Letter)
+        if row.kind is Kind.EVENT and row.topic is None:  # one that the service sent to itself
+            row.topic = self._topic(letter)
+        schedule, safe = self.ledger.schedule, self.ledger.safe
+        claimed_at = (row.due_at or 0) - schedule.lease_ms  # by the database's clock
+        if row.reached and expired(row, claimed_at) and safe.key_life:
+            await self._bury(
+                row,
+                "the External has forgotten its key: another try could be another effect; "
+                "look there, then drop this letter",
+            )
+        elif exhausted(row, schedule) and safe.try_counted_before:
+            await self._bury(row, "its last try ended with the process")
+        elif letter.kind is Kind.UNDO and not letter.known and not row.reached:
+            await self._meet(edge, letter, row)
+        else:
+            await self.run(edge, letter, row, alone=row.tries >= 2)
+
+    async def _bury(self, row: MessageRow, why: str) -> None:
+        """Make a letter dead without another try."""
+
+        async def bury(tx: Transaction, effects: Effects) -> None:
+            dead = after_failed_try(row, why, tx.now_ms, self.ledger.schedule)
+            dead.state, dead.due_at = State.DEAD, None
+            await tx.update_message(dead, State.DUE)
+
+        await self._perform(bury)
+        self.notice("letter.dead", letter=str(row.id), error=why)
+
+    async def _wake(self, row: MessageRow) -> None:
+        """A saga's sleep is over, or its wait."""
+
+        async def wake(tx: Transaction, effects: Effects) -> None:
+            if await tx.delete_message(row.edge, row.id, State.DUE) is None:
+                return
+            assert row.owner is not None and row.path is not None
+            timer = row.kind is Kind.TIMER
+            outcome = StepOutcome("slept" if timer else "event")
+            kind = "sleep" if timer else row.body.decode()
+            await self.sagas.advance(tx, row.owner, row.path, kind, outcome, effects)
+
+        await self._perform(wake)
+
+    async def idle(self) -> None:
+        """Wait until nothing that was claimed is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _unreachable(digest: bytes, number: int, key_life_s: float) -> bool:
+    raise AssertionError("set right after the delivery was made")

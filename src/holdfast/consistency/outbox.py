@@ -1,0 +1,141 @@
+"""The outbox: sends committed letters, sends them again, and gives answers.
+
+A letter's row stays until its receiver has answered; the broker's word counts for nothing. What
+does not fit into the window waits in the table.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from holdfast.consistency.ledger import Ledger, encode
+from holdfast.consistency.schedule import floor_of, window_room
+from holdfast.consistency.writer import Turn
+from holdfast.contract.envelope import Answer, MessageRow, Parcel
+from holdfast.errors import CallError
+from holdfast.ports import Broker
+
+QUEUE_MAX = 4_096  # letters kept ready behind a full window; more are found again in the table
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStats:
+    """Counts since the start; `in_flight` is now."""
+
+    in_flight: int
+    sent: int
+    resent: int
+    answers: int
+
+
+class Outbox:
+    """Sends what one service's transactions decided, after their commit."""
+
+    def __init__(self, ledger: Ledger, broker: Broker) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._in_flight: defaultdict[int, set[UUID]] = defaultdict(set)
+        self._ready: defaultdict[int, deque[MessageRow]] = defaultdict(deque)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sent = self._resent = self._answers = 0
+        self.wake: Callable[[], None] = lambda: None
+
+    def after_commit(self, turns: Sequence[Turn]) -> None:
+        """Send what the turns of one transaction want sent, joined by edge.
+
+        Letters to oneself and letters with a delay are left to the claim loop.
+        """
+        claimable = False
+        letters: defaultdict[int, list[MessageRow]] = defaultdict(list)
+        answers: defaultdict[int, list[Answer]] = defaultdict(list)
+        for turn in turns:
+            for row in turn.effects.rows:
+                if row.tries and self._ledger.is_out(row.edge):
+                    letters[row.edge].append(row)
+                else:
+                    claimable = True
+            for edge, answer in turn.effects.answers:
+                answers[edge].append(answer)
+            for callback in turn.effects.done:
+                callback()
+        for edge, given in answers.items():
+            self.give(edge, given)
+        for edge, rows in letters.items():
+            self.send(edge, rows)
+        if claimable:
+            self.wake()
+
+    def send(self, edge: int, rows: Sequence[MessageRow], *, again: bool = False) -> None:
+        """Send letters of one edge, as many as its window has room for."""
+        flying = self._in_flight[edge]
+        schedule = self._ledger.schedule
+        room = window_room(len(flying), schedule) if self._ledger.safe.window else len(rows)
+        if again:
+            room += sum(row.id in flying for row in rows)
+        now_rows, later = list(rows[:room]), rows[room:]
+        if not again:
+            queue = self._ready[edge]
+            queue.extend(list(later)[: max(0, QUEUE_MAX - len(queue))])
+        elif not now_rows and later:
+            now_rows = list(later[:1])  # after a long silence one probe
+        if not now_rows:
+            return
+        flying.update(row.id for row in now_rows)
+        self._sent += len(now_rows)
+        self._resent += len(now_rows) * again
+        where = self._ledger.edges[edge]
+        parcel = Parcel(
+            sender=where.sender,
+            receiver=where.receiver,
+            lane=where.lane,
+            letters=[msgspec.Raw(row.body) for row in now_rows],
+            again=again,
+        )
+        self._publish(parcel)
+
+    def give(self, edge: int, answers: list[Answer]) -> None:
+        """Give answers to letters of one edge."""
+        where = self._ledger.edges[edge]
+        self._answers += len(answers)
+        self._publish(Parcel(where.sender, where.receiver, where.lane, answers=answers))
+
+    def answered(self, edge: int, letter: UUID) -> None:
+        """Note that a letter was answered: the window has room for the next."""
+        self._in_flight[edge].discard(letter)
+        ready = self._ready.get(edge)
+        if ready and len(self._in_flight[edge]) < self._ledger.schedule.window:
+            batch = [ready.popleft() for _ in range(min(len(ready), 64))]
+            self.send(edge, batch)
+
+    async def announce_floors(self, now_ms: int) -> None:
+        """Tell each receiver below which id everything is settled."""
+        for edge in self._ledger.out_edges:
+            oldest = await self._ledger.database.oldest_unsettled(edge)
+            floor = floor_of(oldest, now_ms, self._ledger.schedule)
+            where = self._ledger.edges[edge]
+            self._publish(Parcel(where.sender, where.receiver, where.lane, floor=floor))
+
+    def _publish(self, parcel: Parcel) -> None:
+        task = asyncio.create_task(self._hand_over(parcel))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_over(self, parcel: Parcel) -> None:
+        try:
+            await self._broker.publish(parcel.to, parcel.travels, encode(parcel))
+        except CallError:
+            pass  # the rows stay, and are due again
+
+    async def idle(self) -> None:
+        """Wait until everything was handed over."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def stats(self) -> OutboxStats:
+        """Return the counts."""
+        flying = sum(map(len, self._in_flight.values()))
+        return OutboxStats(flying, self._sent, self._resent, self._answers)

@@ -1,0 +1,163 @@
+"""The relay: the claim loop over `due_at`, and the housekeeping of one service's tables.
+
+It picks up what the direct way left: letters without an answer, handlers that failed, timers, and
+rows of a process that died. It also announces floors and forgets what is settled.
+"""
+
+import asyncio
+import logging
+
+from holdfast.consistency.inbox import Inbox
+from holdfast.consistency.ledger import Ledger, encode
+from holdfast.consistency.outbox import Outbox
+from holdfast.consistency.schedule import expired, id_before, resend_at
+from holdfast.consistency.writer import Effects, Own, Writer
+from holdfast.contract.envelope import Answer, MessageRow, Parcel
+from holdfast.errors import CallError
+from holdfast.ports import Backlog, Broker, Transaction
+
+CLAIM_MAX = 128
+DELETE_MAX = 512  # rows that one transaction deletes
+
+
+class Relay:
+    """The background work of one service."""
+
+    def __init__(
+        self, ledger: Ledger, writer: Writer, inbox: Inbox, outbox: Outbox, broker: Broker
+    ) -> None:
+        self._ledger = ledger
+        self._writer = writer
+        self._inbox = inbox
+        self._outbox = outbox
+        self._broker = broker
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._looked_ms, self._looked_at = 0, 0.0  # the database's time at the loop's
+        self._poll_s = ledger.schedule.poll_ms / 1000
+        self.backlog = Backlog(0, 0, 0, 0, None)
+        inbox.wake = outbox.wake = self.wake
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._loop(), name=f"{self._ledger.service} relay")
+
+    def wake(self) -> None:
+        """Look at the table now."""
+        self._woken.set()
+
+    async def stop(self) -> None:
+        """Claim nothing more; wait for what is under way."""
+        self._stopping = True
+        self._woken.set()
+        if self._task is not None:
+            await self._task
+        await self._inbox.idle()
+
+    async def _loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        keep_s = self._ledger.schedule.keep_ms / 1000
+        keep_at = loop.time() + keep_s / 10
+        while not self._stopping:
+            self._woken.clear()
+            pause_s = self._poll_s
+            try:
+                full = await self.claim()
+                if loop.time() >= keep_at:
+                    keep_at = loop.time() + keep_s
+                    await self.keep_house()
+                pause_s = 0.0 if full else await self._pause_s()
+            except Exception as exc:  # whatever it was, the loop that heals must not end
+                logging.getLogger("holdfast").warning("relay: %r", exc)
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    async def _pause_s(self) -> float:
+        if self._inbox.room <= 0:
+            return self._poll_s  # it wakes this
+        due = await self._ledger.database.next_due()
+        if due is None:
+            return self._poll_s
+        since_ms = (asyncio.get_running_loop().time() - self._looked_at) * 1000
+        now_ms = self._looked_ms + since_ms  # by the database's clock: this host's may be ahead
+        return min(self._poll_s, max(0.001, (due - now_ms) / 1000))
+
+    async def claim(self) -> bool:
+        """Take what is due and have it run or sent again; say whether there may be more."""
+        limit = min(CLAIM_MAX, self._inbox.room)
+        if limit <= 0:
+            return False
+        claimed: list[MessageRow] = []
+        late: list[MessageRow] = []
+        ledger = self._ledger
+
+        async def take(tx: Transaction, effects: Effects) -> None:
+            self._looked_ms, self._looked_at = tx.now_ms, asyncio.get_running_loop().time()
+            claimed[:] = await tx.claim(limit, ledger.schedule.lease_ms)
+            out = [row for row in claimed if ledger.is_out(row.edge)]
+            late[:] = [row for row in out if expired(row, tx.now_ms)]
+            for row in out:
+                row.due_at = resend_at(row, tx.now_ms, ledger.schedule)
+            if out:
+                await tx.postpone(out)
+
+        await self._writer.perform(Own(take))
+        again: dict[int, list[MessageRow]] = {}
+        for row in claimed:
+            if not ledger.is_out(row.edge):
+                self._inbox.claimed(row)
+            elif row not in late:
+                again.setdefault(row.edge, []).append(row)
+        for edge, rows in again.items():
+            self._outbox.send(edge, rows, again=True)
+        for row in late:
+            await self._expire(row)
+        return len(claimed) == limit
+
+    async def _expire(self, row: MessageRow) -> None:
+        """Send the time-out to oneself on the answers' lane, behind the answers that wait."""
+        edge = self._ledger.edges[row.edge]
+        parcel = Parcel(edge.sender, edge.receiver, edge.lane, answers=[Answer(row.id, "expired")])
+        if not self._ledger.safe.expire_behind_answers:
+            await self._inbox.deliver(encode(parcel), False)
+            return
+        try:
+            await self._broker.publish(parcel.to, parcel.travels, encode(parcel))
+        except CallError:
+            pass  # it is due again
+
+    async def keep_house(self) -> None:
+        """Announce floors, forget what is settled, and measure what waits."""
+        schedule = self._ledger.schedule
+        now_ms, deleted = 0, DELETE_MAX
+
+        async def forget(tx: Transaction, effects: Effects) -> None:
+            nonlocal now_ms, deleted
+            now_ms = tx.now_ms
+            kept_after = tx.now_ms - schedule.saga_kept_ms
+            deleted = max(
+                await tx.forget(DELETE_MAX), await tx.delete_ended_sagas(kept_after, DELETE_MAX)
+            )
+
+        while deleted >= DELETE_MAX:
+            await self._writer.perform(Own(forget))
+        await self._lower_own_edge(now_ms)  # first: the next process starts its clock from it
+        await self._outbox.announce_floors(now_ms)
+        self.backlog = await self._ledger.database.backlog(self._ledger.out_edges)
+
+    async def _lower_own_edge(self, now_ms: int) -> None:
+        """Letters to oneself settle in place; they are forgotten after 2T like any other."""
+        edge = self._ledger.edge_to(self._ledger.service)
+        floor = id_before(now_ms - 2 * self._ledger.schedule.transaction_ms)
+        deleted = DELETE_MAX
+
+        async def lower(tx: Transaction, effects: Effects) -> None:
+            nonlocal deleted
+            deleted = await tx.set_floor(edge, floor, DELETE_MAX)
+
+        while deleted >= DELETE_MAX:
+            await self._writer.perform(Own(lower))

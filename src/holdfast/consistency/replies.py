@@ -1,0 +1,114 @@
+"""Answers to our letters, and what happens when none comes in time."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from holdfast.consistency.delivery import Noticed
+from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.outbox import Outbox
+from holdfast.consistency.sagas import Sagas, step_kind
+from holdfast.consistency.schedule import expired, resend_at
+from holdfast.consistency.steps import StepOutcome, outcome_of
+from holdfast.consistency.writer import Effects
+from holdfast.contract.envelope import Answer, Kind, Lane, Letter, MessageRow, Parcel, State
+from holdfast.ports import Transaction
+
+Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
+"""Runs a function in a turn of its own, again if the transaction was lost."""
+
+
+class Replies:
+    """Takes the answers to one service's letters: a row ends here, and its saga goes on."""
+
+    def __init__(
+        self, ledger: Ledger, outbox: Outbox, sagas: Sagas, perform: Perform, notice: Noticed
+    ) -> None:
+        self._ledger = ledger
+        self._outbox = outbox
+        self._sagas = sagas
+        self._perform = perform
+        self._notice = notice
+
+    async def take(self, parcel: Parcel) -> None:
+        """Answers to our letters."""
+        try:
+            edge_id = self._ledger.edge_to(parcel.receiver, parcel.lane)
+        except KeyError:
+            self._notice("answer.refused", sender=parcel.receiver, reason="no such edge")
+            return
+
+        async def all_of_them(tx: Transaction, effects: Effects) -> None:
+            for answer in parcel.answers:
+                await self._record(tx, edge_id, answer, effects)
+
+        try:
+            await self._perform(all_of_them)
+        except Exception:  # of one of them; the others go on
+            for answer in parcel.answers:
+                await self._answer(edge_id, answer)
+        for answer in parcel.answers:
+            self._outbox.answered(edge_id, answer.id)
+
+    async def _answer(self, edge: int, answer: Answer) -> None:
+        async def record(tx: Transaction, effects: Effects) -> None:
+            await self._record(tx, edge, answer, effects)
+
+        try:
+            await self._perform(record)
+        except Exception as exc:  # handed back: it is answered again on a re-send
+            self._notice("answer.handed_back", error=f"{type(exc).__name__}: {exc}")
+
+    async def _record(self, tx: Transaction, edge: int, answer: Answer, effects: Effects) -> None:
+        row = await tx.lock_message(edge, answer.id)
+        once = self._ledger.safe.advance_once
+        if row is None or (row.state is not State.DUE and once):
+            return  # a duplicate, or it came after the time-out: outcomes are write-once
+        if answer.outcome == "expired":
+            if expired(row, tx.now_ms):
+                await self._time_out(tx, row, effects)
+            return
+        if answer.outcome == "taken" and row.kind is not Kind.EVENT:
+            row.due_at = resend_at(row, tx.now_ms, self._ledger.schedule, taken=True)
+            await tx.postpone([row])
+            return
+        if await tx.delete_message(edge, answer.id, State.DUE if once else row.state) is None:
+            return
+        if row.owner is None or row.path is None:
+            return
+        letter = msgspec.json.decode(row.body, type=Letter)
+        if row.kind is Kind.UNDO:
+            if row.about is not None:
+                held = self._ledger.edge_to(self._ledger.edges[edge].receiver, Lane.WORK)
+                await tx.delete_message(held, row.about, State.HELD)
+            outcome = StepOutcome("undone", letter=row.id)
+        else:
+            outcome = outcome_of(answer)
+        await self._sagas.advance(tx, row.owner, row.path, step_kind(letter), outcome, effects)
+
+    async def _time_out(self, tx: Transaction, row: MessageRow, effects: Effects) -> None:
+        """A saga waited long enough for this letter."""
+        assert row.owner is not None and row.path is not None
+        if row.kind is Kind.UNDO:  # it parks: tried for ever, and the next one may go
+            row.expires_at = None
+            row.due_at = resend_at(row, tx.now_ms, self._ledger.schedule)
+            await tx.update_message(row, State.DUE)
+            await self._sagas.pass_parked_undo(tx, row.owner, effects)
+            return
+        call = await self._sagas.pending_call(tx, row.owner, row.path)
+        if call is None:
+            return  # the saga is parked, or has changed: its time-out comes again
+        if call.undo is None and self._ledger.safe.withdraw_without_undo:
+            withdrawal = self._sagas.withdrawal(row, tx.now_ms, keep=True)
+            await tx.update_message(withdrawal, State.DUE)
+            effects.rows.append(withdrawal)
+            return
+        letter = msgspec.json.decode(row.body, type=Letter)
+        if self._ledger.safe.held_until_undone:
+            held = row.copy()
+            held.state, held.due_at, held.expires_at = State.HELD, None, None
+            await tx.update_message(held, State.DUE)
+        else:
+            await tx.delete_message(row.edge, row.id, State.DUE)
+        outcome = StepOutcome("unanswered", letter=row.id)
+        await self._sagas.advance(tx, row.owner, row.path, step_kind(letter), outcome, effects)

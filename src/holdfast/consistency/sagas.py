@@ -1,0 +1,500 @@
+"""Sagas: every advance is one transaction over the saga's row.
+
+Lock the row, insert the step that has ended, run the function over the steps, insert the letters
+that it wants next, commit. Any worker can do it; nothing is held between.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from pydantic_core import ValidationError, to_json
+
+from holdfast.consistency.ledger import Ledger, encode
+from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
+from holdfast.consistency.steps import Recorded, StepOutcome, recorded, refusal_of
+from holdfast.consistency.unit import Driver, Unit
+from holdfast.consistency.writer import Effects
+from holdfast.contract.envelope import (
+    Kind,
+    Letter,
+    MessageRow,
+    SagaInput,
+    SagaRow,
+    State,
+    StepRow,
+)
+from holdfast.contract.failure import Failure
+from holdfast.contract.model import Model
+from holdfast.errors import HoldfastError, MessageTooLarge, NotDeclared, SagaTooLong
+from holdfast.ports import Transaction
+
+RESTARTS_MAX = 100  # in one advance; a saga that restarts without waiting never ends
+
+
+class NewerVersion(HoldfastError):
+    """The saga belongs to a newer version of the service: this replica hands it back."""
+
+    code = "newer_version"
+
+
+@dataclass(frozen=True, slots=True)
+class SagaType:
+    """A saga as the core runs it."""
+
+    name: str
+    function: Callable[..., Any]
+    version: int
+    input_type: type[Model]
+
+
+SagaEnded = Callable[[str, str, int], None]
+"""Called with (type, outcome, duration in ms) after the commit that ended a saga."""
+
+SagaParked = Callable[[str, UUID, str], None]
+"""Called with (type, id, error) after the commit that parked a saga."""
+
+
+@dataclass(slots=True)
+class _Advance:
+    """One advance of one saga; its savepoint is opened by the first thing that it writes."""
+
+    tx: Transaction
+    row: SagaRow
+    steps: dict[str, Recorded]
+    effects: Effects
+    opened: bool = False
+
+    async def open(self) -> None:
+        """Begin to write what a parked run must not leave behind."""
+        if not self.opened:
+            self.opened = True
+            await self.tx.savepoint()
+
+    async def record(self, path: str, kind: str, outcome: StepOutcome) -> None:
+        """Record a step that ended within this advance."""
+        await self.open()
+        now_ms = self.tx.now_ms
+        await self.tx.insert_steps([StepRow(self.row.id, path, kind, encode(outcome), now_ms)])
+        self.steps[path] = Recorded(kind, outcome, now_ms)
+
+    async def close(self, *, keep: bool) -> None:
+        """Keep what was written, or undo it."""
+        if self.opened:
+            await (self.tx.release() if keep else self.tx.rollback())
+
+
+class Sagas:
+    """Starts and advances the sagas of one service."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        types: Mapping[str, SagaType],
+        ended: SagaEnded | None = None,
+        parked: SagaParked | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._types = types
+        self._by_function = {t.function: t for t in types.values()}
+        self._ended = ended
+        self._parked = parked
+
+    async def settle(self, unit: Unit, effects: Effects) -> None:
+        """Flush a unit: its writes, its letters, and the sagas that it starts."""
+        await unit.flush()
+        tx = unit.tx
+        assert tx is not None
+        starts, unit.starts = unit.starts, []
+        for start in starts:
+            kind = self._by_function.get(start.function)
+            if kind is None:
+                raise NotDeclared(
+                    f"{start.function.__name__} is not a saga of {self._ledger.service}; "
+                    f"write `@{self._ledger.service}.saga` above it"
+                )
+            body = start.input.__pydantic_serializer__.to_json(start.input)
+            row = SagaRow(
+                start.id,
+                kind.name,
+                kind.version,
+                "running",
+                encode(SagaInput(msgspec.Raw(body), unit.correlation, unit.trace)),
+                start.key,
+                started_at=tx.now_ms,
+            )
+            if await tx.insert_saga(row):
+                await self._go_on(tx, row, kind, {}, effects)
+        effects.rows += unit.rows
+        unit.rows = []
+
+    async def advance(
+        self,
+        tx: Transaction,
+        saga: UUID,
+        path: str,
+        kind: str,
+        outcome: StepOutcome,
+        effects: Effects,
+    ) -> None:
+        """Record that a step ended, and go on."""
+        row = await tx.lock_saga(saga)
+        if row is None or row.ended_at is not None:
+            return
+        known = self._known(row)
+        steps = recorded(await tx.steps(saga))
+        if path in steps and self._ledger.safe.advance_once:
+            return  # outcomes are write-once
+        if path not in steps:
+            await tx.insert_steps([StepRow(saga, path, kind, encode(outcome), tx.now_ms)])
+        steps[path] = Recorded(kind, outcome, tx.now_ms)
+        if row.state == "running":
+            await self._go_on(tx, row, known, steps, effects)
+
+    def _known(self, row: SagaRow) -> SagaType:
+        """Return the saga's type. Raises NewerVersion: a newer process goes on with it."""
+        known = self._types.get(row.type)
+        if known is None:
+            raise NewerVersion(f"saga {row.type} {row.id} is not known to this process")
+        if row.version > known.version and self._ledger.safe.older_version_hands_back:
+            raise NewerVersion(
+                f"saga {row.type} {row.id} is at version {row.version}, this process has "
+                f"{known.version}"
+            )
+        return known
+
+    async def resume(self, tx: Transaction, saga: UUID, effects: Effects) -> SagaRow | None:
+        """Run a parked saga again, for an operator.
+
+        Raises:
+            NewerVersion: a newer process must do it.
+        """
+        row = await tx.lock_saga(saga)
+        if row is None or row.ended_at is not None:
+            return row
+        known, was = self._known(row), _changes(row)
+        row.state, row.error = "running", None
+        await self._go_on(tx, row, known, recorded(await tx.steps(saga)), effects, was)
+        return row
+
+    async def pass_parked_undo(self, tx: Transaction, saga: UUID, effects: Effects) -> None:
+        """Let the next undo go: one was unanswered for so long that it does not hold it up."""
+        row = await tx.lock_saga(saga)
+        if row is not None and row.state == "running":
+            await self._go_on(tx, row, self._known(row), recorded(await tx.steps(saga)), effects)
+
+    async def pending_call(self, tx: Transaction, saga: UUID, path: str) -> Call | None:
+        """Return the command step that waits at a path, by running the function once more.
+
+        None if the function does not wait there: the saga is parked, or has changed.
+        """
+        row = await tx.lock_saga(saga)
+        if row is None or row.state != "running":
+            return None
+        kind = self._known(row)
+        try:
+            input_ = self._input(row, kind)[0]
+        except ValidationError:
+            return None
+        advance = _Advance(tx, row, recorded(await tx.steps(saga)), Effects())
+        replay = self._replay(advance, frozenset())
+        ended = await replay.run(kind.function, input_)
+        await advance.close(keep=False)
+        for want in replay.wants if ended == "waiting" else ():
+            if want.path == path and isinstance(want, Call):
+                return want
+        return None
+
+    # -- one advance ----------------------------------------------------------------------------
+
+    def _input(self, row: SagaRow, kind: SagaType) -> tuple[Model, SagaInput]:
+        stored = msgspec.json.decode(row.input, type=SagaInput)
+        return kind.input_type.model_validate_json(bytes(stored.body)), stored
+
+    def _replay(self, advance: "_Advance", parked: frozenset[str]) -> Replay:
+        async def local(
+            path: str, kind: str, function: Callable[..., Any], args: Any, kwargs: Any
+        ) -> None:
+            await advance.open()
+            try:
+                value = await self._local(advance, path, function, args, kwargs)
+                outcome = StepOutcome("value", msgspec.Raw(to_json(value)))
+            except Failure as failure:
+                outcome = refusal_of(failure)
+            await advance.record(path, kind, outcome)
+
+        return Replay(
+            advance.row.id,
+            advance.steps,
+            local,
+            started_at=advance.row.started_at,
+            parked_undos=parked,
+            safe=self._ledger.safe,
+        )
+
+    async def _go_on(
+        self,
+        tx: Transaction,
+        row: SagaRow,
+        kind: SagaType,
+        steps: dict[str, Recorded],
+        effects: Effects,
+        was: tuple[object, ...] | None = None,
+    ) -> None:
+        """Run the function until it waits or ends, and write what follows.
+
+        `was`: what is stored of the row, if `row` has been changed since.
+        """
+        resumed, was = was is not None, was or _changes(row)
+        try:
+            input_, stored = self._input(row, kind)
+        except ValidationError as exc:  # the model has changed since it was started
+            row.state, row.error = "parked", f"its input does not fit any more: {exc}"
+            if was != _changes(row):
+                await tx.update_saga(row)
+            return
+        restarts = 0
+        while True:
+            kept = len(effects.rows), len(effects.done)
+            advance = _Advance(tx, row, steps, effects)
+            replay, open_rows = await self._run(advance, kind, input_, look=resumed)
+            met = False
+            if replay.ended == "waiting":
+                try:
+                    met = await self._send(advance, stored, replay.wants, open_rows)
+                except (MessageTooLarge, NotDeclared) as exc:  # no answer could ever come
+                    replay.park(exc)
+            if restarts > RESTARTS_MAX:
+                replay.park(SagaTooLong(f"it restarted {restarts} times without waiting"))
+            if replay.ended == "parked":  # what it did in this advance is undone; the steps stay
+                del effects.rows[kept[0] :], effects.done[kept[1] :]
+            await advance.close(keep=replay.ended != "parked")
+            if replay.ended == "restarted":
+                restarts += 1
+                await self._close(tx, replay, open_rows, effects)
+                assert replay.restart_input is not None
+                body = replay.restart_input.__pydantic_serializer__.to_json(replay.restart_input)
+                stored = SagaInput(msgspec.Raw(body), stored.correlation, stored.trace)
+                row.input, row.version = encode(stored), kind.version
+                await tx.delete_steps(row.id)
+                steps.clear()
+                input_ = replay.restart_input
+                continue
+            if not met:
+                break  # otherwise a wait was met by an event that had come before
+        await self._conclude(tx, row, kind, replay, open_rows, effects)
+        if was != _changes(row):
+            await tx.update_saga(row)
+
+    async def _run(
+        self, advance: "_Advance", kind: SagaType, input_: Model, *, look: bool
+    ) -> tuple[Replay, list[MessageRow]]:
+        """Run the function; look up its open rows only where one of them may matter."""
+        replay = self._replay(advance, frozenset())
+        await replay.run(kind.function, input_)
+        wants = replay.wants
+        undoing = any(isinstance(want, UndoCall) for want in wants)
+        grouped = len(wants) > 1 or any("." in want.path for want in wants)
+        ended = replay.ended == "restarted" or bool(replay.withdrawn)
+        if not (look or undoing or grouped or ended):
+            return replay, []
+        open_rows = await advance.tx.messages_of_owner(advance.row.id)
+        parked = frozenset(
+            r.path for r in open_rows if r.path and r.kind is Kind.UNDO and r.expires_at is None
+        )
+        if undoing and parked:
+            replay = self._replay(advance, parked)
+            await replay.run(kind.function, input_)
+        return replay, open_rows
+
+    async def _conclude(
+        self,
+        tx: Transaction,
+        row: SagaRow,
+        kind: SagaType,
+        replay: Replay,
+        open_rows: list[MessageRow],
+        effects: Effects,
+    ) -> None:
+        row.version = kind.version
+        if replay.ended == "parked":
+            row.state, row.error = "parked", replay.error
+            if self._parked is not None:
+                parked, error = self._parked, replay.error
+                effects.done.append(lambda: parked(kind.name, row.id, error))
+        elif replay.ended in ("completed", "failed"):
+            row.state = "completed" if replay.ended == "completed" else "failed"
+            row.ended_at = tx.now_ms
+            row.error = replay.error or None
+            await self._close(tx, replay, open_rows, effects)
+            if self._ended is not None:
+                ended, state, took = self._ended, row.state, tx.now_ms - row.started_at
+                effects.done.append(lambda: ended(kind.name, state, took))
+        else:
+            row.error = None
+
+    async def _close(
+        self, tx: Transaction, replay: Replay, open_rows: list[MessageRow], effects: Effects
+    ) -> None:
+        """A saga that ends, or restarts, without undoing an unanswered step withdraws it."""
+        for row in open_rows:
+            if row.state is State.HELD and row.id in replay.withdrawn:
+                withdrawal = self.withdrawal(row, tx.now_ms, keep=False)
+                if await tx.update_message(withdrawal, State.HELD):
+                    effects.rows.append(withdrawal)
+            elif row.kind in (Kind.TIMER, Kind.WAIT):
+                await tx.delete_message(row.edge, row.id, State.DUE)
+
+    def withdrawal(self, row: MessageRow, now_ms: int, *, keep: bool) -> MessageRow:
+        """Return a command's row turned into its withdrawal: same id, the answer ends both."""
+        letter = msgspec.json.decode(row.body, type=Letter)
+        withdraw = row.copy()
+        withdraw.kind, withdraw.state = Kind.WITHDRAW, State.DUE
+        withdraw.due_at = now_ms + self._ledger.schedule.resend_ms
+        withdraw.expires_at, withdraw.tries = None, 1
+        withdraw.body = encode(
+            Letter(
+                id=letter.id,
+                kind=Kind.WITHDRAW,
+                type=letter.type,
+                about=letter.id,
+                correlation=letter.correlation,
+                trace=letter.trace,
+            )
+        )
+        if not keep:
+            withdraw.owner = withdraw.path = None
+        return withdraw
+
+    async def _send(
+        self,
+        advance: "_Advance",
+        stored: SagaInput,
+        wants: list[Want],
+        open_rows: list[MessageRow],
+    ) -> bool:
+        """Insert rows for what is wanted and not open yet; True if a wait was met at once."""
+        tx, row = advance.tx, advance.row
+        open_paths = {r.path for r in open_rows if r.state is State.DUE}
+        met = False
+        new: list[MessageRow] = []
+        for want in wants:
+            if want.path in open_paths:
+                continue
+            made = self._row(want, tx.now_ms, stored)
+            made.owner, made.path = row.id, want.path
+            if isinstance(want, Wait):
+                await tx.lock_topic(want.topic)
+                found = await self._kept_event(tx, want)
+                if found is not None:
+                    await advance.record(want.path, want.kind, found)
+                    met = True
+                    continue
+            new.append(made)
+        if new:
+            await tx.insert_messages(new)
+            advance.effects.rows += new
+        return met
+
+    def _row(self, want: Want, now_ms: int, stored: SagaInput) -> MessageRow:
+        ledger = self._ledger
+        match want:
+            case Call():
+                if ledger.receiver_of(want.command) == ledger.service:
+                    raise NotDeclared(
+                        f"a saga of {ledger.service} calls {want.command.name}, which the same "
+                        "service handles; do it with `await saga.local(…)`"
+                    )
+                row = ledger.command_row(
+                    want.command, now_ms, correlation=stored.correlation, trace=stored.trace
+                )
+                limit = _ms(want.timeout) if want.timeout else ledger.schedule.saga_timeout_ms
+                row.expires_at = now_ms + limit
+                row.due_at = min(row.due_at or row.expires_at, row.expires_at)
+                return row
+            case UndoCall():
+                row = ledger.command_row(
+                    want.undo,
+                    now_ms,
+                    correlation=stored.correlation,
+                    trace=stored.trace,
+                    about=want.about,
+                    known=want.known,
+                )
+                row.expires_at = now_ms + ledger.schedule.undo_parks_ms
+                return row
+            case Sleep():
+                return self._own_row(Kind.TIMER, now_ms + _ms(want.duration), now_ms)
+            case Wait():
+                waiting = self._own_row(Kind.WAIT, now_ms + _ms(want.timeout), now_ms)
+                waiting.topic = want.topic
+                waiting.body = want.kind.encode()
+                return waiting
+
+    def _own_row(self, kind: Kind, due_at: int, now_ms: int) -> MessageRow:
+        ledger = self._ledger
+        edge = ledger.edge_to(ledger.service)
+        return MessageRow(edge, ledger.letter_id(now_ms), State.DUE, kind, due_at=due_at)
+
+    async def _kept_event(self, tx: Transaction, want: Wait) -> StepOutcome | None:
+        if not self._ledger.safe.keep_early_events:
+            return None
+        for row in await tx.messages_of_topic(want.topic):
+            if row.kind is Kind.EVENT and row.state is State.DONE:
+                letter = msgspec.json.decode(row.body, type=Letter)
+                return StepOutcome("event", letter.body, letter=row.id)
+        return None
+
+    # -- local ----------------------------------------------------------------------------------
+
+    async def _local(
+        self,
+        advance: "_Advance",
+        path: str,
+        function: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+    ) -> Any:
+        """Run a local function in a savepoint of the advancing transaction."""
+        tx, row, effects = advance.tx, advance.row, advance.effects
+        stored = msgspec.json.decode(row.input, type=SagaInput)
+        unit = Unit(
+            self._ledger,
+            seed=derived_id(row.id, f"local:{path}", row.started_at),
+            at_ms=tx.now_ms,
+            what=f"{row.type}:{path}",
+            correlation=stored.correlation,
+            trace=stored.trace,
+        )
+        unit.tx, unit.shut = tx, True
+        made = Effects()
+        await tx.savepoint()
+        try:
+            driver = Driver(function(unit, *args, **kwargs), unit)
+            value = await driver.to_end()
+            await self.settle(unit, made)
+        except Exception:
+            await tx.rollback()
+            raise
+        await tx.release()
+        effects.rows += made.rows
+        effects.done += made.done
+        return value
+
+
+def _changes(row: SagaRow) -> tuple[object, ...]:
+    """Return what an advance may change of a saga's row."""
+    return row.version, row.state, row.error, row.input
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)
+
+
+def step_kind(letter: Letter) -> str:
+    """Return the `kind` under which a letter's answer is recorded as a step."""
+    verb = "undo" if letter.kind is Kind.UNDO else "call"
+    return f"{verb} {letter.type}"

@@ -1,0 +1,114 @@
+"""The recorded outcomes of a saga's steps."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from holdfast.contract.envelope import Answer, StepRow
+from holdfast.contract.failure import Failure, Unanswered
+from holdfast.errors import BadAnswer
+
+OutcomeKind = Literal["reply", "failure", "unanswered", "value", "slept", "event", "undone"]
+
+
+class StepOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a step ended; written once.
+
+    Attributes:
+        body: the reply, the failure's fields, the value or the event, as JSON.
+        type: the failure's name.
+        letter: the command's or the event's id.
+        effect: of an unanswered step, "unknown" or "none".
+    """
+
+    kind: OutcomeKind
+    body: msgspec.Raw = msgspec.Raw(b"null")
+    type: str = ""
+    letter: UUID | None = None
+    effect: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recorded step as the replay sees it."""
+
+    kind: str
+    outcome: StepOutcome
+    ended_at: int
+
+
+def recorded(rows: list[StepRow]) -> dict[str, Recorded]:
+    """Return {path: recorded step}."""
+    decode = msgspec.json.decode
+    return {
+        row.path: Recorded(row.kind, decode(row.outcome, type=StepOutcome), row.ended_at)
+        for row in rows
+    }
+
+
+def outcome_of(answer: Answer) -> StepOutcome:
+    """Return how a command's step ended, from its final answer."""
+    match answer.outcome:
+        case "reply":
+            return StepOutcome("reply", answer.body, letter=answer.id)
+        case "failure":
+            return StepOutcome("failure", answer.body, answer.type, answer.id)
+        case "refused":  # withdrawn before it ran
+            return StepOutcome("unanswered", letter=answer.id, effect="none")
+        case "taken" | "expired":
+            raise AssertionError(f"{answer.outcome} does not end a step")
+
+
+def result_of(outcome: StepOutcome, command: Any) -> Any:
+    """Return a command's reply. Raises its failure, or Unanswered."""
+    if outcome.kind == "reply":
+        return adapter(command.reply_type).validate_json(bytes(outcome.body))
+    if outcome.kind == "unanswered":
+        raise Unanswered(command=command.wire_name(), effect=outcome.effect)
+    raise failure_of(outcome.type, bytes(outcome.body), command)
+
+
+def failure_of(name: str, body: bytes, message: Any) -> Failure:
+    """Return a declared failure from the wire. Raises BadAnswer for one that is not declared."""
+    for kind in message.fails:
+        if kind.name == name:
+            made: Failure = adapter(kind).validate_json(body)
+            return made
+    raise BadAnswer(f"{message.wire_name()} was answered with {name}, which `fails` does not name")
+
+
+def refusal_of(failure: Failure) -> StepOutcome:
+    """Return how a local step ended that raised a failure."""
+    kind = type(failure)
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    return StepOutcome("failure", msgspec.Raw(to_json(failure.fields())), name)
+
+
+def refusal(outcome: StepOutcome) -> Failure:
+    """Return the failure that a local step raised. Raises BadAnswer if its class is gone."""
+    todo = [Failure]
+    while todo:
+        kind = todo.pop()
+        if f"{kind.__module__}:{kind.__qualname__}" == outcome.type:
+            made: Failure = adapter(kind).validate_json(bytes(outcome.body))
+            return made
+        todo += kind.__subclasses__()
+    raise BadAnswer(f"a local step was refused with {outcome.type}, which no longer exists")
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}  # a cache of pure values, one per type in the code
+
+
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return the (cached) TypeAdapter of a type."""
+    try:
+        found = _ADAPTERS.get(kind)
+        if found is None:
+            found = _ADAPTERS[kind] = TypeAdapter(kind)
+        return found
+    except TypeError:  # an unhashable annotation
+        return TypeAdapter(kind)

@@ -1,0 +1,138 @@
+"""The state machine of a message row: pure functions from what is stored to what is stored next.
+
+consistency.md, section 1, draws it. A caller that writes the result names the old state, so that
+two replicas at one row cannot both succeed.
+"""
+
+from enum import Enum
+
+import msgspec
+
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.consistency.schedule import Schedule, retry_at
+from holdfast.contract.envelope import Answer, Kind, MessageRow, State
+from holdfast.errors import Conflict
+
+ERROR_BYTES_MAX = 8_000
+
+
+class Meeting(Enum):
+    """What an undo (or a withdrawal) finds at the command's own row."""
+
+    NOTHING = "nothing"  # refused now, refused before, or ended in a failure: nothing to undo
+    DONE = "done"  # it replied: the undo handler runs; a withdrawal passes the reply on
+    WAIT = "wait"  # it may have reached outside: the forward finishes first
+    REFUSE = "refuse"  # it has not run: it is refused, for good
+
+
+def meet(command: MessageRow, safe: Safeguards = ALL_ON) -> Meeting:
+    """Return what an undo must do, given the command's locked row."""
+    match command.state:
+        case State.REFUSED:
+            return Meeting.NOTHING
+        case State.DONE:
+            answer = recorded_answer(command)
+            return Meeting.DONE if answer.outcome == "reply" else Meeting.NOTHING
+        case State.DUE | State.DEAD if command.reached and safe.forward_finishes_first:
+            return Meeting.WAIT
+        case State.DUE | State.DEAD:
+            return Meeting.REFUSE
+        case State.HELD:
+            raise AssertionError(f"an undo met {command.id}, which is a letter of ours")
+
+
+def refused(command: MessageRow) -> MessageRow:
+    """Return the command's row, refused: a tombstone that keeps a late copy from running."""
+    row = command.copy()
+    row.state, row.due_at = State.REFUSED, None
+    row.answer = msgspec.json.encode(Answer(command.id, "refused"))
+    return row
+
+
+def settled(row: MessageRow, answer: Answer) -> MessageRow:
+    """Return the row with its final answer; the letter itself is not needed any more."""
+    done = row.copy()
+    done.state, done.due_at, done.expires_at = State.DONE, None, None
+    done.answer = msgspec.json.encode(answer)
+    if row.kind is not Kind.EVENT or row.topic is None:
+        done.body = b""
+    return done
+
+
+def after_failed_try(
+    row: MessageRow,
+    error: str,
+    now_ms: int,
+    schedule: Schedule,
+    *,
+    outage: bool = False,
+    safe: Safeguards = ALL_ON,
+) -> MessageRow:
+    """Return the row after a handler raised: due again, or dead after the last try.
+
+    Undos and ticks are never dead: they are tried for ever, at the longest pause. Neither is a
+    letter whose handler failed because somebody else is away (`outage`), until its key's life
+    ends: its try is given back, and the pause grows with the errors that are written down.
+    """
+    failed = row.copy()
+    failed.reached = row.reached and safe.reached_kept
+    if outage:
+        failed.tries = max(0, row.tries - 1)
+    line = f"try {row.tries} at {now_ms}: {error}"
+    failed.error = f"{row.error}\n{line}"[-ERROR_BYTES_MAX:] if row.error else line
+    over = row.tries >= schedule.tries_max and not outage
+    if row.reached and row.expires_at is not None and row.expires_at <= now_ms and safe.key_life:
+        over = True  # past the key's life another try could be another effect
+    elif row.kind is Kind.TICK or (row.kind is Kind.UNDO and safe.undo_never_dead):
+        over = False
+    failed.state = State.DEAD if over else State.DUE
+    pauses = failed.error.count("\n") + 1 if outage else row.tries
+    failed.due_at = None if over else retry_at(pauses, now_ms, schedule)
+    return failed
+
+
+def recorded_answer(row: MessageRow) -> Answer:
+    """Return the final answer that a settled row holds."""
+    assert row.answer is not None, f"row {row.id} is {row.state} and has no answer"
+    return msgspec.json.decode(row.answer, type=Answer)
+
+
+def answer_again(row: MessageRow) -> Answer:
+    """Return what to say when a letter comes again: the recorded answer, or that it is taken."""
+    if row.state in (State.DONE, State.REFUSED) and row.answer is not None:
+        return recorded_answer(row)
+    return Answer(row.id, "taken")
+
+
+def replayed(dead: MessageRow, now_ms: int) -> MessageRow:
+    """Return a dead letter, due again with its tries counted from zero."""
+    assert dead.state is State.DEAD
+    row = dead.copy()
+    row.state, row.due_at, row.tries = State.DUE, now_ms, 0
+    return row
+
+
+def exhausted(row: MessageRow, schedule: Schedule) -> bool:
+    """Whether a claimed letter's tries are used up, though none of them ended.
+
+    A try that fails is written down, and the last one ends in `dead`; a claim beyond it means
+    that the handler took its process with it each time.
+    """
+    return row.tries > schedule.tries_max and row.kind not in (Kind.UNDO, Kind.TICK)
+
+
+def dropped(dead: MessageRow, now_ms: int) -> MessageRow:
+    """Return a dead letter that an operator gave up: its sender learns that it is refused.
+
+    Raises:
+        Conflict: it has reached an External that still knows its key: a try that is under way
+            may yet have its effect, which nothing would undo.
+    """
+    assert dead.state is State.DEAD
+    if dead.reached and dead.expires_at is not None and dead.expires_at > now_ms:
+        raise Conflict(
+            f"letter {dead.id} may still have an effect outside for another "
+            f"{(dead.expires_at - now_ms) / 1000:.0f} s, its key's life; replay it, or drop it "
+            "after that"
+        )
+    return refused(dead)

@@ -1,0 +1,81 @@
+"""A request and a response as values: what the server, the gateway and the dispatch hand on."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+HeaderList = list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request, complete: bodies are read to the end, and bounded, before anyone sees them.
+
+    Attributes:
+        method: upper case.
+        path: raw, as it was sent, percent-encoded, without the query; starts with "/".
+        query: raw, without the "?"; "" when there is none.
+        headers: [(lower-case name, value)], in the order sent.
+        client: the address of the other end, "" for a Unix socket.
+        deadline: loop time in seconds, after which nobody waits for the answer; None: no limit.
+        correlation_id: finds all logs of what this request caused.
+        traceparent: W3C trace context of the caller's span, "" without one.
+        caller: who was authenticated, set by the gateway; None before.
+        route: the template of the route that matched, for metrics and logs.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: HeaderList = field(default_factory=list[tuple[bytes, bytes]])
+    body: bytes = b""
+    client: str = ""
+    deadline: float | None = None
+    correlation_id: str = ""
+    traceparent: str = ""
+    caller: Any = None
+    route: str = ""
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header, by its lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def header_all(self, name: bytes) -> list[bytes]:
+        """Return every value of a header, by its lower-case name."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP response. Content-Length, Date and Connection are added by the server.
+
+    Attributes:
+        headers: [(lower-case name, value)].
+        stream: chunks after `body`, sent as they come; only mounted ASGI apps use it.
+    """
+
+    status: int = 200
+    headers: HeaderList = field(default_factory=list[tuple[bytes, bytes]])
+    body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header, by its lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+Layer = Callable[[Handler], Handler]
+
+
+def stack(layers: Iterable[Layer], handler: Handler) -> Handler:
+    """Wrap `handler` in `layers`; the first one listed is the outermost."""
+    for layer in reversed(list(layers)):
+        handler = layer(handler)
+    return handler

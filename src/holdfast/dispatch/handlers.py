@@ -1,0 +1,154 @@
+"""Compiled handlers of commands, undos, events and ticks: parse, resolve, run, encode."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+
+from holdfast.consistency.delivery import Delivery
+from holdfast.consistency.ledger import Ledger, encode
+from holdfast.consistency.replay import derived_id
+from holdfast.consistency.steps import adapter
+from holdfast.contract.envelope import Kind, Letter, MessageRow, State
+from holdfast.contract.messages import Message
+from holdfast.dispatch.outside import OutsideView, Reach
+from holdfast.dispatch.resolve import Provided, Work
+from holdfast.observability import Context, Logger, Outcomes, Tracer
+from holdfast.system.service import Job
+from holdfast.system.signature import read_signature
+from holdfast.system.tables import MessageHandler
+
+
+class CompiledHandler:
+    """One handler, ready to run. Implements `consistency.Handled`."""
+
+    __slots__ = (
+        "_arguments",
+        "_current",
+        "_function",
+        "_logger",
+        "_name",
+        "_outcomes",
+        "_reach",
+        "_reply",
+        "_service",
+        "_tracer",
+        "alone",
+        "message",
+    )
+
+    def __init__(
+        self,
+        handler: MessageHandler,
+        provided: Provided,
+        reach: Reach,
+        outcomes: Outcomes,
+        tracer: Tracer,
+        logger: Logger,
+        current: ContextVar[Context],
+    ) -> None:
+        self.message: type[Message] = handler.message
+        self.alone = handler.alone
+        self._function = handler.function
+        self._arguments = provided.arguments(handler.signature)
+        self._reach = reach
+        self._outcomes = outcomes
+        self._logger = logger
+        self._name = handler.message.wire_name()
+        self._tracer = tracer
+        self._current = current
+        self._service = reach.service.name
+        reply_type: Any = getattr(handler.message, "reply_type", None)  # only commands have one
+        self._reply = None if reply_type is None else adapter(reply_type)
+
+    async def invoke(self, delivery: Delivery) -> Any:
+        """Run the handler on a letter."""
+        letter, unit = delivery.letter, delivery.unit
+        context = self._tracer.enter(
+            letter.trace, correlation_id=letter.correlation, service=self._service
+        )
+        self._current.set(context)
+        unit.trace = context.traceparent
+        tolerant = unit.ledger.safe.tolerant_letters  # a newer sender's fields are not poison
+        message = self.message.model_validate_json(
+            bytes(letter.body), extra="ignore" if tolerant else "forbid"
+        )
+        outside = _outside(self._reach, delivery)
+        work = Work(message=message, tx=unit, read=unit, outside=outside)
+        return await self._function(**self._arguments(work))
+
+    def encode_reply(self, value: Any) -> bytes:
+        """Encode the reply. Raises ValidationError if it is not what the message promises."""
+        if self._reply is None:
+            if value is not None:
+                raise TypeError(
+                    f"{self.message.name} promises None, the handler answered {value!r}"
+                )
+            return b"null"
+        return self._reply.dump_json(self._reply.validate_python(value))
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count and log one run."""
+        self._outcomes.observe("" if outcome == "reply" else outcome, seconds)
+        self._logger.info("handled", message=self._name, outcome=outcome, ms=seconds * 1000)
+
+
+class CompiledJob:
+    """One periodic job. Its next tick is inserted in the transaction of the one that ran."""
+
+    message = Message
+    alone = True
+
+    def __init__(
+        self, job: Job, ledger: Ledger, provided: Provided, reach: Reach, outcomes: Outcomes
+    ) -> None:
+        self.name = f"tick {job.name}"
+        self._job = job
+        self._ledger = ledger
+        self._arguments = provided.arguments(read_signature(job.function))
+        self._reach = reach
+        self._outcomes = outcomes
+
+    def invoke(self, delivery: Delivery) -> Coroutine[Any, Any, Any]:
+        """Run the job, then make its next tick."""
+        return self._run(delivery)
+
+    async def _run(self, delivery: Delivery) -> None:
+        unit = delivery.unit
+        outside = _outside(self._reach, delivery)
+        await self._job.function(**self._arguments(Work(tx=unit, read=unit, outside=outside)))
+        unit.later(self.next_tick)
+
+    def next_tick(self, now_ms: int) -> MessageRow:
+        """Return the row of the first tick after `now_ms`; every replica makes the same one."""
+        period = max(1, int(self._job.every_s * 1000))
+        at = (now_ms // period + 1) * period
+        edge = self._ledger.edge_to(self._ledger.service)
+        if self._ledger.safe.derived_ticks:
+            seed = derived_id(_TICKS, self.name, 0)
+            id_ = derived_id(seed, str(at), at)
+        else:
+            id_ = self._ledger.letter_id(at)
+        letter = Letter(id=id_, kind=Kind.TICK, type=self.name)
+        return MessageRow(edge, id_, State.DUE, Kind.TICK, due_at=at, body=encode(letter))
+
+    def encode_reply(self, value: Any) -> bytes:
+        """A job answers nobody."""
+        return b"null"
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count one run."""
+        self._outcomes.observe("" if outcome == "reply" else outcome, seconds)
+
+
+def _outside(reach: Reach, delivery: Delivery) -> OutsideView:
+    """Return the outside of one try; calls end within its lease, as an outage of who was called."""
+    lease_s = delivery.unit.ledger.schedule.lease_ms / 1000
+    deadline = asyncio.get_running_loop().time() + 0.9 * lease_s
+    return OutsideView(reach, unit=delivery.unit, delivery=delivery, deadline=deadline)
+
+
+_TICKS = UUID(int=0)
+Compiled = CompiledHandler | CompiledJob
+Find = Callable[[str], Compiled | None]

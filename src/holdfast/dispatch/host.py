@@ -1,0 +1,378 @@
+"""The host of one service: its core, its compiled handlers and routes, its start and its stop."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from holdfast.consistency.inbox import Inbox
+from holdfast.consistency.ledger import Addresses, Ledger
+from holdfast.consistency.outbox import Outbox
+from holdfast.consistency.relay import Relay
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.consistency.sagas import Sagas, SagaType
+from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.unit import Unit
+from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
+from holdfast.contract.envelope import Lane, MessageRow, State
+from holdfast.contract.http import Request
+from holdfast.contract.messages import Command, Query
+from holdfast.dispatch.addresses import addresses_of, edges_of
+from holdfast.dispatch.handlers import Compiled, CompiledHandler, CompiledJob
+from holdfast.dispatch.opened import OpenedTurn
+from holdfast.dispatch.outside import Asks, Reach, Send
+from holdfast.dispatch.queries import CompiledQuery, LocalAsks
+from holdfast.dispatch.resolve import Provided
+from holdfast.dispatch.routes import CompiledRoute
+from holdfast.errors import TransactionLost
+from holdfast.observability import Context, Logger, Metrics, Tracer
+from holdfast.ports import Broker, Clock, Database, Ids, Random, Transaction
+from holdfast.resilience import BreakerState, EdgePolicy
+from holdfast.resilience import Edge as CallEdge
+from holdfast.system import Service, System
+from holdfast.system.checks import PATH_NAME
+from holdfast.system.signature import read_signature
+from holdfast.system.tables import MessageHandler, handlers_of, provided_types
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world, as the hosts of one process share it."""
+
+    clock: Clock
+    ids: Ids
+    random: Random
+    broker: Broker
+    send: Send
+    run: Callable[..., Awaitable[Any]]
+    environ: Mapping[str, str]
+    metrics: Metrics
+    logger: Logger
+    tracer: Tracer
+    current: ContextVar[Context]
+    schedule: Schedule = field(default_factory=Schedule)
+    safe: Safeguards = ALL_ON
+
+
+_BREAKER_STATES: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class ServiceHost:
+    """Runs one service in this process.
+
+    Args:
+        asks: where it answers queries. everywhere: where it asks; the same by default.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        system: System,
+        database: Database,
+        ports: Ports,
+        asks: LocalAsks,
+        everywhere: Asks | None = None,
+    ) -> None:
+        graph = system.graph()
+        self.service = service
+        self.name = service.name
+        self.routes: list[CompiledRoute] = []
+        self._system = system
+        self._graph = graph
+        self._ports = ports
+        self._asks = asks
+        self.ledger = Ledger(
+            service.name,
+            database,
+            ports.clock,
+            ports.ids,
+            addresses_of(service, system, graph),
+            ports.schedule,
+            ports.safe,
+        )
+        self.outbox = Outbox(self.ledger, ports.broker)
+        self.writer = Writer(self.ledger, self.outbox.after_commit, observe=self._commits())
+        self.sagas = Sagas(self.ledger, self._saga_types(), self._saga_ended, self._saga_parked)
+        self._compiled: dict[str, Compiled] = {}
+        waited = {event.wire_name(): event for saga in service.sagas for event in saga.waits}
+        self.inbox = Inbox(
+            self.ledger,
+            self.writer,
+            self.outbox,
+            self.sagas,
+            self._compiled.get,
+            waited,
+            self._notice,
+        )
+        self.relay = Relay(self.ledger, self.writer, self.inbox, self.outbox, ports.broker)
+        self.inbox.wake = self.relay.wake
+        self.provided = Provided(service, ports.environ)
+        self.inbox.too_full = self.too_full
+        self.reach = Reach(
+            service, everywhere or asks, ports.send, ports.run, self._edge, safe=ports.safe
+        )
+
+    def _commits(self) -> Callable[[int, float], None]:
+        metrics = self._ports.metrics
+        batches, commits = metrics.batch_size(self.name), metrics.commit_duration(self.name)
+
+        def observe(turns: int, seconds: float) -> None:
+            batches.observe(turns)
+            commits.observe(seconds)
+
+        return observe
+
+    def _saga_types(self) -> dict[str, SagaType]:
+        types: dict[str, SagaType] = {}
+        for saga in self.service.sagas:
+            input_type = read_signature(saga.function).parameters[1].kind
+            types[saga.name] = SagaType(saga.name, saga.function, saga.version, input_type)
+        return types
+
+    def _saga_ended(self, saga: str, outcome: str, took_ms: int) -> None:
+        self._ports.metrics.saga(saga).observe(outcome, took_ms / 1000)
+
+    def _saga_parked(self, saga: str, id: UUID, error: str) -> None:
+        self._ports.metrics.saga(saga).observe("parked", 0.0)
+        self._notice("saga.parked", saga=saga, id=str(id), error=error)
+
+    def _notice(self, event: str, **fields: Any) -> None:
+        current = self._ports.current
+        token = current.set(msgspec.structs.replace(current.get(), service=self.name))
+        try:
+            self._ports.logger.warning(event, **fields)
+        finally:
+            current.reset(token)
+
+    def _edge(self, name: str, policy: EdgePolicy | None) -> CallEdge:
+        edge = CallEdge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)
+
+        def state() -> int:
+            breaker = edge.stats().breaker
+            return _BREAKER_STATES[breaker.state] if breaker else 0
+
+        def retries() -> int:
+            stats = edge.stats()
+            return max(0, stats.tries - stats.calls)
+
+        self._ports.metrics.watch("holdfast_breaker_state", state, edge=name)
+        self._ports.metrics.watch("holdfast_retries_total", retries, edge=name)
+        return edge
+
+    # -- start and stop ---------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the database."""
+        edges = edges_of(self.name, self._graph)
+        self.ledger.know(await self.ledger.database.open(edges, self.service.metadata))
+
+    async def start(self) -> None:
+        """Compile everything, and begin to take letters."""
+        await self.provided.make()
+        self._compile_handlers()
+        self._compile_routes()
+        await self._first_ticks()
+        for lane in Lane:
+            await self._ports.broker.subscribe(self.name, lane, self.inbox.deliver)
+        self.relay.start()
+        self.service._begin = self.begin  # pyright: ignore[reportPrivateUsage]  # its other half
+        self._watch()
+
+    def _compile_handlers(self) -> None:
+        ports = self._ports
+        for wire, handler in handlers_of(self.service).by_wire_name.items():
+            destination = f"{self.name}.{handler.message.name}"
+            outcomes = ports.metrics.process(self.name, "process", destination)
+            if issubclass(handler.message, Query):
+                compiled = CompiledQuery(
+                    handler,
+                    ledger=self.ledger,
+                    provided=self.provided,
+                    reach=self.reach,
+                    outcomes=outcomes,
+                    tracer=ports.tracer,
+                    current=ports.current,
+                    senders=self._askers(wire, handler),
+                )
+                self._asks.serve(wire, compiled)
+            else:
+                self._compiled[wire] = CompiledHandler(
+                    handler,
+                    self.provided,
+                    self.reach,
+                    outcomes,
+                    ports.tracer,
+                    ports.logger,
+                    ports.current,
+                )
+        for job in self.service.jobs:
+            outcomes = ports.metrics.process(self.name, "process", f"{self.name}.{job.name}")
+            tick = CompiledJob(job, self.ledger, self.provided, self.reach, outcomes)
+            self._compiled[tick.name] = tick
+
+    def _askers(self, wire: str, handler: MessageHandler) -> frozenset[str]:
+        asking = {
+            e.sender
+            for e in self._graph.edges
+            if (e.receiver, e.kind, e.message) == (self.name, "query", wire)
+        }
+        tokens = self._system.gateway.tokens
+        if tokens is not None and tokens.keys is handler.message:
+            asking.add("gateway")
+        return frozenset(asking)
+
+    def _compile_routes(self) -> None:
+        provided = provided_types(self.service)
+        for route in self.service.routes:
+            signature = read_signature(
+                route.function, path_names=PATH_NAME.findall(route.path), provided=provided
+            )
+            compiled = CompiledRoute(
+                route,
+                signature,
+                ledger=self.ledger,
+                writer=self.writer,
+                sagas=self.sagas,
+                provided=self.provided,
+                reach=self.reach,
+                outcomes=self._ports.metrics.route(self.name, route.method, route.path),
+                on_error=self.failed,
+                too_full=self.too_full,
+            )
+            self.routes.append(compiled)
+
+    def failed(self, request: Request, error: BaseException) -> None:
+        """Record what a route raised and the client was not told."""
+        self._ports.logger.error(
+            "request.failed",
+            exc=error,
+            method=request.method,
+            route=request.route,
+        )
+
+    def too_full(self) -> bool:
+        """Whether the outbox is over its high water; letters are taken all the same."""
+        return self.relay.backlog.out_bytes > self.ledger.schedule.out_bytes_max
+
+    async def _first_ticks(self) -> None:
+        jobs = [job for job in self._compiled.values() if isinstance(job, CompiledJob)]
+        if not jobs:
+            return
+
+        async def insert(tx: Transaction, effects: Effects) -> None:
+            await tx.insert_messages([job.next_tick(tx.now_ms) for job in jobs])
+
+        await self.writer.perform(Own(insert))
+
+    def _watch(self) -> None:
+        metrics, relay = self._ports.metrics, self.relay
+        name = self.name
+        sent = "messaging_client_sent_messages_total"
+        metrics.watch(sent, lambda: self.outbox.stats().sent, service=name)
+        metrics.watch("holdfast_outbox_rows", lambda: relay.backlog.out_rows, service=name)
+        metrics.watch(
+            "holdfast_outbox_oldest_seconds",
+            lambda: relay.backlog.oldest_ms / 1000,
+            service=name,
+        )
+        metrics.watch("holdfast_dead_letters", lambda: relay.backlog.dead, service=name)
+
+    async def stop(self) -> None:
+        """Finish what is under way; what is not begun stays in the tables."""
+        self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
+        await self.relay.stop()
+        await self.writer.idle()
+        await self.outbox.idle()
+        await self.provided.close()
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self.ledger.database.close()
+
+    # -- for code that Holdfast does not call -----------------------------------------------------
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[Unit, None]:
+        """See `Service.begin`."""
+        now_ms = int(self.ledger.clock.now() * 1000)
+        context = self._ports.current.get()
+        unit = Unit(
+            self.ledger,
+            seed=self.ledger.letter_id(now_ms),
+            at_ms=now_ms,
+            correlation=context.correlation_id,
+            trace=context.traceparent,
+        )
+        turn = OpenedTurn(unit, self.sagas, self.ledger.schedule.transaction_ms / 2000)
+        performed = asyncio.create_task(self.writer.perform(turn))
+        try:
+            await asyncio.wait({performed, turn.entered}, return_when=asyncio.FIRST_COMPLETED)
+            if performed.done():
+                performed.result()
+            yield unit
+            turn.leave()
+            await performed
+        except RunAgain as exc:
+            raise TransactionLost(str(exc)) from exc
+        except BaseException:
+            turn.abandon()
+            if not turn.begun:
+                performed.cancel()
+            await asyncio.gather(performed, return_exceptions=True)
+            raise
+        finally:
+            unit.end()
+
+    async def send(self, message: Command[Any]) -> UUID:
+        """Take a command from an operator, as if the service had sent it to itself."""
+        made: list[MessageRow] = []
+
+        async def insert(tx: Transaction, effects: Effects) -> None:
+            own = Ledger(
+                self.name,
+                self.ledger.database,
+                self.ledger.clock,
+                self.ledger.ids,
+                Addresses({message.wire_name(): self.name}, {}),
+                self.ledger.schedule,
+            )
+            own.know(list(self.ledger.edges.values()))
+            made.append(own.command_row(message, tx.now_ms, correlation="", trace=""))
+            await tx.insert_messages(made)
+            effects.done.append(self.relay.wake)
+
+        await self.writer.perform(Own(insert))
+        return made[0].id
+
+    async def change_dead(
+        self, letter: UUID, change: Callable[[MessageRow, int], MessageRow]
+    ) -> MessageRow | None:
+        """Replay or drop a dead letter; None when there is none of that id."""
+        changed: list[MessageRow] = []
+
+        async def write(tx: Transaction, effects: Effects) -> None:
+            for edge in self.ledger.edges:
+                row = await tx.lock_message(edge, letter)
+                if row is not None and row.state is State.DEAD:
+                    new = change(row, tx.now_ms)
+                    if await tx.update_message(new, State.DEAD):
+                        changed.append(new)
+            effects.done.append(self.relay.wake)
+
+        await self.writer.perform(Own(write))
+        return changed[0] if changed else None
+
+    async def retry_saga(self, saga: UUID) -> bool:
+        """Run a parked saga again; False when there is none of that id."""
+        found: list[bool] = []
+
+        async def resume(tx: Transaction, effects: Effects) -> None:
+            found.append(await self.sagas.resume(tx, saga, effects) is not None)
+
+        await self.writer.perform(Own(resume))
+        return found[0]

@@ -1,0 +1,163 @@
+"""Calls between processes of one system: the inner door that answers them, and who asks.
+
+A query travels as `POST /-/ask/<sender>/<Query.v1>`, a request that the gateway forwards as it is.
+Who is asked checks what the graph allows, as it does for a call in its own process. That the
+caller is who it says is the transport's to prove.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from holdfast.consistency.steps import adapter, failure_of
+from holdfast.contract.failure import Failure
+from holdfast.contract.http import Request, Response
+from holdfast.contract.messages import Query
+from holdfast.dispatch.problem import problem_of
+from holdfast.dispatch.queries import LocalAsks
+from holdfast.dispatch.router import Router
+from holdfast.errors import (
+    BadAnswer,
+    BulkheadFull,
+    CallError,
+    CircuitOpen,
+    ConnectionLost,
+    DeadlineExceeded,
+    Forbidden,
+    HoldfastError,
+    NotFound,
+    Unreachable,
+)
+from holdfast.observability import Context, Tracer, current
+from holdfast.system import Caller
+
+DEADLINE = b"holdfast-deadline-ms"
+CALLER = b"holdfast-caller"
+_ASK = "/-/ask/"
+_JSON = (b"content-type", b"application/json")
+_CALL_ERRORS: dict[str, type[CallError]] = {
+    kind.code: kind
+    for kind in (
+        BadAnswer,
+        BulkheadFull,
+        CircuitOpen,
+        ConnectionLost,
+        DeadlineExceeded,
+        Unreachable,
+    )
+}
+
+
+class _Who(msgspec.Struct, frozen=True):
+    subject: str
+    scopes: list[str]
+
+
+def caller_header(caller: Caller) -> tuple[bytes, bytes]:
+    """Return the header by which the gateway tells a service who was authenticated."""
+    return CALLER, msgspec.json.encode(_Who(caller.subject, sorted(caller.scopes)))
+
+
+class InnerDoor:
+    """Serves what other processes of the system want of the services in this one."""
+
+    def __init__(self, router: Router, asks: LocalAsks, tracer: Tracer) -> None:
+        self._router = router
+        self._asks = asks
+        self._tracer = tracer
+
+    async def __call__(self, request: Request) -> Response:
+        """Serve one request; every error is an answer."""
+        loop = asyncio.get_running_loop()
+        left_ms = request.header(DEADLINE)
+        if left_ms is not None and left_ms.isdigit():
+            request.deadline = loop.time() + int(left_ms[:9]) / 1000
+        trace = (request.header(b"traceparent") or b"").decode("latin-1")
+        given = (request.header(b"x-correlation-id") or b"").decode("latin-1")
+        context: Context = self._tracer.enter(trace, correlation_id=given, service="")
+        current.set(context)
+        request.correlation_id, request.traceparent = context.correlation_id, context.traceparent
+        try:
+            if request.path.startswith(_ASK):
+                return await self._ask(request, trace)
+            target, path = self._router.find(request.method, request.path)
+            request.route = target.template
+            who = request.header(CALLER)
+            if who is not None:
+                found = msgspec.json.decode(who, type=_Who)
+                request.caller = Caller(found.subject, frozenset(found.scopes))
+            return await target.serve(request, path)
+        except (HoldfastError, Failure) as exc:
+            return problem_of(exc, request.correlation_id)
+
+    async def _ask(self, request: Request, trace: str) -> Response:
+        sender, _, wire = request.path.removeprefix(_ASK).partition("/")
+        query_type = self._asks.type_of(wire)
+        if query_type is None:
+            raise NotFound(f"nobody in this process answers {wire}")
+        query = query_type.model_validate_json(request.body)
+        deadline = request.deadline
+        if deadline is None:
+            raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
+        reply = await self._asks.ask(query, sender=sender, deadline=deadline, trace=trace)
+        return Response(200, [_JSON], adapter(query_type.reply_type).dump_json(reply))
+
+
+class Discover(Protocol):
+    """Sends a request to one of a service's processes."""
+
+    def __call__(
+        self, service: str, request: Request, timeout_s: float, /
+    ) -> Awaitable[Response]: ...
+
+
+class Asks:
+    """Asks in this process if it can, and over the network otherwise."""
+
+    def __init__(
+        self, local: LocalAsks, owner_of: Callable[[type[Query[Any]]], str | None], call: Discover
+    ) -> None:
+        self._local = local
+        self._owner_of = owner_of
+        self._call = call
+
+    async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+        """See `outside.Asks.ask`."""
+        wire = query.wire_name()
+        if self._local.type_of(wire) is not None:
+            return await self._local.ask(query, sender=sender, deadline=deadline, trace=trace)
+        owner = self._owner_of(type(query))
+        if owner is None:
+            raise Unreachable(f"nobody answers {query.name}", edge=query.name)
+        left_s = deadline - asyncio.get_running_loop().time()
+        headers = [
+            _JSON,
+            (DEADLINE, str(max(1, int(left_s * 1000))).encode()),
+            (b"x-correlation-id", current.get().correlation_id.encode()),
+        ]
+        if trace:
+            headers.append((b"traceparent", trace.encode()))
+        body = query.__pydantic_serializer__.to_json(query)
+        request = Request("POST", f"{_ASK}{sender}/{wire}", "", headers, body)
+        response = await self._call(owner, request, left_s)
+        if response.status == 200:
+            return adapter(query.reply_type).validate_json(response.body)
+        raise _refused(query, response)
+
+
+def _refused(query: Query[Any], response: Response) -> Exception:
+    """Return what the other side raised, as far as its answer tells."""
+    try:
+        problem: dict[str, Any] = msgspec.json.decode(response.body)
+    except msgspec.DecodeError:
+        problem = {}
+    code = str(problem.get("code"))
+    if "failure" in problem:
+        try:
+            return failure_of(code, msgspec.json.encode(problem["failure"]), query)
+        except BadAnswer as exc:
+            return exc
+    kind = _CALL_ERRORS.get(code, BadAnswer)
+    return kind(f"{query.name}: {problem.get('detail') or response.status}", edge=query.name)

@@ -1,0 +1,239 @@
+"""Outside: what a handler may reach before it writes. It implements `system.Outside`."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic_core import to_json
+
+from holdfast.consistency.delivery import Delivery, Hopeless
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.consistency.unit import Unit
+from holdfast.contract.http import Request, Response
+from holdfast.contract.messages import Query
+from holdfast.errors import BadAnswer, CallError, HoldfastError, NotDeclared
+from holdfast.resilience import Edge
+from holdfast.system import External, ExternalAnswer, Service
+from holdfast.system.checks import may_send
+
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+class EffectFromRoute(HoldfastError):
+    """A route would have an effect on an External that nobody finishes after a crash."""
+
+    code = "effect_from_route"
+
+
+class OneTryOnly(Hopeless):
+    """The External takes no keys, and an earlier try may have had its effect."""
+
+    code = "one_try_only"
+
+
+class Asks(Protocol):
+    """How queries find their service; in this process or another."""
+
+    async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+        """Return the reply. Raises the query's failures and CallError."""
+        ...
+
+
+Send = Callable[[External, Request, float], Awaitable[Response]]
+
+
+@dataclass(slots=True)
+class Reach:
+    """What one service reaches with: its edges, kept over its life.
+
+    Attributes:
+        edges: {query's wire name or External's name: edge}.
+        send: sends one request to an External within so many seconds.
+        run: runs a blocking function in a thread.
+    """
+
+    service: Service
+    asks: Asks
+    send: Send
+    run: Callable[..., Awaitable[Any]]
+    edge_of: Callable[[str, Any], Edge]
+    edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
+    safe: Safeguards = ALL_ON
+
+    def edge(self, name: str, policy: Any) -> Edge:
+        """Return the edge of that name, made at its first use."""
+        found = self.edges.get(name)
+        if found is None:
+            found = self.edges[name] = self.edge_of(f"{self.service.name}→{name}", policy)
+        return found
+
+
+class OutsideView:
+    """The outside of one run of one handler."""
+
+    __slots__ = ("_calls", "_deadline", "_delivery", "_effects", "_reach", "_scratch", "_unit")
+
+    def __init__(
+        self,
+        reach: Reach,
+        *,
+        unit: Unit | None,
+        delivery: Delivery | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        self._reach = reach
+        self._unit = unit
+        self._delivery = delivery
+        self._deadline = deadline
+        self._calls = 0
+        self._effects = 0
+        self._scratch: dict[int, Any] = {}
+
+    async def ask(self, query: Query[Any]) -> Any:
+        """See `system.Outside.ask`."""
+        number = self._next()
+        kept = self._kept()
+        if number in kept:
+            return kept[number]
+        service = self._reach.service
+        if not may_send(service, type(query)):
+            raise NotDeclared(
+                f"{service.name} asks {query.name}; add {query.name} to `calls=[…]` of "
+                f"Service({service.name!r})"
+            )
+        edge = self._reach.edge(query.wire_name(), service.policies.get(type(query)))
+        trace = self._unit.trace if self._unit else ""
+        loop = asyncio.get_running_loop()
+
+        async def once(timeout_s: float) -> Any:
+            return await self._reach.asks.ask(
+                query, sender=service.name, deadline=loop.time() + timeout_s, trace=trace
+            )
+
+        deadline = self._deadline if self._reach.safe.remaining_time_on_hops else None
+        patient = self._delivery is not None
+        reply = await edge.call(once, deadline=deadline, idempotent=True, patient=patient)
+        kept[number] = reply
+        return reply
+
+    async def get(
+        self, external: External, path: str, *, headers: Mapping[str, str] | None = None
+    ) -> ExternalAnswer:
+        """See `system.Outside.get`."""
+        return await self.request("GET", external, path, headers=headers)
+
+    async def post(
+        self,
+        external: External,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ExternalAnswer:
+        """See `system.Outside.post`."""
+        return await self.request("POST", external, path, json=json, headers=headers)
+
+    async def request(
+        self,
+        method: str,
+        external: External,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ExternalAnswer:
+        """See `system.Outside.request`."""
+        number = self._next()
+        kept = self._kept()
+        effect = method.upper() not in _SAFE_METHODS
+        effects = self._effects
+        self._effects += effect  # counted though its answer is kept: the next one has the next key
+        if number in kept:
+            answer: ExternalAnswer = kept[number]
+            return answer
+        service = self._reach.service
+        if external not in service.reaches:
+            raise NotDeclared(
+                f"{service.name} reaches {external.name}; add it to `reaches=[…]` of "
+                f"Service({service.name!r})"
+            )
+        body = b"" if json is None else to_json(json)
+        wire = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        if body:
+            wire.append((b"content-type", b"application/json"))
+        if self._unit is not None and self._unit.trace:
+            wire.append((b"traceparent", self._unit.trace.encode()))
+        if effect:
+            key = await self._key(external, effects, f"{method} {path}", body)
+            wire.append((b"idempotency-key", key))
+        where, _, query = path.partition("?")
+        request = Request(method.upper(), where, query, wire, body)
+        idempotent = not effect or external.idempotent
+        try:
+            answer = await self._send(external, request, idempotent=idempotent)
+        except CallError as exc:
+            if not idempotent and exc.effect == "none" and self._delivery is not None:
+                self._delivery.not_sent(effects)
+            raise
+        kept[number] = answer
+        return answer
+
+    async def _key(self, external: External, number: int, what: str, body: bytes) -> bytes:
+        """Commit `reached`, and return the key that every try of this letter sends."""
+        delivery = self._delivery
+        if delivery is None:
+            raise EffectFromRoute(
+                f"{external.name}: {what} from a route or a query: nobody would finish it "
+                "after a crash; move it into a command's handler and start a saga, or `tx.send` it"
+            )
+        text = b"\n".join((external.name.encode(), what.encode(), body))
+        digest = hashlib.blake2b(text, digest_size=8).digest()
+        earlier = await delivery.reach(digest, number, external.key_life_s)
+        if earlier and not external.idempotent:
+            raise OneTryOnly(
+                f"{external.name} takes no idempotency keys, and an earlier try may have had its "
+                "effect; look there, then replay or drop this letter"
+            )
+        return f"{delivery.letter.id}.{number}".encode()
+
+    async def _send(
+        self, external: External, request: Request, *, idempotent: bool
+    ) -> ExternalAnswer:
+        async def once(timeout_s: float) -> Response:
+            response = await self._reach.send(external, request, timeout_s)
+            if response.status >= 500 or response.status == 429:
+                raise BadAnswer(
+                    f"{external.name} answered {response.status} to {request.method} "
+                    f"{request.path}",
+                    edge=external.name,
+                )
+            return response
+
+        edge = self._reach.edge(external.name, external.policy)
+        response = await edge.call(
+            once,
+            deadline=self._deadline,
+            idempotent=idempotent,
+            patient=self._delivery is not None,
+        )
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in response.headers}
+        return ExternalAnswer(response.status, headers, response.body, external.name)
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """See `system.Outside.run`."""
+        number = self._next()
+        kept = self._kept()
+        if number not in kept:
+            kept[number] = await self._reach.run(function, *args, **kwargs)
+        return kept[number]
+
+    def _next(self) -> int:
+        if self._unit is not None:
+            self._unit.check_outside()
+        self._calls += 1
+        return self._calls
+
+    def _kept(self) -> dict[int, Any]:
+        return self._scratch if self._delivery is None else self._delivery.kept

@@ -1,0 +1,123 @@
+"""Queries: answered at once, from a read-only view, by whoever handles them."""
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from holdfast.consistency.ledger import Ledger
+from holdfast.contract.failure import Failure
+from holdfast.contract.messages import Query
+from holdfast.dispatch.outside import OutsideView, Reach
+from holdfast.dispatch.resolve import Provided, Work
+from holdfast.dispatch.view import ReadView
+from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, Forbidden, Unreachable
+from holdfast.observability import Context, Outcomes, Tracer
+from holdfast.resilience import Watch
+from holdfast.system.tables import MessageHandler
+
+
+class CompiledQuery:
+    """One query's handler, ready to answer.
+
+    Args:
+        senders: who declares that it asks this; everybody else is refused.
+    """
+
+    def __init__(
+        self,
+        handler: MessageHandler,
+        *,
+        ledger: Ledger,
+        provided: Provided,
+        reach: Reach,
+        outcomes: Outcomes,
+        tracer: Tracer,
+        current: ContextVar[Context],
+        senders: frozenset[str],
+    ) -> None:
+        self.message: type[Query[Any]] = handler.message  # type: ignore[assignment]  # of a query
+        self._function = handler.function
+        self._arguments = provided.arguments(handler.signature)
+        self._ledger = ledger
+        self._reach = reach
+        self._outcomes = outcomes
+        self._tracer = tracer
+        self._current = current
+        self._senders = senders
+        self._watch = Watch()
+
+    async def answer(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+        """Answer as a remote service would: a reply, a declared failure, or a CallError."""
+        if sender not in self._senders:
+            raise Forbidden(
+                f"{sender} asks {query.name} without declaring it; add {query.name} to "
+                f"`calls=[…]` of Service({sender!r})"
+            )
+        loop = asyncio.get_running_loop()
+        started, begun = loop.time(), self._ledger.clock.monotonic()
+        outcome = ""
+        token = self._current.set(self._context(trace))
+        view = ReadView(self._ledger)
+        outside = OutsideView(self._reach, unit=None, deadline=deadline)
+        try:
+            arguments = self._arguments(Work(message=query, read=view, outside=outside))
+            return await self._watch.run(
+                lambda _: self._function(**arguments), limit_s=deadline - started, now=started
+            )
+        except TimeoutError as exc:
+            outcome = "deadline_exceeded"
+            raise DeadlineExceeded(f"{query.name}: no answer in time") from exc
+        except Failure as failure:
+            outcome = failure.name
+            if type(failure) not in type(query).fails:
+                raise BadAnswer(f"{query.name}: {failure.name} is not declared") from failure
+            raise
+        except CallError as exc:
+            outcome = exc.code
+            raise
+        except Exception as exc:  # a bug there is a bad answer here, as over the wire
+            outcome = type(exc).__name__
+            raise BadAnswer(f"{query.name}: {type(exc).__name__}") from exc
+        finally:
+            await view.close()
+            self._current.reset(token)
+            self._outcomes.observe(outcome, self._ledger.clock.monotonic() - begun)
+
+    def _context(self, trace: str) -> Context:
+        correlation_id = self._current.get().correlation_id
+        return self._tracer.enter(
+            trace, correlation_id=correlation_id, service=self._reach.service.name
+        )
+
+
+class Answers(Protocol):
+    """Whoever answers queries."""
+
+    message: type[Query[Any]]
+
+    async def answer(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+        """Answer one."""
+        ...
+
+
+class LocalAsks:
+    """Finds the handlers of queries in this process."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Answers] = {}
+
+    def serve(self, wire_name: str, answers: Answers) -> None:
+        """Register who answers a query."""
+        self._answers[wire_name] = answers
+
+    def type_of(self, wire_name: str) -> type[Query[Any]] | None:
+        """Return the query of that name if it is answered here."""
+        found = self._answers.get(wire_name)
+        return None if found is None else found.message
+
+    async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+        """See `Asks.ask`."""
+        found = self._answers.get(query.wire_name())
+        if found is None:
+            raise Unreachable(f"nobody in this process answers {query.name}", edge=query.name)
+        return await found.answer(query, sender=sender, deadline=deadline, trace=trace)

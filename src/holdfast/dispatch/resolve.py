@@ -1,0 +1,114 @@
+"""Fills the parameters of handlers, by their types."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.errors import DeclarationError
+from holdfast.system import Service, Settings
+from holdfast.system.checks import where
+from holdfast.system.settings import read_settings
+from holdfast.system.signature import Parameter, Signature, Source, read_signature
+from holdfast.system.tables import provided_types
+
+
+@dataclass(slots=True)
+class Work:
+    """What one run of one handler has at hand."""
+
+    message: Any = None
+    tx: Any = None
+    read: Any = None
+    outside: Any = None
+    caller: Any = None
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+Getter = Callable[[Work], Any]
+
+_FROM_WORK: dict[Source, Getter] = {
+    Source.MESSAGE: lambda work: work.message,
+    Source.TX: lambda work: work.tx,
+    Source.READ: lambda work: work.read,
+    Source.OUTSIDE: lambda work: work.outside,
+    Source.CALLER: lambda work: work.caller,
+}
+
+
+class Provided:
+    """The values that a service's providers and settings make, once per process."""
+
+    def __init__(self, service: Service, environ: Mapping[str, str]) -> None:
+        self._service = service
+        self._environ = environ
+        self._values: dict[Any, Any] = {}
+        self._exits = contextlib.AsyncExitStack()
+
+    async def make(self) -> None:
+        """Run every provider; each gets its own parameters first. Raises SettingError."""
+        providers = provided_types(self._service)
+        for kind in providers:
+            await self._value(kind, providers, ())
+
+    async def _value(self, kind: Any, providers: dict[Any, Any], path: tuple[Any, ...]) -> Any:
+        if kind in self._values:
+            return self._values[kind]
+        if kind in path:
+            names = " → ".join(getattr(k, "__name__", str(k)) for k in (*path, kind))
+            raise DeclarationError([f"{self._service.name}: providers need each other: {names}"])
+        provider = providers[kind]
+        arguments: dict[str, Any] = {}
+        for parameter in read_signature(provider, provided=providers).parameters:
+            if parameter.source is Source.PROVIDED:
+                arguments[parameter.name] = await self._value(
+                    parameter.kind, providers, (*path, kind)
+                )
+            elif parameter.source is Source.SETTINGS:
+                arguments[parameter.name] = self.settings(parameter.kind)
+            else:
+                raise DeclarationError(
+                    [
+                        f"{self._service.name}: provider {provider.__name__} ({where(provider)}): "
+                        f"parameter {parameter.name!r}: a provider takes Settings and provided "
+                        "types"
+                    ]
+                )
+        self._values[kind] = await self._run(provider, arguments)
+        return self._values[kind]
+
+    async def _run(self, provider: Any, arguments: dict[str, Any]) -> Any:
+        if inspect.isasyncgenfunction(provider):
+            manager = contextlib.asynccontextmanager(provider)(**arguments)
+            return await self._exits.enter_async_context(manager)
+        made = provider(**arguments)
+        return await made if inspect.isawaitable(made) else made
+
+    def settings(self, kind: type[Settings]) -> Settings:
+        """Return a group of settings, read once."""
+        if kind not in self._values:
+            self._values[kind] = read_settings(kind, self._service.name, self._environ)
+        value: Settings = self._values[kind]
+        return value
+
+    def getter(self, parameter: Parameter) -> Getter:
+        """Return what fills one parameter."""
+        if parameter.source in _FROM_WORK:
+            return _FROM_WORK[parameter.source]
+        if parameter.source in (Source.SETTINGS, Source.PROVIDED):
+            if parameter.source is Source.SETTINGS:
+                self.settings(parameter.kind)  # a wrong one is refused at start-up
+            value = self._values[parameter.kind]
+            return lambda work: value
+        name = parameter.name
+        return lambda work: work.values[name]
+
+    def arguments(self, signature: Signature) -> Callable[[Work], dict[str, Any]]:
+        """Return what fills all parameters of a handler."""
+        getters = [(p.name, self.getter(p)) for p in signature.parameters]
+        return lambda work: {name: get(work) for name, get in getters}
+
+    async def close(self) -> None:
+        """Clean up after the providers, newest first."""
+        await self._exits.aclose()

@@ -1,0 +1,93 @@
+"""The router: finds what serves a method and a path."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.inputs import decode_segment
+from holdfast.errors import MethodNotAllowed, NotFound
+from holdfast.system.checks import PATH_NAME
+
+Serve = Callable[[Request, dict[str, str]], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What serves a route, and what its door asks for."""
+
+    service: str
+    template: str
+    serve: Serve
+    public: bool
+    scope: str | None
+
+
+@dataclass(slots=True)
+class _Pattern:
+    """Templates that differ in their names alone; `names`: {template: its names, in order}."""
+
+    regex: "re.Pattern[str]"
+    methods: dict[str, Target]
+    names: dict[str, list[str]]
+
+
+@dataclass(slots=True)
+class Router:
+    """Routes by path, then by method. Static paths win over those with parameters."""
+
+    _static: dict[str, dict[str, Target]] = field(default_factory=dict[str, dict[str, Target]])
+    _patterns: dict[int, list[_Pattern]] = field(default_factory=dict[int, list[_Pattern]])
+    _mounts: list[tuple[str, Target]] = field(default_factory=list[tuple[str, Target]])
+
+    def add(self, method: str, target: Target) -> None:
+        """Add a route."""
+        names = PATH_NAME.findall(target.template)
+        if not names:
+            self._static.setdefault(target.template, {})[method] = target
+            return
+        pieces = PATH_NAME.split(target.template)
+        text = "".join("([^/]+)" if n % 2 else re.escape(p) for n, p in enumerate(pieces))
+        group = self._patterns.setdefault(target.template.count("/"), [])
+        pattern = next((p for p in group if p.regex.pattern == text), None)
+        if pattern is None:
+            pattern = _Pattern(re.compile(text), {}, {})
+            group.append(pattern)
+        pattern.methods[method] = target
+        pattern.names[target.template] = names
+
+    def mount(self, prefix: str, target: Target) -> None:
+        """Add an app that serves everything below a prefix; the longest prefix wins."""
+        self._mounts.append((prefix, target))
+        self._mounts.sort(key=lambda mount: -len(mount[0]))
+
+    def find(self, method: str, path: str) -> tuple[Target, dict[str, str]]:
+        """Return what serves a request, and its path parameters.
+
+        Raises:
+            NotFound: no route has this path.
+            MethodNotAllowed: some have, with other methods.
+        """
+        methods = self._static.get(path)
+        if methods is not None:
+            return _by_method(methods, method, path), {}
+        for pattern in self._patterns.get(path.count("/"), ()):
+            match = pattern.regex.fullmatch(path)
+            if match is not None:
+                target = _by_method(pattern.methods, method, path)
+                pairs = zip(pattern.names[target.template], match.groups(), strict=True)
+                return target, {name: decode_segment(raw, name) for name, raw in pairs}
+        for prefix, target in self._mounts:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return target, {}
+        raise NotFound(f"there is no route {path}")
+
+
+def _by_method(methods: dict[str, Target], method: str, path: str) -> Target:
+    target = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
+    if target is None:
+        allowed = methods.keys() | ({"HEAD"} if "GET" in methods else set[str]())
+        raise MethodNotAllowed(
+            f"{path} does not serve {method}", headers={"Allow": ", ".join(sorted(allowed))}
+        )
+    return target

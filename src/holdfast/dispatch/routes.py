@@ -1,0 +1,248 @@
+"""Compiled routes: from a request to a response, through parameters and the unit of work."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.sagas import Sagas
+from holdfast.consistency.unit import Driver, Unit
+from holdfast.consistency.writer import RunAgain, Writer
+from holdfast.contract.failure import Failure
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.inputs import Inputs, holds_huge_number, reply_encoder
+from holdfast.dispatch.outside import OutsideView, Reach
+from holdfast.dispatch.problem import problem_of
+from holdfast.dispatch.requests import Key, RequestTurn
+from holdfast.dispatch.resolve import Provided, Work
+from holdfast.dispatch.view import ReadView
+from holdfast.errors import Conflict, DeadlineExceeded, Invalid, Overloaded
+from holdfast.first_step import Finished, first_step
+from holdfast.observability import RouteOutcomes
+from holdfast.ports import MessageFilter
+from holdfast.resilience import Watch
+from holdfast.security import scope_missing, token_missing
+from holdfast.system.service import Route
+from holdfast.system.signature import Signature, Source
+
+RUNS_MAX = 5
+_JSON = (b"content-type", b"application/json")
+
+
+class CompiledRoute:
+    """One route, ready to serve. Calling it never raises: every error is an answer."""
+
+    def __init__(
+        self,
+        route: Route,
+        signature: Signature,
+        *,
+        ledger: Ledger,
+        writer: Writer,
+        sagas: Sagas,
+        provided: Provided,
+        reach: Reach,
+        outcomes: RouteOutcomes,
+        on_error: Callable[[Request, BaseException], None],
+        too_full: Callable[[], bool],
+    ) -> None:
+        self.route = route
+        self.signature = signature
+        self.inputs = Inputs(signature)
+        self._ledger = ledger
+        self._writer = writer
+        self._sagas = sagas
+        self._reach = reach
+        self._outcomes = outcomes
+        self._on_error = on_error
+        self._too_full = too_full
+        self._arguments = provided.arguments(signature)
+        self._encode = reply_encoder(signature.returns)
+        self._takes = {p.source for p in signature.parameters}
+        self._writes = Source.TX in self._takes
+        self._has_inputs = bool(
+            self._takes & {Source.PATH, Source.QUERY, Source.HEADER, Source.BODY}
+        )
+        self._in_flight: set[Any] = set()
+        self._watch = Watch()
+
+    async def __call__(self, request: Request, path: dict[str, str]) -> Response:
+        """Serve one request."""
+        clock = self._ledger.clock
+        started = clock.monotonic()
+        outcomes = self._outcomes
+        outcomes.active += 1
+        try:
+            response = await self._serve(request, path)
+        except Exception as exc:  # the request's edge: every error becomes an answer here
+            response = problem_of(_told(exc, request), request.correlation_id)
+            if response.status >= 500:
+                self._on_error(request, exc)
+        finally:
+            outcomes.active -= 1
+        outcomes.observe(response.status, clock.monotonic() - started)
+        return response
+
+    async def _serve(self, request: Request, path: dict[str, str]) -> Response:
+        route, caller = self.route, request.caller
+        if not route.public:
+            if caller is None:
+                raise token_missing()
+            if route.scope is not None and route.scope not in caller.scopes:
+                raise scope_missing(route.scope)
+        work = Work(caller=caller)
+        if self._has_inputs:
+            work.values = self.inputs.read(request, path)
+        if self._writes:
+            return await self._write(request, work)
+        return await self._read(request, work)
+
+    async def _read(self, request: Request, work: Work) -> Response:
+        view = ReadView(self._ledger)
+        work.read = view
+        if Source.OUTSIDE in self._takes:
+            work.outside = OutsideView(self._reach, unit=None, deadline=request.deadline)
+        try:
+            handler = self.route.function(**self._arguments(work))
+            return self._respond(await self._limited(request, handler))
+        except TimeoutError as exc:
+            raise _too_late(self.route.path) from exc
+        except Failure as failure:
+            return problem_of(failure, request.correlation_id)
+        finally:
+            await view.close()
+
+    async def _limited(self, request: Request, part: Coroutine[Any, Any, Any]) -> Any:
+        """Run what may still be cancelled when the deadline passes. Raises TimeoutError."""
+        deadline = request.deadline
+        now = asyncio.get_running_loop().time()
+        if deadline is not None and deadline <= now:
+            part.close()
+            raise TimeoutError
+        begun = first_step(part)
+        if isinstance(begun, Finished):
+            return begun.value
+        if deadline is None:
+            return await begun
+        return await self._watch.run(lambda _: begun, limit_s=deadline - now, now=now)
+
+    # -- writes ---------------------------------------------------------------------------------
+
+    async def _write(self, request: Request, work: Work) -> Response:
+        if self._too_full():
+            raise Overloaded(
+                "too much is waiting to be delivered; writes are refused until it is less",
+                headers={"Retry-After": "5"},
+            )
+        raw = request.header(b"idempotency-key") if self.route.record else None
+        if raw is None:
+            return await self._transact(request, work, None)
+        key = Key(request, raw, self.route.path)
+        if key.id in self._in_flight:
+            raise Conflict(
+                "a request with this Idempotency-Key is under way", headers={"Retry-After": "1"}
+            )
+        self._in_flight.add(key.id)
+        try:
+            recorded = await self._recorded(key)
+            return recorded or await self._transact(request, work, key)
+        finally:
+            self._in_flight.discard(key.id)
+
+    async def _recorded(self, key: Key) -> Response | None:
+        which = MessageFilter(edges=(self._ledger.http_edge,), id=key.id, limit=1)
+        rows = await self._ledger.database.messages(which)
+        return key.replay(rows[0]) if rows else None
+
+    async def _transact(self, request: Request, work: Work, key: Key | None) -> Response:
+        lost: RunAgain | None = None
+        for run in range(RUNS_MAX):
+            turn, driver = self._turn(request, work, key)
+            turn.alone = run > 0
+            try:
+                await self._first_part(request, driver, turn)
+                await self._writer.perform(turn)
+            except RunAgain as exc:
+                lost = exc
+                continue
+            except Exception:
+                # Another process may have committed this key meanwhile: then this run met its
+                # record, or what else it left, such as a value in a unique column.
+                recorded = await self._recorded(key) if key is not None else None
+                if recorded is None:
+                    raise
+                return recorded
+            finally:
+                if not driver.finished:
+                    driver.close()
+            assert turn.response is not None, "a turn that was performed has a response"
+            return turn.response
+        raise Overloaded("the database is busy", headers={"Retry-After": "1"}) from lost
+
+    async def _first_part(self, request: Request, driver: Driver, turn: RequestTurn) -> None:
+        """Run up to the first statement; a refusal is kept for the turn, which records it."""
+        try:
+            await self._limited(request, driver.to_first_statement())
+        except TimeoutError as exc:
+            raise _too_late(self.route.path) from exc
+        except Failure as failure:
+            turn.refused = failure
+
+    def _turn(self, request: Request, work: Work, key: Key | None) -> tuple[RequestTurn, Driver]:
+        now_ms = int(self._ledger.clock.now() * 1000)
+        seed = key.id if key is not None else self._ledger.letter_id(now_ms)
+        unit = Unit(
+            self._ledger,
+            seed=seed,
+            at_ms=now_ms,
+            what=f"{request.method} {self.route.path}",
+            correlation=request.correlation_id,
+            trace=request.traceparent,
+        )
+        work.tx = work.read = unit
+        work.outside = OutsideView(self._reach, unit=unit, deadline=request.deadline)
+        driver = Driver(self.route.function(**self._arguments(work)), unit)
+        correlation_id = request.correlation_id
+        turn = RequestTurn(
+            driver,
+            unit,
+            self._sagas,
+            self._respond,
+            lambda failure: problem_of(failure, correlation_id),
+            key,
+        )
+        turn.deadline = request.deadline
+        return turn, driver
+
+    def _respond(self, value: Any) -> Response:
+        if isinstance(value, Response):
+            return _sendable(value)
+        body = self._encode(value)
+        return Response(self.route.status_code, [_JSON] if body else [], body)
+
+
+def _told(error: Exception, request: Request) -> Exception:
+    """Return what the client is told: a number that does not fit a column is the client's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OverflowError) or type(cause).__name__ == "DataError":
+            if holds_huge_number(request):
+                return Invalid("an integer has more than 64 bits, which databases do not store")
+            break
+        cause = cause.__cause__ or cause.__context__
+    return error
+
+
+def _sendable(response: Response) -> Response:
+    """Return a handler's own response. Raises ValueError, before the commit, for a broken one."""
+    if response.stream is not None:
+        raise ValueError("a route answers in one piece; mount an app for what is streamed")
+    if not 200 <= response.status <= 599:
+        raise ValueError(f"a response's status must be from 200 to 599, got {response.status}")
+    if any(byte in part for pair in response.headers for part in pair for byte in b"\r\n\0"):
+        raise ValueError("a response header holds a line break or NUL")
+    return response
+
+
+def _too_late(path: str) -> DeadlineExceeded:
+    return DeadlineExceeded(f"{path}: the deadline passed before anything was written")

@@ -1,0 +1,74 @@
+"""The host's own clock, chance, entropy and signals."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+
+class HostClock:
+    """Implements `ports.Clock`."""
+
+    def now(self) -> float:
+        """Return the wall clock, in seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow, on the scale of the loop's `time()`."""
+        return time.monotonic()
+
+
+class HostIds:
+    """Implements `ports.Ids`.
+
+    Ids of one millisecond grow by a counter (RFC 9562, method 1), so that rows come in order.
+
+    Args:
+        entropy: returns so many bytes that nobody can guess; the kernel's by default.
+    """
+
+    def __init__(self, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._entropy = entropy
+        self._last_ms = 0
+        self._counter = 0
+
+    def uuid7(self, now_ms: int) -> UUID:
+        """Return a time-ordered UUID."""
+        if now_ms > self._last_ms:
+            self._last_ms = now_ms
+            self._counter = int.from_bytes(self._entropy(2), "big") & 0x3FF
+        else:
+            self._counter += 1
+            if self._counter > 0xFFF:
+                self._last_ms, self._counter = self._last_ms + 1, 0
+        tail = int.from_bytes(self._entropy(8), "big") & ((1 << 62) - 1)
+        value = (self._last_ms << 80) | (7 << 76) | (self._counter << 64) | (2 << 62) | tail
+        return UUID(int=value)
+
+    def token(self, size: int) -> bytes:
+        """Return `size` bytes that nobody can guess."""
+        return self._entropy(size)
+
+
+def host_random() -> random.Random:
+    """Return chance for jitter and sampling."""
+    return random.Random()  # noqa: S311  # never for secrets
+
+
+class HostSignals:
+    """Implements `ports.Signals`: SIGTERM and SIGINT."""
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Call `callback` at the first of the two signals; a second one ends the process."""
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            callback()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)

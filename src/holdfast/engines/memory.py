@@ -1,0 +1,112 @@
+"""The broker of one process: parcels in memory, answers at once.
+
+The services' tables are the real queue: whatever is lost here, by a crash or by a full lane, is
+sent again by its sender's relay.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.errors import Unreachable
+
+Deliver = Callable[[bytes, bool], Coroutine[Any, Any, None]]
+URGENT_SHARE = 4  # urgent parcels before one of the other lane gets its turn
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """Counts since the start; `waiting` and `delivering` are now."""
+
+    waiting: int
+    delivering: int
+    delivered: int
+    dropped: int
+
+
+@dataclass(slots=True)
+class _Box:
+    """What waits for one service."""
+
+    lanes: dict[str, deque[bytes]] = field(default_factory=dict[str, deque[bytes]])
+    deliver: dict[str, Deliver] = field(default_factory=dict[str, Deliver])
+    running: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    since_urgent: int = 0
+
+
+class MemoryBroker:
+    """Implements `ports.Broker` inside one process.
+
+    Args:
+        parcels_max: waiting per service and lane; more are dropped, and sent again later.
+        deliveries_max: parcels under way at once per service.
+    """
+
+    def __init__(self, *, parcels_max: int = 10_000, deliveries_max: int = 64) -> None:
+        self._parcels_max = parcels_max
+        self._deliveries_max = deliveries_max
+        self._boxes: dict[str, _Box] = {}
+        self._stopped = False
+        self._delivered = self._dropped = 0
+
+    async def publish(self, to: str, lane: str, parcel: bytes) -> None:
+        """See `ports.Broker.publish`."""
+        box = self._boxes.get(to)
+        if self._stopped or box is None or lane not in box.deliver:
+            raise Unreachable(f"{to} is not running in this process", edge=to)
+        queue = box.lanes[lane]
+        if len(queue) >= self._parcels_max:
+            self._dropped += 1
+            return
+        queue.append(parcel)
+        self._pump(box)
+
+    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
+        """See `ports.Broker.subscribe`."""
+        box = self._boxes.setdefault(service, _Box())
+        box.lanes.setdefault(lane, deque())
+        box.deliver[lane] = deliver
+
+    def _pump(self, box: _Box) -> None:
+        while not self._stopped and len(box.running) < self._deliveries_max:
+            lane = self._next_lane(box)
+            if lane is None:
+                return
+            task = asyncio.create_task(box.deliver[lane](box.lanes[lane].popleft(), False))
+            box.running.add(task)
+            task.add_done_callback(lambda ended, box=box: self._ended(box, ended))  # type: ignore[misc]  # a default binds the loop's box
+
+    def _next_lane(self, box: _Box) -> str | None:
+        """Urgent first; after four urgent parcels the other lane gets one turn."""
+        waiting = [lane for lane in sorted(box.lanes) if box.lanes[lane]]
+        if not waiting:
+            return None
+        if "urgent" in waiting and (len(waiting) == 1 or box.since_urgent < URGENT_SHARE):
+            box.since_urgent += 1
+            return "urgent"
+        box.since_urgent = 0
+        return next(lane for lane in waiting if lane != "urgent")
+
+    def _ended(self, box: _Box, task: "asyncio.Task[None]") -> None:
+        box.running.discard(task)
+        self._delivered += 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Not acknowledged, in the words of a real broker: the sender sends it again.
+            logging.getLogger("holdfast").error("delivery failed", exc_info=error)
+        self._pump(box)
+
+    async def stop(self) -> None:
+        """Drop what waits (its rows are in the tables) and wait for what is under way."""
+        self._stopped = True
+        while running := [task for box in self._boxes.values() for task in box.running]:
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def stats(self) -> MemoryStats:
+        """Return the counts."""
+        boxes = self._boxes.values()
+        waiting = sum(len(queue) for box in boxes for queue in box.lanes.values())
+        delivering = sum(len(box.running) for box in boxes)
+        return MemoryStats(waiting, delivering, self._delivered, self._dropped)

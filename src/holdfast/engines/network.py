@@ -1,0 +1,85 @@
+"""The network of the machine: TCP and Unix sockets through the running event loop."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from holdfast.ports import Listener
+
+_BACKLOG = 1024  # connections that the kernel holds until they are accepted; more are refused
+_HANDSHAKE_S = 10.0
+
+
+class SystemNetwork:
+    """The `Network` port over real sockets; a TLS handshake is broken off after 10 s."""
+
+    async def connect(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        path: str | None = None,
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """Open a connection; with `tls` the certificate must be valid for `host`.
+
+        Raises:
+            OSError: it could not be opened; `ssl.SSLError` is one of them.
+        """
+        loop = asyncio.get_running_loop()
+        handshake_s = _HANDSHAKE_S if tls else None
+        if path is not None:
+            transport, protocol = await loop.create_unix_connection(
+                factory,
+                path,
+                ssl=tls,
+                server_hostname=host if tls else None,
+                ssl_handshake_timeout=handshake_s,
+            )
+        else:
+            transport, protocol = await loop.create_connection(
+                factory, host, port, ssl=tls, ssl_handshake_timeout=handshake_s
+            )
+        return transport, protocol
+
+    async def listen(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        path: str | None = None,
+    ) -> Listener:
+        """Listen on host and port (0: any free one), or on the Unix socket `path`.
+
+        Raises:
+            OSError: the address is in use or not ours.
+        """
+        loop = asyncio.get_running_loop()
+        handshake_s = _HANDSHAKE_S if tls else None
+        if path is not None:
+            server = await loop.create_unix_server(
+                factory, path, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+            )
+        else:
+            server = await loop.create_server(
+                factory, host, port, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+            )
+        return _SystemListener(server)
+
+
+class _SystemListener:
+    def __init__(self, server: asyncio.AbstractServer) -> None:
+        self._server = server
+        name = cast(asyncio.Server, server).sockets[0].getsockname()
+        self._address = (name, 0) if isinstance(name, str) else (str(name[0]), int(name[1]))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._address
+
+    def close(self) -> None:
+        self._server.close()

@@ -1,0 +1,284 @@
+"""Everything that Holdfast itself raises. A business refusal is not here: see `contract.Failure`.
+
+HoldfastError                     code, status, effect
+├── DeclarationError              the declared system is wrong; all problems in one report
+├── SettingError                  a setting from the environment is wrong
+├── DataFolderBusy                another process owns this data folder
+├── UnknownName                   a system, service or id that does not exist
+├── CallError                     a call to a service or to an External did not go well
+│   ├── DeadlineExceeded          no answer in time
+│   ├── CircuitOpen               the breaker of this edge is open
+│   ├── BulkheadFull              too many calls of this edge are under way
+│   ├── Unreachable               no connection could be made
+│   ├── ConnectionLost            the connection broke after the request was sent
+│   └── BadAnswer                 an answer that cannot be used
+├── RequestError                  what a client sent cannot be served
+│   ├── BadRequest · Unauthenticated · Forbidden · NotFound · MethodNotAllowed · Conflict
+│   └── TooLarge · UnsupportedMediaType · Invalid · RateLimited · Overloaded
+├── TransactionError              a handler broke a rule of its transaction
+│   ├── ForeignAwait              it awaited something else after its first statement
+│   ├── OutsideShut               it reached outside after its first statement
+│   ├── StatementFailed           it swallowed a database error
+│   ├── TransactionControl        its SQL would begin or end a transaction
+│   ├── MessageTooLarge           a letter, an answer or a response is over the limit
+│   ├── TransactionLost           the database ended the transaction by itself
+│   │   └── CommitUnknown         its COMMIT was not answered
+│   └── NotDeclared               it sends what its service does not declare
+└── SagaError
+    ├── SagaChanged               the function no longer matches the recorded steps
+    └── SagaTooLong               more than 1,000 steps
+
+`effect` says whether the remote effect happened: "none", "unknown" or "done".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+Effect = Literal["none", "unknown", "done"]
+
+
+class HoldfastError(Exception):
+    """The root. `status` is the HTTP status that a client sees if nothing handles the error."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    effect: ClassVar[Effect] = "none"
+
+
+class DeclarationError(HoldfastError):
+    """The declared system is wrong; `problems` says for each what to add or change."""
+
+    code = "declaration"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class SettingError(HoldfastError):
+    """Settings from the environment are wrong; `problems` names each variable, value and remedy."""
+
+    code = "setting"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class DataFolderBusy(HoldfastError):
+    """Another process owns the data folder; commands that write go through that process."""
+
+    code = "data_folder_busy"
+
+
+class UnknownName(HoldfastError):
+    """A system, a service, a message or an id that does not exist."""
+
+    code, status = "unknown_name", 404
+
+
+class CallError(HoldfastError):
+    """A call did not go well. `effect` tells whether it is safe to repeat."""
+
+    code, status = "call_failed", 502
+
+    def __init__(self, message: str, *, edge: str = "") -> None:
+        super().__init__(message)
+        self.edge = edge
+
+
+class DeadlineExceeded(CallError):
+    """No answer before the deadline; the remote effect is unknown: retry only if idempotent."""
+
+    code, status, effect = "deadline_exceeded", 504, "unknown"
+
+
+class CircuitOpen(CallError):
+    """The breaker of the edge is open after repeated failures; nothing was sent."""
+
+    code, status = "circuit_open", 503
+
+
+class BulkheadFull(CallError):
+    """Too many calls of this edge are under way; nothing was sent."""
+
+    code, status = "bulkhead_full", 503
+
+
+class Unreachable(CallError):
+    """No connection could be made; nothing was sent."""
+
+    code, status = "unreachable", 502
+
+
+class ConnectionLost(CallError):
+    """The connection broke after the request was sent; the remote effect is unknown."""
+
+    code, effect = "connection_lost", "unknown"
+
+
+class BadAnswer(CallError):
+    """The other side answered something that cannot be used; the remote effect is unknown."""
+
+    code, effect = "bad_answer", "unknown"
+
+
+class RequestError(HoldfastError):
+    """A request that cannot be served; becomes an RFC 9457 problem with these fields.
+
+    Attributes:
+        headers: {name: value} that the answer must carry, such as Retry-After.
+        fields: further members of the problem document, such as the path of each bad field.
+    """
+
+    code, status = "bad_request", 400
+    title: ClassVar[str] = "Bad request"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.fields = dict(fields or {})
+
+
+class BadRequest(RequestError):
+    """The request is not well formed."""
+
+
+class Unauthenticated(RequestError):
+    """No token, or one that is not valid; the answer carries WWW-Authenticate."""
+
+    code, status, title = "unauthenticated", 401, "Unauthenticated"
+
+
+class Forbidden(RequestError):
+    """The caller is known and may not do this."""
+
+    code, status, title = "forbidden", 403, "Forbidden"
+
+
+class NotFound(RequestError):
+    """There is no such route or thing, or the caller may not know of it."""
+
+    code, status, title = "not_found", 404, "Not found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not; the answer carries Allow."""
+
+    code, status, title = "method_not_allowed", 405, "Method not allowed"
+
+
+class Conflict(RequestError):
+    """The request is at odds with another one, such as a key that is still in flight."""
+
+    code, status, title = "conflict", 409, "Conflict"
+
+
+class TooLarge(RequestError):
+    """The body is over the limit."""
+
+    code, status, title = "too_large", 413, "Content too large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a type that the route does not take."""
+
+    code, status, title = "unsupported_media_type", 415, "Unsupported media type"
+
+
+class Invalid(RequestError):
+    """The body or a parameter does not fit its type; `fields["errors"]` has a path for each."""
+
+    code, status, title = "invalid", 422, "Invalid input"
+
+
+class RateLimited(RequestError):
+    """The caller sends too much; the answer carries Retry-After and RateLimit."""
+
+    code, status, title = "rate_limited", 429, "Too many requests"
+
+
+class Overloaded(RequestError):
+    """The system has more work than it can take now; the answer carries Retry-After."""
+
+    code, status, title = "overloaded", 503, "Overloaded"
+
+
+class TransactionError(HoldfastError):
+    """A handler broke a rule of its transaction; its writes were rolled back."""
+
+    code = "transaction"
+
+
+class ForeignAwait(TransactionError):
+    """After the first statement a handler may await `tx` alone; everything else goes before it."""
+
+    code = "foreign_await"
+
+
+class OutsideShut(TransactionError):
+    """`outside` was used after the first statement: reach first, write after."""
+
+    code = "outside_shut"
+
+
+class StatementFailed(TransactionError):
+    """A database error that the handler swallowed; use `tx.savepoint()` around what may fail."""
+
+    code = "statement_failed"
+
+
+class TransactionControl(TransactionError):
+    """BEGIN, COMMIT, ROLLBACK or SAVEPOINT in a user's SQL; the transaction is not the user's."""
+
+    code = "transaction_control"
+
+
+class MessageTooLarge(TransactionError):
+    """A letter, an answer or a response is over the limit, found before the commit."""
+
+    code = "message_too_large"
+
+
+class TransactionLost(TransactionError):
+    """The database ended the transaction by itself (disk full, interrupted); it is run again."""
+
+    code = "transaction_lost"
+
+
+class CommitUnknown(TransactionLost):
+    """A COMMIT was sent and not answered: it may have been kept, or may yet be."""
+
+    code = "commit_unknown"
+    effect = "unknown"
+
+
+class NotDeclared(TransactionError):
+    """A service sends what its declaration does not name; the message has the line to add."""
+
+    code = "not_declared"
+
+
+class SagaError(HoldfastError):
+    """A saga cannot go on; it is parked, and nothing is undone."""
+
+    code = "saga"
+
+
+class SagaChanged(SagaError):
+    """The saga's function no longer matches the steps that were recorded under this version."""
+
+    code = "saga_changed"
+
+
+class SagaTooLong(SagaError):
+    """More than 1,000 steps; continue with `saga.restart(input)`."""
+
+    code = "saga_too_long"

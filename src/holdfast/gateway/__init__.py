@@ -1,0 +1,7 @@
+"""The entry point: who may come in, how often, and where to."""
+
+from holdfast.dispatch.inside import DEADLINE
+from holdfast.gateway.door import Door, DoorStats, Verifier
+from holdfast.gateway.forward import Forward
+
+__all__ = ["DEADLINE", "Door", "DoorStats", "Forward", "Verifier"]

@@ -1,0 +1,191 @@
+"""The door: what every request passes on its way in, compiled into one callable.
+
+correlation → load → rate by address → route → token → rate by caller → deadline → service.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol
+
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.inside import DEADLINE
+from holdfast.dispatch.problem import problem_of
+from holdfast.dispatch.router import Router
+from holdfast.errors import BadRequest, HoldfastError, Overloaded, RateLimited
+from holdfast.gateway.headers import Proxies, client_address, correlation_of, forwarded_headers
+from holdfast.observability import Context, Logger, Metrics, RouteOutcomes, Tracer
+from holdfast.ports import Clock, Limits, Taken
+from holdfast.security import bearer_token, token_invalid, token_missing
+from holdfast.system import Caller, Gateway, Rate
+
+
+class Verifier(Protocol):
+    """Checks bearer tokens."""
+
+    def cached(self, token: bytes) -> "VerifiedClaims | None":
+        """Return the claims of a token that was verified before."""
+        ...
+
+    async def verify(self, token: bytes) -> "VerifiedClaims":
+        """Verify a token. Raises Unauthenticated."""
+        ...
+
+
+class VerifiedClaims(Protocol):
+    """What a verified token says."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DoorStats:
+    """Counts since the start; `in_flight` is now."""
+
+    in_flight: int
+    requests: int
+    rate_limited: int
+    shed: int
+
+
+class Door:
+    """The gateway's handler.
+
+    Args:
+        pages: {path: page} that the gateway serves itself, such as /health/ready.
+        verifier: None when the gateway accepts no tokens.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        router: Router,
+        *,
+        clock: Clock,
+        verifier: Verifier | None,
+        limits: Limits,
+        metrics: Metrics,
+        logger: Logger,
+        tracer: Tracer,
+        current: ContextVar[Context],
+        pages: dict[str, Callable[[Request], object]],
+    ) -> None:
+        self._gateway = gateway
+        self._router = router
+        self._clock = clock  # the loop's may tick in whole milliseconds
+        self._verifier = verifier
+        self._limits = limits
+        self._metrics = metrics
+        self._logger = logger
+        self._tracer = tracer
+        self._current = current
+        self._pages = pages
+        self._trusted = Proxies(gateway.trusted_proxies)
+        self._outcomes: dict[tuple[str, str], RouteOutcomes] = {}
+        self._limited = metrics.rate_limited("gateway")
+        self._in_flight = self._requests = self._rate_limited = self._shed = 0
+
+    async def __call__(self, request: Request) -> Response:
+        """Serve one request; every error is an answer."""
+        page = self._pages.get(request.path)
+        if page is not None and request.method in ("GET", "HEAD"):
+            answer = page(request)
+            return answer if isinstance(answer, Response) else await answer  # type: ignore[misc]  # a page may be async
+        started = self._clock.monotonic()
+        given = correlation_of(request.headers)
+        context = self._tracer.enter("", correlation_id=given, service="gateway")
+        self._current.set(context)
+        request.correlation_id = correlation = context.correlation_id
+        request.traceparent = context.traceparent
+        self._in_flight += 1
+        self._requests += 1
+        try:
+            response = await self._pass(request, started)
+        except HoldfastError as exc:
+            response = problem_of(exc, correlation)
+        finally:
+            self._in_flight -= 1
+        response.headers.append((b"x-correlation-id", correlation.encode()))
+        self._account(request, response, context, self._clock.monotonic() - started)
+        return response
+
+    async def _pass(self, request: Request, now: float) -> Response:
+        gateway = self._gateway
+        if self._in_flight > gateway.requests_max:
+            self._shed += 1
+            raise Overloaded("too many requests are under way", headers={"Retry-After": "1"})
+        address = client_address(request.client, request.headers, self._trusted)
+        if gateway.per_address is not None:
+            await self._take("address", address, gateway.per_address)
+        target, path = self._router.find(request.method, request.path)
+        request.route = target.template
+        taken: Taken | None = None
+        if not target.public:
+            request.caller = await self._authenticate(request)
+            if gateway.per_caller is not None:
+                taken = await self._take("caller", request.caller.subject, gateway.per_caller)
+        limit_s = gateway.deadline_s
+        asked = request.header(DEADLINE)
+        if asked is not None and asked.isdigit():
+            limit_s = min(limit_s, int(asked[:9]) / 1000)
+        request.deadline = now + limit_s
+        request.headers = forwarded_headers(request.headers)
+        response = await target.serve(request, path)
+        if taken is not None:
+            response.headers.append(_rate_header("caller", taken))
+        return response
+
+    async def _authenticate(self, request: Request) -> Caller:
+        if self._verifier is None:
+            raise token_missing()
+        try:
+            token = bearer_token(request.header_all(b"authorization"))
+        except BadRequest as exc:  # a header that is no token is a token that is not valid
+            raise token_invalid() from exc
+        if token is None:
+            raise token_missing()
+        claims = self._verifier.cached(token) or await self._verifier.verify(token)
+        return Caller(claims.subject, claims.scopes)
+
+    async def _take(self, kind: str, key: str, rate: Rate) -> Taken:
+        taken = await self._limits.try_take(f"{kind}:{key}", rate.per_s, rate.burst)
+        if not taken.allowed:
+            self._rate_limited += 1
+            self._limited.inc()
+            name, value = _rate_header(kind, taken)
+            raise RateLimited(
+                f"more than {rate.per_s:g} requests a second of one {kind} (burst {rate.burst})",
+                headers={
+                    "Retry-After": str(max(1, int(taken.reset_s + 0.999))),
+                    name.decode(): value.decode(),
+                    "RateLimit-Policy": f'"{kind}";q={rate.burst};w={rate.burst / rate.per_s:.0f}',
+                },
+            )
+        return taken
+
+    def _account(
+        self, request: Request, response: Response, context: Context, seconds: float
+    ) -> None:
+        key = (request.method, request.route)
+        outcomes = self._outcomes.get(key)
+        if outcomes is None:
+            outcomes = self._metrics.route("gateway", *key)
+            if len(self._outcomes) < 1_000:
+                self._outcomes[key] = outcomes
+        status = response.status
+        outcomes.observe(status, seconds)
+        route = request.route or "unmatched"
+        self._logger.request(context, request.method, route, status, seconds, request.client)
+
+    def stats(self) -> DoorStats:
+        """Return the counts."""
+        return DoorStats(self._in_flight, self._requests, self._rate_limited, self._shed)
+
+
+def _rate_header(kind: str, taken: Taken) -> tuple[bytes, bytes]:
+    """Return the RateLimit header (draft-ietf-httpapi-ratelimit-headers-10)."""
+    return b"ratelimit", f'"{kind}";r={taken.remaining};t={taken.reset_s:.0f}'.encode()

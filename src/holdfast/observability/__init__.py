@@ -1,0 +1,41 @@
+"""Logs, traces, metrics and health: what a process says about itself."""
+
+from holdfast.observability.context import NO_CONTEXT, Context, current
+from holdfast.observability.health import Check, Health
+from holdfast.observability.instruments import Counter, Histogram, Outcomes
+from holdfast.observability.log_buffer import LogStats
+from holdfast.observability.logs import Bridge, Level, Logger, bridge
+from holdfast.observability.metrics import CONTENT_TYPE, Metrics, RouteOutcomes, SagaOutcomes
+from holdfast.observability.redact import REDACTED, describe, is_secret_name, scrub
+from holdfast.observability.trace import (
+    Parent,
+    Tracer,
+    parse_traceparent,
+)
+
+__all__ = [
+    "CONTENT_TYPE",
+    "NO_CONTEXT",
+    "REDACTED",
+    "Bridge",
+    "Check",
+    "Context",
+    "Counter",
+    "Health",
+    "Histogram",
+    "Level",
+    "LogStats",
+    "Logger",
+    "Metrics",
+    "Outcomes",
+    "Parent",
+    "RouteOutcomes",
+    "SagaOutcomes",
+    "Tracer",
+    "bridge",
+    "current",
+    "describe",
+    "is_secret_name",
+    "parse_traceparent",
+    "scrub",
+]

@@ -1,0 +1,169 @@
+"""Counters, histograms and their text form for Prometheus.
+
+Why not `prometheus_client`: measured with 300 routes and statuses, its exposition holds the loop
+for 43 ms at every scrape, which all requests of that moment feel; this one takes 2 ms, because
+each series keeps its lines' fixed part. An observation takes 0.2 µs instead of 0.7. The tests
+read what is written here with that library's parser.
+
+Only the loop's thread may observe. Source: Prometheus text exposition format 0.0.4.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Generic, Protocol, TypeVar
+
+OTHER: Final = "_OTHER"
+SERIES_MAX: Final = 4096
+OUTCOMES_MAX: Final = 64
+
+
+class Instrument(Protocol):
+    """One series, or several that belong together."""
+
+    def lines(self) -> Iterable[str]:
+        """Return its lines, each ended."""
+        ...
+
+
+class Counter:
+    """A number that only grows while the process lives."""
+
+    __slots__ = ("_line", "value")
+
+    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
+        self._line = f"{name}{label_text(labels)} "
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Add `amount`, >= 0."""
+        self.value += amount
+
+    def lines(self) -> Iterable[str]:
+        """Return its one line."""
+        return (f"{self._line}{number_text(self.value)}\n",)
+
+
+class Histogram:
+    """How often values fell into each bucket: (-inf, bounds[0]], …, (bounds[-1], +inf)."""
+
+    __slots__ = ("_bounds", "_buckets", "_count", "_counts", "_sum", "sum")
+
+    def __init__(self, name: str, labels: Mapping[str, str], bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+        self._buckets = [
+            f"{name}_bucket{label_text({**labels, 'le': number_text(bound)})} "
+            for bound in (*bounds, math.inf)
+        ]
+        self._count = f"{name}_count{label_text(labels)} "
+        self._sum = f"{name}_sum{label_text(labels)} "
+
+    @property
+    def count(self) -> int:
+        """How many values were observed."""
+        return sum(self._counts)
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def lines(self) -> Iterator[str]:
+        """Return the cumulative buckets, the count and the sum."""
+        total = 0
+        for bucket, count in zip(self._buckets, self._counts, strict=True):
+            total += count
+            yield f"{bucket}{total}\n"
+        yield f"{self._count}{total}\n"
+        yield f"{self._sum}{number_text(self.sum)}\n"
+
+
+Series = TypeVar("Series", bound=Instrument)
+
+
+class Family(Generic[Series]):
+    """All series of one name: {label values: series}.
+
+    At most 4,096; any further label values share one series whose values are all `_OTHER`, so that
+    a mistake in a label costs detail instead of memory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        about: str,
+        labels: Iterable[str],
+        make: Callable[[str, Mapping[str, str]], Series],
+    ) -> None:
+        self.name = name
+        self.labels = tuple(labels)
+        self._head = head_text(name, about, "counter" if name.endswith("_total") else "histogram")
+        self._make = make
+        self._series: dict[tuple[str, ...], Series] = {}
+
+    def of(self, *values: str) -> Series:
+        """Return the series with these label values, in the order of `labels`."""
+        series = self._series.get(values)
+        if series is None:
+            if len(self._series) >= SERIES_MAX:
+                values = (OTHER,) * len(self.labels)
+            labels = dict(zip(self.labels, values, strict=True))
+            series = self._series.setdefault(values, self._make(self.name, labels))
+        return series
+
+    def lines(self) -> Iterator[str]:
+        """Return the head and every series; nothing while there is none."""
+        if self._series:
+            yield self._head
+        for series in self._series.values():
+            yield from series.lines()
+
+
+class Outcomes:
+    """Durations of one route, handler or call, by outcome, ready for the hot path.
+
+    At most 64 outcomes have a histogram of their own; further ones share `_OTHER`.
+    """
+
+    __slots__ = ("_histograms", "_resolve")
+
+    def __init__(self, resolve: Callable[[str], Histogram]) -> None:
+        self._resolve = resolve
+        self._histograms: dict[int | str, Histogram] = {}
+
+    def observe(self, outcome: int | str, seconds: float) -> None:
+        """Count one end: an HTTP status, how a saga ended, or an error's type ("": none)."""
+        histogram = self._histograms.get(outcome)
+        if histogram is None:
+            histogram = self._add(outcome)
+        histogram.observe(seconds)
+
+    def _add(self, outcome: int | str) -> Histogram:
+        known = outcome if len(self._histograms) < OUTCOMES_MAX else OTHER
+        histogram = self._histograms[known] = self._resolve(str(known))
+        return histogram
+
+
+def head_text(name: str, about: str, kind: str) -> str:
+    """Return the two comment lines above a family; `kind` is Prometheus's word for its type."""
+    about = about.replace("\\", r"\\").replace("\n", r"\n")
+    return f"# HELP {name} {about}\n# TYPE {name} {kind}\n"
+
+
+def label_text(labels: Mapping[str, str]) -> str:
+    """Return `{name="value",…}`, "" without labels; an empty value is an absent label."""
+    pairs = [f'{name}="{_escape(value)}"' for name, value in labels.items() if value]
+    return f"{{{','.join(pairs)}}}" if pairs else ""
+
+
+def number_text(number: float) -> str:
+    """Return a number as Prometheus reads it."""
+    if math.isfinite(number):
+        return repr(number)
+    return "NaN" if math.isnan(number) else "+Inf" if number > 0 else "-Inf"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -1,0 +1,208 @@
+"""RED metrics (rate, errors, duration) of every route, command, event and saga, for Prometheus.
+
+Names and labels follow OpenTelemetry's semantic conventions in their Prometheus form; what those
+do not name begins with `holdfast_`. Series are resolved once, when a route or a handler is
+compiled, and then observed.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Final
+
+from holdfast.observability.instruments import (
+    OTHER,
+    SERIES_MAX,
+    Counter,
+    Family,
+    Histogram,
+    Outcomes,
+    head_text,
+    label_text,
+)
+from holdfast.observability.watches import Watches
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+UNMATCHED: Final = "unmatched"
+
+_METHODS = frozenset(
+    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+)
+# Seconds; OpenTelemetry's advice for HTTP and for messaging.
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_SAGA_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0, 3600.0, 21600.0, 86400.0)
+_COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
+class RouteOutcomes(Outcomes):
+    """Requests of one method and route.
+
+    Attributes:
+        active: requests under way; the server adds one before and takes it away after.
+    """
+
+    __slots__ = ("active", "method", "service")
+
+    def __init__(self, family: Family[Histogram], *, service: str, method: str, route: str) -> None:
+        super().__init__(lambda status: family.of(method, route, status, service))
+        self.service, self.method, self.active = service, method, 0
+
+
+class SagaOutcomes(Outcomes):
+    """Ended runs of one saga, counted in `holdfast_sagas_total` too."""
+
+    __slots__ = ("_ended", "_saga")
+
+    def __init__(self, durations: Family[Histogram], ended: Family[Counter], *, saga: str) -> None:
+        super().__init__(lambda outcome: durations.of(saga, outcome))
+        self._ended, self._saga = ended, saga
+
+    def observe(self, outcome: int | str, seconds: float) -> None:
+        """Count the end of a run, by how it ended; `seconds` since it was started."""
+        self._ended.of(self._saga, str(outcome)).inc()
+        super().observe(outcome, seconds)
+
+
+class Metrics:
+    """All metrics of one process; there is no global registry.
+
+    Attributes:
+        watch: adds a gauge that is read when somebody asks; see `Watches.watch`.
+    """
+
+    def __init__(self, system: str) -> None:
+        """Make the families; `system` is the system's name, shown by `target_info`."""
+        self._system = system
+        self._routes: dict[tuple[str, str, str], RouteOutcomes] = {}
+        self._watches = Watches()
+        self.watch = self._watches.watch
+        self._http_families()
+        self._message_families()
+        self._families = (
+            *(self._served, self._asked, self._rate_limited),
+            *(self._processed, self._sagas, self._saga_durations),
+            *(self._commits, self._batches),
+        )
+
+    def _http_families(self) -> None:
+        self._served = _durations(
+            "http_server_request_duration_seconds",
+            "Duration of requests served.",
+            "http_request_method http_route http_response_status_code service",
+        )
+        self._asked = _durations(
+            "http_client_request_duration_seconds",
+            "Duration of requests to other services and to externals.",
+            "http_request_method server_address http_response_status_code error_type service",
+        )
+        self._rate_limited = _counts(
+            "holdfast_rate_limited_total", "Requests refused by a rate limit.", "service"
+        )
+
+    def _message_families(self) -> None:
+        self._processed = _durations(
+            "messaging_process_duration_seconds",
+            "Duration of handling a message.",
+            "messaging_operation_name messaging_destination_name service error_type",
+        )
+        self._sagas = _counts("holdfast_sagas_total", "Sagas that ended.", "saga outcome")
+        self._saga_durations = _durations(
+            "holdfast_saga_duration_seconds",
+            "From the start of a saga to its end.",
+            "saga outcome",
+            _SAGA_BUCKETS,
+        )
+        self._commits = _durations(
+            "holdfast_commit_duration_seconds", "Duration of commits.", "service", _COMMIT_BUCKETS
+        )
+        self._batches = _durations(
+            "holdfast_batch_size", "Units of work in one commit.", "service", _BATCH_BUCKETS
+        )
+
+    def route(self, service: str, method: str, route: str) -> RouteOutcomes:
+        """Return what to observe for a route: HTTP statuses.
+
+        `route` is its template, never a path; "" when none matched. Unknown methods are one.
+        """
+        key = (service, method if method in _METHODS else OTHER, route or UNMATCHED)
+        if key not in self._routes and len(self._routes) >= SERIES_MAX:
+            key = (OTHER, OTHER, OTHER)
+        outcomes = self._routes.get(key)
+        if outcomes is None:
+            service, method, route = key
+            outcomes = RouteOutcomes(self._served, service=service, method=method, route=route)
+            self._routes[key] = outcomes
+        return outcomes
+
+    def client(self, service: str, method: str, server_address: str) -> Outcomes:
+        """Return what to observe for the requests from `service` to one server.
+
+        Observe a status, or the code of the error when no answer came.
+        """
+        method = method if method in _METHODS else OTHER
+
+        def histogram(outcome: str) -> Histogram:
+            status = outcome if outcome.isdecimal() else ""
+            error = "" if status and status < "400" else outcome
+            return self._asked.of(method, server_address, status, error, service)
+
+        return Outcomes(histogram)
+
+    def process(self, service: str, operation: str, destination: str) -> Outcomes:
+        """Return what to observe for a handler: the error's type, "" when it went well.
+
+        `destination` is `receiver.message`.
+        """
+        processed = self._processed
+        return Outcomes(lambda error: processed.of(operation, destination, service, error))
+
+    def saga(self, saga: str) -> SagaOutcomes:
+        """Return what to observe for a saga: how it ended."""
+        return SagaOutcomes(self._saga_durations, self._sagas, saga=saga)
+
+    def rate_limited(self, service: str) -> Counter:
+        """Return the counter of requests that a rate limit refused."""
+        return self._rate_limited.of(service)
+
+    def commit_duration(self, service: str) -> Histogram:
+        """Return the histogram of commits; observe seconds."""
+        return self._commits.of(service)
+
+    def batch_size(self, service: str) -> Histogram:
+        """Return the histogram of units of work in one commit."""
+        return self._batches.of(service)
+
+    def render(self) -> bytes:
+        """Return the text for /metrics; its type is `CONTENT_TYPE`."""
+        families = chain.from_iterable(family.lines() for family in self._families)
+        lines = chain(self._target(), families, self._active(), self._watches.lines())
+        return "".join(lines).encode()
+
+    def _target(self) -> Iterator[str]:
+        yield head_text("target_info", "The system that this process belongs to.", "gauge")
+        yield f"target_info{label_text({'service_namespace': self._system})} 1\n"
+
+    def _active(self) -> Iterator[str]:
+        name = "http_server_active_requests"
+        active: dict[tuple[str, str], int] = {}
+        for route in self._routes.values():
+            key = (route.method, route.service)
+            active[key] = active.get(key, 0) + route.active
+        if active:
+            yield head_text(name, "Requests under way.", "gauge")
+        for (method, service), count in active.items():
+            labels = {"http_request_method": method, "service": service}
+            yield f"{name}{label_text(labels)} {count}\n"
+
+
+def _durations(
+    name: str, about: str, labels: str, bounds: tuple[float, ...] = _BUCKETS
+) -> Family[Histogram]:
+    def make(name: str, values: Mapping[str, str]) -> Histogram:
+        return Histogram(name, values, bounds)
+
+    return Family(name, about, labels.split(), make)
+
+
+def _counts(name: str, about: str, labels: str) -> Family[Counter]:
+    return Family(name, about, labels.split(), Counter)

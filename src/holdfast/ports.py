@@ -1,0 +1,390 @@
+"""What Holdfast needs from the world: time, chance, ids, network, storage, limits, signals.
+
+Everything that is not a pure function of its input comes in through one of these. `runtime` brings
+the real ones, `simulation` brings its own. Nothing else in Holdfast reads `time`, `random`, `uuid`
+or `os.environ`, or opens a socket. Waiting goes through the running event loop.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID
+
+from holdfast.contract.envelope import Edge, MessageRow, SagaRow, State, StepRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import Executable, MetaData, Result, Table
+
+
+class Clock(Protocol):
+    """Two clocks: one for people and certificates, one for durations."""
+
+    def now(self) -> float:
+        """Return the wall clock, in seconds since 1970 (UTC); it may jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow; the same scale as the running loop's `time()`."""
+        ...
+
+
+class Random(Protocol):
+    """Chance, for jitter and sampling; never for secrets."""
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        ...
+
+    def uniform(self, a: float, b: float) -> float:
+        """Return a float in [a, b]."""
+        ...
+
+    def getrandbits(self, k: int, /) -> int:
+        """Return an integer of `k` random bits."""
+        ...
+
+
+class Ids(Protocol):
+    """Unguessable ids and secrets."""
+
+    def uuid7(self, now_ms: int) -> UUID:
+        """Return a time-ordered UUID (RFC 9562); ids of one process grow within a millisecond."""
+        ...
+
+    def token(self, size: int) -> bytes:
+        """Return `size` bytes that nobody can guess."""
+        ...
+
+
+class Listener(Protocol):
+    """An open listener."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return (host, port) where it listens; (path, 0) for a Unix socket."""
+        ...
+
+    def close(self) -> None:
+        """Stop accepting; open connections stay."""
+        ...
+
+
+class Network(Protocol):
+    """Connections between processes."""
+
+    async def connect(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        path: str | None = None,
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """Open a connection; `path` names a Unix socket instead of host and port.
+
+        Raises:
+            OSError: it could not be opened.
+        """
+        ...
+
+    async def listen(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        path: str | None = None,
+    ) -> Listener:
+        """Listen on host and port (0: any free one), or on the Unix socket `path`."""
+        ...
+
+
+class Taken(NamedTuple):
+    """What a rate limit says. `remaining` and `reset_s` go into the RateLimit header."""
+
+    allowed: bool
+    remaining: int
+    reset_s: float
+
+
+class Limits(Protocol):
+    """Rate limits, shared by all gateways that use the same store."""
+
+    async def try_take(self, key: str, rate_per_s: float, burst: int) -> Taken:
+        """Take one token of the bucket `key`; refills at `rate_per_s`, holds at most `burst`."""
+        ...
+
+
+class Signals(Protocol):
+    """The wish to stop, from outside."""
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, when the process is asked to stop (SIGTERM, SIGINT)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A buffered insert, or with `key` (the primary key's values) an update of one row."""
+
+    table: "Table"
+    values: Mapping[str, Any]
+    key: tuple[Any, ...] | None = None
+
+
+class Transaction(Protocol):
+    """One database transaction. Times are milliseconds of the database's clock since 1970.
+
+    The message operations work on rows of many edges in one call; each is one statement on a
+    server database.
+    """
+
+    now_ms: int
+
+    async def execute(
+        self,
+        statement: "Executable",
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> "Result[Any]":
+        """Run a statement of the user's."""
+        ...
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Flush buffered inserts and updates, in order.
+
+        Raises:
+            StatementFailed: an update found no row.
+        """
+        ...
+
+    async def savepoint(self) -> None:
+        """Open a savepoint; they nest."""
+        ...
+
+    async def release(self) -> None:
+        """Keep what was done since the newest savepoint."""
+        ...
+
+    async def rollback(self) -> None:
+        """Undo what was done since the newest savepoint, and close it."""
+        ...
+
+    def check_open(self) -> None:
+        """Raise TransactionLost if the database ended the transaction by itself."""
+        ...
+
+    async def insert_messages(
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False
+    ) -> list[MessageRow]:
+        """Insert rows; return those that were new (ON CONFLICT DO NOTHING).
+
+        With `above_floor`, a row below its edge's floor is not inserted: it was settled long ago.
+        """
+        ...
+
+    async def lock_message(self, edge: int, id: UUID) -> MessageRow | None:
+        """Lock and return a row, or None when there is none."""
+        ...
+
+    async def update_message(self, row: MessageRow, was: State) -> bool:
+        """Write every column of `row` if its state is still `was`; say whether it was."""
+        ...
+
+    async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
+        """Delete the row if its state is one of `states`; return what it held."""
+        ...
+
+    async def lock_topic(self, topic: str) -> None:
+        """Serialise deliveries and waits of one topic until the commit."""
+        ...
+
+    async def messages_of_topic(self, topic: str) -> list[MessageRow]:
+        """Return the rows of a topic, oldest id first."""
+        ...
+
+    async def messages_of_owner(self, saga: UUID) -> list[MessageRow]:
+        """Return the rows that belong to a saga: open commands, undos, timers and waits."""
+        ...
+
+    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
+        """Take up to `limit` due rows whose `due_at` is past, skipping locked ones.
+
+        Each gets due_at = now + lease_ms and tries + 1; the rows are returned as written.
+        """
+        ...
+
+    async def postpone(self, rows: Sequence[MessageRow]) -> None:
+        """Write the `due_at` of rows that are still due."""
+        ...
+
+    async def forget(self, limit: int) -> int:
+        """Delete request records whose `due_at` is past, and let go of old events' topics."""
+        ...
+
+    async def set_floor(self, edge: int, floor: UUID, limit: int) -> int:
+        """Store an edge's floor; delete up to `limit` settled rows below it; return how many."""
+        ...
+
+    async def insert_saga(self, row: SagaRow) -> bool:
+        """Insert a saga; False if its key exists."""
+        ...
+
+    async def lock_saga(self, id: UUID) -> SagaRow | None:
+        """Lock and return a saga."""
+        ...
+
+    async def update_saga(self, row: SagaRow) -> None:
+        """Write every column of a saga."""
+        ...
+
+    async def insert_steps(self, rows: Sequence[StepRow]) -> None:
+        """Insert ended steps; they are never updated."""
+        ...
+
+    async def steps(self, saga: UUID) -> list[StepRow]:
+        """Return a saga's ended steps."""
+        ...
+
+    async def delete_steps(self, saga: UUID) -> None:
+        """Delete a saga's steps, for `restart`."""
+        ...
+
+    async def delete_ended_sagas(self, before_ms: int, limit: int) -> int:
+        """Delete sagas that ended before a time, with their steps; return how many."""
+        ...
+
+    async def commit(self) -> bool:
+        """Commit; return whether it was kept.
+
+        A server answers the COMMIT of a failed transaction with a rollback, and no error.
+
+        Raises:
+            TransactionLost: nothing was kept.
+            CommitUnknown: the answer was lost; see `Database.remote`.
+        """
+        ...
+
+    async def abort(self) -> None:
+        """Roll everything back; safe after any error."""
+        ...
+
+
+class Reader(Protocol):
+    """A read-only view of committed data."""
+
+    async def execute(
+        self,
+        statement: "Executable",
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> "Result[Any]":
+        """Run a SELECT of the user's."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which message rows to list: by edge ids, states and kinds; empty means any."""
+
+    edges: tuple[int, ...] = ()
+    states: tuple[State, ...] = ()
+    id: UUID | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits in one service's tables.
+
+    Attributes:
+        out_rows: unanswered letters to others. out_bytes: their bodies.
+        oldest_ms: the age of the oldest of them. dead: dead letters. next_due_at: in ms.
+    """
+
+    out_rows: int
+    out_bytes: int
+    oldest_ms: int
+    dead: int
+    next_due_at: int | None
+
+
+class Database(Protocol):
+    """One service's database.
+
+    Attributes:
+        remote: a COMMIT travels to it, and the answer may get lost on the way back.
+    """
+
+    remote: bool
+
+    async def open(self, edges: Sequence[Edge], tables: Sequence["MetaData"]) -> list[Edge]:
+        """Make what is missing (framework tables, user tables, edges); return the stored edges."""
+        ...
+
+    async def begin(self) -> Transaction:
+        """Begin a transaction that may write."""
+        ...
+
+    async def read(self) -> Reader:
+        """Begin a read-only view."""
+        ...
+
+    async def messages(self, which: MessageFilter) -> list[MessageRow]:
+        """List message rows, oldest id first."""
+        ...
+
+    async def sagas(self, *, id: UUID | None = None, limit: int = 100) -> list[SagaRow]:
+        """List sagas, newest first."""
+        ...
+
+    async def saga_steps(self, saga: UUID) -> list[StepRow]:
+        """List the ended steps of a saga, oldest first."""
+        ...
+
+    async def backlog(self, out_edges: Sequence[int]) -> Backlog:
+        """Measure what waits."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """Return the earliest `due_at` of a due row, in ms."""
+        ...
+
+    async def oldest_unsettled(self, edge: int) -> UUID | None:
+        """Return the smallest id of an edge's rows that are not settled."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class Broker(Protocol):
+    """Carries parcels between services; it may lose, repeat, delay and reorder them."""
+
+    async def publish(self, to: str, lane: str, parcel: bytes) -> None:
+        """Hand a parcel over, without waiting for its delivery.
+
+        Raises:
+            Unreachable: the broker is away; the sender's rows stay and are sent again.
+        """
+        ...
+
+    async def subscribe(
+        self, service: str, lane: str, deliver: Callable[[bytes, bool], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Call `deliver(parcel, again)` for each parcel; it is acknowledged when that returns.
+
+        `again` is set when the parcel may have been delivered before.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Stop deliveries; wait for those under way."""
+        ...

@@ -1,0 +1,51 @@
+"""Defences of a call that may fail: each usable alone, and together in an Edge."""
+
+from holdfast.resilience.breaker import (
+    BreakerPolicy,
+    BreakerState,
+    BreakerStats,
+    CircuitBreaker,
+    Health,
+    health,
+)
+from holdfast.resilience.budget import BudgetPolicy, BudgetStats, RetryBudget
+from holdfast.resilience.bulkhead import Bulkhead, BulkheadPolicy, BulkheadStats
+from holdfast.resilience.deadline import DeadlinePassed, remaining_s
+from holdfast.resilience.edge import Edge, EdgeStats
+from holdfast.resilience.limiter import Bucket, LimitsStats, MemoryLimits, take
+from holdfast.resilience.policy import DEFAULT, EdgePolicy
+from holdfast.resilience.retry import RetryPolicy, backoff_s, may_repeat, pause_s
+from holdfast.resilience.sources import Chance, Ticks
+from holdfast.resilience.watch import Watch
+
+__all__ = [
+    "DEFAULT",
+    "BreakerPolicy",
+    "BreakerState",
+    "BreakerStats",
+    "Bucket",
+    "BudgetPolicy",
+    "BudgetStats",
+    "Bulkhead",
+    "BulkheadPolicy",
+    "BulkheadStats",
+    "Chance",
+    "CircuitBreaker",
+    "DeadlinePassed",
+    "Edge",
+    "EdgePolicy",
+    "EdgeStats",
+    "Health",
+    "LimitsStats",
+    "MemoryLimits",
+    "RetryBudget",
+    "RetryPolicy",
+    "Ticks",
+    "Watch",
+    "backoff_s",
+    "health",
+    "may_repeat",
+    "pause_s",
+    "remaining_s",
+    "take",
+]

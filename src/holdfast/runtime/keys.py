@@ -1,0 +1,61 @@
+"""Where the gateway's public keys come from: a service of the system, or a URL."""
+
+import asyncio
+from collections.abc import Mapping
+
+from holdfast.communication import ClientPool, Origin
+from holdfast.contract.http import Request
+from holdfast.dispatch.outside import Asks
+from holdfast.errors import BadAnswer
+from holdfast.security import TokenPolicy
+from holdfast.system import Tokens
+
+FETCH_S = 3.0
+"""How long fetching the keys may take."""
+
+
+def token_policy(tokens: Tokens) -> TokenPolicy:
+    """Return what a token must satisfy, as the gateway declares it."""
+    return TokenPolicy(
+        tokens.issuer,
+        tokens.audience,
+        frozenset(tokens.algorithms),
+        typ="JWT" if tokens.typ == "JWT" else "at+jwt",
+        leeway_s=int(tokens.leeway_s),
+    )
+
+
+class KeySource:
+    """Fetches the JWKS. `GATEWAY_KEYS_URL` replaces what is declared."""
+
+    def __init__(
+        self, tokens: Tokens, environ: Mapping[str, str], pool: ClientPool, asks: Asks
+    ) -> None:
+        self._keys = environ.get("GATEWAY_KEYS_URL") or tokens.keys
+        self._pool = pool
+        self._asks = asks
+
+    async def fetch(self) -> bytes:
+        """Return the JWKS as JSON. Raises CallError."""
+        if isinstance(self._keys, str):
+            return await self._get(self._keys)
+        query = self._keys()
+        deadline = asyncio.get_running_loop().time() + FETCH_S
+        reply = await self._asks.ask(query, sender="gateway", deadline=deadline, trace="")
+        if not isinstance(reply, str):
+            raise BadAnswer(f"{query.name} answered {reply!r}; it answers a JWKS as JSON text")
+        return reply.encode()
+
+    async def _get(self, url: str) -> bytes:
+        origin, path = origin_and_path(url)
+        response = await self._pool.request(origin, Request("GET", path), deadline_s=FETCH_S)
+        if response.status != 200:
+            raise BadAnswer(f"{url} answered {response.status}")
+        return response.body
+
+
+def origin_and_path(url: str) -> tuple[Origin, str]:
+    """Return `https://host/a/b` as its origin and `/a/b`; the path is at least `/`."""
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    return Origin.parse(f"{scheme}://{authority}"), f"/{path}"

@@ -1,0 +1,400 @@
+"""The wiring: every concrete class meets its ports here, and nowhere else."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.communication import (
+    AsgiLifespan,
+    ClientPool,
+    HttpLimits,
+    HttpServer,
+    asgi_handler,
+)
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.consistency.schedule import Schedule
+from holdfast.contract.http import Handler, Request, Response
+from holdfast.dispatch.host import Ports, ServiceHost
+from holdfast.dispatch.inside import Asks, InnerDoor
+from holdfast.dispatch.openapi import DOCS_PAGE, openapi
+from holdfast.dispatch.problem import problem_of
+from holdfast.dispatch.queries import LocalAsks
+from holdfast.dispatch.router import Router, Serve, Target
+from holdfast.errors import Unreachable
+from holdfast.gateway import Door, Forward
+from holdfast.observability import (
+    CONTENT_TYPE,
+    Health,
+    Logger,
+    Metrics,
+    Tracer,
+    current,
+)
+from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
+from holdfast.runtime.control import Control
+from holdfast.runtime.engines import Engines, embedded
+from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.keys import KeySource, origin_and_path, token_policy
+from holdfast.runtime.local import Local
+from holdfast.runtime.settings import ProcessSettings, external_urls
+from holdfast.security import CachedKeys, TokenVerifier
+from holdfast.system import External, Service, System
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one process runs a system.
+
+    Attributes:
+        data: the data folder; None when the engines keep nothing on this machine.
+        services: those that it hosts; None: all.
+        gateway: it is the gateway, for its own services and for those of other processes.
+        port, ops_port: 0: any free one. ops_port None: the port after `port`.
+        locals: whether stand-ins of Externals are started beside.
+        schedule, safe: changed by tests alone.
+    """
+
+    data: Path | None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    ops_port: int | None = None
+    services: tuple[str, ...] | None = None
+    gateway: bool = True
+    locals: bool = True
+    environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    settings: ProcessSettings = field(default_factory=ProcessSettings)
+    schedule: Schedule = field(default_factory=Schedule)
+    safe: Safeguards = ALL_ON
+
+
+class Process:
+    """One running process of a system.
+
+    Args:
+        engines: what it runs on; embedded ones in the data folder by default. Whoever brings
+            engines has checked the system.
+        witness: see `consistency.ledger.Ledger`.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        options: Options,
+        logger: Logger,
+        engines: Engines | None = None,
+        *,
+        witness: Callable[[Any], None] | None = None,
+    ) -> None:
+        if engines is None:
+            system.check()
+        self.system = system
+        self.options = options
+        self.logger = logger
+        self.folder = DataFolder(options.data) if options.data is not None else None
+        self.health = Health()
+        self.metrics = Metrics(system.name)
+        self.hosts: list[ServiceHost] = []
+        self.addresses: dict[str, str] = {}
+        self.url = self.ops_url = ""
+        if engines is None:
+            assert self.folder is not None, "embedded engines have a data folder"
+            engines = embedded(self.folder.database, threads=options.settings.threads)
+        self._engines = engines
+        self._witness = witness
+        self._clock, self._network = engines.clock, engines.network
+        self._locals: list[Local] = []
+        self._lifespans: list[AsgiLifespan] = []
+        self._in_apps: set[asyncio.Task[None]] = set()
+        self._urls = external_urls(system, options.environ)
+        self._document: bytes | None = None
+        self._servers: list[HttpServer] = []
+        self._ops: HttpServer | None = None
+        self._keys: CachedKeys | None = None
+
+    # -- start ----------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take the data folder and open the services, without serving anything."""
+        if self.folder is not None:
+            self.folder.take()
+        self._wire()
+        for host in self.hosts:
+            await host.open()
+
+    def _wire(self) -> None:
+        options, engines = self.options, self._engines
+        self._broker = engines.broker
+        self._pool = ClientPool(network=engines.network, clock=engines.clock)
+        self._tracer = Tracer(engines.random, ratio=options.settings.trace_ratio)
+        local = LocalAsks()
+        self._asks = Asks(local, self.system.owner_of, self._call)
+        self._local_asks = local
+        ports = Ports(
+            clock=engines.clock,
+            ids=engines.ids,
+            random=engines.random,
+            broker=engines.broker,
+            send=self._send,
+            run=engines.run,
+            environ=options.environ,
+            metrics=self.metrics,
+            logger=self.logger,
+            tracer=self._tracer,
+            current=current,
+            schedule=options.schedule,
+            safe=options.safe,
+        )
+        wanted = options.services
+        if wanted is None:
+            wanted = tuple(service.name for service in self.system.services)
+        for name in wanted:
+            service = self.system.service(name)
+            database = engines.database(name)
+            host = ServiceHost(service, self.system, database, ports, local, self._asks)
+            host.ledger.witness = self._witness
+            self.hosts.append(host)
+        self.control = Control(self.system, self.hosts)
+        dropped = "holdfast_log_lines_dropped_total"
+        self.metrics.watch(dropped, lambda: self.logger.stats().dropped)
+
+    async def start(self) -> None:
+        """Start everything; when this returns the process is ready."""
+        await self.open()
+        await self._start_locals()
+        for host in self.hosts:
+            await host.start()
+        router = await self._router()
+        self._remote(router)
+        await (self._listen(router) if self.options.gateway else self._listen_inside(router))
+        self.health.watch("broker", self._broker_is_well)
+        self.health.started()
+
+    async def _start_locals(self) -> None:
+        if not self.options.locals or self.folder is None:
+            return
+        hosted = {host.name for host in self.hosts}
+        for service in self.system.services:
+            for external in service.reaches if service.name in hosted else ():
+                variable = f"{external.name}_URL".upper().replace("-", "_")
+                if external.local and not self.options.environ.get(variable):
+                    local = Local(external, self.folder.path)
+                    self._locals.append(local)
+                    await local.start()
+                    self._urls[external.name] = local.url
+                    self.addresses[external.name] = local.url
+
+    async def _router(self) -> Router:
+        router = Router()
+        for host in self.hosts:
+            for route in host.routes:
+                declared = route.route
+                router.add(
+                    declared.method,
+                    Target(host.name, declared.path, route, declared.public, declared.scope),
+                )
+            for mount in host.service.mounts:
+                lifespan = AsgiLifespan(mount.app)
+                await lifespan.start()
+                self._lifespans.append(lifespan)
+                app = asgi_handler(
+                    mount.app, root_path=mount.path, state=lifespan.state, running=self._in_apps
+                )
+                serve = _mounted(app, host.failed)
+                target = Target(host.name, f"{mount.path}/", serve, mount.public, None)
+                router.mount(mount.path, target)
+        return router
+
+    def _remote(self, router: Router) -> None:
+        """Add the routes of services in other processes."""
+        hosted = {host.name for host in self.hosts}
+        for service in self.system.services:
+            if service.name in hosted or not self.options.gateway or not self._engines.discover:
+                continue
+            forward = Forward(self._edge_to(service), functools.partial(self._call, service.name))
+            for route in service.routes:
+                target = Target(service.name, route.path, forward, route.public, route.scope)
+                router.add(route.method, target)
+            for mount in service.mounts:
+                target = Target(service.name, f"{mount.path}/", forward, mount.public, None)
+                router.mount(mount.path, target)
+
+    def _edge_to(self, service: Service) -> Edge:
+        name = f"gateway→{service.name}"
+        return Edge(name, EdgePolicy(), self._clock, self._engines.random)
+
+    async def _call(self, service: str, request: Request, timeout_s: float) -> Response:
+        """Send a request to a process of another service."""
+        discover = self._engines.discover
+        if discover is None:
+            raise Unreachable(f"{service} is not in this process", edge=service)
+        return await self._pool.request(discover(service), request, deadline_s=timeout_s)
+
+    async def _listen_inside(self, router: Router) -> None:
+        """Serve the gateway and the other services; the outside comes by the gateway."""
+        door = InnerDoor(router, self._local_asks, self._tracer)
+        server = self._http(door, HttpLimits())
+        listener = await server.start(self.options.host, self.options.port)
+        self.url = "http://{}:{}".format(*listener.address)
+        self.addresses = {"inside": self.url, **self.addresses}
+
+    async def _listen(self, router: Router) -> None:
+        options, gateway = self.options, self.system.gateway
+        pages: dict[str, Callable[[Request], object]] = {
+            "/health/live": lambda request: self.health.live(),
+            "/health/ready": lambda request: self.health.ready(),
+            "/openapi.json": lambda request: _page(b"application/json", self._openapi()),
+            "/docs": lambda request: _page(b"text/html; charset=utf-8", DOCS_PAGE.encode()),
+        }
+        self.door = Door(
+            gateway,
+            router,
+            clock=self._clock,
+            verifier=self._verifier(),
+            limits=MemoryLimits(self._clock),
+            metrics=self.metrics,
+            logger=self.logger,
+            tracer=self._tracer,
+            current=current,
+            pages=pages,
+        )
+        limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
+        listener = await self._http(self.door, limits).start(options.host, options.port)
+        host, port = listener.address
+        self.url = f"http://{host}:{port}"
+        ops_port = options.ops_port
+        if ops_port is None:
+            ops_port = port + 1 if options.port else 0
+        self._ops = self._http(self._operations, HttpLimits())
+        ops = await self._ops.start(options.host, ops_port)
+        self.ops_url = f"http://{ops.address[0]}:{ops.address[1]}"
+        if self.folder is not None:
+            control = self._http(self.control, HttpLimits())
+            self.folder.free_socket()
+            await control.start("", 0, path=self.folder.socket)
+            self.folder.guard_socket()
+        self.addresses = {"gateway": self.url, "operations": self.ops_url, **self.addresses}
+
+    def _http(
+        self, handler: Callable[[Request], Awaitable[Response]], limits: HttpLimits
+    ) -> HttpServer:
+        server = HttpServer(
+            handler,
+            network=self._network,
+            clock=self._clock,
+            limits=limits,
+            on_error=lambda request, error: self.logger.error(
+                "request.failed", exc=error, method=request.method, path=request.path
+            ),
+        )
+        self._servers.append(server)
+        return server
+
+    async def _operations(self, request: Request) -> Response:
+        """Serve the operations listener: health and metrics, for probes and Prometheus."""
+        match request.path:
+            case "/metrics":
+                return _page(CONTENT_TYPE.encode(), self.metrics.render())
+            case "/health/live":
+                return self.health.live()
+            case "/health/ready":
+                return await self.health.ready()
+            case _:
+                return Response(404)
+
+    def _openapi(self) -> bytes:
+        """Return the OpenAPI document, made when somebody first asks for it."""
+        if self._document is None:
+            routes = [(host.name, route) for host in self.hosts for route in host.routes]
+            self._document = msgspec.json.encode(openapi(self.system.name, routes))
+        return self._document
+
+    def _verifier(self) -> TokenVerifier | None:
+        tokens = self.system.gateway.tokens
+        if tokens is None:
+            return None
+        source = KeySource(tokens, self.options.environ, self._pool, self._asks)
+        self._keys = CachedKeys(source.fetch, self._clock)
+        return TokenVerifier(token_policy(tokens), self._keys, self._clock)
+
+    # -- what services reach with -----------------------------------------------------------------
+
+    async def _send(self, external: External, request: Request, timeout_s: float) -> Response:
+        origin, prefix = origin_and_path(self._urls[external.name])
+        path = prefix.rstrip("/") + request.path
+        outgoing = Request(request.method, path, request.query, request.headers, request.body)
+        started = self._clock.monotonic()
+        outcomes = self.metrics.client("", request.method, origin.authority)
+        response = await self._pool.request(origin, outgoing, deadline_s=timeout_s)
+        outcomes.observe(response.status, self._clock.monotonic() - started)
+        return response
+
+    async def _broker_is_well(self) -> str | None:
+        return None
+
+    # -- stop -----------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Drain: stop accepting, finish what is under way, hand back the rest, close."""
+        self.health.draining()
+        drain_s = self.options.settings.drain_s
+        for server in self._servers:
+            if server is not self._ops:  # probes and metrics are served to the end
+                await server.drain(drain_s)
+        errors: list[Exception] = []
+
+        async def end(what: str, stop: Callable[[], Awaitable[None]]) -> None:
+            try:
+                async with asyncio.timeout(drain_s):
+                    await stop()
+            except TimeoutError:
+                errors.append(TimeoutError(f"{what} did not end within {drain_s:g} s"))
+            except Exception as exc:  # every hook runs; what failed is raised together
+                errors.append(exc)
+
+        await end("what mounted apps do after their answers", self._apps_idle)
+        for lifespan in self._lifespans:  # its shutdown may still write through a service
+            await end("a mounted app", lifespan.stop)
+        await end("what was being delivered", self._broker.stop)
+        for host in self.hosts:
+            await end(host.name, host.stop)
+        if self._ops is not None:
+            await self._ops.drain(1.0)
+        if self._keys is not None:
+            await self._keys.close()
+        await self._pool.close()
+        for local in self._locals:
+            await local.stop()
+        await self.close()
+        if errors:
+            raise ExceptionGroup("the drain was not clean", errors)
+
+    async def _apps_idle(self) -> None:
+        while self._in_apps:
+            await asyncio.wait(self._in_apps)
+
+    async def close(self) -> None:
+        """Close the databases and give the data folder back."""
+        for host in self.hosts:
+            await host.close()
+        if self.folder is not None:
+            self.folder.give()
+
+
+def _page(content_type: bytes, body: bytes) -> Response:
+    return Response(200, [(b"content-type", content_type)], body)
+
+
+def _mounted(app: Handler, failed: Callable[[Request, BaseException], None]) -> Serve:
+    async def serve(request: Request, parameters: dict[str, str]) -> Response:
+        try:
+            return await app(request)
+        except Exception as exc:  # a request's edge, as that of a route
+            failed(request, exc)
+            return problem_of(exc, request.correlation_id)
+
+    return serve

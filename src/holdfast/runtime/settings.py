@@ -1,0 +1,60 @@
+"""The settings of a process, from the environment."""
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from holdfast.contract.model import Model
+from holdfast.errors import SettingError
+from holdfast.system import System
+from holdfast.system.settings import read_settings
+
+
+class ProcessSettings(Model):
+    """Each field is a variable `HOLDFAST_<FIELD>`.
+
+    Attributes:
+        log_level: lines below it are not written.
+        log_form: `auto` is `console` on a terminal and `json` elsewhere.
+        drain_s: how long SIGTERM lets running work go on.
+        trace_ratio: the share of traces that are recorded.
+        threads: for blocking functions that handlers run.
+    """
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_form: Literal["auto", "json", "console"] = "auto"
+    drain_s: float = Field(default=20.0, gt=0, le=3600)
+    trace_ratio: float = Field(default=0.01, ge=0, le=1)
+    threads: int = Field(default=8, ge=1, le=256)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of this process; nothing else reads it."""
+    return dict(os.environ)
+
+
+def process_settings(environ: Mapping[str, str]) -> ProcessSettings:
+    """Read them. Raises SettingError with every bad value."""
+    return read_settings(ProcessSettings, "holdfast", environ)
+
+
+def external_urls(system: System, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return {External's name: url}; `<NAME>_URL` replaces what is declared.
+
+    Raises:
+        SettingError: a value is not an http(s) URL.
+    """
+    urls: dict[str, str] = {}
+    problems: list[str] = []
+    for service in system.services:
+        for external in service.reaches:
+            name = f"{external.name}_URL".upper().replace("-", "_")
+            url = environ.get(name) or external.url
+            if not url.startswith(("http://", "https://")):
+                problems.append(f"{name}={url!r}: write it as https://host[:port]")
+            urls[external.name] = url
+    if problems:
+        raise SettingError(problems)
+    return urls

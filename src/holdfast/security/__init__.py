@@ -1,0 +1,36 @@
+"""Tokens, keys, scopes and passwords."""
+
+from holdfast.security.bearer import bearer_token, scope_missing, token_invalid, token_missing
+from holdfast.security.claims import Claims, TokenPolicy, TokenRefused
+from holdfast.security.issuing import SigningKey, TokenSigner, public_jwks
+from holdfast.security.key_cache import CachedKeys, KeyCacheStats
+from holdfast.security.keys import FixedKeys, Jwks, KeySource, VerifyingKey, read_jwks
+from holdfast.security.passwords import hash_password, is_outdated, password_matches
+from holdfast.security.policy import require
+from holdfast.security.tokens import TokenVerifier, VerifierStats
+
+__all__ = [
+    "CachedKeys",
+    "Claims",
+    "FixedKeys",
+    "Jwks",
+    "KeyCacheStats",
+    "KeySource",
+    "SigningKey",
+    "TokenPolicy",
+    "TokenRefused",
+    "TokenSigner",
+    "TokenVerifier",
+    "VerifierStats",
+    "VerifyingKey",
+    "bearer_token",
+    "hash_password",
+    "is_outdated",
+    "password_matches",
+    "public_jwks",
+    "read_jwks",
+    "require",
+    "scope_missing",
+    "token_invalid",
+    "token_missing",
+]

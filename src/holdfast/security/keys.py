@@ -1,0 +1,219 @@
+"""Public keys of a token issuer: one key, a set of them (JWKS), and where a set comes from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from holdfast.errors import BadAnswer
+from holdfast.security._jose import decode_base64url, read_object, thumbprint
+from holdfast.security.claims import Algorithm
+
+JWKS_BYTES_MAX = 262_144
+JWKS_KEYS_MAX = 100
+RSA_BITS_MIN, RSA_BITS_MAX = 2048, 8192  # NIST SP 800-131A; above: a way to burn our time
+
+_SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_COORDINATE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A public key that checks signatures of one algorithm, the one that its type stands for.
+
+    The algorithm belongs to the key and not to the token: that is what makes algorithm confusion
+    impossible. Two keys are equal when kid and key material are.
+    """
+
+    kid: str
+    algorithm: Algorithm
+    thumbprint: str
+    public: Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey = field(
+        compare=False, repr=False
+    )
+
+    def matches(self, signed: bytes, signature: bytes) -> bool:
+        """Say whether `signature` was made over `signed` by the holder of this key."""
+        try:
+            match self.public:
+                case Ed25519PublicKey() as key:
+                    key.verify(signature, signed)
+                case RSAPublicKey() as key:
+                    key.verify(signature, signed, PKCS1v15(), SHA256())
+                case EllipticCurvePublicKey() as key:
+                    if len(signature) != 2 * _COORDINATE_BYTES:
+                        return False
+                    r = int.from_bytes(signature[:_COORDINATE_BYTES], "big")
+                    s = int.from_bytes(signature[_COORDINATE_BYTES:], "big")
+                    key.verify(encode_dss_signature(r, s), signed, ECDSA(SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Jwks:
+    """The keys that an issuer signs with.
+
+    Attributes:
+        keys: {kid: key}, at most 100.
+        left_out: one line for each published key that is not used, and why; for logs.
+        fresh_until_s: monotonic clock, when the source wants to be asked again.
+    """
+
+    keys: Mapping[str, VerifyingKey]
+    left_out: tuple[str, ...] = ()
+    fresh_until_s: float = math.inf
+
+
+class KeySource(Protocol):
+    """Where a verifier gets the issuer's keys."""
+
+    async def keys(self, *, refresh: bool) -> Jwks:
+        """Return the keys; `refresh` asks for a newer set, because a token names an unknown key.
+
+        Raises:
+            Unreachable: there is no set that may still be used.
+        """
+        ...
+
+
+class FixedKeys:
+    """A key source that never changes: keys that came with the deployment."""
+
+    def __init__(self, jwks: Jwks) -> None:
+        self._jwks = jwks
+
+    async def keys(self, *, refresh: bool) -> Jwks:
+        """Return the set; there is never a newer one."""
+        return self._jwks
+
+
+def read_jwks(document: bytes | Mapping[str, object], *, fresh_until_s: float = math.inf) -> Jwks:
+    """Return the usable keys of a published JWKS.
+
+    A key that must not verify anything (symmetric, private, weak, for encryption, of a kind that
+    we do not know) is left out, and the rest still counts. This way an issuer that published a
+    private key by accident makes that key worthless here, instead of freezing us on the set before.
+
+    Raises:
+        BadAnswer: not a JWKS, too large, more than 100 keys, a kid twice, or no usable key.
+    """
+    try:
+        jwks = _read_set(document)
+    except ValueError as error:
+        raise BadAnswer(f"not a usable JWKS: {error}", edge="jwks") from error
+    keys: dict[str, VerifyingKey] = {}
+    left_out: list[str] = []
+    for jwk in jwks:
+        try:
+            key = read_key(jwk)
+        except ValueError as error:
+            left_out.append(f"{jwk.get('kid')!r:.80}: {error}")
+        else:
+            keys[key.kid] = key
+    if not keys:
+        raise BadAnswer(f"no usable key in the JWKS: {'; '.join(left_out)}", edge="jwks")
+    return Jwks(keys, tuple(left_out), fresh_until_s)
+
+
+def read_key(jwk: Mapping[str, object]) -> VerifyingKey:
+    """Return the key that a public JWK describes (RFC 7517, RFC 7518 section 6, RFC 8037).
+
+    Raises:
+        ValueError: it must not be used to verify tokens.
+    """
+    if _SECRET_MEMBERS & jwk.keys():
+        raise ValueError("it holds secret material")
+    kid = jwk.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise ValueError("it has no kid")
+    if jwk.get("use", "sig") != "sig":
+        raise ValueError("its use is not sig")
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise ValueError("its key_ops do not have verify")
+    match jwk.get("kty"), jwk.get("crv"):
+        case "OKP", "Ed25519":
+            key = _ed25519(kid, jwk)
+        case "EC", "P-256":
+            key = _p256(kid, jwk)
+        case "RSA", None:
+            key = _rsa(kid, jwk)
+        case kty, crv:
+            raise ValueError(f"kty {kty!r:.40} with crv {crv!r:.40} is not taken")
+    # RFC 9864 calls EdDSA over this curve Ed25519; in a JWK both name the same key.
+    names = (key.algorithm, "Ed25519") if key.algorithm == "EdDSA" else (key.algorithm,)
+    if jwk.get("alg", key.algorithm) not in names:
+        raise ValueError(f"its alg is not {key.algorithm}")
+    return key
+
+
+def _read_set(document: bytes | Mapping[str, object]) -> list[Mapping[str, object]]:
+    if isinstance(document, bytes):
+        if len(document) > JWKS_BYTES_MAX:
+            raise ValueError(f"more than {JWKS_BYTES_MAX} bytes")
+        document = read_object(document)
+    keys = document.get("keys")
+    if not isinstance(keys, list):
+        raise ValueError("no list of keys")
+    members = cast(list[object], keys)
+    if len(members) > JWKS_KEYS_MAX:
+        raise ValueError(f"more than {JWKS_KEYS_MAX} keys")
+    jwks = [cast(Mapping[str, object], key) for key in members if isinstance(key, Mapping)]
+    if len(jwks) != len(members):
+        raise ValueError("a key that is not an object")
+    kids = [kid for jwk in jwks if isinstance(kid := jwk.get("kid"), str)]
+    if len(set(kids)) != len(kids):
+        raise ValueError("a kid twice")
+    return jwks
+
+
+def _ed25519(kid: str, jwk: Mapping[str, object]) -> VerifyingKey:
+    x = _text(jwk, "x")
+    public = Ed25519PublicKey.from_public_bytes(_decode(x))
+    return VerifyingKey(kid, "EdDSA", thumbprint({"kty": "OKP", "crv": "Ed25519", "x": x}), public)
+
+
+def _p256(kid: str, jwk: Mapping[str, object]) -> VerifyingKey:
+    x, y = _text(jwk, "x"), _text(jwk, "y")
+    point = b"\x04" + _decode(x) + _decode(y)
+    if len(_decode(x)) != _COORDINATE_BYTES:
+        raise ValueError("its x is not 32 bytes")
+    public = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point)
+    name = thumbprint({"kty": "EC", "crv": "P-256", "x": x, "y": y})
+    return VerifyingKey(kid, "ES256", name, public)
+
+
+def _rsa(kid: str, jwk: Mapping[str, object]) -> VerifyingKey:
+    n, e = _text(jwk, "n"), _text(jwk, "e")
+    modulus, exponent = (int.from_bytes(_decode(text), "big") for text in (n, e))
+    if not RSA_BITS_MIN <= modulus.bit_length() <= RSA_BITS_MAX:
+        raise ValueError(f"it has {modulus.bit_length()} bits, not {RSA_BITS_MIN}..{RSA_BITS_MAX}")
+    if exponent.bit_length() > 32:
+        raise ValueError("its exponent is longer than 32 bits")
+    public = RSAPublicNumbers(exponent, modulus).public_key()
+    return VerifyingKey(kid, "RS256", thumbprint({"kty": "RSA", "n": n, "e": e}), public)
+
+
+def _text(jwk: Mapping[str, object], name: str) -> str:
+    value = jwk.get(name)
+    if not isinstance(value, str) or not value.isascii():
+        raise ValueError(f"its {name} is missing or not base64url")
+    return value
+
+
+def _decode(text: str) -> bytes:
+    return decode_base64url(text.encode("ascii"))

@@ -1,0 +1,147 @@
+"""A campaign: many seeds on all cores, their sums, and what of a failing schedule matters."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+from holdfast.simulation.faults import AnyFault
+from holdfast.simulation.run import Outcome, Violation, run
+from holdfast.simulation.world import Setup
+from holdfast.system import System
+
+CHUNK = 8  # seeds that a worker runs before it reports
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A seed that violated something."""
+
+    seed: str
+    violations: list[Violation]
+    faults: list[AnyFault]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What many runs came to.
+
+    Attributes:
+        steps: {`service step`: how often it was passed}.
+        reached: {`service step`: how often a node died there}.
+        injected: {fault: how often}. misfortunes: {kind of happening: how often}.
+    """
+
+    seeds: int = 0
+    virtual_s: float = 0.0
+    callbacks: int = 0
+    injected: Counter[str] = field(default_factory=Counter[str])
+    misfortunes: Counter[str] = field(default_factory=Counter[str])
+    steps: Counter[str] = field(default_factory=Counter[str])
+    reached: Counter[str] = field(default_factory=Counter[str])
+    failed: list[Failed] = field(default_factory=list[Failed])
+
+    def add(self, outcome: Outcome) -> None:
+        """Add one run."""
+        self.seeds += 1
+        self.virtual_s += outcome.virtual_s
+        self.callbacks += outcome.callbacks
+        self.injected.update(outcome.injected)
+        self.misfortunes.update(
+            happening.kind
+            for happening in outcome.history.happenings
+            if happening.kind.startswith(("db.", "broker.", "net."))
+            and happening.kind != "broker.deliver"
+        )
+        self.steps.update(outcome.steps)
+        self.reached.update(outcome.reached)
+        if outcome.violations:
+            self.failed.append(Failed(outcome.seed, outcome.violations, outcome.faults))
+
+    def merge(self, other: "Tally") -> None:
+        """Add what another worker counted."""
+        self.seeds += other.seeds
+        self.virtual_s += other.virtual_s
+        self.callbacks += other.callbacks
+        for mine, others in (
+            (self.injected, other.injected),
+            (self.misfortunes, other.misfortunes),
+            (self.steps, other.steps),
+            (self.reached, other.reached),
+        ):
+            mine.update(others)
+        self.failed += other.failed
+
+
+def campaign(
+    load: Callable[[str], System],
+    name: str,
+    seeds: Iterable[int],
+    *,
+    size: int = 10,
+    workers: int | None = None,
+    going_on: Callable[[], bool] = lambda: True,
+) -> Iterator[Tally]:
+    """Run seeds on all cores; yield what each chunk of them came to.
+
+    Args:
+        load: returns the system of a name, in a worker of its own.
+        going_on: asked before each chunk; False ends the campaign early.
+    """
+    workers = workers or os.cpu_count() or 1
+    chunks = _chunks(seeds)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        under_way: dict[Any, None] = {}
+        for chunk in chunks:
+            under_way[pool.submit(run_chunk, load, name, chunk, size)] = None
+            if len(under_way) <= workers:
+                continue
+            done = next(as_completed(under_way))
+            del under_way[done]
+            yield done.result()
+            if not going_on():
+                break
+        for done in as_completed(under_way):
+            yield done.result()
+
+
+def run_chunk(load: Callable[[str], System], name: str, seeds: Sequence[int], size: int) -> Tally:
+    """Run some seeds here; what a worker does."""
+    system = load(name)
+    tally = Tally()
+    for seed in seeds:
+        tally.add(run(system, seed, size=size))
+    return tally
+
+
+def _chunks(seeds: Iterable[int]) -> Iterator[list[int]]:
+    chunk: list[int] = []
+    for seed in seeds:
+        chunk.append(seed)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def shrink(
+    system: System, seed: int | str, setup: Setup, failing: Outcome, *, runs_max: int = 60
+) -> Outcome:
+    """Return a run of the same seed with as few faults as still break the same invariant."""
+    wanted = failing.violations[0].invariant
+    best = failing
+    runs = 0
+    at = 0
+    while at < len(best.faults) and runs < runs_max:
+        fewer = best.faults[:at] + best.faults[at + 1 :]
+        tried = run(system, seed, setup, fewer)
+        runs += 1
+        if any(violation.invariant == wanted for violation in tried.violations):
+            best = tried
+        else:
+            at += 1
+    return best

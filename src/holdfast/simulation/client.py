@@ -1,0 +1,118 @@
+"""A client of the simulated system: one of those who use its HTTP interface."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from pydantic_core import to_json
+
+from holdfast.communication import ClientPool, Origin
+from holdfast.contract.http import Request
+from holdfast.errors import CallError
+from holdfast.ports import Clock, Network
+
+GATEWAY = Origin.parse("http://gateway:8000")
+PAUSE_S = 0.5  # the first pause before an unanswered request is sent again
+PATIENCE_S = 600.0  # virtual; a client that insists gives up after it
+
+
+class Record(Protocol):
+    """Takes down what happened."""
+
+    def __call__(self, kind: str, **fields: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gateway answered.
+
+    Attributes:
+        correlation: the correlation id that the request carried.
+    """
+
+    status: int
+    body: bytes
+    correlation: str = ""
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return msgspec.json.decode(self.body)
+
+
+class Client:
+    """Sends requests to the gateway, as customers do.
+
+    Attributes:
+        chance: for what customers decide; drawn from the seed.
+        size: how much they are asked to do, such as the number of orders.
+    """
+
+    def __init__(
+        self, network: Network, clock: Clock, chance: random.Random, size: int, record: Record
+    ) -> None:
+        self.chance = chance
+        self.size = size
+        self._clock = clock
+        self._record = record
+        self._pool = ClientPool(network=network, clock=clock)
+        self._count = 0
+
+    def now(self) -> float:
+        """Return the time, in seconds since 1970."""
+        return self._clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    async def get(self, path: str, *, token: str | None = None) -> Answer:
+        """Send a GET until it is answered. See `post`."""
+        return await self._insist("GET", path, None, token, None)
+
+    async def post(
+        self, path: str, *, json: object, token: str | None = None, key: str | None = None
+    ) -> Answer:
+        """Send a POST.
+
+        With an Idempotency-Key (`key`) it is sent again until there is an answer other than 409,
+        429 and 5xx. Without one it is sent once.
+
+        Raises:
+            CallError: nobody knows what came of it; with a key after 10 virtual minutes.
+        """
+        return await self._insist("POST", path, to_json(json), token, key)
+
+    async def _insist(
+        self, method: str, path: str, body: bytes | None, token: str | None, key: str | None
+    ) -> Answer:
+        self._count += 1
+        correlation = f"request-{self._count:06d}"
+        headers = [(b"x-correlation-id", correlation.encode())]
+        if body is not None:
+            headers.append((b"content-type", b"application/json"))
+        if token is not None:
+            headers.append((b"authorization", b"Bearer " + token.encode()))
+        if key is not None:
+            headers.append((b"idempotency-key", key.encode()))
+        where, _, query = path.partition("?")
+        repeatable = key is not None or method == "GET"
+        give_up, pause_s = self._clock.monotonic() + PATIENCE_S, PAUSE_S
+        while True:
+            self._record("request", id=correlation, method=method, path=path, key=key or "")
+            request = Request(method, where, query, list(headers), body or b"")
+            late = self._clock.monotonic() + pause_s > give_up
+            try:
+                response = await self._pool.request(GATEWAY, request, deadline_s=30.0)
+            except CallError as exc:
+                self._record("unanswered", id=correlation, error=exc.code)
+                if not repeatable or late:
+                    raise
+            else:
+                code = response.status
+                self._record("answer", id=correlation, method=method, status=code, key=key or "")
+                if not repeatable or late or (code < 500 and code not in (409, 429)):
+                    return Answer(code, response.body, correlation)
+            await asyncio.sleep(pause_s)
+            pause_s = min(10.0, pause_s * 2)

@@ -1,0 +1,59 @@
+"""A node: one simulated process, which may be killed, paused and started again at any point."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import Any
+
+Step = Callable[["Node", str], None]
+"""Told of each step that the outside can see; it may kill the node, or pause it."""
+
+
+def _unseen(node: "Node", name: str) -> None:
+    """Watch nothing."""
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One life of one process. A restarted process is a new node of the same name.
+
+    Attributes:
+        name: `orders-2`; unique among those that are alive.
+        service: what it hosts; "gateway", or the name of an External or a client.
+        alive: a node that is dead does nothing more: no callback of it runs, no `finally`.
+        paused: its callbacks wait in `held` until it goes on; as after SIGSTOP.
+        context: in which its callbacks run; the loop knows by it whose they are.
+    """
+
+    name: str
+    service: str
+    on_step: Step = _unseen
+    alive: bool = True
+    paused: bool = False
+    held: list[asyncio.Handle] = field(default_factory=list[asyncio.Handle])
+    context: Context = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.context = copy_context()
+        self.context.run(NODE.set, self)
+
+    async def step(self, name: str) -> None:
+        """Pass a step, such as `commit.before`. A node that dies here never returns from it."""
+        self.on_step(self, name)
+        if not self.alive:
+            await asyncio.get_running_loop().create_future()
+        elif self.paused:
+            await asyncio.sleep(0)  # its callbacks are held: this returns when it goes on
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Have something called inside this node, from outside of it."""
+        asyncio.get_running_loop().call_soon(callback, *args, context=self.context)
+
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> None:
+        """Have something called inside this node, in so many seconds."""
+        asyncio.get_running_loop().call_later(delay_s, callback, *args, context=self.context)
+
+
+NODE: ContextVar["Node | None"] = ContextVar("holdfast_node", default=None)
+"""The node whose code runs; None for the world's own."""

@@ -1,0 +1,207 @@
+"""One run: a world, a schedule of faults, a workload, and what did not hold."""
+
+import asyncio
+import gc
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.errors import CallError, DeclarationError
+from holdfast.simulation import invariants
+from holdfast.simulation.faults import AnyFault, draw
+from holdfast.simulation.fence import Fence
+from holdfast.simulation.history import History
+from holdfast.simulation.loop import SimLoop
+from holdfast.simulation.world import Setup, World
+from holdfast.system import System
+
+WORK_S = 3_600.0  # virtual; a workload that is not through by then is stuck
+SETTLE_S = 1_800.0  # virtual, after the last fault; what is open then is stuck
+CHECK_EVERY = 40  # commits, between two looks at what must hold at any time
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that must hold, and did not."""
+
+    invariant: str
+    told: str
+    at_s: float
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.told}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one run.
+
+    Attributes:
+        steps: {`service step`: how often it was passed}, the crash points.
+        reached: the crash points at which a node was killed.
+        injected: {fault's or misfortune's name: how often}.
+    """
+
+    seed: str
+    faults: list[AnyFault]
+    violations: list[Violation]
+    history: History
+    virtual_s: float = 0.0
+    digest: str = ""
+    callbacks: int = 0
+    steps: Counter[str] = field(default_factory=Counter[str])
+    reached: list[str] = field(default_factory=list[str])
+    injected: Counter[str] = field(default_factory=Counter[str])
+
+
+def run(
+    system: System,
+    seed: int | str,
+    setup: Setup | None = None,
+    faults: Sequence[AnyFault] | None = None,
+    *,
+    size: int = 10,
+) -> Outcome:
+    """Run one seed.
+
+    Args:
+        setup: the world instead of the one that the seed draws.
+        faults: a schedule instead of the one that the seed draws.
+        size: how much the workload is asked to do, in a drawn setup.
+    Raises:
+        DeclarationError: the system declares no workload.
+    """
+    if system.simulated.workload is None:
+        raise DeclarationError(
+            [f"system {system.name!r} declares no workload: `@{system.name}.workload`"]
+        )
+    setup = setup or drawn_setup(system, seed, size)
+    loop = SimLoop(random.Random(f"{seed} order"))  # noqa: S311  # a seed decides everything here
+    fence = Fence(random.Random(f"{seed} entropy"), loop.time)  # noqa: S311  # see above
+    world = World(system, str(seed), setup, loop, fence)
+    if faults is None:
+        nodes = [name for service in world.services for name in world.replicas(service)]
+        faults = draw(random.Random(f"{seed} faults"), nodes, world.services)  # noqa: S311  # see above
+    drama = _Drama(world, list(faults))
+    logger = logging.getLogger("holdfast")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # what goes wrong here is meant to
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with fence.up():
+            loop.run_until_complete(drama.play())
+    except Exception as exc:  # whatever ends a run early is its verdict
+        drama.violate(type(exc).__name__, str(exc))
+    finally:
+        outcome = drama.outcome(str(seed))
+        loop.close()
+        world.close()
+        if collecting:
+            gc.enable()
+    return outcome
+
+
+def drawn_setup(system: System, seed: int | str, size: int = 10) -> Setup:
+    """Return the world of a seed: one or two nodes for each service."""
+    chance = random.Random(f"{seed} setup")  # noqa: S311  # a seed decides everything here
+    two = {service.name: 2 for service in system.services if chance.random() < 0.3}
+    return Setup(replicas=two, size=size)
+
+
+class _Drama:
+    """Plays one run to its end."""
+
+    def __init__(self, world: World, faults: list[AnyFault]) -> None:
+        self._world = world
+        self._faults = faults
+        self._violations: list[Violation] = []
+        self._injected: Counter[str] = Counter()
+
+    async def play(self) -> None:
+        """Start, work under faults, let everything settle, and look at what came of it."""
+        world = self._world
+        await world.start()
+        world.watch()
+        world.on_commit = self._on_commit
+        striking = [world.loop.create_task(self._strike(fault)) for fault in self._faults]
+        await self._work()
+        await asyncio.gather(*striking)
+        await world.calm()
+        await self._settle()
+        if world.setup.operator:
+            await world.operate()
+            await self._settle()
+        world.on_commit = None
+        self._check(invariants.ALL)
+        self._check([i.check for i in world.system.simulated.invariants])
+
+    async def _work(self) -> None:
+        world = self._world
+        client = world.client()
+        node = world.nodes["client"]
+        workload: Callable[[Any], Any] | None = world.system.simulated.workload
+        assert workload is not None, "checked by `run`"
+        try:
+            async with asyncio.timeout(WORK_S):
+                await world.within(node, workload(client))
+        except TimeoutError:
+            self.violate("the workload ends", f"it was not through after {WORK_S:g} s")
+        except CallError as exc:
+            self.violate("the workload ends", f"{type(exc).__name__}: {exc}")
+        except AssertionError as exc:
+            self.violate("the workload", str(exc))
+
+    async def _strike(self, fault: AnyFault) -> None:
+        world = self._world
+        await asyncio.sleep(fault.at_s)
+        self._injected[fault.name] += 1
+        world.record("fault", what=fault.name, fault=repr(fault))
+        await fault.begin(world)
+        if fault.for_s:
+            await asyncio.sleep(fault.for_s)
+        await fault.end(world)
+
+    async def _settle(self) -> None:
+        give_up = self._world.loop.time() + SETTLE_S
+        pause_s = 0.5
+        while not invariants.is_settled(self._world) and self._world.loop.time() < give_up:
+            await asyncio.sleep(pause_s)
+            pause_s = min(30.0, pause_s * 1.5)
+
+    def _on_commit(self) -> None:
+        if self._world.commits % CHECK_EVERY == 0 and not self._violations:
+            self._check(invariants.ALWAYS)
+            always = [i.check for i in self._world.system.simulated.invariants if i.always]
+            self._check(always)
+
+    def _check(self, checks: Sequence[Callable[[Any], Any]]) -> None:
+        for check in checks:
+            try:
+                check(self._world)
+            except AssertionError as exc:
+                self.violate(check.__name__, str(exc))
+
+    def violate(self, invariant: str, told: str) -> None:
+        """Take down what did not hold."""
+        self._violations.append(Violation(invariant, told, self._world.loop.time()))
+        self._world.record("violation", invariant=invariant, told=told)
+
+    def outcome(self, seed: str) -> Outcome:
+        """Return what came of it."""
+        world = self._world
+        return Outcome(
+            seed=seed,
+            faults=self._faults,
+            violations=self._violations,
+            history=world.history,
+            virtual_s=world.loop.time(),
+            digest=world.history.digest(),
+            callbacks=world.loop.steps,
+            steps=world.steps,
+            reached=world.struck,
+            injected=self._injected,
+        )

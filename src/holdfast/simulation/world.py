@@ -1,0 +1,426 @@
+"""The world of one run: nodes, clocks, engines, and what befalls them.
+
+Each service has its database and one or more nodes; there is one gateway, one broker, one client,
+and a node for each External. Every node runs the production process on simulated engines.
+"""
+
+import asyncio
+import io
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, Executable, Integer, MetaData, String, Table, Uuid
+
+from holdfast.communication import HttpServer, Origin
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.transitions import replayed
+from holdfast.consistency.unit import Unit
+from holdfast.contract.envelope import State
+from holdfast.engines.host import HostIds
+from holdfast.errors import UnknownName
+from holdfast.observability import Logger
+from holdfast.runtime.engines import Engines
+from holdfast.runtime.process import Options, Process
+from holdfast.runtime.settings import ProcessSettings
+from holdfast.simulation.broker import SimBroker
+from holdfast.simulation.client import Client
+from holdfast.simulation.clock import SimClock
+from holdfast.simulation.database import SimStore
+from holdfast.simulation.fence import Fence
+from holdfast.simulation.history import History
+from holdfast.simulation.loop import SimLoop
+from holdfast.simulation.network import SimNetwork
+from holdfast.simulation.node import NODE, Node
+from holdfast.system import System
+
+GATEWAY = "gateway"
+PORT = 8000
+
+SETTINGS = ProcessSettings(log_level="error", log_form="json", trace_ratio=0.0)
+SCHEDULE = Schedule(poll_ms=2_000)
+
+effect_metadata = MetaData()
+effect_table = Table(
+    "holdfast_effect",
+    effect_metadata,
+    Column("number", Integer, primary_key=True),
+    Column("seed", Uuid, nullable=False),
+    Column("what", String, nullable=False),
+    Column("correlation", String, nullable=False),
+)
+"""One row for each unit of work, written by the simulator in that unit's transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a world is made.
+
+    Attributes:
+        replicas: {service: number of its nodes}; 1 for those that are not named.
+        size: how much the workload is asked to do.
+        older: the release of the system that the first node of each service still runs.
+        deployed: the release that nodes run once they were restarted; it is rolled back when
+            things are calm.
+        dead_letters: some are expected: the system has poison in it.
+        operator: somebody retries parked sagas and replays dead letters, once things are calm.
+    """
+
+    safe: Safeguards = ALL_ON
+    schedule: Schedule = SCHEDULE
+    replicas: Mapping[str, int] = field(default_factory=dict[str, int])
+    size: int = 10
+    older: System | None = None
+    deployed: System | None = None
+    dead_letters: bool = False
+    operator: bool = False
+
+
+class World:
+    """One simulated world. Invariants look at it; faults change it.
+
+    Attributes:
+        nodes: {name: the node that is alive, or was killed last}.
+        stand_ins: {External's name: what the system declared to stand for it}.
+        answers: the final answers that the client got.
+        steps: how often each step was passed, by `service step`.
+    """
+
+    def __init__(
+        self, system: System, seed: str, setup: Setup, loop: SimLoop, fence: Fence
+    ) -> None:
+        self.system, self.seed, self.setup, self.loop = system, seed, setup, loop
+        self.fence = fence
+        fence.on_exit = self._exited
+        self.history = History()
+        self.nodes: dict[str, Node] = {}
+        self.processes: dict[str, Process] = {}
+        self.clocks: dict[str, SimClock] = {}
+        self.stand_ins: dict[str, Any] = {}
+        self.steps: Counter[str] = Counter()
+        self.log = io.BytesIO()
+        self.struck: list[str] = []
+        self._restarted: Counter[str] = Counter()
+        self._calm = False
+        self._armed: list[tuple[str, str, int, float, bool]] = []
+        self._levers: dict[tuple[str, str], Any] = {}
+        self.on_commit: Callable[[], None] | None = None
+        self.commits = 0
+        self.crashes = 0
+        self._hosts: dict[str, list[str]] = {GATEWAY: [GATEWAY]}
+        self.database_clock = SimClock()
+        self.stores = {
+            service.name: SimStore(
+                service.name,
+                self.database_clock,
+                self.chance(f"database {service.name}"),
+                record=self.record,
+                extra=(effect_metadata,),
+                seeding=lambda: fence.opened(random.Random(0)),  # noqa: S311  # the same for all
+            )
+            for service in system.services
+        }
+        self.broker = SimBroker(self.chance("broker"), record=self.record)
+        self.network = SimNetwork(self.chance("network"), record=self.record)
+        self.network.names = lambda name: self._hosts.get(name, [name])
+        for service in system.services:
+            count = setup.replicas.get(service.name, 1)
+            self._hosts[service.name] = [f"{service.name}-{n}" for n in range(1, count + 1)]
+
+    def chance(self, name: str) -> random.Random:
+        """Return a stream of chance of its own: to draw more from one does not change another."""
+        return random.Random(f"{self.seed} {name}")  # noqa: S311  # a seed decides everything here
+
+    def record(self, kind: str, **fields: Any) -> None:
+        """Take down what happened, in the node whose code runs."""
+        node = NODE.get()
+        self.history.add(self.loop.time(), node.name if node else "", kind, fields)
+
+    def close(self) -> None:
+        """Give back what is kept for other worlds."""
+        for store in self.stores.values():
+            store.give_back()
+
+    # -- what invariants look at ------------------------------------------------------------------
+
+    def rows(self, service: str, statement: Executable) -> list[Any]:
+        """Return the rows of a SELECT on what one service has committed."""
+        return self.stores[service].query(statement)
+
+    # -- nodes ----------------------------------------------------------------------------------
+
+    @property
+    def services(self) -> list[str]:
+        """The names of all services."""
+        return [service.name for service in self.system.services]
+
+    def replicas(self, service: str) -> list[str]:
+        """Return the names of a service's nodes."""
+        return self._hosts[service]
+
+    async def start(self) -> None:
+        """Start everything; when this returns, the gateway is ready."""
+        for external in self._externals():
+            await self._stand_in(external)
+        for service in self.services:
+            for name in self.replicas(service):
+                await self.start_node(name)
+        await self.start_node(GATEWAY)
+
+    def _externals(self) -> list[str]:
+        names = {e.name: None for service in self.system.services for e in service.reaches}
+        return list(names)
+
+    async def _stand_in(self, name: str) -> None:
+        make = self.system.simulated.stand_ins.get(name)
+        if make is None:
+            return  # nobody there: it is unreachable
+        node = self._node(name, name)
+        made = self.stand_ins[name] = make(self.clocks[name])
+        server = HttpServer(made.handle, network=self.network.of(node), clock=self.clocks[name])
+        await self.within(node, server.start(name, 80))
+
+    def _node(self, name: str, service: str) -> Node:
+        node = Node(name, service, self._step)
+        self.nodes[name] = node
+        self.clocks.setdefault(name, SimClock())
+        return node
+
+    async def within(self, node: Node, work: Awaitable[Any]) -> Any:
+        """Run something inside a node, and wait for it."""
+
+        async def run() -> Any:
+            return await work
+
+        return await self.loop.create_task(run(), context=node.context.copy())
+
+    async def start_node(self, name: str) -> None:
+        """Start a node, or start it again."""
+        service = name.rpartition("-")[0] if name != GATEWAY else GATEWAY
+        self._restarted[name] += 1
+        node = self._node(name, service)
+        process = self.processes[name] = self._process(node)
+        self.record("start", node=name)
+        await self.within(node, process.start())
+
+    def _process(self, node: Node) -> Process:
+        clock = self.clocks[node.name]
+        chance = self.chance(f"{node.name} {self.crashes}")
+        engines = Engines(
+            clock=clock,
+            ids=HostIds(chance.randbytes),
+            random=chance,
+            network=self.network.of(node),
+            broker=self.broker.client(node),
+            database=lambda service: self.stores[service].database(node),
+            run=self.fence.run,
+            discover=lambda service: Origin.parse(f"http://{service}:{PORT}"),
+        )
+        gateway = node.service == GATEWAY
+        urls = {
+            f"{name}_URL".upper().replace("-", "_"): f"http://{name}" for name in self._externals()
+        }
+        options = Options(
+            data=None,
+            host=node.name,
+            port=PORT,
+            ops_port=PORT + 1,
+            services=() if gateway else (node.service,),
+            gateway=gateway,
+            environ={**urls, **self.system.simulated.environ},
+            settings=SETTINGS,
+            schedule=self.setup.schedule,
+            safe=self.setup.safe,
+        )
+        logger = Logger(self.log, clock, node.name, "error", form="json")
+        return Process(self._release(node.name), options, logger, engines, witness=self._witness)
+
+    def _release(self, name: str) -> System:
+        """Return the release of the system that a node runs."""
+        setup = self.setup
+        if setup.deployed is not None and self._restarted[name] > 1 and not self._calm:
+            return setup.deployed
+        if setup.older is not None and name.endswith("-1"):
+            return setup.older
+        return self.system
+
+    def _witness(self, unit: Unit) -> None:
+        """Count one effect of a unit, in its own transaction."""
+        unit.insert(effect_table, seed=unit.seed, what=unit.what, correlation=unit.correlation)
+
+    def _step(self, node: Node, name: str) -> None:
+        self.steps[f"{node.service} {name}"] += 1
+        if name == "commit.after":
+            self.commits += 1
+            if self.on_commit is not None:
+                self.on_commit()
+        if self._armed:
+            self._strike(node, name)
+
+    def crash(self, name: str, why: str = "") -> None:
+        """Kill a node, as kill -9 does."""
+        node = self.nodes[name]
+        if not node.alive:
+            return
+        self.record("crash", node=name, why=why)
+        self.end(node)
+
+    def end(self, node: Node) -> None:
+        """Let nothing of a node run any more."""
+        node.alive = False
+        self.crashes += 1
+        self.network.crashed(node)
+        self.broker.crashed(node)
+        for store in self.stores.values():
+            store.crashed(node)
+
+    def _exited(self) -> None:
+        """A node ended itself, as by `os._exit`; its supervisor starts the next one."""
+        node = NODE.get()
+        assert node is not None, "only nodes run user code"
+        self.crash(node.name, "it ended itself")
+        self.restart_later(node.name, 1.0)
+
+    def restart_later(self, name: str, seconds: float) -> None:
+        """Start a node again after a while."""
+
+        async def again() -> None:
+            await asyncio.sleep(seconds)
+            if not self.nodes[name].alive:
+                await self.start_node(name)
+
+        self.loop.create_task(again(), context=_WORLD)
+
+    async def revive(self, name: str) -> None:
+        """Start a node again if it is dead."""
+        if not self.nodes[name].alive:
+            await self.start_node(name)
+
+    async def stop_node(self, name: str) -> None:
+        """Ask a node to stop, and let it drain."""
+        node, process = self.nodes[name], self.processes[name]
+        if not node.alive:
+            return
+        self.record("stop", node=name)
+        try:
+            await self.within(node, process.stop())
+        except ExceptionGroup as group:  # it exits with 1, and its supervisor starts the next one
+            self.record("drain", node=name, unclean="; ".join(map(str, group.exceptions)))
+        if self.nodes[name] is node:
+            self.end(node)
+
+    def arm(self, service: str, step: str, nth: int, down_s: float, *, lost: bool = False) -> None:
+        """Kill the node that passes a step of a service as the n-th, and start it again later.
+
+        Args:
+            lost: let what it does there be lost instead.
+        """
+        self._armed.append((service, step, self.passed(service, step) + nth, down_s, lost))
+
+    def watch(self) -> None:
+        """Count steps from here on: what starts a world is none of them."""
+        self.steps.clear()
+        self.loop.watch = self._watch_callbacks
+
+    def passed(self, service: str, step: str) -> int:
+        """Return how often a step was passed."""
+        return self.steps[f"{service} {step}"]
+
+    def _strike(self, node: Node, step: str) -> None:
+        for armed in self._armed:
+            service, at, nth, down_s, lost = armed
+            if at == step and service == node.service and self.passed(service, step) >= nth:
+                self._armed.remove(armed)
+                self.struck.append(f"{service} {step}")
+                if lost and step.startswith("commit"):
+                    self.stores[service].lose_next = True
+                elif lost:
+                    self.broker.lose_next = True
+                if lost:
+                    return
+                self.crash(node.name, f"at {step}, the {nth}th")
+                self.restart_later(node.name, down_s)
+                return
+
+    def _watch_callbacks(self, node: Node) -> None:
+        self.steps[f"{node.service} await"] += 1
+        self._strike(node, "await")
+
+    def clock_of(self, name: str) -> SimClock:
+        """Return a node's clock; `database` has that of all database servers."""
+        return self.database_clock if name == "database" else self.clocks[name]
+
+    def set_lever(self, engine: str, lever: str, value: Any) -> None:
+        """Let an engine misbehave in one of its ways."""
+        owner = self._engine(engine)
+        if not hasattr(owner, lever):
+            raise UnknownName(f"{engine} has no lever {lever!r}")
+        self._levers.setdefault((engine, lever), getattr(owner, lever))
+        setattr(owner, lever, value)
+
+    def reset_lever(self, engine: str, lever: str) -> None:
+        """Let an engine behave again."""
+        if (engine, lever) in self._levers:
+            setattr(self._engine(engine), lever, self._levers[engine, lever])
+
+    def _engine(self, name: str) -> Any:
+        if name.startswith("database "):
+            return self.stores[name.removeprefix("database ")]
+        return {"broker": self.broker, "network": self.network}[name]
+
+    async def calm(self) -> None:
+        """Let everything that is wrong be over, and start what is down."""
+        self._calm = True
+        self._armed.clear()
+        for engine, lever in self._levers:
+            self.reset_lever(engine, lever)
+        self.network.heal_all()
+        for name, node in list(self.nodes.items()):
+            if node.paused:
+                self.go_on(name)
+        for name, node in list(self.nodes.items()):
+            if node.alive and self.setup.deployed is not None and self._restarted[name] > 1:
+                await self.stop_node(name)
+            await self.revive(name)
+
+    async def operate(self) -> None:
+        """Retry what is parked, and replay what is dead."""
+        for name, process in self.processes.items():
+            if not self.nodes[name].alive:
+                continue
+            for host in process.hosts:
+                store = self.stores[host.name]
+                for saga in store.sagas():
+                    if saga.state == "parked":
+                        await self.within(self.nodes[name], host.retry_saga(saga.id))
+                for row in store.open_rows():
+                    if row.state is State.DEAD:
+                        await self.within(self.nodes[name], host.change_dead(row.id, replayed))
+
+    def pause(self, name: str) -> None:
+        """Stop a node where it is, as SIGSTOP does."""
+        self.nodes[name].paused = True
+        self.record("pause", node=name)
+
+    def go_on(self, name: str) -> None:
+        """Let a paused node go on, as SIGCONT does."""
+        node = self.nodes[name]
+        node.paused = False
+        held, node.held = node.held, []
+        self.loop.go_on(held)
+        self.record("go on", node=name)
+
+    def client(self) -> Client:
+        """Return the client that the workload uses."""
+        node = self._node("client", "client")
+        clock = self.clocks["client"]
+        return Client(
+            self.network.of(node), clock, self.chance("client"), self.setup.size, self.record
+        )
+
+
+_WORLD = Context()

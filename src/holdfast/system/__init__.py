@@ -1,0 +1,29 @@
+"""What users declare, and the graph that is read from it."""
+
+from holdfast.system.external import External, ExternalAnswer
+from holdfast.system.gateway import Gateway, Rate, Tokens
+from holdfast.system.graph import Graph, GraphEdge
+from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
+from holdfast.system.service import Service
+from holdfast.system.settings import Settings
+from holdfast.system.signature import Header
+from holdfast.system.system import System
+
+__all__ = [
+    "Caller",
+    "External",
+    "ExternalAnswer",
+    "Gateway",
+    "Graph",
+    "GraphEdge",
+    "Header",
+    "Outside",
+    "Rate",
+    "Read",
+    "Saga",
+    "Service",
+    "Settings",
+    "System",
+    "Tokens",
+    "Tx",
+]

@@ -1,0 +1,166 @@
+"""Checks of one function: asynchronous, readable, and with parameters that something fills."""
+
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import PydanticUserError, TypeAdapter
+
+from holdfast.contract.messages import Command, Message, Query
+from holdfast.contract.model import Model
+from holdfast.system.checks.reading import PATH_NAME, Declared, Reading
+from holdfast.system.service import Route
+from holdfast.system.signature import EMPTY, Parameter, Signature, Source
+
+_ALWAYS = frozenset({Source.READ, Source.OUTSIDE, Source.SETTINGS, Source.PROVIDED, Source.UNKNOWN})
+_INPUTS = frozenset({Source.PATH, Source.QUERY, Source.HEADER})
+_TAKES = {
+    "route": _ALWAYS | _INPUTS | {Source.TX, Source.CALLER, Source.BODY},
+    "handler": _ALWAYS | {Source.TX, Source.MESSAGE},
+    "job": _ALWAYS | {Source.TX},
+}
+_REMEDIES = {
+    Source.CALLER: "only a route knows its Caller; put `caller.subject` into the message",
+    Source.SAGA: "only a saga takes Saga; start one with `tx.start(saga, input)`",
+    Source.BODY: "nobody sends a Model; derive it from Command, Undo, Query or Event",
+    Source.MESSAGE: "a message comes to a handler alone; take a Model of its own, or remove it",
+}
+_FILLED_BY = (
+    "annotate it with Tx, Read, Outside, Caller, a message, Settings, or a type that "
+    "`@service.provides` makes"
+)
+
+
+def function_problems(reading: Reading) -> Iterator[str]:
+    """Yield what is wrong with each function by itself."""
+    for declared in reading.functions:
+        yield from (f"{declared.place}: {problem}" for problem in _problems(declared))
+
+
+def _problems(declared: Declared) -> Iterator[str]:
+    if not inspect.iscoroutinefunction(declared.function):
+        if declared.kind == "saga":
+            yield f"a saga is `async def`; write `async def {declared.function.__name__}`"
+        else:
+            yield "a handler is `async def`; run blocking code with `outside.run(function, …)`"
+    signature = declared.signature
+    if signature is None:
+        yield f"its annotations cannot be read: {declared.unreadable}; import what they name"
+    elif declared.kind == "saga":
+        sources = [p.source for p in signature.parameters]
+        if sources not in ([Source.SAGA, Source.BODY], [Source.SAGA, Source.MESSAGE]):
+            name = declared.function.__name__
+            taken = ", ".join(shown(p.annotation) for p in signature.parameters)
+            yield f"it takes ({taken}); write `async def {name}(saga: Saga, input: SomeModel)`"
+    else:
+        yield from _parameters(declared, signature)
+        if declared.route is not None:
+            yield from _route(declared.route, signature)
+        elif declared.kind == "handler":
+            yield from _message(signature)
+
+
+def _parameters(declared: Declared, signature: Signature) -> Iterator[str]:
+    kinds = inspect.signature(declared.function).parameters
+    takes = _TAKES[declared.kind]
+    for parameter in signature.parameters:
+        kind = kinds[parameter.name].kind
+        if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            yield (
+                f"parameter {parameter.name!r} takes anything, and nothing fills it; name each "
+                "parameter (a decorator keeps them with functools.wraps)"
+            )
+        elif kind is inspect.Parameter.POSITIONAL_ONLY:
+            yield f"parameter {parameter.name!r} is filled by its name; remove the `/` behind it"
+        elif parameter.source is Source.UNKNOWN or not _is_readable(parameter):
+            yield (
+                f"parameter {parameter.name!r} is annotated with {shown(parameter.annotation)}, "
+                f"which nothing fills; {_FILLED_BY}"
+            )
+        elif parameter.source not in takes:
+            yield f"parameter {parameter.name!r}: {_REMEDIES[parameter.source]}"
+
+
+def _is_readable(parameter: Parameter) -> bool:
+    """Whether an input of a route can be read from text."""
+    if parameter.source not in _INPUTS or parameter.annotation is EMPTY:
+        return True
+    return _is_data(parameter.annotation)
+
+
+def _is_data(annotation: Any) -> bool:
+    """Whether pydantic knows how to read and write values of a type."""
+    try:
+        TypeAdapter(annotation)
+    except PydanticUserError:
+        return False
+    return True
+
+
+def _route(route: Route, signature: Signature) -> Iterator[str]:
+    bodies = signature.of(Source.BODY)
+    for body in bodies:
+        if not (isinstance(body.kind, type) and issubclass(body.kind, Model)):
+            name = body.name.title().replace("_", "")
+            yield (
+                f"the body {body.name!r} is {shown(body.annotation)}, not a Model; "
+                f"declare `class {name}(Model)` with its fields"
+            )
+    if len(bodies) > 1:
+        yield f"it has {len(bodies)} bodies; join them in one Model"
+    if bodies and route.method == "GET":
+        yield f"a GET has no body; take what {bodies[0].name!r} holds as parameters of the query"
+    for name in sorted(set(PATH_NAME.findall(route.path)) - {p.name for p in signature.parameters}):
+        yield f"the path has {{{name}}} and the function no parameter of that name; add it"
+    if route.method == "GET" and signature.of(Source.TX):
+        yield "a GET does not write; take `read: Read` instead of Tx"
+    if signature.returns is EMPTY:
+        yield "it has no return annotation; say what it answers: `-> OrderView`, or `-> None`"
+    elif not _is_data(signature.returns):
+        yield f"it answers {shown(signature.returns)}, which is no JSON; answer a Model"
+
+
+def _message(signature: Signature) -> Iterator[str]:
+    """A message handler: one message, and the answer that the message promises."""
+    messages = signature.of(Source.MESSAGE)
+    if len(messages) != 1:
+        yield (
+            f"it takes {len(messages)} messages; a handler takes exactly one command, undo, query "
+            "or event: annotate one parameter with it"
+        )
+        return
+    message: type[Message] = messages[0].kind
+    promised = message.reply_type if issubclass(message, (Command, Query)) else None
+    if not _keeps(_none(promised), _none(signature.returns)):
+        word = shown(promised)
+        answered = (
+            "nothing that is named" if signature.returns is EMPTY else shown(signature.returns)
+        )
+        yield (
+            f"{message.__name__} promises {word}, the handler answers {answered}; write `-> {word}`"
+        )
+    if issubclass(message, Query) and signature.of(Source.TX):
+        yield "a query changes nothing; take `read: Read` instead of Tx"
+
+
+def _keeps(promised: Any, returned: Any) -> bool:
+    """Whether a returned type is the promised one, or a class derived from it."""
+    if isinstance(promised, type) and isinstance(returned, type):
+        return issubclass(returned, promised) and returned is not EMPTY
+    return bool(returned == promised)
+
+
+def _none(annotation: Any) -> Any:
+    return type(None) if annotation is None else annotation
+
+
+def shown(annotation: Any) -> str:
+    """Return a type as its reader wrote it."""
+    if annotation is EMPTY:
+        return "nothing"
+    if annotation in (None, type(None)):
+        return "None"
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return inspect.formatannotation(annotation)

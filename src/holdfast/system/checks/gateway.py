@@ -1,0 +1,70 @@
+"""Checks of the gateway: who may come in, and how much."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from holdfast.system.checks.reading import Reading
+from holdfast.system.gateway import Gateway, Tokens
+
+
+def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
+    """Yield what is wrong with the gateway."""
+    if gateway.tokens is None:
+        yield from _closed_doors(reading)
+    else:
+        yield from _tokens(gateway.tokens, reading)
+    for name in ("deadline_s", "body_bytes_max", "requests_max"):
+        if getattr(gateway, name) <= 0:
+            yield f"Gateway({name}={getattr(gateway, name):g}): nothing could pass; raise it over 0"
+    for name in ("per_caller", "per_address"):
+        rate = getattr(gateway, name)
+        if rate is not None and (rate.per_s <= 0 or rate.burst < 1):
+            yield (
+                f"Gateway({name}={rate!r}): nothing could pass; write `Rate(per_s=…, burst=…)` "
+                "with more than 0, or None for no limit"
+            )
+    for address in gateway.trusted_proxies:
+        try:
+            ip_network(address)
+        except ValueError as exc:
+            yield f"Gateway(trusted_proxies=…): {exc}; write an address or a network, 10.0.0.0/8"
+
+
+def _closed_doors(reading: Reading) -> Iterator[str]:
+    remedy = (
+        "needs a token and the Gateway accepts none; add `Gateway(tokens=Tokens(…))` or "
+        "`public=True`"
+    )
+    for declared in reading.functions:
+        if declared.route is not None and not declared.route.public:
+            yield f"{declared.place}: it {remedy}"
+    for service in reading.services:
+        for mount in service.mounts:
+            if not mount.public:
+                yield f"{service.name}: mount {mount.path or '/'} {remedy}"
+
+
+def _tokens(tokens: Tokens, reading: Reading) -> Iterator[str]:
+    place = "Gateway(tokens=…)"
+    keys = tokens.keys
+    if isinstance(keys, str):
+        parts = urlsplit(keys)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            yield f"{place}: keys={keys!r}; write the URL of a JWKS, `https://…`, or a query"
+    else:
+        if keys not in reading.owners and reading.complete:
+            yield (
+                f"{place}: nobody handles {keys.__name__}, which brings the keys; "
+                "handle it in the service that signs the tokens"
+            )
+        if keys.reply_type is not str:
+            yield f"{place}: {keys.__name__} brings the keys as text; write `Query[str]`"
+        if any(field.is_required() for field in keys.model_fields.values()):
+            yield f"{place}: {keys.__name__} is asked as it is; give its fields defaults"
+    if not tokens.issuer or not tokens.audience:
+        yield f"{place}: issuer and audience are pinned and cannot be empty; name them"
+    if not tokens.algorithms:
+        yield f"{place}: algorithms is empty, so no token is valid; name one"
+    if not 0 <= tokens.leeway_s <= 60:
+        yield f"{place}: leeway_s={tokens.leeway_s:g}; write 0..60 seconds"

@@ -1,0 +1,251 @@
+"""What handlers take: Tx, Read, Outside, Saga and Caller.
+
+These are the shapes that users program against; `consistency` and `dispatch` implement them.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
+from uuid import UUID
+
+from holdfast.contract.messages import Command, Event, Query, Undo
+from holdfast.contract.model import Model
+from holdfast.system.external import External, ExternalAnswer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Executable, Result, Table
+
+T = TypeVar("T")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+R_co = TypeVar("R_co", covariant=True)
+C = TypeVar("C", bound=Command[Any])
+C_co = TypeVar("C_co", covariant=True)
+E = TypeVar("E", bound=Event)
+R = TypeVar("R")
+Q = TypeVar("Q", bound=Model)
+P = ParamSpec("P")
+
+
+class Caller(NamedTuple):
+    """Who was authenticated.
+
+    Attributes:
+        subject: the `sub` of the token, or the name of a calling service.
+        scopes: what the token allows.
+    """
+
+    subject: str
+    scopes: frozenset[str] = frozenset()
+
+
+class Read(Protocol):
+    """A read-only view of the service's own committed data, for queries and GETs."""
+
+    async def execute(
+        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
+    ) -> "Result[Any]":
+        """Run a SQLAlchemy SELECT."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The database's time, UTC."""
+        ...
+
+
+class Tx(Protocol):
+    """The handler's one local transaction.
+
+    It begins with the first statement, and from there the handler may await `tx` alone. What is
+    inserted, updated, sent, published and started is kept if, and only if, the handler returns.
+    """
+
+    async def execute(
+        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
+    ) -> "Result[Any]":
+        """Run a SQLAlchemy statement; buffered inserts and updates are flushed first."""
+        ...
+
+    def insert(self, table: "Table", /, **values: Any) -> None:
+        """Insert one row, at the latest when the handler returns."""
+        ...
+
+    def update(self, table: "Table", key: Any, /, **values: Any) -> None:
+        """Update the row with this primary key (a tuple if it has several columns).
+
+        Raises (at the flush): StatementFailed if there is no such row.
+        """
+        ...
+
+    def publish(self, event: Event) -> None:
+        """Tell every subscriber, once, after the commit."""
+        ...
+
+    def send(self, command: Command[Any], *, delay: timedelta | None = None) -> None:
+        """Send a command whose answer nobody waits for, after the commit."""
+        ...
+
+    def start(
+        self,
+        saga: Callable[["Saga", Q], Coroutine[Any, Any, None]],
+        input: Q,
+        *,
+        key: str | None = None,
+    ) -> UUID:
+        """Start a saga if, and only if, this transaction commits; return its id.
+
+        `key` is unique among the sagas of this type while their rows exist: a second start with
+        the same key does nothing, and returns an id that belongs to no saga.
+        """
+        ...
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Undo only what is inside, if an exception leaves it."""
+        ...
+
+    def new_id(self) -> UUID:
+        """Return a time-ordered id; the same one on every try of the same letter."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The time of this work, UTC; the same one on every try of the same letter."""
+        ...
+
+
+class Outside(Protocol):
+    """The world beyond this service's database. The first statement on `tx` shuts it."""
+
+    async def ask(self, query: Query[R]) -> R:
+        """Ask another service. Raises the query's failures, and CallError."""
+        ...
+
+    async def request(
+        self,
+        method: str,
+        external: External,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ExternalAnswer:
+        """Send a request to an External, with that edge's policies.
+
+        Methods with an effect carry a stable Idempotency-Key and belong in a command's handler.
+        """
+        ...
+
+    async def get(
+        self, external: External, path: str, *, headers: Mapping[str, str] | None = None
+    ) -> ExternalAnswer:
+        """Read from an External."""
+        ...
+
+    async def post(
+        self,
+        external: External,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ExternalAnswer:
+        """Post to an External; every try of this handler sends the same key."""
+        ...
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function in a thread."""
+        ...
+
+
+class Step(Protocol[C_co, R_co]):
+    """A command as a saga's step: its own type, for `undo=`, and its reply's."""
+
+    def _itself(self) -> C_co: ...
+
+    def _reply(self) -> R_co: ...
+
+
+class Saga(Protocol):
+    """A saga's function is run again over its recorded steps; it awaits nothing but its saga."""
+
+    @property
+    def id(self) -> UUID:
+        """The saga's id."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """When the last step ended, UTC."""
+        ...
+
+    def new_id(self) -> UUID:
+        """Return an id derived from the saga and the place in it."""
+        ...
+
+    async def call(
+        self,
+        command: Step[C, R],
+        *,
+        undo: Undo[C] | None = None,
+        timeout: timedelta | None = None,
+    ) -> R:
+        """Send a command and wait for its reply.
+
+        Raises one of the command's failures, or Unanswered after `timeout` (24 h).
+        """
+        ...
+
+    async def local(
+        self,
+        function: Callable[Concatenate[Tx, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `function(tx, …)` in the transaction that advances the saga."""
+        ...
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Go on after `duration`; costs a row, not memory."""
+        ...
+
+    async def wait(self, event: type[E], key: object, *, timeout: timedelta) -> E | None:
+        """Wait for an event whose topic field equals `key`; None after `timeout`.
+
+        An event that came before the wait counts too, for as long as it is kept (24 h).
+        """
+        ...
+
+    @overload
+    async def gather(
+        self, one: Coroutine[Any, Any, T1], two: Coroutine[Any, Any, T2], /
+    ) -> tuple[T1, T2]: ...
+    @overload
+    async def gather(
+        self,
+        one: Coroutine[Any, Any, T1],
+        two: Coroutine[Any, Any, T2],
+        three: Coroutine[Any, Any, T3],
+        /,
+    ) -> tuple[T1, T2, T3]: ...
+    @overload
+    async def gather(self, *calls: Coroutine[Any, Any, T]) -> tuple[T, ...]: ...
+
+    async def undo(self) -> None:
+        """Undo what was done and what may have been done, newest first, each until it succeeds."""
+        ...
+
+    async def restart(self, input: Model) -> None:
+        """Begin again from the top with a new input and no recorded steps; does not return."""
+        ...

@@ -1,0 +1,269 @@
+"""Service: what one service offers, handles, sends and needs. It only records; it does no I/O."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from holdfast.contract.messages import Command, Event, Query
+from holdfast.resilience import EdgePolicy
+from holdfast.system.external import External
+from holdfast.system.parameters import Tx
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+Function = Callable[..., Coroutine[Any, Any, Any]]
+F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=Callable[..., Coroutine[Any, Any, None]])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An HTTP route as it was declared.
+
+    Attributes:
+        scope: what the token must allow; None: any valid token.
+        public: no token is needed.
+        record: whether an Idempotency-Key records the response; False if it holds secrets.
+    """
+
+    method: str
+    path: str
+    function: Function
+    status_code: int
+    scope: str | None
+    public: bool
+    record: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerDeclaration:
+    """A handler as it was declared; `alone` keeps it out of batches."""
+
+    function: Function
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SagaDeclaration:
+    """A saga as it was declared."""
+
+    function: Callable[..., Coroutine[Any, Any, None]]
+    version: int
+    waits: tuple[type[Event], ...]
+
+    @property
+    def name(self) -> str:
+        """The saga's type, the name of its function."""
+        return self.function.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A periodic job: replicas run each tick once, missed ticks become one."""
+
+    function: Function
+    every_s: float
+
+    @property
+    def name(self) -> str:
+        """The job's name, the name of its function."""
+        return self.function.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """An ASGI app that serves everything below a path."""
+
+    path: str
+    app: Any
+    public: bool
+
+
+@dataclass(slots=True)
+class Service:
+    """One service: a name, its data, what it may send, and what it handles.
+
+    Args:
+        tables: the SQLAlchemy MetaData of its own tables, or several.
+        calls: the commands and queries of others that it may send; their undos are included.
+        publishes: the events that it may publish.
+        reaches: the third parties that it may call.
+        policies: {query: EdgePolicy}, to tune the edge over which it is asked.
+    """
+
+    name: str
+    tables: "MetaData | Sequence[MetaData]" = ()
+    calls: Sequence[type[Command[Any]] | type[Query[Any]]] = ()
+    publishes: Sequence[type[Event]] = ()
+    reaches: Sequence[External] = ()
+    policies: dict[type[Query[Any]], EdgePolicy] = field(
+        default_factory=dict[type[Query[Any]], EdgePolicy]
+    )
+    routes: list[Route] = field(default_factory=list[Route], init=False)
+    handlers: list[HandlerDeclaration] = field(default_factory=list[HandlerDeclaration], init=False)
+    sagas: list[SagaDeclaration] = field(default_factory=list[SagaDeclaration], init=False)
+    jobs: list[Job] = field(default_factory=list[Job], init=False)
+    providers: list[Callable[..., Any]] = field(
+        default_factory=list[Callable[..., Any]], init=False
+    )
+    mounts: list[Mount] = field(default_factory=list[Mount], init=False)
+    _begin: Callable[[], AbstractAsyncContextManager[Tx]] | None = field(
+        default=None, init=False, repr=False
+    )
+
+    @overload
+    def handles(self, function: F, /) -> F: ...
+    @overload
+    def handles(self, /, *, alone: bool = False) -> Callable[[F], F]: ...
+
+    def handles(self, function: Any = None, /, *, alone: bool = False) -> Any:
+        """Register the handler of the command, undo, query or event that its annotation names."""
+
+        def register(function: F) -> F:
+            self.handlers.append(HandlerDeclaration(function, alone))
+            return function
+
+        return register if function is None else register(function)
+
+    @overload
+    def saga(self, function: S, /) -> S: ...
+    @overload
+    def saga(
+        self, /, *, version: int = 1, waits: Sequence[type[Event]] = ()
+    ) -> Callable[[S], S]: ...
+
+    def saga(
+        self, function: Any = None, /, *, version: int = 1, waits: Sequence[type[Event]] = ()
+    ) -> Any:
+        """Register a saga. Count `version` up whenever its steps change; `waits` names events."""
+
+        def register(function: S) -> S:
+            self.sagas.append(SagaDeclaration(function, version, tuple(waits)))
+            return function
+
+        return register if function is None else register(function)
+
+    def every(self, period: timedelta) -> Callable[[F], F]:
+        """Run the function once in each `period`, whatever the number of replicas."""
+
+        def register(function: F) -> F:
+            self.jobs.append(Job(function, period.total_seconds()))
+            return function
+
+        return register
+
+    def provides(self, function: F) -> F:
+        """Register what makes a value of the annotated return type, once per process.
+
+        An async generator yields the value and cleans up after its `yield` when the service stops.
+        """
+        self.providers.append(function)
+        return function
+
+    def _route(
+        self,
+        method: str,
+        path: str,
+        *,
+        status_code: int,
+        scope: str | None,
+        public: bool,
+        record: bool = True,
+    ) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            self.routes.append(Route(method, path, function, status_code, scope, public, record))
+            return function
+
+        return register
+
+    def get(
+        self, path: str, *, status_code: int = 200, scope: str | None = None, public: bool = False
+    ) -> Callable[[F], F]:
+        """Serve GET. Any valid token may call it; `scope` asks for more, `public` for none."""
+        return self._route("GET", path, status_code=status_code, scope=scope, public=public)
+
+    def post(
+        self,
+        path: str,
+        *,
+        status_code: int = 200,
+        scope: str | None = None,
+        public: bool = False,
+        record: bool = True,
+    ) -> Callable[[F], F]:
+        """Serve POST. `record=False` keeps a response with secrets out of the key's record."""
+        return self._route(
+            "POST", path, status_code=status_code, scope=scope, public=public, record=record
+        )
+
+    def put(
+        self,
+        path: str,
+        *,
+        status_code: int = 200,
+        scope: str | None = None,
+        public: bool = False,
+        record: bool = True,
+    ) -> Callable[[F], F]:
+        """Serve PUT; options as for `post`."""
+        return self._route(
+            "PUT", path, status_code=status_code, scope=scope, public=public, record=record
+        )
+
+    def patch(
+        self,
+        path: str,
+        *,
+        status_code: int = 200,
+        scope: str | None = None,
+        public: bool = False,
+        record: bool = True,
+    ) -> Callable[[F], F]:
+        """Serve PATCH; options as for `post`."""
+        return self._route(
+            "PATCH", path, status_code=status_code, scope=scope, public=public, record=record
+        )
+
+    def delete(
+        self,
+        path: str,
+        *,
+        status_code: int = 204,
+        scope: str | None = None,
+        public: bool = False,
+        record: bool = True,
+    ) -> Callable[[F], F]:
+        """Serve DELETE, which answers nothing (204) by default; options as for `post`."""
+        return self._route(
+            "DELETE", path, status_code=status_code, scope=scope, public=public, record=record
+        )
+
+    def mount(self, path: str, app: Any, *, public: bool = False) -> None:
+        """Serve an existing ASGI app below `path`; the gateway still asks for a token."""
+        self.mounts.append(Mount(path.rstrip("/"), app, public))
+
+    def begin(self) -> AbstractAsyncContextManager[Tx]:
+        """Open a transaction from code that Holdfast does not call, such as a mounted app.
+
+        Raises:
+            RuntimeError: the service is not running in this process.
+        """
+        if self._begin is None:
+            raise RuntimeError(
+                f"service {self.name!r} is not running in this process; "
+                "run it with `holdfast run`, or with `holdfast.testing.running()` in a test"
+            )
+        return self._begin()
+
+    @property
+    def metadata(self) -> tuple["MetaData", ...]:
+        """Its tables, as a tuple of MetaData."""
+        if isinstance(self.tables, (list, tuple)):
+            return tuple(self.tables)
+        return (self.tables,)  # type: ignore[return-value]  # a MetaData, which is no Sequence
+
+    def __hash__(self) -> int:
+        return hash(self.name)

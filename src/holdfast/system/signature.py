@@ -1,0 +1,196 @@
+"""What a function takes and returns, read from its annotations."""
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from holdfast.contract.messages import Message
+from holdfast.contract.model import Model
+from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
+from holdfast.system.settings import Settings
+
+EMPTY: Any = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Marks a parameter as an HTTP header: `Annotated[str | None, Header()] = None`.
+
+    Without `alias` the header's name is the parameter's, with `_` as `-`.
+    """
+
+    alias: str | None = None
+
+
+class Source(Enum):
+    """Where the value of a parameter comes from."""
+
+    TX = "tx"
+    READ = "read"
+    OUTSIDE = "outside"
+    SAGA = "saga"
+    CALLER = "caller"
+    MESSAGE = "message"
+    SETTINGS = "settings"
+    PROVIDED = "provided"
+    BODY = "body"
+    PATH = "path"
+    QUERY = "query"
+    HEADER = "header"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter. `kind` is its annotation without Annotated and without `| None`."""
+
+    name: str
+    annotation: Any
+    kind: Any
+    source: Source
+    default: Any = EMPTY
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A function's parameters in order, and what it returns."""
+
+    parameters: tuple[Parameter, ...]
+    returns: Any
+
+    def of(self, source: Source) -> list[Parameter]:
+        """Return the parameters that come from `source`."""
+        return [p for p in self.parameters if p.source is source]
+
+
+INJECTED: dict[Any, Source] = {
+    Tx: Source.TX,
+    Read: Source.READ,
+    Outside: Source.OUTSIDE,
+    Saga: Source.SAGA,
+    Caller: Source.CALLER,
+}
+
+
+def bare(annotation: Any) -> Any:
+    """Return a type without Annotated and without `| None`."""
+    if typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    options = [a for a in typing.get_args(annotation) if a is not type(None)]
+    origin = typing.get_origin(annotation)
+    if len(options) == 1 and origin is not None and "Union" in str(origin):
+        return options[0]
+    return annotation
+
+
+def _is(kind: Any, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base)
+
+
+def _marker(annotation: Any, marker: type) -> Any:
+    if typing.get_origin(annotation) is Annotated:
+        for extra in typing.get_args(annotation)[1:]:
+            if extra is marker:
+                return marker()
+            if isinstance(extra, marker):
+                return extra
+    return None
+
+
+def read_signature(
+    function: Callable[..., Any],
+    *,
+    path_names: Collection[str] | None = None,
+    provided: Collection[Any] = (),
+) -> Signature:
+    """Read a function's signature.
+
+    Args:
+        path_names: the names in the route's path; None for functions that are not routes.
+        provided: the types that the service's providers make.
+    Raises:
+        NameError, TypeError: an annotation cannot be resolved.
+    """
+    names = None if path_names is None else tuple(path_names)
+    try:
+        return _read(function, names, tuple(provided))
+    except TypeError:  # one of them cannot be hashed, or an annotation cannot be resolved
+        return _read.__wrapped__(function, names, tuple(provided))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _read(
+    function: Callable[..., Any],
+    path_names: Collection[str] | None,
+    provided: Collection[Any],
+) -> Signature:
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters: list[Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        annotation, default = hints.get(name, EMPTY), parameter.default
+        if isinstance(default, FieldInfo):  # `limit: int = Field(10, le=100)`
+            annotation = Annotated[annotation, default]
+            required = default.is_required()
+            default = EMPTY if required else default.get_default(call_default_factory=True)
+        kind = bare(annotation)
+        source = _source(name, annotation, kind, path_names, provided)
+        header = _marker(annotation, Header)
+        field = _marker(annotation, FieldInfo)
+        alias = (header.alias if header else None) or (field.alias if field else None) or name
+        if source is Source.HEADER and header.alias is None:
+            alias = name.replace("_", "-")
+        parameters.append(Parameter(name, annotation, kind, source, default, alias))
+    return Signature(tuple(parameters), hints.get("return", EMPTY))
+
+
+def _source(
+    name: str,
+    annotation: Any,
+    kind: Any,
+    path_names: Collection[str] | None,
+    provided: Collection[Any],
+) -> Source:
+    if annotation is EMPTY:
+        return Source.UNKNOWN
+    try:
+        if kind in INJECTED:
+            return INJECTED[kind]
+        if kind in provided:
+            return Source.PROVIDED
+    except TypeError:  # an unhashable annotation is none of ours
+        pass
+    if _is(kind, Settings):
+        return Source.SETTINGS
+    if _is(kind, Message):
+        return Source.MESSAGE
+    if path_names is None:
+        return Source.BODY if _is(kind, Model) else Source.UNKNOWN
+    if _marker(annotation, Header):
+        return Source.HEADER
+    if name in path_names:
+        return Source.PATH
+    if _is(kind, Model) or _is_body(kind):
+        return Source.BODY
+    return Source.UNKNOWN if annotation is EMPTY else Source.QUERY
+
+
+def _is_body(kind: Any) -> bool:
+    """Structured data that is no Model: refused by the checks, which name the remedy."""
+    return _is(kind, dict) or _is(kind, BaseModel) or dataclasses.is_dataclass(kind)
+
+
+def message_of(signature: Signature) -> type[Message] | None:
+    """Return the message that a handler handles: its first Message parameter."""
+    for parameter in signature.of(Source.MESSAGE):
+        kind: type[Message] = parameter.kind
+        return kind
+    return None

@@ -1,0 +1,130 @@
+"""System: several services and their gateway, as one declaration."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from holdfast.contract.messages import Command, Message, Query, undone_by
+from holdfast.errors import DeclarationError, UnknownName
+from holdfast.system.checks import name_problems, problems_of
+from holdfast.system.external import External
+from holdfast.system.gateway import Gateway
+from holdfast.system.graph import EdgeKind, Graph, GraphEdge
+from holdfast.system.service import Service
+from holdfast.system.simulated import Invariant, Simulated
+from holdfast.system.tables import Handlers, handlers_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A whole backend: `holdfast run` runs it, `holdfast graph` draws it."""
+
+    name: str
+    services: Sequence[Service]
+    gateway: Gateway = field(default_factory=Gateway)
+    simulated: Simulated = field(default_factory=Simulated, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def check(self) -> None:
+        """Refuse a wrong declaration. Raises DeclarationError with all problems."""
+        problems = [*name_problems("System", self.name)]
+        problems += problems_of(self.services, self.gateway)
+        if problems:
+            raise DeclarationError(problems)
+
+    def service(self, name: str) -> Service:
+        """Return a service by its name. Raises UnknownName."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        known = ", ".join(s.name for s in self.services)
+        raise UnknownName(f"system {self.name!r} has no service {name!r}; it has {known}")
+
+    def handlers(self) -> dict[str, Handlers]:
+        """Return {service: what it handles}."""
+        return {service.name: handlers_of(service) for service in self.services}
+
+    def owner_of(self, message: type[Message]) -> str | None:
+        """Return the service that handles a command, undo or query, or None."""
+        for name, handlers in self.handlers().items():
+            if message.wire_name() in handlers.by_wire_name:
+                return name
+        return None
+
+    # -- for its simulation ---------------------------------------------------------------------
+
+    def workload(self, function: F) -> F:
+        """Declare who uses the system in a simulation: `async def customers(client)`."""
+        if self.simulated.workload is not None:
+            raise DeclarationError([f"system {self.name!r} has a workload already"])
+        self.simulated.workload = function
+        return function
+
+    def invariant(self, function: F) -> F:
+        """Declare what must hold when everything has settled: `def it_adds_up(world)`."""
+        self.simulated.invariants.append(Invariant(function.__name__, function))
+        return function
+
+    def always(self, function: F) -> F:
+        """Declare what must hold at any time: `def never_negative(world)`."""
+        self.simulated.invariants.append(Invariant(function.__name__, function, always=True))
+        return function
+
+    def stand_in(self, external: External) -> Callable[[F], F]:
+        """Declare what stands for an External in a simulation: `def bank(clock)`."""
+
+        def declare(function: F) -> F:
+            self.simulated.stand_ins[external.name] = function
+            return function
+
+        return declare
+
+    def graph(self) -> Graph:
+        """Derive the graph from the declaration."""
+        edges = sorted(self._edges())
+        return Graph(
+            self.name,
+            tuple(service.name for service in self.services),
+            tuple(sorted({edge.receiver for edge in edges if edge.kind == "external"})),
+            tuple(edges),
+        )
+
+    def _edges(self) -> set[GraphEdge]:
+        tables = self.handlers()
+        edges: set[GraphEdge] = set()
+        for service in self.services:
+            name = service.name
+            edges |= {
+                GraphEdge("gateway", name, "route", f"{r.method} {r.path}") for r in service.routes
+            }
+            edges |= {
+                GraphEdge(name, external.name, "external", external.url)
+                for external in service.reaches
+            }
+            edges |= {
+                GraphEdge(name, other, "event", event.wire_name())
+                for event in service.publishes
+                for other, handlers in tables.items()
+                if event.wire_name() in handlers.hears
+            }
+            for other, handlers in tables.items():
+                edges |= {
+                    GraphEdge(name, other, kind, wire)
+                    for wire, handler in handlers.by_wire_name.items()
+                    for kind in _kinds(handler.message, service.calls)
+                }
+        return edges
+
+
+def _kinds(
+    message: type[Message], calls: Sequence[type[Command[Any]] | type[Query[Any]]]
+) -> Iterator[EdgeKind]:
+    """Yield as what a service with these `calls` may send a message: once, or not at all."""
+    if undone_by(message) in calls:
+        yield "undo"
+    elif message in calls:
+        yield "query" if issubclass(message, Query) else "command"

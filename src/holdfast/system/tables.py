@@ -1,0 +1,73 @@
+"""What a service handles, by the name on the wire."""
+
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.contract.messages import Event, Message
+from holdfast.system.service import Service
+from holdfast.system.signature import EMPTY, Signature, message_of, read_signature
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHandler:
+    """A handler, its message and its signature."""
+
+    message: type[Message]
+    function: Callable[..., Any]
+    signature: Signature
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """A service's handlers.
+
+    Attributes:
+        by_wire_name: {`Charge.v1`: handler}.
+        hears: the wire names of the events that it handles, or that its sagas wait for.
+        events: {wire name: class} of those.
+    """
+
+    by_wire_name: dict[str, MessageHandler]
+    hears: frozenset[str]
+    events: dict[str, type[Message]]
+
+
+def provided_type(provider: Callable[..., Any]) -> Any:
+    """Return what a provider makes, by its return annotation; EMPTY without one.
+
+    Raises:
+        NameError, TypeError: the annotation cannot be resolved.
+    """
+    made = typing.get_type_hints(provider).get("return", EMPTY)
+    origin = str(typing.get_origin(made))
+    if "Generator" in origin or "Iterator" in origin:
+        return typing.get_args(made)[0]
+    return made
+
+
+def provided_types(service: Service) -> dict[Any, Callable[..., Any]]:
+    """Return {type: provider} of a service, by the providers' return annotations."""
+    made = ((provided_type(provider), provider) for provider in service.providers)
+    return {kind: provider for kind, provider in made if kind is not EMPTY}
+
+
+def handlers_of(service: Service) -> Handlers:
+    """Read what a service handles; handlers without a message are left to the checks."""
+    provided = provided_types(service)
+    table: dict[str, MessageHandler] = {}
+    for declared in service.handlers:
+        signature = read_signature(declared.function, provided=provided)
+        message = message_of(signature)
+        if message is not None:
+            table[message.wire_name()] = MessageHandler(
+                message, declared.function, signature, declared.alone
+            )
+    events: dict[str, type[Message]] = {
+        wire: h.message for wire, h in table.items() if issubclass(h.message, Event)
+    }
+    waited: Iterable[type[Message]] = (e for saga in service.sagas for e in saga.waits)
+    events |= {event.wire_name(): event for event in waited}
+    return Handlers(table, frozenset(events), events)

@@ -1,0 +1,168 @@
+"""Plays a saga's function over given answers: no loop, no database, no mock."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from pydantic_core import to_json
+
+from holdfast.consistency.replay import (
+    Call,
+    Ended,
+    Recorded,
+    Replay,
+    Sleep,
+    StepOutcome,
+    UndoCall,
+    Wait,
+    Want,
+    derived_id,
+)
+from holdfast.contract import Event, Failure, Model, Unanswered
+
+I = TypeVar("I", bound=Model)  # noqa: E741  # the input's type
+
+_SAGA = UUID(int=1)
+
+
+@dataclass(slots=True)
+class Story:
+    """What a played saga did.
+
+    Attributes:
+        steps: names of commands, undos, local functions, `sleep` and events waited for, in order.
+        sent: the commands and undos themselves.
+        ended: `completed`, `failed` (an uncaught Failure undid everything), or `parked`.
+        error: why it is parked or failed.
+    """
+
+    steps: list[str] = field(default_factory=list[str])
+    sent: list[Any] = field(default_factory=list[Any])
+    ended: Ended = "waiting"
+    error: str = ""
+
+
+def play(
+    saga: Callable[[Any, I], Coroutine[Any, Any, None]],
+    input: I,
+    answers: Mapping[Any, Any],
+) -> Story:
+    """Play a saga to its end.
+
+    Args:
+        answers: {command class, event class or local function: its answer}. An answer is a reply,
+            a Failure (`Unanswered` included), None, or a list of those for one call after another.
+            Local functions answer None unless they are named; they are not run.
+    Raises:
+        LookupError: a command or an event without an answer.
+    """
+    stage = _Stage(answers)
+    given: Any = input
+    while True:
+        replay = Replay(_SAGA, stage.recorded, stage.local)
+        _finish(replay.run(saga, given))
+        if replay.ended == "restarted":
+            given = replay.restart_input
+            stage.recorded = {}
+        elif replay.ended != "waiting":
+            stage.story.ended, stage.story.error = replay.ended, replay.error
+            return stage.story
+        else:
+            for want in replay.wants:
+                stage.grant(want)
+
+
+class _Stage:
+    """Answers what a saga wants, and writes the story down.
+
+    Attributes:
+        recorded: {path: step} of the steps that have ended since the last restart.
+    """
+
+    def __init__(self, answers: Mapping[Any, Any]) -> None:
+        self.story = Story()
+        self.recorded: dict[str, Recorded] = {}
+        self._answers = answers
+        self._queues: dict[Any, list[Any]] = {}
+        for key, value in answers.items():
+            if isinstance(value, list):
+                self._queues[key] = [*value]
+
+    async def local(
+        self, path: str, kind: str, function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        """Take a local function as done, if it could be called so."""
+        inspect.signature(function).bind(None, *args, **kwargs)
+        self.story.steps.append(function.__name__)
+        value = self._answer(function) if function in self._answers else None
+        if isinstance(value, Failure):
+            raise value
+        self.recorded[path] = Recorded(kind, StepOutcome("value", _raw(value)), 0)
+        return value
+
+    def grant(self, want: Want) -> None:
+        """End the step that the saga waits for."""
+        self.story.steps.append(_name(want))
+        if isinstance(want, (Call, UndoCall)):
+            self.story.sent.append(want.command if isinstance(want, Call) else want.undo)
+        self.recorded[want.path] = Recorded(want.kind, _outcome(want, self._answer), 0)
+
+    def _answer(self, key: Any) -> Any:
+        if key not in self._answers:
+            raise LookupError(
+                f"the story has no answer for {key.__name__}; add `{key.__name__}: …` to answers"
+            )
+        queue = self._queues.get(key)
+        if queue is None:
+            return self._answers[key]
+        if not queue:
+            raise LookupError(f"{key.__name__} was called more often than it has answers")
+        return queue.pop(0)
+
+
+def _finish(run: Coroutine[Any, Any, Any]) -> None:
+    try:
+        run.send(None)
+    except StopIteration:
+        return
+    run.close()
+    raise AssertionError("a played saga has nothing to wait for")
+
+
+def _name(want: Want) -> str:
+    match want:
+        case Call():
+            return want.command.name
+        case UndoCall():
+            return want.undo.name
+        case Sleep():
+            return "sleep"
+        case Wait():
+            return want.event.name
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(to_json(value))
+
+
+def _outcome(want: Want, answer: Callable[[Any], Any]) -> StepOutcome:
+    letter = derived_id(_SAGA, want.path, 0)
+    match want:
+        case UndoCall():
+            return StepOutcome("undone", letter=letter)
+        case Sleep():
+            return StepOutcome("slept")
+        case Wait():
+            event = answer(want.event)
+            assert event is None or isinstance(event, Event)
+            return StepOutcome("event", _raw(event), letter=letter)
+        case Call():
+            given = answer(type(want.command))
+            if isinstance(given, Unanswered):
+                return StepOutcome("unanswered", letter=letter, effect=given.effect)
+            if isinstance(given, Failure):
+                return StepOutcome("failure", _raw(given.fields()), given.name, letter)
+            return StepOutcome("reply", _raw(given), letter=letter)

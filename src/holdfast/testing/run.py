@@ -1,0 +1,204 @@
+"""A whole system inside a test: real HTTP, real SQLite files, one process."""
+
+import asyncio
+import io
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from pydantic_core import to_json
+
+from holdfast.communication import ClientPool, Origin
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.consistency.schedule import Schedule
+from holdfast.contract.envelope import Kind, SagaState, State
+from holdfast.contract.http import Request
+from holdfast.contract.messages import Command
+from holdfast.dispatch.host import ServiceHost
+from holdfast.engines.host import HostClock
+from holdfast.engines.network import SystemNetwork
+from holdfast.errors import UnknownName
+from holdfast.observability import Logger
+from holdfast.ports import MessageFilter
+from holdfast.runtime.process import Options, Process
+from holdfast.runtime.serve import start
+from holdfast.system import System
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer in a test."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return msgspec.json.decode(self.body)
+
+
+class Client:
+    """A plain HTTP client for one address, on Holdfast's own pool."""
+
+    def __init__(self, url: str) -> None:
+        self._origin = Origin.parse(url)
+        self._pool = ClientPool(network=SystemNetwork(), clock=HostClock())
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        body: bytes = b"",
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        """Send one request. Raises CallError."""
+        wire = [(k.lower().encode(), v.encode()) for k, v in (headers or {}).items()]
+        if json is not None:
+            body = to_json(json)
+            wire.append((b"content-type", b"application/json"))
+        if token is not None:
+            wire.append((b"authorization", f"Bearer {token}".encode()))
+        route, _, query = path.partition("?")
+        request = Request(method, route, query, wire, body)
+        response = await self._pool.request(self._origin, request, deadline_s=timeout_s)
+        named = {k.decode("latin-1"): v.decode("latin-1") for k, v in response.headers}
+        return Answer(response.status, named, response.body)
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        """Send a GET."""
+        return await self.request("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        """Send a POST."""
+        return await self.request("POST", path, **options)
+
+    async def put(self, path: str, **options: Any) -> Answer:
+        """Send a PUT."""
+        return await self.request("PUT", path, **options)
+
+    async def patch(self, path: str, **options: Any) -> Answer:
+        """Send a PATCH."""
+        return await self.request("PATCH", path, **options)
+
+    async def delete(self, path: str, **options: Any) -> Answer:
+        """Send a DELETE."""
+        return await self.request("DELETE", path, **options)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+
+@dataclass(slots=True)
+class Running:
+    """A running system: its process, a client of its gateway, and what it logged."""
+
+    process: Process
+    client: Client
+    log: io.BytesIO
+
+    async def send(self, command: Command[Any]) -> UUID:
+        """Send a command to the service that handles it, as `holdfast send` does.
+
+        Returns:
+            the letter's id. Its effect is there after `settled()`.
+        Raises:
+            UnknownName: no service of the system handles it.
+        """
+        owner = self.process.system.owner_of(type(command))
+        for host in self.process.hosts:
+            if host.name == owner:
+                return await host.send(command)
+        raise UnknownName(f"no service that runs here handles {command.name}")
+
+    async def settled(self, *, within_s: float = 30.0) -> None:
+        """Wait until every saga has ended and every letter is answered.
+
+        Raises:
+            TimeoutError: not within `within_s`; what is open then is in the message.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + within_s
+        while open_ := await self.open():
+            if loop.time() > give_up:
+                raise TimeoutError(f"not settled after {within_s:g} s: {open_[:5]}")
+            await asyncio.sleep(0.01)
+
+    async def open(self) -> list[str]:
+        """Return what is not settled: sagas under way, letters without an answer."""
+        found: list[str] = []
+        waiting: SagaState = "running"
+        for host in self.process.hosts:
+            database = host.ledger.database
+            for saga in await database.sagas(limit=100_000):
+                if saga.state == waiting:
+                    found.append(f"{host.name}: saga {saga.type} {saga.id}")
+            backlog = await database.backlog(host.ledger.out_edges)
+            if backlog.out_rows:
+                found.append(f"{host.name}: {backlog.out_rows} letters")
+            mine = await _to_itself(host)
+            if mine:
+                found.append(f"{host.name}: {mine} letters to itself")
+            if host.writer.stats().waiting:
+                found.append(f"{host.name}: turns")
+        return found
+
+
+async def _to_itself(host: ServiceHost) -> int:
+    """Count letters to oneself that are due or were tried; those for later are not waited for."""
+    edge = host.ledger.edge_to(host.name)
+    due = MessageFilter(edges=(edge,), states=(State.DUE,), limit=1_000)
+    now_ms = host.ledger.clock.now() * 1000
+    return sum(
+        row.kind in (Kind.COMMAND, Kind.EVENT)
+        and (row.tries > 0 or (row.due_at is not None and row.due_at <= now_ms))
+        for row in await host.ledger.database.messages(due)
+    )
+
+
+@asynccontextmanager
+async def running(
+    system: System,
+    *,
+    data: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    schedule: Schedule | None = None,
+    safe: Safeguards = ALL_ON,
+    locals: bool = True,
+) -> AsyncGenerator[Running, None]:
+    """Run a system inside a test, on free ports and in a folder of its own.
+
+    Args:
+        data: the data folder; a temporary one by default.
+        environ: the environment that settings are read from; empty by default.
+    """
+    log = io.BytesIO()
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        options = Options(
+            data=data or Path(folder),
+            port=0,
+            environ=environ or {},
+            schedule=schedule or Schedule(),
+            safe=safe,
+            locals=locals,
+        )
+        logger = Logger(log, HostClock(), system.name, form="json")
+        process = Process(system, options, logger)
+        await start(process)
+        client = Client(process.url)
+        try:
+            yield Running(process, client, log)
+        finally:
+            await client.close()
+            await process.stop()
+            logger.flush()

@@ -1,0 +1,202 @@
+"""Rows are forgotten by evidence: tables stay small, and nothing that is open is forgotten."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from holdfast.consistency.safeguards import ALL_ON
+from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.unit import Unit
+from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
+from tests.consistency.faults import drop_all
+from tests.consistency.messages import Note, Order, Take
+from tests.consistency.sagas import checkout
+from tests.consistency.world import World
+
+ORDERS = 200
+
+
+def short() -> Schedule:
+    """Return times so short that everything may be forgotten within seconds."""
+    return Schedule(transaction_ms=2_000, saga_kept_ms=5_000, resend_ms=1_000)
+
+
+async def rows_of(world: World) -> dict[str, int]:
+    """Count what the framework's tables hold."""
+    counts = {name: len(await core.rows()) for name, core in world.cores.items()}
+    counts["sagas"] = len(await world.saga_rows())
+    return counts
+
+
+async def test_two_hundred_orders_leave_nothing_behind(world: World) -> None:
+    """After twice the longest transaction and the sagas' age every table is empty again."""
+    world.schedule = short()
+    world.saga(checkout)
+    await world.start()
+
+    def work(tx: Unit) -> None:
+        for _ in range(20):
+            tx.start(checkout, Order())
+
+    for _ in range(ORDERS // 20):
+        await world["shop"].write(work)
+    await world.settle(60)
+
+    assert len(world.ended) == ORDERS
+    assert max((await rows_of(world)).values()) >= ORDERS
+
+    await world.pass_time(40)
+
+    assert await rows_of(world) == {"shop": 0, "stock": 0, "money": 0, "sagas": 0}
+    assert len(await world["stock"].effects()) == ORDERS
+    stats = world["shop"].outbox.stats()
+    assert (stats.in_flight, stats.resent) == (0, 0)
+
+
+async def test_more_rows_than_one_round_deletes_are_deleted(world: World) -> None:
+    """Housekeeping goes on until nothing is left: it must keep up with any load."""
+    world.schedule = short()
+    await world.start()
+
+    def work(tx: Unit) -> None:
+        for _ in range(700):
+            tx.send(Note())
+
+    for _ in range(2):
+        await world["shop"].write(work)
+    await world.settle(60)
+    await world.pass_time(30)
+
+    assert await rows_of(world) == {"shop": 0, "stock": 0, "money": 0, "sagas": 0}
+    assert len(await world["money"].effects()) == 1_400
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_a_letter_below_the_floor_is_ignored(world: World, safe: bool) -> None:
+    """Its row is forgotten, and that is known: it was settled long ago."""
+    if not safe:
+        world.safe = ALL_ON.without("floor_check")
+    world.schedule = short()
+    await world.start()
+    await world.send(Take())
+    await world.settle(30)
+    await world.pass_time(30)
+    late = next(raw for to, lane, raw in world.broker.parcels if to == "stock")
+    core = world["stock"]
+    assert await core.rows() == []
+
+    await world.broker.deliver["stock", "work"](late, False)
+    await world.broker.deliver["stock", "work"](late, True)
+    await world.pass_time(5)
+
+    assert await core.effects() == (["take"] if safe else ["take", "take"])
+    assert core.inbox.ignored_below_floor == (2 if safe else 0)
+
+
+async def test_a_floor_stays_below_what_is_open(world: World) -> None:
+    """While one letter is unanswered, whatever came after it is remembered."""
+    world.schedule = short()
+    await world.start()
+    first: list[bytes] = []
+
+    def lose_the_first(to: str, lane: str, raw: bytes) -> Sequence[bool]:
+        letters = msgspec.json.decode(raw, type=Parcel).letters
+        if to == "stock" and letters and not first:
+            first.append(bytes(letters[0]))
+        return () if first and first[0] in map(bytes, letters) else (False,)
+
+    world.broker.fate = lose_the_first
+    await world.send(Take())
+    await world.send(Take())
+    await world.pass_time(60)
+    lost = msgspec.json.decode(first[0], type=Letter)
+    parcels = [msgspec.json.decode(raw, type=Parcel) for _, _, raw in world.broker.parcels]
+    edge = ("shop", "stock", Lane.WORK)
+    floors = [p.floor for p in parcels if (p.sender, p.receiver, p.lane) == edge and p.floor]
+
+    assert len(await world["stock"].rows(State.DONE)) == 1
+    assert len(floors) >= 5 and max(floors) <= lost.id
+
+    world.broker.fate = lambda to, lane, raw: (False,)
+    await world.settle(60)
+
+    assert await world["stock"].effects() == ["take", "take"]
+
+
+async def test_a_broker_that_forgets_everything_heals(world: World) -> None:
+    """Whatever was on its way is sent again from its rows, and has its effect once."""
+    world.saga(checkout)
+    await world.start()
+    world.broker.fate = drop_all
+    for _ in range(10):
+        await world.begin(checkout)
+    await world.pass_time(30)
+    world.broker.fate = lambda to, lane, raw: (False,)
+    await world.settle(120)
+
+    assert world.ended == [("checkout", "completed")] * 10
+    assert len(await world["stock"].effects()) == 10
+    assert len(world.till.charges) == 10
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_replicas_run_a_tick_once(world: World, safe: bool) -> None:
+    """Its id derives from the job and its time: whoever is second finds it there."""
+    await world.start()
+    core = world["money"]
+    own = core.ledger.edge_to("money")
+    core.ledger.addresses.owners[Note.wire_name()] = "money"
+    note = core.ledger.command_row(Note(), 2_000_000, correlation="", trace="")
+    other = core.ledger.letter_id(2_000_000)
+    letter = msgspec.json.decode(note.body, type=Letter)
+
+    def tick(id_: Any) -> MessageRow:
+        body = msgspec.json.encode(msgspec.structs.replace(letter, id=id_, kind=Kind.TICK))
+        return MessageRow(own, id_, State.DUE, Kind.TICK, due_at=1_005_000, body=body)
+
+    for id_ in (note.id, note.id if safe else other):
+        await core.write(lambda tx, id_=id_: tx.later(lambda now: tick(id_)))  # type: ignore[misc]  # binds the loop's id
+    await world.pass_time(10)
+
+    assert await core.effects() == (["note"] if safe else ["note", "note"])
+
+
+async def test_a_tick_that_fails_is_tried_for_ever(world: World) -> None:
+    """It is never dead: the job would end with it."""
+    works = [False]
+    tries: list[int] = []
+
+    async def job(message: Any, tx: Unit, outside: Any) -> None:
+        tries.append(1)
+        if not works[0]:
+            raise LookupError("not yet")
+        tx.later(lambda now: tick(now + 60_000, "the next one"))
+
+    world.handlers[Note] = job
+    await world.start()
+    core = world["money"]
+
+    def tick(at: int, text: str) -> MessageRow:
+        id_ = core.ledger.letter_id(at)
+        body = msgspec.Raw(Note(text=text).model_dump_json().encode())
+        letter = Letter(id=id_, kind=Kind.TICK, type=Note.wire_name(), body=body)
+        edge = core.ledger.edge_to("money")
+        return MessageRow(
+            edge, id_, State.DUE, Kind.TICK, due_at=at, body=msgspec.json.encode(letter)
+        )
+
+    await core.write(lambda tx: tx.later(lambda now: tick(now, "first")))
+    await world.pass_time(90)
+
+    assert len(tries) > world.schedule.tries_max
+    assert await core.rows(State.DEAD) == []
+
+    works[0] = True
+    await world.pass_time(10)
+    [waiting] = await core.rows(State.DUE)
+
+    assert waiting.kind is Kind.TICK and waiting.tries == 0
+    assert timedelta(milliseconds=waiting.due_at or 0).total_seconds() > 1_090

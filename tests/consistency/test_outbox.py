@@ -1,0 +1,177 @@
+"""Sending: joined by receiver, bounded by the window, again until it is answered."""
+
+import msgspec
+import pytest
+
+from holdfast.consistency.safeguards import ALL_ON
+from holdfast.consistency.unit import Unit
+from holdfast.contract.envelope import Answer, Lane, Letter, Parcel
+from holdfast.errors import Unreachable
+from tests.consistency.faults import drop_all, dropping
+from tests.consistency.messages import Note, Take
+from tests.consistency.sagas import checkout
+from tests.consistency.world import World
+
+
+def letters_to(world: World, service: str) -> list[list[Letter]]:
+    """Return the letters of each parcel that was published to a service."""
+    found = []
+    for to, _, raw in world.broker.parcels:
+        parcel = msgspec.json.decode(raw, type=Parcel)
+        letters = [msgspec.json.decode(bytes(letter), type=Letter) for letter in parcel.letters]
+        if to == service and letters:
+            found.append(letters)
+    return found
+
+
+async def test_letters_of_one_transaction_travel_together(world: World) -> None:
+    """One parcel per receiver, whatever their number."""
+    await world.start()
+
+    def work(tx: Unit) -> None:
+        for _ in range(30):
+            tx.send(Take())
+            tx.send(Note())
+
+    await world["shop"].write(work)
+    await world.settle(10)
+
+    assert [len(letters) for letters in letters_to(world, "stock")] == [30]
+    assert [len(letters) for letters in letters_to(world, "money")] == [30]
+
+
+async def test_the_answers_of_one_transaction_travel_together(world: World) -> None:
+    """As do answers, on the urgent lane."""
+    await world.start()
+
+    def work(tx: Unit) -> None:
+        for _ in range(30):
+            tx.send(Note())
+
+    await world["shop"].write(work)
+    await world.settle(10)
+    back = [(lane, msgspec.json.decode(raw, type=Parcel)) for to, lane, raw in world.broker.parcels
+            if to == "shop"]  # fmt: skip
+    answers = [(lane, len(parcel.answers)) for lane, parcel in back if parcel.answers]
+
+    assert answers == [("urgent", 30)]
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_a_dead_receiver_is_not_flooded(world: World, safe: bool) -> None:
+    """At most a window of letters is in flight; the rest waits in the table."""
+    if not safe:
+        world.safe = ALL_ON.without("window")
+    await world.start()
+    world.broker.fate = drop_all
+
+    def work(tx: Unit) -> None:
+        for _ in range(100):
+            tx.send(Note())
+
+    for _ in range(10):
+        await world["shop"].write(work)
+    await world.pass_time(60)
+    different = {letter.id for letters in letters_to(world, "money") for letter in letters}
+    stats = world["shop"].outbox.stats()
+
+    if safe:
+        assert stats.in_flight <= world.schedule.window + 150, "a window, and a probe now and then"
+        assert len(different) <= world.schedule.window + 150
+    else:
+        assert len(different) == 1_000
+
+    world.broker.fate = lambda to, lane, raw: (False,)
+    await world.settle(400)
+
+    assert len(await world["money"].effects()) == 1_000
+    assert world["shop"].outbox.stats().in_flight == 0
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_undos_travel_apart_from_new_work(world: World, safe: bool) -> None:
+    """In a lane of their own, whose window new work cannot fill."""
+    if not safe:
+        world.safe = ALL_ON.without("two_lanes")
+    world.saga(checkout)
+    await world.start()
+    world.broker.fate = dropping("Pay.v1")
+    await world.begin(checkout)
+    await world.settle(200)
+    undos = {
+        (lane, letter.type)
+        for to, lane, raw in world.broker.parcels
+        for letter in (
+            msgspec.json.decode(bytes(one), type=Letter)
+            for one in msgspec.json.decode(raw, type=Parcel).letters
+        )
+        if letter.kind == "undo"
+    }
+    lane = Lane.URGENT if safe else Lane.WORK
+
+    assert undos == {(lane, "GiveBack.v1"), (lane, "Refund.v1")}
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_a_time_out_comes_behind_the_answers_that_wait(world: World, safe: bool) -> None:
+    """The answer was in time and waits in the queue: it wins over the time-out."""
+    if not safe:
+        world.safe = ALL_ON.without("expire_behind_answers")
+    world.saga(checkout)
+    await world.start()
+    held: list[bytes] = []
+    usual = world.broker.fate
+    world.broker.fate = dropping("answers")
+    saga = await world.begin(checkout)
+    await world.pass_time(59)
+    held += [raw for to, _, raw in world.broker.parcels if to == "shop" and b'"reply"' in raw]
+    world.broker.fate = usual
+    deliver = world.broker.deliver["shop", "urgent"]
+
+    async def behind(raw: bytes, again: bool) -> None:  # a queue: what waits comes first
+        while held:
+            await deliver(held.pop(0), False)
+        await deliver(raw, again)
+
+    await world.broker.subscribe("shop", "urgent", behind)
+    await world.settle(200)
+
+    assert (await world.steps(saga))[0] == ("1", "call Take.v1", "reply" if safe else "unanswered")
+
+
+async def test_a_broker_that_is_away_loses_nothing(world: World) -> None:
+    """Publishing fails: the rows stay, and are sent when it is back."""
+    await world.start()
+    publish = world.broker.publish
+
+    async def away(to: str, lane: str, parcel: bytes) -> None:
+        raise Unreachable("the broker is away")
+
+    world.broker.publish = away  # type: ignore[method-assign]  # an outage
+    await world.send(Note())
+    await world.pass_time(20)
+    world.broker.publish = publish  # type: ignore[method-assign]
+    await world.settle(60)
+
+    assert await world["money"].effects() == ["note"]
+
+
+async def test_an_unknown_parcel_is_noticed_and_taken(world: World) -> None:
+    """It would not get better: it is not delivered again, and stops nothing."""
+    await world.start()
+    deliver = world.broker.deliver["money", "work"]
+    strange = Parcel("nobody", "money", Lane.WORK, letters=[msgspec.Raw(b"{}")])
+    answer = Answer(world["money"].ledger.letter_id(0), "reply")
+    answers = Parcel("money", "who", Lane.WORK, answers=[answer])
+    await deliver(b"not a parcel", False)
+    await deliver(msgspec.json.encode(strange), False)
+    await deliver(msgspec.json.encode(answers), False)
+    empty = Parcel("nobody", "money", Lane.WORK)
+    await deliver(msgspec.json.encode(empty), False)
+
+    assert [event for event, _ in world.notices] == [
+        "parcel.refused",
+        "parcel.refused",
+        "answer.refused",
+        "letter.refused",
+    ]

@@ -1,0 +1,233 @@
+"""Sagas over time: sleeps, waits, restarts, keys, local steps."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from holdfast.consistency.safeguards import ALL_ON
+from holdfast.consistency.unit import Unit
+from holdfast.errors import NotDeclared
+from tests.consistency.messages import EFFECTS, Declined, Note, Order, Shipped, Take
+from tests.consistency.sagas import checkout, write
+from tests.consistency.world import World
+
+MINUTE = timedelta(minutes=1)
+
+
+async def ship(world: World, order: str, by: str = "boat") -> None:
+    """Let the stock publish that an order was shipped."""
+    await world["stock"].write(lambda tx: tx.publish(Shipped(order=order, by=by)))
+
+
+async def wait_for_ship(saga: Any, order: Order) -> None:
+    """Wait for the order's item to be shipped."""
+    await saga.local(write, "waiting")
+    shipped = await saga.wait(Shipped, order.item, timeout=MINUTE)
+    await saga.local(write, f"by {shipped.by}" if shipped else "never")
+
+
+async def test_a_sleep_lasts_as_long_as_it_should(world: World) -> None:
+    """The saga goes on when the time has passed, not before, and a crash does not wake it."""
+
+    async def sleeper(saga: Any, order: Order) -> None:
+        before = saga.now
+        await saga.sleep(MINUTE)
+        await saga.local(write, f"slept {(saga.now - before).total_seconds():.0f}")
+
+    world.saga(sleeper)
+    await world.start()
+    await world.begin(sleeper)
+    await world.pass_time(30)
+    await world.crash()
+    await world.pass_time(25)
+
+    assert await world["shop"].effects() == ["placed"]
+
+    await world.pass_time(10)
+
+    assert await world["shop"].effects() == ["placed", "slept 60"]
+
+
+async def test_an_event_ends_a_wait(world: World) -> None:
+    """The event of the right topic ends it; another topic's does not."""
+    world.saga(wait_for_ship)
+    await world.start()
+    await world.begin(wait_for_ship, Order(item="mine"))
+    await ship(world, "another one")
+    await world.pass_time(5)
+
+    assert await world["shop"].effects() == ["placed", "waiting"]
+
+    await ship(world, "mine", by="train")
+    await world.pass_time(5)
+
+    assert await world["shop"].effects() == ["placed", "waiting", "by train"]
+    assert not await world.busy()
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_an_event_before_the_wait_counts(world: World, safe: bool) -> None:
+    """It is kept by topic; without that the wait would last until its time-out."""
+    if not safe:
+        world.safe = ALL_ON.without("keep_early_events")
+    world.saga(wait_for_ship)
+    await world.start()
+    await ship(world, "mine", by="train")
+    await world.pass_time(5)
+    await world.begin(wait_for_ship, Order(item="mine"))
+    await world.settle(90)
+
+    assert await world["shop"].effects() == ["placed", "waiting", "by train" if safe else "never"]
+
+
+async def test_a_wait_ends_without_an_event(world: World) -> None:
+    """After its time-out the function gets None, and a late event changes nothing."""
+    world.saga(wait_for_ship)
+    await world.start()
+    await world.begin(wait_for_ship, Order(item="mine"))
+    await world.settle(90)
+    await ship(world, "mine")
+    await world.pass_time(5)
+
+    assert await world["shop"].effects() == ["placed", "waiting", "never"]
+
+
+async def test_a_restart_begins_again_with_a_new_input(world: World) -> None:
+    """No recorded step is left, and the same paths are used again."""
+
+    async def rounds(saga: Any, order: Order) -> None:
+        await saga.call(Take(item=order.item))
+        if order.cents:
+            await saga.restart(Order(item="next", cents=order.cents - 1))
+        await saga.local(write, order.item)
+
+    world.saga(rounds)
+    await world.start()
+    saga = await world.begin(rounds, Order(item="first", cents=3))
+    await world.settle()
+
+    assert await world["shop"].effects() == ["placed", "next"]
+    assert (await world["stock"].effects()) == ["take"] * 4
+    assert [path for path, _, _ in await world.steps(saga)] == ["1", "2"]
+
+
+async def test_a_key_starts_one_saga(world: World) -> None:
+    """A second start with the same key does nothing while the first one's row exists."""
+    world.saga(checkout)
+    await world.start()
+    for _ in range(2):
+        await world["shop"].write(lambda tx: tx.start(checkout, Order(), key="order 7"))
+    await world.settle()
+
+    assert len(await world.saga_rows()) == 1
+    assert await world["stock"].effects() == ["take"]
+
+
+async def test_a_saga_starts_only_with_its_transaction(world: World) -> None:
+    """The handler raises after `start`: there is no saga, and no letter leaves."""
+    world.saga(checkout)
+    await world.start()
+
+    def work(tx: Unit) -> None:
+        tx.start(checkout, Order())
+        raise LookupError("no order after all")
+
+    with pytest.raises(LookupError, match="no order"):
+        await world["shop"].write(work)
+    await world.pass_time(5)
+
+    assert await world.saga_rows() == []
+    assert await world["stock"].effects() == []
+
+
+async def test_only_a_declared_saga_can_be_started(world: World) -> None:
+    """The error names the line to write."""
+    await world.start()
+
+    with pytest.raises(NotDeclared, match=r"@shop\.saga"):
+        await world["shop"].write(lambda tx: tx.start(checkout, Order()))
+
+
+async def test_what_a_local_step_returns_is_the_same_in_every_run(world: World) -> None:
+    """Value, `saga.now` and `saga.new_id` after it do not change when the function is run again."""
+    seen: list[tuple[Any, ...]] = []
+
+    async def count(tx: Unit) -> tuple[int, ...]:
+        found = await tx.execute(EFFECTS["shop"].select())
+        return tuple(len(row) for row in found)
+
+    async def returns(saga: Any, order: Order) -> None:
+        await saga.call(Take())
+        value = await saga.local(count)
+        seen.append((type(value), value, saga.now, saga.new_id()))
+        await saga.call(Note())
+        await saga.call(Note())
+
+    world.saga(returns)
+    await world.start()
+    await world.begin(returns)
+    await world.settle()
+
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
+
+
+async def test_a_failure_of_a_local_step_is_recorded(world: World) -> None:
+    """Its writes are rolled back, those of the others are not, and every run sees the failure."""
+
+    async def refuse(tx: Unit) -> None:
+        await write(tx, "rolled back")
+        raise Declined(why="closed")
+
+    async def careful(saga: Any, order: Order) -> None:
+        await saga.local(write, "before")
+        try:
+            await saga.local(refuse)
+        except Declined as failure:
+            await saga.call(Note(text=failure.why))
+            await saga.local(write, failure.why)
+
+    world.saga(careful)
+    await world.start()
+    await world.begin(careful)
+    await world.settle()
+
+    assert await world["shop"].effects() == ["placed", "before", "closed"]
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_the_finally_of_a_suspended_run_has_no_effect(world: World, safe: bool) -> None:
+    """A run that waits is dead; what its `finally` writes would be written at every wait."""
+    if not safe:
+        world.safe = ALL_ON.without("discard_suspended")
+
+    async def tidy(saga: Any, order: Order) -> None:
+        try:
+            await saga.call(Take())
+        finally:
+            await saga.local(write, "tidy")
+
+    world.saga(tidy)
+    await world.start()
+    await world.begin(tidy)
+
+    assert await world["shop"].effects() == (["placed"] if safe else ["placed", "tidy"])
+
+
+async def test_a_suspended_run_may_raise_what_it_likes(world: World) -> None:
+    """Not even a Failure that its `finally` raises is heard."""
+
+    async def noisy(saga: Any, order: Order) -> None:
+        try:
+            await saga.call(Take())
+        except GeneratorExit:
+            raise Declined(why="not now") from None
+        await saga.local(write, "heard nothing")
+
+    world.saga(noisy)
+    await world.start()
+    await world.begin(noisy)
+    await world.settle()
+
+    assert await world["shop"].effects() == ["placed", "heard nothing"]

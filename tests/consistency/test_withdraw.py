@@ -1,0 +1,106 @@
+"""Commands that are withdrawn: without an undo, or because nobody asked for it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from holdfast.consistency.safeguards import ALL_ON
+from holdfast.contract.failure import Failure, Unanswered
+from tests.consistency.faults import dropping
+from tests.consistency.messages import GiveBack, Note, Order, Take
+from tests.consistency.sagas import write
+from tests.consistency.world import World
+
+MINUTE = timedelta(minutes=1)
+
+
+async def note_only(saga: Any, order: Order) -> None:
+    """One step that cannot be undone."""
+    try:
+        await saga.call(Note(), timeout=MINUTE)
+    except Unanswered as failure:
+        await saga.local(write, f"unanswered: {failure.effect}")
+    else:
+        await saga.local(write, "noted")
+
+
+async def test_what_cannot_be_undone_is_withdrawn(world: World) -> None:
+    """The command never came: it is withdrawn, and the saga knows that it has no effect."""
+    world.saga(note_only)
+    await world.start()
+    world.broker.fate = dropping("command")
+    await world.begin(note_only)
+    await world.settle()
+    late = next(p for p in world.broker.parcels if p[0] == "money")
+    await world.broker.deliver["money", "work"](late[2], False)
+
+    effects = await world.all_effects()
+    assert effects["shop"] == ["placed", "unanswered: none"]
+    assert effects["money"] == []
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_the_answer_of_a_withdrawal_is_the_outcome(world: World, safe: bool) -> None:
+    """It was done after all: the withdrawal brings the reply, and the saga goes on."""
+    if not safe:
+        world.safe = ALL_ON.without("withdraw_without_undo")
+    world.saga(note_only)
+    await world.start()
+    world.broker.fate = dropping("answers")
+    await world.begin(note_only)
+    await world.pass_time(61)
+    world.broker.fate = lambda to, lane, parcel: (False,)
+    await world.settle()
+
+    effects = await world.all_effects()
+    assert effects["money"] == ["note"]
+    assert effects["shop"] == ["placed", "noted" if safe else "unanswered: unknown"]
+
+
+async def test_an_unanswered_step_that_nobody_undoes_is_withdrawn_at_the_end(
+    world: World,
+) -> None:
+    """A saga that swallows `Unanswered` and ends leaves no command that may still happen."""
+
+    async def careless(saga: Any, order: Order) -> None:
+        try:
+            await saga.call(Take(), undo=GiveBack(), timeout=MINUTE)
+        except Failure:
+            return
+
+    world.saga(careless)
+    await world.start()
+    world.broker.fate = dropping("command")
+    await world.begin(careless)
+    await world.settle(120)
+    late = next(p for p in world.broker.parcels if p[0] == "stock")
+    await world.broker.deliver["stock", "work"](late[2], False)
+
+    assert world.ended == [("careless", "completed")]
+    assert (await world.all_effects())["stock"] == []
+    assert await world["shop"].out_rows() == []
+
+
+async def test_a_restart_withdraws_what_is_still_held(world: World) -> None:
+    """The new life of a saga uses the same paths, and is not stopped by what the old one left."""
+
+    async def again(saga: Any, order: Order) -> None:
+        try:
+            await saga.call(Take(item=order.item), undo=GiveBack(), timeout=MINUTE)
+        except Unanswered:
+            await saga.restart(Order(item="second life"))
+        await saga.local(write, order.item)
+
+    world.saga(again)
+    await world.start()
+    world.broker.fate = dropping("command")
+    await world.begin(again)
+    await world.pass_time(61)
+    world.broker.fate = lambda to, lane, parcel: (False,)
+    await world.settle()
+
+    effects = await world.all_effects()
+    assert effects["shop"] == ["placed", "second life"]
+    assert effects["stock"] == ["take"]
+    assert await world["shop"].out_rows() == []

@@ -1,0 +1,304 @@
+"""Turns that share a transaction: the same outcome as one transaction each, and one commit."""
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from holdfast.consistency.safeguards import ALL_ON
+from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.writer import Effects, Own, RunAgain, Turn, Writer
+from holdfast.contract.envelope import Answer
+from holdfast.errors import DeadlineExceeded, Overloaded, TransactionLost
+from holdfast.ports import Transaction, Write
+from tests.consistency.messages import EFFECTS
+from tests.consistency.world import World
+from tests.contracts.rows import letter
+from tests.virtual_loop import run_virtual
+
+MONEY = EFFECTS["money"]
+Op = tuple[str, int]
+_TURNS = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["insert", "insert", "add up", "inner", "message", "raise"]),
+            st.integers(0, 4),
+        ),
+        max_size=4,
+    ),
+    max_size=8,
+)
+
+
+class Script(Turn):
+    """A turn that does what a script says; rows may be in conflict with those of other turns."""
+
+    def __init__(self, number: int, ops: list[Op], *, alone: bool = False) -> None:
+        super().__init__()
+        self.number, self.ops, self.alone = number, ops, alone
+
+    async def run(self, tx: Transaction) -> None:
+        """Follow the script."""
+        self.effects.answers.append((1, Answer(letter(self.number).id, "reply")))
+        for op, n in self.ops:
+            if op == "insert":
+                await tx.write([Write(MONEY, {"row": n, "what": f"turn {self.number}"})])
+            elif op == "add up":
+                count = len((await tx.execute(select(MONEY))).all())
+                await tx.write([Write(MONEY, {"row": 100 * self.number + n, "what": str(count)})])
+            elif op == "message":
+                await tx.insert_messages([letter(n, body=str(self.number).encode())])
+            elif op == "inner":
+                await tx.savepoint()
+                try:
+                    await tx.write([Write(MONEY, {"row": n, "what": f"inner {self.number}"})])
+                    await tx.release()
+                except IntegrityError:
+                    await tx.rollback()
+            else:
+                raise LookupError(f"turn {self.number}")
+
+
+async def outcome(turns: list[list[Op]], *, together: bool) -> tuple[Any, ...]:
+    """Run the turns; return what is stored, what was raised, what left, and the commits."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), Schedule(batch=128 if together else 1))
+        await world.start()
+        core = world["money"]
+        left: list[int] = []
+        writer = Writer(core.ledger, lambda done: left.extend(turn.number for turn in done))  # type: ignore[attr-defined]  # Scripts
+        raised = await asyncio.gather(
+            *(writer.perform(Script(n, ops)) for n, ops in enumerate(turns)),
+            return_exceptions=True,
+        )
+        reader = await core.database.read()
+        rows = (await reader.execute(select(MONEY.c.row, MONEY.c.what).order_by(MONEY.c.row))).all()
+        await reader.close()
+        letters = [(row.id, row.body) for row in await core.rows()]
+        commits = writer.stats().commits
+        await world.end()
+        return [tuple(row) for row in rows], list(map(repr_of, raised)), left, letters, commits
+
+
+def repr_of(raised: BaseException | None) -> str:
+    """Return what can be compared of an exception."""
+    return f"{type(raised).__name__}: {raised}"[:80]
+
+
+@given(_TURNS)
+@settings(deadline=None, max_examples=25)
+def test_a_batch_is_like_one_transaction_each(turns: list[list[Op]]) -> None:
+    """Rows, errors, letters and what leaves afterwards are the same; the commits are fewer."""
+    *batched, few = run_virtual(outcome(turns, together=True))
+    *alone, many = run_virtual(outcome(turns, together=False))
+
+    assert batched == alone
+    assert few <= 1
+    assert few <= many
+
+
+async def started(world: World) -> tuple[Writer, list[Turn]]:
+    """Return a writer of the started world, and the turns that left after a commit."""
+    await world.start()
+    left: list[Turn] = []
+    return Writer(world["money"].ledger, left.extend), left
+
+
+def inserting(what: str, **more: Any) -> Own:
+    """Return a turn that inserts one row."""
+
+    async def insert(tx: Transaction, effects: Effects) -> None:
+        await tx.write([Write(MONEY, {"what": what})])
+
+    return Own(insert, **more)
+
+
+async def test_turns_that_come_during_a_commit_share_the_next(world: World) -> None:
+    """One commit for all that waited."""
+    writer, _ = await started(world)
+    first = asyncio.create_task(writer.perform(inserting("first")))
+    await asyncio.sleep(0)
+    await asyncio.gather(*(writer.perform(inserting(str(n))) for n in range(50)))
+    await first
+
+    assert writer.stats().turns == 51
+    assert writer.stats().commits <= 2
+
+
+async def test_a_turn_alone_shares_with_nobody(world: World) -> None:
+    """It keeps its place in the order."""
+    writer, _ = await started(world)
+    await asyncio.gather(
+        *(writer.perform(inserting(str(n), alone=n == 2)) for n in range(5)),
+    )
+
+    assert await world["money"].effects() == ["0", "1", "2", "3", "4"]
+    assert writer.stats().commits == 3
+
+
+async def test_a_lost_transaction_is_told_to_all_of_it(world: World) -> None:
+    """Nothing of it is kept, nothing leaves, and the next one works."""
+    writer, left = await started(world)
+
+    async def lose(tx: Transaction, effects: Effects) -> None:
+        raise TransactionLost("struck")
+
+    raised = await asyncio.gather(
+        writer.perform(inserting("before")),
+        writer.perform(Own(lose)),
+        writer.perform(inserting("after")),
+        return_exceptions=True,
+    )
+    await writer.perform(inserting("the next one"))
+
+    assert [type(exc) for exc in raised] == [RunAgain] * 3
+    assert await world["money"].effects() == ["the next one"]
+    assert (len(left), writer.stats().lost) == (1, 1)
+
+
+async def test_a_transaction_longer_than_the_floors_lag_is_lost(world: World) -> None:
+    """Its ids may be below a floor that was announced meanwhile."""
+    world.safe = ALL_ON
+    writer, _ = await started(world)
+
+    async def slow(tx: Transaction, effects: Effects) -> None:
+        await tx.write([Write(MONEY, {"what": "slow"})])
+        await asyncio.sleep(world.schedule.transaction_ms / 1000 + 1)
+
+    with pytest.raises(RunAgain, match="longer than T"):
+        await writer.perform(Own(slow))
+
+    assert await world["money"].effects() == []
+
+
+async def test_a_deadline_is_checked_before_the_first_statement(world: World) -> None:
+    """A turn that waited too long is not begun, and its error says that nothing happened."""
+    writer, _ = await started(world)
+    loop = asyncio.get_running_loop()
+
+    async def slow(tx: Transaction, effects: Effects) -> None:
+        await asyncio.sleep(2)
+
+    raised = await asyncio.gather(
+        writer.perform(Own(slow, alone=True)),
+        writer.perform(inserting("late", deadline=loop.time() + 1)),
+        writer.perform(inserting("in time", deadline=loop.time() + 10)),
+        return_exceptions=True,
+    )
+
+    assert raised[0] is raised[2] is None
+    assert isinstance(raised[1], DeadlineExceeded)
+    assert getattr(raised[1], "effect", "") == "none"
+    assert await world["money"].effects() == ["in time"]
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_what_has_begun_is_finished(world: World, safe: bool) -> None:
+    """The one who waits goes away in the middle: the turn is committed, and its effects leave."""
+    if not safe:
+        world.safe = ALL_ON.without("shielded")
+    writer, left = await started(world)
+
+    async def insert(tx: Transaction, effects: Effects) -> None:
+        await tx.write([Write(MONEY, {"what": "begun"})])
+        task.cancel()
+        await asyncio.sleep(1)
+
+    task = asyncio.create_task(writer.perform(Own(insert)))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await writer.idle()
+
+    assert await world["money"].effects() == (["begun"] if safe else [])
+    assert len(left) == safe
+
+
+async def test_what_nobody_waits_for_is_not_begun(world: World) -> None:
+    """A client that went away before its turn came costs nothing."""
+    writer, left = await started(world)
+
+    async def slow(tx: Transaction, effects: Effects) -> None:
+        await asyncio.sleep(1)
+
+    first = asyncio.create_task(writer.perform(Own(slow, alone=True)))
+    task = asyncio.create_task(writer.perform(inserting("never")))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.gather(task, first, return_exceptions=True)
+    await writer.idle()
+
+    assert await world["money"].effects() == []
+    assert len(left) == 1
+
+
+async def test_an_error_is_told_after_the_commit(world: World) -> None:
+    """It may rest on what another turn of the batch wrote: if that is lost, so is the error."""
+    writer, _ = await started(world)
+    fail = True
+
+    async def conflict(tx: Transaction, effects: Effects) -> None:
+        await tx.write([Write(MONEY, {"row": 1, "what": "twice"})])
+
+    async def lose(tx: Transaction, effects: Effects) -> None:
+        if fail:
+            raise TransactionLost("struck")
+
+    raised = await asyncio.gather(
+        *(writer.perform(Own(turn)) for turn in (conflict, conflict, lose)),
+        return_exceptions=True,
+    )
+    fail = False
+    again = await asyncio.gather(
+        *(writer.perform(Own(turn)) for turn in (conflict, conflict, lose)),
+        return_exceptions=True,
+    )
+
+    assert [type(exc) for exc in raised] == [RunAgain] * 3
+    assert [type(exc) for exc in again] == [type(None), IntegrityError, type(None)]
+
+
+async def test_too_many_waiting_turns_are_refused(world: World) -> None:
+    """The queue has a maximum; the error says when to come again."""
+    await world.start()
+    writer = Writer(world["money"].ledger, lambda turns: None, waiting_max=2)
+    tasks = [asyncio.create_task(writer.perform(inserting(str(n)))) for n in range(4)]
+    raised = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(exc) for exc in raised] == [type(None), type(None), Overloaded, Overloaded]
+    assert isinstance(raised[3], Overloaded) and raised[3].headers == {"Retry-After": "1"}
+    assert await world["money"].effects() == ["0", "1"]
+
+
+async def test_a_database_that_does_not_begin_loses_nothing(world: World) -> None:
+    """Each caller is told to run again, and the writer lives on."""
+    writer, _ = await started(world)
+    database = world["money"].database
+    begin = database.begin
+
+    def broken() -> Coroutine[Any, Any, Any]:
+        raise OSError("the disk is gone")
+
+    database.begin = broken  # type: ignore[method-assign]  # a broken disk
+    with pytest.raises(RunAgain, match="the disk is gone"):
+        await writer.perform(inserting("never"))
+    database.begin = begin  # type: ignore[method-assign]
+    await writer.perform(inserting("fine"))
+
+    assert await world["money"].effects() == ["fine"]
+
+
+async def test_the_batch_is_bounded(world: World) -> None:
+    """At most `schedule.batch` turns share a transaction."""
+    world.schedule = replace(world.schedule, batch=10)
+    writer, _ = await started(world)
+    await asyncio.gather(*(writer.perform(inserting(str(n))) for n in range(35)))
+
+    assert writer.stats().commits == 4

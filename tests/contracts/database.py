@@ -1,0 +1,12 @@
+"""What every database must do: the parts, joined.
+
+An engine's tests inherit `DatabaseContract` and bring two things: `make`, and `end_transaction`.
+"""
+
+from tests.contracts.message_table import MessageContract
+from tests.contracts.saga_table import SagaContract
+from tests.contracts.transactions import TransactionContract
+
+
+class DatabaseContract(MessageContract, SagaContract, TransactionContract):
+    """Inherit, implement `make` and `end_transaction`; every engine must pass unchanged."""

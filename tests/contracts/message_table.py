@@ -1,0 +1,294 @@
+"""What a database must do with message rows, seen through `ports.Database` alone."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from holdfast.contract.envelope import (
+    Kind,
+    MessageRow,
+    State,
+)
+from holdfast.ports import MessageFilter
+from tests.contracts.rows import EDGES, METADATA, Opened, letter, message_rows
+
+
+class MessageContract(Opened):
+    """Letters: inserted, claimed, settled, forgotten."""
+
+    async def test_the_second_insert_of_an_id_is_not_new(self) -> None:
+        """Only new rows are returned; the first content stays; another edge is another letter."""
+        async with self.opened() as database:
+            await self.insert(database, letter(1, body=b"first"))
+            tx = await database.begin()
+            same, other, fresh = letter(1, body=b"second"), letter(1, edge=2), letter(2)
+            new = await tx.insert_messages([same, other, fresh])
+            kept = await tx.lock_message(1, same.id)
+            await tx.commit()
+
+            assert [(row.edge, row.id) for row in new] == [(2, other.id), (1, fresh.id)]
+            assert kept is not None and kept.body == b"first"
+            assert len(await database.messages(MessageFilter())) == 3
+
+    async def test_a_letter_below_the_floor_is_not_inserted(self) -> None:
+        """Only if asked for, and only on its own edge; the floor itself is not below."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            await tx.set_floor(1, letter(10).id, 100)
+            await tx.commit()
+            tx = await database.begin()
+            rows = [letter(9), letter(10), letter(11), letter(9, edge=2)]
+            above = await tx.insert_messages(rows, above_floor=True)
+            below = await tx.insert_messages([letter(8)])
+            await tx.commit()
+
+            assert above == rows[1:]
+            assert len(below) == 1
+
+    async def test_a_floor_never_goes_back(self) -> None:
+        """A floor that comes late changes nothing."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            await tx.set_floor(1, letter(10).id, 100)
+            await tx.set_floor(1, letter(5).id, 100)
+            new = await tx.insert_messages([letter(9)], above_floor=True)
+            await tx.commit()
+            [edge, *_] = await database.open(EDGES, [METADATA])
+
+            assert new == []
+            assert edge.floor == letter(10).id
+
+    async def test_a_floor_deletes_settled_rows_below_it(self) -> None:
+        """Not open or dead ones, not those a saga may wait for, and at most so many at once."""
+        async with self.opened() as database:
+            gone = [letter(n, state=State.DONE) for n in (1, 2, 3)]
+            gone.append(letter(4, state=State.REFUSED))
+            stays = [
+                letter(5),
+                letter(6, state=State.DEAD),
+                letter(7, state=State.HELD),
+                letter(8, state=State.DONE, topic="Shipped:1"),
+                letter(10, state=State.DONE),
+                letter(2, edge=2, state=State.DONE),
+            ]
+            await self.insert(database, *gone, *stays)
+            counts = []
+            for _ in range(3):
+                tx = await database.begin()
+                counts.append(await tx.set_floor(1, letter(10).id, 3))
+                await tx.commit()
+            left = {(r.edge, r.id) for r in await database.messages(MessageFilter())}
+
+            assert counts == [3, 1, 0]
+            assert left == {(row.edge, row.id) for row in stays}
+
+    async def test_an_update_names_the_old_state(self) -> None:
+        """Of two that saw the same state, one succeeds; every column is written."""
+        async with self.opened() as database:
+            row = letter(1)
+            await self.insert(database, row)
+            done = replace(row, state=State.DONE, due_at=None, answer=b"yes", tries=3)
+            dead = replace(row, state=State.DEAD, error="no")
+            tx = await database.begin()
+            first = await tx.update_message(done, State.DUE)
+            second = await tx.update_message(dead, State.DUE)
+            missing = await tx.update_message(letter(2), State.DUE)
+            found = await tx.lock_message(1, row.id)
+            await tx.commit()
+
+            assert (first, second, missing) == (True, False, False)
+            assert found == done
+
+    async def test_a_delete_names_the_states(self) -> None:
+        """It returns what it deleted, once, and nothing if the state is another."""
+        async with self.opened() as database:
+            row = letter(1, body=b"what it held")
+            await self.insert(database, row)
+            tx = await database.begin()
+            wrong = await tx.delete_message(1, row.id, State.DONE, State.HELD)
+            right = await tx.delete_message(1, row.id, State.DUE, State.HELD)
+            again = await tx.delete_message(1, row.id, State.DUE)
+            await tx.commit()
+
+            assert (wrong, right, again) == (None, row, None)
+
+    async def test_rows_are_found_by_topic_and_by_owner(self) -> None:
+        """Oldest first; rows without are not found."""
+        async with self.opened() as database:
+            owner = letter(99).id
+            rows = [letter(n, topic="Shipped:ä", owner=owner) for n in (3, 1, 2)]
+            await self.insert(database, *rows, letter(4), letter(5, topic="Shipped:a"))
+            tx = await database.begin()
+            await tx.lock_topic("Shipped:ä")
+            by_topic = await tx.messages_of_topic("Shipped:ä")
+            by_owner = await tx.messages_of_owner(owner)
+            await tx.commit()
+
+            assert by_topic == by_owner == sorted(rows, key=lambda row: row.id)
+
+    @given(rows=st.lists(message_rows(), max_size=6, unique_by=lambda row: (row.edge, row.id)))
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.differing_executors,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+        ],
+    )
+    async def test_every_column_comes_back_as_it_went(self, rows: list[MessageRow]) -> None:
+        """Through an insert, and through an update."""
+        async with self.opened() as database:
+            empty = [replace(row, **_EMPTY) for row in rows]
+            await self.insert(database, *empty)
+            tx = await database.begin()
+            written = [await tx.update_message(row, State.DUE) for row in rows]
+            await tx.commit()
+            found = await database.messages(MessageFilter(limit=1_000))
+
+            assert all(written)
+            assert sorted(found, key=_key) == sorted(rows, key=_key)
+
+    async def test_big_bodies_and_all_of_unicode_fit(self) -> None:
+        """A body of 256 KiB, an answer as large, and an error in any script."""
+        async with self.opened() as database:
+            error = "".join(map(chr, range(1, 0x500))) + "🌊 \U0010ffff"
+            row = letter(1, body=bytes(range(256)) * 1024, answer=b"\0" * (1 << 18), error=error)
+            await self.insert(database, row)
+            tx = await database.begin()
+            found = await tx.lock_message(1, row.id)
+            await tx.abort()
+
+            assert found == row
+
+    async def test_a_claim_takes_what_is_longest_due(self) -> None:
+        """At most `limit`, with lease and try counted in what is returned and in what is stored."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            now = tx.now_ms
+            rows = [letter(n, due_at=now - 10 * n, tries=n) for n in (1, 2, 3)]
+            await tx.insert_messages(rows)
+            await tx.commit()
+            tx = await database.begin()
+            claimed = await tx.claim(2, 5_000)
+            found = [await tx.lock_message(1, row.id) for row in claimed]
+            await tx.commit()
+
+            assert {row.id for row in claimed} == {rows[1].id, rows[2].id}
+            assert all(row.due_at == tx.now_ms + 5_000 for row in claimed)
+            assert sorted(row.tries for row in claimed) == [3, 4]
+            assert found == claimed
+
+    async def test_a_claim_leaves_what_is_not_due(self) -> None:
+        """Not yet due, leased, without a time, or in another state."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            past, future = tx.now_ms - 1, tx.now_ms + 60_000
+            states = [State.DONE, State.DEAD, State.REFUSED, State.HELD]
+            rows = [letter(n, state=state, due_at=past) for n, state in enumerate(states)]
+            rows += [letter(10, due_at=future), letter(11), letter(12, due_at=past)]
+            await tx.insert_messages(rows)
+            await tx.commit()
+            tx = await database.begin()
+            first = await tx.claim(100, 60_000)
+            second = await tx.claim(100, 60_000)
+            await tx.commit()
+
+            assert [row.id for row in first] == [rows[-1].id]
+            assert second == []
+
+    async def test_a_row_is_postponed_only_while_it_is_due(self) -> None:
+        """An answer that came meanwhile is not undone by the next re-send."""
+        async with self.opened() as database:
+            due, done = letter(1), letter(2, state=State.DONE)
+            await self.insert(database, due, done)
+            tx = await database.begin()
+            await tx.postpone([replace(due, due_at=77), replace(done, due_at=77)])
+            found = [await tx.lock_message(1, row.id) for row in (due, done)]
+            await tx.commit()
+
+            assert [row and row.due_at for row in found] == [77, None]
+            assert await database.next_due() == 77
+
+    async def test_forget_deletes_old_requests_and_lets_go_of_topics(self) -> None:
+        """Records of requests past their age go; events past it lose topic and time."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            past, future = tx.now_ms - 1, tx.now_ms + 60_000
+            done = State.DONE
+            old = letter(1, edge=4, state=done, kind=Kind.REQUEST, due_at=past)
+            young = letter(2, edge=4, state=done, kind=Kind.REQUEST, due_at=future)
+            event = letter(3, state=done, kind=Kind.EVENT, due_at=past, topic="T:1", body=b"e")
+            fresh = letter(4, state=done, kind=Kind.EVENT, due_at=future, topic="T:1", body=b"e")
+            await tx.insert_messages([old, young, event, fresh])
+            first = await tx.forget(100)
+            second = await tx.forget(100)
+            topic = await tx.messages_of_topic("T:1")
+            await tx.commit()
+            found = {row.id: row for row in await database.messages(MessageFilter())}
+
+            assert (first > 0, second) == (True, 0)
+            assert old.id not in found and young.id in found
+            assert topic == [fresh]
+            assert (found[event.id].topic, found[event.id].due_at) == (None, None)
+
+    async def test_the_backlog_counts_what_waits(self) -> None:
+        """Rows and bytes of the edges that are asked for, dead letters of all."""
+        async with self.opened() as database:
+            empty = await database.backlog([1])
+            tx = await database.begin()
+            old = letter(tx.now_ms - 5_000, body=b"12345", due_at=9)
+            await tx.insert_messages([old, letter(tx.now_ms, body=b"123")])
+            await tx.insert_messages([letter(1, edge=2, state=State.DEAD)])
+            await tx.commit()
+            backlog = await database.backlog([1])
+            none = await database.backlog([])
+
+            assert (empty.out_rows, empty.oldest_ms, empty.next_due_at) == (0, 0, None)
+            assert (backlog.out_rows, backlog.out_bytes, backlog.dead) == (2, 8, 1)
+            assert 5_000 <= backlog.oldest_ms < 60_000
+            assert backlog.next_due_at == 9
+            assert (none.out_rows, none.dead) == (0, 1)
+
+    async def test_the_oldest_unsettled_id_is_that_of_the_edge(self) -> None:
+        """Any row of an outgoing edge holds it, a held one as well."""
+        async with self.opened() as database:
+            assert await database.oldest_unsettled(1) is None
+
+            held = letter(5, state=State.HELD)
+            await self.insert(database, letter(6), held, letter(1, edge=2))
+
+            assert await database.oldest_unsettled(1) == held.id
+
+    async def test_messages_are_listed_by_filter(self) -> None:
+        """By edges, states and id; oldest first; bounded."""
+        async with self.opened() as database:
+            rows = [letter(3), letter(1, state=State.DEAD), letter(2, edge=2, state=State.DEAD)]
+            await self.insert(database, *rows)
+
+            async def ids(which: MessageFilter) -> list[int]:
+                return [row.id.int & 0xFF for row in await database.messages(which)]
+
+            assert await ids(MessageFilter()) == [1, 2, 3]
+            assert await ids(MessageFilter(limit=2)) == [1, 2]
+            assert await ids(MessageFilter(states=(State.DEAD,))) == [1, 2]
+            assert await ids(MessageFilter(states=(State.DEAD,), edges=(1,))) == [1]
+            assert await ids(MessageFilter(id=rows[0].id)) == [3]
+
+
+_EMPTY: dict[str, Any] = {
+    "state": State.DUE,
+    "kind": Kind.COMMAND,
+    "due_at": None,
+    "tries": 0,
+    "reached": False,
+    "body": b"",
+    **dict.fromkeys(["owner", "path", "about", "expires_at", "hash", "answer", "error", "topic"]),
+}
+
+
+def _key(row: MessageRow) -> tuple[int, UUID]:
+    return row.edge, row.id

@@ -1,0 +1,95 @@
+"""What a database must do with sagas and their steps, seen through `ports.Database` alone."""
+
+from dataclasses import replace
+
+import pytest
+
+from holdfast.contract.envelope import (
+    SagaRow,
+    StepRow,
+)
+from tests.contracts.rows import Opened, letter
+
+
+class SagaContract(Opened):
+    """Sagas and their steps."""
+
+    async def test_a_sagas_key_is_unique_among_its_type(self) -> None:
+        """A second one with the key is not inserted; without a key there may be many."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            inserted = [
+                await tx.insert_saga(SagaRow(letter(n).id, type_, 1, "running", b"{}", key))
+                for n, (type_, key) in enumerate(
+                    [("a", "k"), ("a", "k"), ("b", "k"), ("a", None), ("a", None)]
+                )
+            ]
+            await tx.commit()
+
+            assert inserted == [True, False, True, True, True]
+            assert len(await database.sagas()) == 4
+
+    async def test_a_saga_comes_back_as_it_went(self) -> None:
+        """Through insert and update; listed newest first."""
+        async with self.opened() as database:
+            old = SagaRow(letter(1).id, "a", 1, "running", b"\0\xff", "k", None, 5, None)
+            new = SagaRow(letter(2).id, "a", 2, "running", b"{}")
+            ended = replace(old, version=3, state="failed", input=b"new", error="ü", ended_at=9)
+            tx = await database.begin()
+            await tx.insert_saga(old)
+            await tx.insert_saga(new)
+            found = await tx.lock_saga(old.id)
+            await tx.update_saga(ended)
+            await tx.commit()
+            tx = await database.begin()
+            missing = await tx.lock_saga(letter(3).id)
+            await tx.abort()
+
+            assert (found, missing) == (old, None)
+            assert await database.sagas() == [new, ended]
+            assert await database.sagas(id=old.id) == [ended]
+            assert await database.sagas(limit=1) == [new]
+
+    async def test_steps_are_written_once(self) -> None:
+        """A second outcome for the same path is an error, and changes nothing."""
+        async with self.opened() as database:
+            saga = letter(1).id
+            first = StepRow(saga, "1", "call A.v1", b"\0reply", 5)
+            tx = await database.begin()
+            await tx.insert_steps([first, StepRow(saga, "2.1", "sleep", b"", 6)])
+            await tx.commit()
+            tx = await database.begin()
+            with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
+                await tx.insert_steps([StepRow(saga, "1", "call A.v1", b"other", 7)])
+            await tx.abort()
+
+            assert (await database.saga_steps(saga))[0] == first
+            assert len(await database.saga_steps(saga)) == 2
+            assert await database.saga_steps(letter(2).id) == []
+
+    async def test_steps_are_deleted_for_a_restart(self) -> None:
+        """Those of one saga."""
+        async with self.opened() as database:
+            mine, other = letter(1).id, letter(2).id
+            tx = await database.begin()
+            await tx.insert_steps([StepRow(s, "1", "sleep", b"", 1) for s in (mine, other)])
+            await tx.delete_steps(mine)
+            left = [await tx.steps(saga) for saga in (mine, other)]
+            await tx.commit()
+
+            assert [len(steps) for steps in left] == [0, 1]
+
+    async def test_ended_sagas_are_deleted_with_their_steps(self) -> None:
+        """Those that ended before a time, at most so many at once."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            for n, ended_at in enumerate([10, 20, 30, None]):
+                id_ = letter(n).id
+                await tx.insert_saga(SagaRow(id_, "a", 1, "completed", b"", ended_at=ended_at))
+                await tx.insert_steps([StepRow(id_, "1", "sleep", b"", 1)])
+            counts = [await tx.delete_ended_sagas(25, 1) for _ in range(3)]
+            await tx.commit()
+
+            assert counts == [1, 1, 0]
+            assert [row.ended_at for row in await database.sagas()] == [None, 30]
+            assert [len(await database.saga_steps(letter(n).id)) for n in range(4)] == [0, 0, 1, 1]

@@ -1,0 +1,98 @@
+"""Periodic jobs: each tick once, whatever starts, stops and lies between."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Column, MetaData, Table, Uuid
+
+from holdfast import Service, System, Tx
+from holdfast.contract.envelope import Kind, State
+from tests.dispatch.hosting import Hosted, hosting, system
+
+METADATA = MetaData()
+SWEPT = Table("swept", METADATA, Column("id", Uuid, primary_key=True))
+MINUTE = 60.0
+
+
+def cleaner(runs: list[float], failing: int = 0) -> System:
+    """Return a service that sweeps every minute; the first `failing` runs fail."""
+    service = Service("cleaner", tables=METADATA)
+    left = [failing]
+
+    @service.every(timedelta(minutes=1))
+    async def sweep(tx: Tx) -> None:
+        runs.append(asyncio.get_running_loop().time())
+        tx.insert(SWEPT, id=tx.new_id())
+        if left[0]:
+            left[0] -= 1
+            raise RuntimeError("the broom broke")
+
+    return system(service)
+
+
+async def ticks(hosted: Hosted) -> int:
+    """Return how many ticks are still to come."""
+    rows = await hosted.rows("cleaner", State.DUE)
+    return sum(row.kind is Kind.TICK for row in rows)
+
+
+async def test_a_job_runs_once_in_each_period(tmp_path: Path) -> None:
+    """At the same moments on every replica: multiples of the period."""
+    runs: list[float] = []
+
+    async with hosting(cleaner(runs), tmp_path) as hosted:
+        await asyncio.sleep(5 * MINUTE)
+        swept = await hosted.table("cleaner", SWEPT)
+        waiting = await ticks(hosted)
+
+    assert [int(at // MINUTE) for at in runs] == [17, 18, 19, 20, 21]
+    assert all(at % MINUTE < 1 for at in runs)
+    assert (len(swept), waiting) == (5, 1)
+
+
+async def test_a_restart_neither_doubles_nor_skips_a_tick(tmp_path: Path) -> None:
+    """The tick that was waiting is the one that the next process would make."""
+    runs: list[float] = []
+
+    for _ in range(4):
+        async with hosting(cleaner(runs), tmp_path) as hosted:
+            waiting = await ticks(hosted)
+            await asyncio.sleep(MINUTE / 2)
+        assert waiting == 1
+    assert [int(at // MINUTE) for at in runs] == [17, 18]
+
+
+async def test_two_processes_that_start_make_one_tick(tmp_path: Path) -> None:
+    """The tick's id derives from the job and the moment, so the second insert finds it there."""
+    async with hosting(cleaner([]), tmp_path), hosting(cleaner([]), tmp_path) as second:
+        assert await ticks(second) == 1
+
+
+async def test_ticks_that_were_missed_become_one(tmp_path: Path) -> None:
+    """After an hour's sleep the job runs once, at once, and then in its rhythm."""
+    runs: list[float] = []
+    async with hosting(cleaner(runs), tmp_path):
+        pass
+    await asyncio.sleep(60 * MINUTE)
+    woken = asyncio.get_running_loop().time()
+
+    async with hosting(cleaner(runs), tmp_path):
+        await asyncio.sleep(2 * MINUTE)
+
+    assert len(runs) == 3
+    assert runs[0] - woken < 1
+    assert [int(at // MINUTE) for at in runs[1:]] == [77, 78]
+
+
+async def test_a_job_that_fails_is_tried_again_and_goes_on(tmp_path: Path) -> None:
+    """Its writes are rolled back each time, and it is never given up."""
+    runs: list[float] = []
+
+    async with hosting(cleaner(runs, failing=12), tmp_path) as hosted:
+        await asyncio.sleep(60 * MINUTE)
+        swept = await hosted.table("cleaner", SWEPT)
+        dead = await hosted.rows("cleaner", State.DEAD)
+
+    assert dead == []
+    assert len(swept) == len(runs) - 12 > 10

@@ -1,0 +1,292 @@
+"""Writes over HTTP: one transaction, and what an Idempotency-Key makes of it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid
+
+from holdfast import Caller, Failure, Model, Outside, Service, System, Tx
+from holdfast.consistency.safeguards import ALL_ON
+from holdfast.contract.http import Response
+from tests.dispatch.hosting import Hosted, hosting, problem, system
+
+METADATA = MetaData()
+SALES = Table(
+    "sale",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("item", String, nullable=False),
+    Column("pieces", Integer, nullable=False),
+)
+BOB = Caller("bob", frozenset())
+
+
+class Sale(Model):
+    """What is bought."""
+
+    item: str
+    pieces: int = 1
+
+
+class Refused(Failure, status=409):
+    """There is none left."""
+
+    item: str
+
+
+class Till:
+    """A service that sells; `gate` holds up who buys "slow", `runs` counts its handler."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.entered, self.gate = asyncio.Event(), asyncio.Event()
+        self.service = Service("till", tables=METADATA)
+        self.service.post("/v1/sales", status_code=201)(self.sell)
+        self.service.post("/v1/secrets", record=False)(self.sell_secretly)
+        self.service.put("/v1/sales/{item}", scope="write")(self.replace)
+
+    @property
+    def system(self) -> System:
+        """The system of this one service."""
+        return system(self.service)
+
+    async def sell(self, body: Sale, outside: Outside, tx: Tx) -> Sale:
+        """Sell it, if it is to be had."""
+        self.runs.append(body.item)
+        if body.item == "slow":
+            self.entered.set()
+            await self.gate.wait()
+        tx.insert(SALES, id=tx.new_id(), item=body.item, pieces=body.pieces)
+        if body.item == "refused":
+            raise Refused(item=body.item)
+        if body.item == "broken" and len(self.runs) == 1:
+            raise RuntimeError("the drawer jams")
+        return body
+
+    async def sell_secretly(self, body: Sale, tx: Tx) -> Sale:
+        """Sell something whose receipt is a secret."""
+        self.runs.append(body.item)
+        return body
+
+    async def replace(self, item: str, body: Sale, tx: Tx) -> Sale:
+        """Sell something else instead."""
+        self.runs.append(item)
+        return body
+
+
+@pytest.fixture
+async def till() -> Till:
+    """Return a till that is not running yet."""
+    return Till()
+
+
+async def sell(hosted: Hosted, item: str, key: str | None = None, **options: Any) -> Response:
+    """Buy one piece."""
+    return await hosted.post("/v1/sales", json={"item": item}, key=key, **options)
+
+
+async def sold(hosted: Hosted) -> list[str]:
+    """Return the items that were sold."""
+    return sorted(row.item for row in await hosted.table("till", SALES))
+
+
+async def test_a_write_without_a_key_happens_each_time(till: Till, tmp_path: Path) -> None:
+    """Nothing but the key says that two equal requests are the same one."""
+    async with hosting(till.system, tmp_path) as hosted:
+        first, second = await sell(hosted, "cup"), await sell(hosted, "cup")
+
+        assert (first.status, second.status) == (201, 201)
+        assert await sold(hosted) == ["cup", "cup"]
+
+
+async def test_a_repeated_request_gets_the_same_bytes(till: Till, tmp_path: Path) -> None:
+    """Also from the next process: the record is committed with the effect."""
+    async with hosting(till.system, tmp_path) as hosted:
+        first = await sell(hosted, "cup", "k1")
+    async with hosting(till.system, tmp_path) as hosted:
+        again = await sell(hosted, "cup", "k1")
+        items = await sold(hosted)
+
+    assert first.header(b"idempotency-replayed") is None
+    assert again.header(b"idempotency-replayed") == b"true"
+    assert (again.status, again.body) == (first.status, first.body)
+    assert again.header(b"content-type") == first.header(b"content-type")
+    assert (items, till.runs) == (["cup"], ["cup"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/sales", b'{"item": "pot"}'),
+        ("/v1/sales", b'{"item":  "cup"}'),
+        ("/v1/sales?x=1", b'{"item": "cup"}'),
+    ],
+)
+async def test_a_key_with_another_request_is_refused(
+    till: Till, tmp_path: Path, path: str, body: bytes
+) -> None:
+    """Any other byte of the body, the path or the query; the first effect stays."""
+    async with hosting(till.system, tmp_path) as hosted:
+        await hosted.post("/v1/sales", body=b'{"item": "cup"}', key="k1")
+        response = await hosted.post(path, body=body, key="k1")
+
+        assert "take a new key" in problem(response, 422)["detail"]
+        assert await sold(hosted) == ["cup"]
+
+
+async def test_a_key_belongs_to_its_caller_and_its_route(till: Till, tmp_path: Path) -> None:
+    """Two callers who both count from 1 do not see each other's answers."""
+    async with hosting(till.system, tmp_path) as hosted:
+        await sell(hosted, "cup", "1")
+        other = await sell(hosted, "cup", "1", caller=BOB)
+        route = await hosted.request("PUT", "/v1/sales/cup", json={"item": "cup"}, key="1")
+
+    assert (other.status, route.status) == (201, 200)
+    assert other.header(b"idempotency-replayed") is None
+    assert till.runs == ["cup", "cup", "cup"]
+
+
+async def test_the_key_of_an_anonymous_caller_includes_the_body(tmp_path: Path) -> None:
+    """Nobody can find out what another one sent by trying keys: another body is another request."""
+    service = Service("till", tables=METADATA)
+
+    @service.post("/v1/sales", public=True)
+    async def buy(body: Sale, tx: Tx) -> Sale:
+        tx.insert(SALES, id=tx.new_id(), item=body.item, pieces=body.pieces)
+        return body
+
+    async with hosting(system(service), tmp_path) as hosted:
+        answers = [
+            await sell(hosted, item, "1", caller=None) for item in ("cup", "pot", "cup", "pot")
+        ]
+        items = await sold(hosted)
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert [bool(answer.header(b"idempotency-replayed")) for answer in answers] == [
+        *(False, False),
+        *(True, True),
+    ]
+    assert items == ["cup", "pot"]
+
+
+async def test_a_key_that_is_under_way_is_a_conflict(till: Till, tmp_path: Path) -> None:
+    """The impatient client is told to come again; it does not wait, and nothing runs twice."""
+    async with hosting(till.system, tmp_path) as hosted:
+        first = asyncio.create_task(sell(hosted, "slow", "k1"))
+        await till.entered.wait()
+        second = await sell(hosted, "slow", "k1")
+        till.gate.set()
+        third = await first
+        again = await sell(hosted, "slow", "k1")
+
+    assert problem(second, 409)["code"] == "conflict"
+    assert second.header(b"retry-after") == b"1"
+    assert (third.status, again.body) == (201, third.body)
+    assert till.runs == ["slow"]
+
+
+async def test_two_processes_record_a_key_once(till: Till, tmp_path: Path) -> None:
+    """The row of the key decides; the one that comes second answers with the first one's."""
+    other = Till()
+    async with (
+        hosting(till.system, tmp_path) as hosted,
+        hosting(other.system, tmp_path) as second,
+    ):
+        late = asyncio.create_task(sell(hosted, "slow", "k1"))
+        await till.entered.wait()
+        other.gate.set()
+        first = await sell(second, "slow", "k1")
+        till.gate.set()
+        answer = await late
+        items = await sold(hosted)
+
+    assert (first.status, answer.status) == (201, 201)
+    assert answer.header(b"idempotency-replayed") == b"true"
+    assert items == ["slow"]
+
+
+async def test_a_refusal_is_recorded_and_its_writes_are_not(till: Till, tmp_path: Path) -> None:
+    """A failure is an answer: the same one every time, also after the stock came in."""
+    async with hosting(till.system, tmp_path) as hosted:
+        first, again = await sell(hosted, "refused", "k1"), await sell(hosted, "refused", "k1")
+        items = await sold(hosted)
+
+    document = problem(first, 409)
+    assert (document["code"], document["failure"]) == ("Refused", {"item": "refused"})
+    assert again.body == first.body
+    assert again.header(b"idempotency-replayed") == b"true"
+    assert (items, till.runs) == ([], ["refused"])
+
+
+async def test_an_error_of_ours_is_not_recorded(till: Till, tmp_path: Path) -> None:
+    """The client may send the same key again, and then it happens."""
+    async with hosting(till.system, tmp_path) as hosted:
+        first, again = await sell(hosted, "broken", "k1"), await sell(hosted, "broken", "k1")
+        items = await sold(hosted)
+
+    assert problem(first, 500)["code"] == "internal"
+    assert b"drawer" not in first.body
+    assert (again.status, again.header(b"idempotency-replayed")) == (201, None)
+    assert items == ["broken"]
+
+
+async def test_a_secret_answer_is_not_recorded(till: Till, tmp_path: Path) -> None:
+    """With `record=False` the key is not looked at, so no token is ever written down."""
+    async with hosting(till.system, tmp_path) as hosted:
+        answers = [await hosted.post("/v1/secrets", json={"item": "x"}, key="k1") for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert answers[1].header(b"idempotency-replayed") is None
+    assert till.runs == ["x", "x"]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "schlüssel"])
+async def test_a_key_is_short_ascii(till: Till, tmp_path: Path, key: str) -> None:
+    """Anything else is refused before it runs."""
+    async with hosting(till.system, tmp_path) as hosted:
+        response = await sell(hosted, "cup", key)
+
+    assert "1..255 ASCII" in problem(response, 400)["detail"]
+    assert till.runs == []
+
+
+@pytest.mark.parametrize(
+    ("caller", "status", "code"), [(None, 401, "unauthenticated"), (BOB, 403, "forbidden")]
+)
+async def test_the_route_asks_for_its_scope_itself(
+    till: Till, tmp_path: Path, caller: Caller | None, status: int, code: str
+) -> None:
+    """Also when whoever forwarded the request forgot to."""
+    async with hosting(till.system, tmp_path) as hosted:
+        response = await hosted.request("PUT", "/v1/sales/cup", json={"item": "cup"}, caller=caller)
+
+    assert problem(response, status)["code"] == code
+    assert till.runs == []
+
+
+async def test_a_write_whose_deadline_has_passed_does_not_begin(till: Till, tmp_path: Path) -> None:
+    """What was only waiting for its first statement is given up; nothing is written."""
+    async with hosting(till.system, tmp_path) as hosted:
+        deadline = asyncio.get_running_loop().time() + 0.5
+        response = await sell(hosted, "slow", "k1", deadline=deadline)
+        till.gate.set()
+        again = await sell(hosted, "slow", "k1")
+        items = await sold(hosted)
+
+    assert problem(response, 504)["code"] == "deadline_exceeded"
+    assert (again.status, items) == (201, ["slow"])
+
+
+async def test_without_its_safeguard_a_repeated_request_happens_twice(
+    till: Till, tmp_path: Path
+) -> None:
+    """The record in the effect's transaction is what keeps the promise, nothing else."""
+    safe = ALL_ON.without("request_with_effect")
+    async with hosting(till.system, tmp_path, safe=safe) as hosted:
+        await sell(hosted, "cup", "k1")
+        await asyncio.sleep(1)
+        await sell(hosted, "cup", "k1")
+
+        assert await sold(hosted) == ["cup", "cup"]

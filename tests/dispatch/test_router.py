@@ -1,0 +1,133 @@
+"""Which route serves a method and a path."""
+
+from typing import Any
+
+import pytest
+
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.router import Router, Target
+from holdfast.errors import Invalid, MethodNotAllowed, NotFound
+
+
+async def serve(request: Request, path: dict[str, str]) -> Response:
+    """Serve nothing; these tests only look for it."""
+    raise AssertionError
+
+
+def target(template: str) -> Target:
+    """Return a target that its template tells apart."""
+    return Target("orders", template, serve, True, None)
+
+
+def routed(*routes: str) -> Router:
+    """Return a router of `GET /path` routes."""
+    router = Router()
+    for route in routes:
+        method, _, template = route.partition(" ")
+        router.add(method, target(template))
+    return router
+
+
+def found(router: Router, route: str) -> tuple[str, dict[str, str]]:
+    """Return the template and the path parameters of what serves a request."""
+    method, _, path = route.partition(" ")
+    hit, names = router.find(method, path)
+    return hit.template, names
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_static_path_wins_over_a_parameter(first: int) -> None:
+    """`/orders/mine` is never taken for an order's id, whichever was declared first."""
+    routes = ["GET /orders/{id}", "GET /orders/mine"]
+    router = routed(routes[first], routes[1 - first])
+
+    assert found(router, "GET /orders/mine") == ("/orders/mine", {})
+    assert found(router, "GET /orders/7") == ("/orders/{id}", {"id": "7"})
+
+
+@pytest.mark.parametrize("path", ["/", "/orders", "/orders/", "/orders/1/2", "/Orders/1", "//1"])
+def test_a_path_that_nobody_declared_is_not_found(path: str) -> None:
+    """Neither a slash more nor one less is forgiven, and a parameter is one segment, not empty."""
+    with pytest.raises(NotFound, match=f"there is no route {path}$"):
+        routed("GET /orders/{id}").find("GET", path)
+
+
+@pytest.mark.parametrize("template", ["/orders", "/orders/{id}"])
+def test_a_method_that_is_not_served_is_told_which_are(template: str) -> None:
+    """The answer's Allow names them in order, HEAD with GET."""
+    router = routed(f"POST {template}", f"GET {template}")
+
+    with pytest.raises(MethodNotAllowed, match="does not serve DELETE") as caught:
+        router.find("DELETE", template.replace("{id}", "1"))
+    assert caught.value.headers == {"Allow": "GET, HEAD, POST"}
+
+
+def test_head_is_served_by_get_only() -> None:
+    """A route of POST alone has no HEAD."""
+    router = routed("GET /orders", "POST /sales")
+
+    assert found(router, "HEAD /orders")[0] == "/orders"
+    with pytest.raises(MethodNotAllowed, match="does not serve HEAD"):
+        router.find("HEAD", "/sales")
+
+
+def test_a_segment_is_decoded_once() -> None:
+    """`%2F` is a slash inside the value, and `%2541` is not decoded to `A`."""
+    router = routed("GET /files/{name}")
+
+    assert found(router, "GET /files/a%2Fb%20c") == ("/files/{name}", {"name": "a/b c"})
+    assert found(router, "GET /files/%2541") == ("/files/{name}", {"name": "%41"})
+    assert found(router, "GET /files/%C3%A4") == ("/files/{name}", {"name": "ä"})
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [("%ff", "path.name is not UTF-8"), ("a%00b", "path.name holds the character NUL")],
+)
+def test_a_segment_that_is_no_text_is_invalid(raw: str, why: str) -> None:
+    """Bytes that no database would store are refused at the door."""
+    with pytest.raises(Invalid, match=why):
+        routed("GET /files/{name}").find("GET", f"/files/{raw}")
+
+
+def test_what_looks_like_a_pattern_in_a_template_is_text() -> None:
+    """A dot in a path is a dot."""
+    router = routed("GET /v1.0/{id}")
+
+    assert found(router, "GET /v1.0/7") == ("/v1.0/{id}", {"id": "7"})
+    with pytest.raises(NotFound, match="there is no route"):
+        router.find("GET", "/v1x0/7")
+
+
+def test_methods_of_one_path_may_name_its_parameter_differently() -> None:
+    """Each route gets its value under the name that its own function uses."""
+    router = routed("GET /orders/{id}", "DELETE /orders/{order_id}")
+
+    assert found(router, "GET /orders/7") == ("/orders/{id}", {"id": "7"})
+    assert found(router, "DELETE /orders/7") == ("/orders/{order_id}", {"order_id": "7"})
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [
+        ("/old", "/old"),
+        ("/old/a/b", "/old"),
+        ("/old/new", "/old/new"),
+        ("/old/new/x", "/old/new"),
+        ("/older", None),
+        ("/orders", None),
+    ],
+)
+def test_a_mounted_app_gets_what_no_route_takes(path: str, prefix: Any) -> None:
+    """A mount is a prefix of whole segments; the longest one wins, and every route before it."""
+    router = routed("GET /orders")
+    for mounted in ("/old", "/old/new"):
+        router.mount(mounted, target(mounted))
+
+    if prefix is not None:
+        assert found(router, f"GET {path}") == (prefix, {})
+    elif path == "/orders":
+        assert found(router, f"GET {path}") == ("/orders", {})
+    else:
+        with pytest.raises(NotFound, match="there is no route"):
+            router.find("GET", path)

@@ -1,0 +1,84 @@
+"""Facts that the documents share with the code: settings, dependencies, the graph, metrics."""
+
+import re
+import tomllib
+
+from holdfast.runtime.settings import ProcessSettings
+from shop.system import shop
+from tests.docs.snippets import ROOT, blocks, section
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    """The table of settings is `ProcessSettings`, field by field."""
+    table = section(ROOT / "docs" / "operations.md", "## Settings")
+    listed = dict(re.findall(r"^\| `HOLDFAST_(\w+)` \| `([^`]+)`", table, re.MULTILINE))
+
+    fields = ProcessSettings.model_fields
+    assert listed == {name.upper(): str(field.default) for name, field in fields.items()}
+
+
+def test_every_dependency_is_explained() -> None:
+    """The table of dependencies is that of pyproject.toml, in its order."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [re.split(r"[<>=~]", line)[0] for line in project["dependencies"]]
+    table = (ROOT / "docs" / "dependencies.md").read_text()
+
+    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == wanted
+
+
+def test_what_is_needed_is_what_is_locked() -> None:
+    """pyproject.toml and requirements/run.in name the same packages; setuptools builds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[<>=~]", line)[0] for line in project["dependencies"]}
+    locked = (ROOT / "requirements" / "run.in").read_text().split()
+
+    assert {re.split(r"[<>=~]", line)[0] for line in locked} - {"setuptools"} == wanted
+
+
+def test_the_picture_is_the_graph() -> None:
+    """The README's picture of the shop is drawn from its declaration."""
+    pictures = [b.text for b in blocks(ROOT / "README.md") if b.language == "mermaid"]
+
+    assert pictures == [shop.graph().to_mermaid()]
+
+
+def test_the_readme_fits() -> None:
+    """A reader gets through the README: 150 lines, and code on the first screen."""
+    text = (ROOT / "README.md").read_text()
+
+    assert text.count("\n") <= 150
+    assert text.index("```python") < 200
+
+
+def test_glossary_is_sorted() -> None:
+    """A word is found where the alphabet puts it, and stands there once."""
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    words = [word.lower() for word in re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)]
+
+    assert words == sorted(set(words))
+
+
+def test_every_metric_is_listed() -> None:
+    """The table of metrics names families that the code knows."""
+    table = section(ROOT / "docs" / "operations.md", "## Metrics")
+    code = "".join(file.read_text() for file in (ROOT / "src" / "holdfast").rglob("*.py"))
+
+    for name in re.findall(r"`((?:http|messaging|holdfast)_\w+)`", table):
+        if name.endswith(
+            ("_seconds", "_total", "_rows", "_letters", "_state", "_size", "_requests")
+        ):
+            assert f'"{name}"' in code, name
+
+
+def test_every_log_event_is_listed() -> None:
+    """The table of events names those that the code logs, and no others."""
+    table = section(ROOT / "docs" / "operations.md", "## Logs")
+    listed = {
+        event
+        for line in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for event in re.findall(r"`([a-z_.]+)`", line)
+    }
+    code = "".join(file.read_text() for file in (ROOT / "src" / "holdfast").rglob("*.py"))
+    dotted = r"\"((?:answer|letter|parcel|process|request|saga)\.[a-z_]+)\""
+
+    assert listed == {*re.findall(dotted, code), "request", "handled"}

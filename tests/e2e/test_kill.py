@@ -1,0 +1,83 @@
+"""A real process on SQLite, killed with SIGKILL again and again under load."""
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from holdfast.testing import Client
+from shop.demo.audit import audit
+from shop.demo.books import read_books, settled, unfinished
+from shop.demo.children import Child, free_port
+from shop.demo.customers import Customers, Placed, wishes
+
+KILLS = 20
+AT_ONCE = 8
+SETTLE_S = 60.0
+
+
+async def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    """Whatever moment the process dies at, every acknowledged order is carried out once."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}", file=sys.stderr)  # shown when the test fails
+    chance = random.Random(seed)
+    processor = Child(
+        "card processor",
+        [
+            *("-m", "shop.processor", "--port", str(card_port := free_port()), "--hang-s", "3"),
+            *("--ledger", str(tmp_path / "processor.db")),
+        ],
+        url=f"http://127.0.0.1:{card_port}",
+        ready="/health",
+        log=tmp_path / "processor.log",
+        environ={},
+    )
+    shop = Child(
+        "shop",
+        [
+            *("-m", "holdfast.cli", "run", "shop", "--port", str(port := free_port())),
+            *("--ops-port", "0", "--data", str(tmp_path / "data")),
+        ],
+        url=f"http://127.0.0.1:{port}",
+        ready="/health/ready",
+        log=tmp_path / "shop.log",
+        environ={"PROCESSOR_URL": processor.url, "HOLDFAST_LOG_LEVEL": "warning"},
+    )
+    client = Client(shop.url)
+    placed: list[Placed] = []
+    try:
+        await processor.start()
+        await shop.start()
+        customers = Customers(client, chance)
+        await customers.register()
+        wanted = iter(enumerate(wishes(50_000, chance)))
+        enough = asyncio.Event()
+
+        async def order() -> None:
+            for number, wish in wanted:
+                if enough.is_set():
+                    return
+                placed.append(await customers.place(number, wish))
+
+        async with asyncio.TaskGroup() as load:
+            for _ in range(AT_ONCE):
+                load.create_task(order())
+            for _ in range(KILLS):
+                await asyncio.sleep(chance.uniform(0.05, 0.8))
+                await shop.kill()
+                await shop.start()
+            enough.set()
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + SETTLE_S
+        data = tmp_path / "data"
+        while loop.time() < give_up and (settled(data) < len(placed) or unfinished(data)):
+            await asyncio.sleep(0.2)
+        assert await shop.stop() == 0
+    finally:
+        await client.close()
+        await shop.kill()
+        await processor.kill()
+
+    findings = audit([p.id for p in placed], read_books(data, tmp_path / "processor.db"))
+    assert findings.all() == [], f"seed {seed}"
+    assert len(placed) >= 5 * KILLS, "too few orders for the kills to matter"

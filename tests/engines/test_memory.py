@@ -1,0 +1,86 @@
+"""The broker in memory keeps the contract; and what is its own."""
+
+import asyncio
+import logging
+
+import pytest
+
+from holdfast.engines.memory import MemoryBroker
+from holdfast.errors import Unreachable
+from holdfast.ports import Broker
+from tests.contracts.broker import BrokerContract
+
+
+class TestMemory(BrokerContract):
+    """The contract, inside one process."""
+
+    @pytest.fixture(autouse=True)
+    def quiet(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A delivery that fails is logged, as it should be."""
+        caplog.set_level(logging.CRITICAL, "holdfast")
+
+    async def make(self) -> Broker:
+        """Return a fresh broker."""
+        return MemoryBroker()
+
+
+async def test_a_service_that_does_not_run_is_unreachable() -> None:
+    """Its letters stay in their tables; a lane without a subscriber is no different."""
+    broker = MemoryBroker()
+    with pytest.raises(Unreachable, match="other is not running"):
+        await broker.publish("other", "work", b"x")
+
+    async def deliver(parcel: bytes, again: bool) -> None:
+        return None
+
+    await broker.subscribe("other", "urgent", deliver)
+    with pytest.raises(Unreachable, match="other is not running"):
+        await broker.publish("other", "work", b"x")
+    await broker.stop()
+
+
+async def test_urgent_parcels_go_first_and_the_others_keep_a_share() -> None:
+    """After four urgent ones the other lane gets one turn."""
+    broker = MemoryBroker(deliveries_max=1)
+    order: list[str] = []
+    done = asyncio.Event()
+
+    def deliver_to(lane: str):  # type: ignore[no-untyped-def]  # returns the subscriber
+        async def deliver(parcel: bytes, again: bool) -> None:
+            order.append(lane[0])
+            if len(order) == 14:
+                done.set()
+
+        return deliver
+
+    for lane in ("work", "urgent"):
+        await broker.subscribe("me", lane, deliver_to(lane))
+    for lane, count in (("work", 4), ("urgent", 10)):
+        for _ in range(count):
+            await broker.publish("me", lane, b"x")
+    async with asyncio.timeout(5):
+        await done.wait()
+    await broker.stop()
+
+    assert "".join(order) == "wuuuuwuuuuwuuw"
+
+
+async def test_a_full_lane_drops_and_counts() -> None:
+    """What waits is bounded: the dropped letters are in their sender's table."""
+    broker = MemoryBroker(parcels_max=2, deliveries_max=1)
+    gate = asyncio.Event()
+    got: list[bytes] = []
+
+    async def deliver(parcel: bytes, again: bool) -> None:
+        await gate.wait()
+        got.append(parcel)
+
+    await broker.subscribe("me", "work", deliver)
+    for n in range(5):
+        await broker.publish("me", "work", str(n).encode())
+    stats = broker.stats()
+    gate.set()
+    await broker.stop()
+
+    assert (stats.waiting, stats.delivering, stats.dropped) == (2, 1, 2)
+    assert got == [b"0"]

@@ -1,0 +1,109 @@
+"""SQLite keeps the database's contract; and what is its own."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import DDL, text
+
+from holdfast.engines.host import HostClock
+from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.errors import TransactionControl
+from holdfast.ports import Database, MessageFilter, Transaction
+from tests.contracts.database import DatabaseContract
+from tests.contracts.rows import EDGES, METADATA, letter
+
+
+class TestSqlite(DatabaseContract):
+    """The contract, on a file."""
+
+    made = 0
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> None:
+        """Keep the test's folder."""
+        self.path = tmp_path
+
+    async def make(self) -> Database:
+        """Return a database on a fresh file."""
+        self.made += 1
+        return SqliteDatabase(self.path / f"{self.made}.db", HostClock())
+
+    async def end_transaction(self, database: Database, tx: Transaction) -> None:
+        """SQLite ends it by itself when a disk is full; here somebody rolls it back."""
+        assert isinstance(database, SqliteDatabase)
+        database.writer.execute("ROLLBACK")
+
+
+class StoppedClock:
+    """A wall clock that a test sets."""
+
+    def __init__(self, now_s: float) -> None:
+        self.now_s = now_s
+
+    def now(self) -> float:
+        """Return what was set."""
+        return self.now_s
+
+    def monotonic(self) -> float:
+        """Stand still."""
+        return 0.0
+
+
+async def test_the_databases_time_never_goes_back(tmp_path: Path) -> None:
+    """The wall clock may jump; rows that are due do not wait for it to come back."""
+    clock = StoppedClock(1_000.0)
+    database = SqliteDatabase(tmp_path / "a.db", clock)
+    await database.open(EDGES, [METADATA])
+    before = database.now_ms()
+    clock.now_s = 900.0
+    tx = await database.begin()
+    await tx.abort()
+    await database.close()
+
+    assert tx.now_ms == before == 1_000_000
+
+
+async def test_a_restart_hands_leases_back(tmp_path: Path) -> None:
+    """What the dead process was busy with is due now; what was never tried keeps its time."""
+    clock = StoppedClock(1_000.0)
+    database = SqliteDatabase(tmp_path / "a.db", clock)
+    await database.open(EDGES, [METADATA])
+    tx = await database.begin()
+    leased = letter(1, tries=1, due_at=1_030_000)
+    delayed = letter(2, tries=0, due_at=1_030_000)
+    later = letter(3, tries=7, due_at=1_300_000)
+    await tx.insert_messages([leased, delayed, later])
+    await tx.commit()
+    await database.close()
+    await database.open(EDGES, [METADATA])
+    found = {row.id: row.due_at for row in await database.messages(MessageFilter())}
+    await database.close()
+
+    assert found == {leased.id: 1_000_000, delayed.id: 1_030_000, later.id: 1_300_000}
+
+
+@pytest.mark.parametrize("sql", ["VACUUM", "ATTACH 'x' AS y", "PRAGMA journal_mode=DELETE", "END"])
+async def test_more_words_are_refused(tmp_path: Path, sql: str) -> None:
+    """Those that SQLite has beyond the contract, as text and as DDL."""
+    database = SqliteDatabase(tmp_path / "a.db", HostClock())
+    await database.open(EDGES, [METADATA])
+    tx = await database.begin()
+    for statement in (text(sql), DDL(sql)):  # type: ignore[no-untyped-call]  # SQLAlchemy's
+        with pytest.raises(TransactionControl, match=sql.split()[0]):
+            await tx.execute(statement)
+    await tx.abort()
+    await database.close()
+
+
+async def test_readers_are_bounded_and_reused(tmp_path: Path) -> None:
+    """More readers than `readers_max` wait; a reader that was closed is given to the next."""
+    database = SqliteDatabase(tmp_path / "a.db", HostClock(), readers_max=1)
+    await database.open(EDGES, [METADATA])
+    for _ in range(3):
+        reader = await database.read()
+        found = (await reader.execute(text("SELECT 1"))).scalar()
+        await reader.close()
+        await reader.close()
+
+        assert found == 1
+    await database.close()

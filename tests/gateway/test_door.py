@@ -1,0 +1,284 @@
+"""The whole way in, over HTTP: tokens, rates, deadlines, correlation, recorded answers, mounts."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, MetaData, String, Table, Uuid
+
+from holdfast import Caller, Gateway, Model, Query, Rate, Read, Service, System, Tokens, Tx
+from holdfast.security import SigningKey, TokenSigner, public_jwks
+from holdfast.testing import Running, running
+from holdfast.testing.run import Answer
+
+METADATA = MetaData()
+NOTES = Table(
+    "note", METADATA, Column("id", Uuid, primary_key=True), Column("text", String, nullable=False)
+)
+ISSUER, AUDIENCE = "https://issuer.example", "https://api.example"
+KEY = SigningKey(bytes(32))
+SIGNER = TokenSigner(KEY, issuer=ISSUER, audience=AUDIENCE)
+
+
+class GetKeys(Query[str]):
+    """Ask for the public keys."""
+
+
+class Note(Model):
+    """A body."""
+
+    text: str
+
+
+class Seen(Model):
+    """What a handler knows of its caller."""
+
+    subject: str
+    scopes: list[str]
+
+
+TOKENS = Tokens(issuer=ISSUER, audience=AUDIENCE, keys=GetKeys)
+OPEN = Gateway(tokens=TOKENS, per_caller=None, per_address=None)
+
+
+def token(subject: str = "ada", *scopes: str, now: float | None = None) -> str:
+    """Return a token that is good for a minute."""
+    at = time.time() if now is None else now
+    return SIGNER.sign(subject, scopes, now=at, lifetime_s=60, token_id="t-1")
+
+
+@dataclass
+class Desk:
+    """A service with a door of every kind; `gate` holds up who asks for /v1/slow."""
+
+    gateway: Gateway = OPEN
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    notes: list[str] = field(default_factory=list[str])
+
+    @property
+    def system(self) -> System:
+        """The system of this one service."""
+        service = Service("desk", tables=METADATA)
+        service.handles(self.keys)
+        service.get("/v1/me")(self.me)
+        service.get("/v1/slow", public=True)(self.slow)
+        service.post("/v1/notes", status_code=201, scope="notes:write")(self.write)
+        service.mount("/old", legacy)
+        service.mount("/open", legacy, public=True)
+        return System("tiny", services=[service], gateway=self.gateway)
+
+    async def keys(self, query: GetKeys) -> str:
+        """Bring the keys."""
+        return json.dumps(public_jwks([KEY]))
+
+    async def me(self, caller: Caller) -> Seen:
+        """Say who asks."""
+        return Seen(subject=caller.subject, scopes=sorted(caller.scopes))
+
+    async def slow(self, read: Read) -> Note:
+        """Answer when the gate is open."""
+        self.entered.set()
+        await self.gate.wait()
+        return Note(text="at last")
+
+    async def write(self, body: Note, tx: Tx) -> Note:
+        """Write a note down."""
+        self.notes.append(body.text)
+        tx.insert(NOTES, id=tx.new_id(), text=body.text)
+        return body
+
+
+async def legacy(
+    scope: MutableMapping[str, Any],
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+) -> None:
+    """Say what an ASGI app sees of a request."""
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    names = sorted(name.decode() for name, _ in scope["headers"])
+    seen = {"path": scope["path"], "root": scope["root_path"], "names": names}
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    """Return a desk that is not running yet."""
+    return Desk()
+
+
+@pytest.fixture
+async def run(desk: Desk) -> AsyncIterator[Running]:
+    """Run the desk."""
+    async with running(desk.system) as run:
+        yield run
+
+
+def code(answer: Answer, status: int) -> str:
+    """Return the code of a problem document, after a look at its status."""
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/problem+json"
+    found: str = answer.json()["code"]
+    return found
+
+
+async def test_a_good_token_becomes_the_caller(run: Running) -> None:
+    """The keys came from a service of the system itself."""
+    answer = await run.client.get("/v1/me", token=token("ada", "b", "a"))
+
+    assert (answer.status, answer.json()) == (200, {"subject": "ada", "scopes": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("bearer", "invalid"), [(None, False), ("nonsense", True), ("expired", True)]
+)
+async def test_without_a_good_token_nobody_comes_in(
+    run: Running, bearer: str | None, invalid: bool
+) -> None:
+    """The challenge says which of the two it is, and no more."""
+    bearer = token(now=time.time() - 3_600) if bearer == "expired" else bearer
+    answer = await run.client.get("/v1/me", token=bearer)
+
+    assert code(answer, 401) == "unauthenticated"
+    challenge = answer.headers["www-authenticate"]
+    assert challenge.startswith("Bearer ")
+    assert ("invalid_token" in challenge) is invalid
+
+
+async def test_a_token_without_the_scope_is_forbidden(run: Running, desk: Desk) -> None:
+    """The caller is known, and may not do this."""
+    answer = await run.client.post("/v1/notes", json={"text": "x"}, token=token("ada", "notes"))
+
+    assert code(answer, 403) == "forbidden"
+    assert desk.notes == []
+
+
+async def test_a_route_is_looked_for_before_the_token(run: Running) -> None:
+    """What does not exist needs no login; what exists with another method names it."""
+    assert code(await run.client.get("/v1/nothing"), 404) == "not_found"
+    wrong = await run.client.post("/v1/me")
+    assert code(wrong, 405) == "method_not_allowed"
+    assert wrong.headers["allow"] == "GET, HEAD"
+
+
+async def test_head_is_get_without_its_body(run: Running) -> None:
+    """The same headers, no body."""
+    get = await run.client.get("/v1/me", token=token())
+    head = await run.client.request("HEAD", "/v1/me", token=token())
+
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+async def test_a_correlation_id_comes_back(run: Running) -> None:
+    """The client's if it is harmless, a new one otherwise; problems carry it too."""
+    given = await run.client.get("/v1/nothing", headers={"X-Correlation-Id": "from-a-client"})
+    refused = await run.client.get("/v1/nothing", headers={"X-Correlation-Id": "a b"})
+
+    assert given.headers["x-correlation-id"] == "from-a-client"
+    assert given.json()["correlation_id"] == "from-a-client"
+    assert re.fullmatch(r"[0-9a-f]{24,32}", refused.headers["x-correlation-id"])
+
+
+async def test_a_repeated_write_gets_the_recorded_answer(run: Running, desk: Desk) -> None:
+    """Byte for byte, with the mark that it is a replay."""
+    answers = [
+        await run.client.post(
+            "/v1/notes",
+            json={"text": "once"},
+            token=token("ada", "notes:write"),
+            headers={"Idempotency-Key": "k1"},
+        )
+        for _ in range(2)
+    ]
+
+    assert [answer.status for answer in answers] == [201, 201]
+    assert answers[0].body == answers[1].body
+    assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true"]
+    assert desk.notes == ["once"]
+
+
+async def test_a_mounted_app_stands_behind_the_same_door(run: Running) -> None:
+    """It needs a token unless it is public, and sees nothing that a client made up."""
+    refused = await run.client.get("/old/a")
+    inside = await run.client.get("/old/a%20b", token=token(), headers={"X-Forwarded-User": "root"})
+    public = await run.client.get("/open/", headers={"X-User": "root", "Accept": "a/b"})
+
+    assert code(refused, 401) == "unauthenticated"
+    assert (inside.json()["path"], inside.json()["root"]) == ("/old/a b", "/old")
+    assert inside.json()["names"] == ["authorization", "host"]
+    assert public.json()["names"] == ["accept", "host"]
+
+
+async def test_a_client_may_shorten_the_deadline(run: Running, desk: Desk) -> None:
+    """What it will not wait for is not worked on; it cannot make it longer than the gateway's."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    answer = await run.client.get("/v1/slow", headers={"Holdfast-Deadline-Ms": "80"})
+
+    assert code(answer, 504) == "deadline_exceeded"
+    assert loop.time() - started < 5
+
+
+async def test_the_gateway_sets_a_deadline(tmp_path: Path) -> None:
+    """Every wait has an end, whatever the client says."""
+    desk = Desk(replace(OPEN, deadline_s=0.08))
+    async with running(desk.system, data=tmp_path) as run:
+        answer = await run.client.get("/v1/slow", headers={"Holdfast-Deadline-Ms": "60000"})
+
+    assert code(answer, 504) == "deadline_exceeded"
+
+
+async def test_too_many_requests_at_once_are_shed(tmp_path: Path) -> None:
+    """One more than the maximum is refused at once, and told when to come again."""
+    desk = Desk(replace(OPEN, requests_max=1))
+    async with running(desk.system, data=tmp_path) as run:
+        first = asyncio.create_task(run.client.get("/v1/slow"))
+        await asyncio.wait_for(desk.entered.wait(), 5)
+        second = await run.client.get("/v1/me", token=token())
+        ready = await run.client.get("/health/ready")
+        desk.gate.set()
+        slow = await first
+        stats = run.process.door.stats()
+
+    assert code(second, 503) == "overloaded"
+    assert second.headers["retry-after"] == "1"
+    assert (ready.status, slow.status) == (200, 200)
+    assert (stats.shed, stats.in_flight) == (1, 0)
+
+
+async def test_a_caller_has_a_rate(tmp_path: Path) -> None:
+    """Each its own bucket; every answer says what is left of it."""
+    desk = Desk(replace(OPEN, per_caller=Rate(per_s=0.01, burst=2)))
+    async with running(desk.system, data=tmp_path) as run:
+        answers = [await run.client.get("/v1/me", token=token("ada")) for _ in range(3)]
+        other = await run.client.get("/v1/me", token=token("bob"))
+
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["ratelimit"].startswith('"caller";r=1')
+    assert code(answers[2], 429) == "rate_limited"
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 100
+    assert answers[2].headers["ratelimit-policy"] == '"caller";q=2;w=200'
+    assert other.status == 200
+
+
+@pytest.mark.parametrize("trusted", [(), ("127.0.0.0/8",)])
+async def test_an_address_has_a_rate(tmp_path: Path, trusted: tuple[str, ...]) -> None:
+    """Behind a proxy of ours it is the client's address that counts, else the peer's."""
+    gateway = replace(OPEN, per_address=Rate(per_s=0.01, burst=1), trusted_proxies=trusted)
+    statuses: list[int] = []
+    async with running(Desk(gateway).system, data=tmp_path) as run:
+        for address in ("198.51.100.1", "198.51.100.2", "198.51.100.2"):
+            headers = {"X-Forwarded-For": address}
+            answer = await run.client.get("/v1/me", token=token(), headers=headers)
+            statuses.append(answer.status)
+
+    assert statuses == ([200, 200, 429] if trusted else [200, 429, 429])

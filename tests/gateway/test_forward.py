@@ -1,0 +1,219 @@
+"""Forwarding to a service behind a real socket: what is sent, and when it is sent again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import msgspec
+import pytest
+
+from holdfast.communication import ClientPool, HttpServer, Origin
+from holdfast.contract.http import HeaderList, Request, Response
+from holdfast.engines.host import HostClock
+from holdfast.engines.network import SystemNetwork
+from holdfast.gateway import DEADLINE, Forward
+from holdfast.resilience import BulkheadPolicy, Edge, EdgePolicy, RetryPolicy
+
+Answering = Callable[[Request], Awaitable[Response]]
+POLICY = EdgePolicy(
+    timeout_s=5, retry=RetryPolicy(tries_max=3, base_s=0.001), budget=None, breaker=None
+)
+CUT = ConnectionAbortedError("the line is cut in the middle of an answer")
+
+
+@dataclass
+class Upstream:
+    """A service on a socket; `answering` answers, and what raises CUT loses the connection."""
+
+    url: str = ""
+    seen: list[Request] = field(default_factory=list[Request])
+    outcomes: list[int | Exception] = field(default_factory=list[int | Exception])
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs: bool = False
+
+    async def handle(self, request: Request) -> Response:
+        """Answer with the next outcome, or with 200."""
+        self.seen.append(request)
+        if self.hangs:
+            await self.release.wait()
+        outcome = self.outcomes.pop(0) if self.outcomes else 200
+        if isinstance(outcome, Exception):
+            return Response(200, [], b"begun", _cut())
+        headers: HeaderList = [(b"etag", b'"1"'), (b"x-powered-by", b"us")]
+        return Response(outcome, headers, b"done")
+
+
+async def _cut() -> AsyncIterator[bytes]:
+    yield b"half"
+    raise CUT
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """Serve an upstream on a free port."""
+    made = Upstream()
+    server = HttpServer(
+        made.handle,
+        network=SystemNetwork(),
+        clock=HostClock(),
+        on_error=lambda request, error: None,
+    )
+    listener = await server.start("127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{listener.address[1]}"
+    yield made
+    made.release.set()
+    await server.drain(1.0)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[ClientPool]:
+    """Return a pool that is closed at the end."""
+    made = ClientPool(network=SystemNetwork(), clock=HostClock())
+    yield made
+    await made.close()
+
+
+def forward(pool: ClientPool, url: str, policy: EdgePolicy = POLICY) -> Forward:
+    """Return what forwards to one address."""
+    origin = Origin.parse(url)
+
+    async def call(request: Request, timeout_s: float) -> Response:
+        return await pool.request(origin, request, deadline_s=timeout_s)
+
+    return Forward(Edge("gateway→orders", policy, HostClock(), Random(1)), call)
+
+
+def request(method: str = "GET", *headers: tuple[bytes, bytes], within_s: float = 5.0) -> Request:
+    """Return a request as the door hands it on."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    return Request(
+        method,
+        "/v1/orders/a%20b",
+        "page=2",
+        [(b"host", b"api.example"), *headers],
+        b"{}" if method == "POST" else b"",
+        deadline=deadline,
+        correlation_id="c0ffee00c0ffee00",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+    )
+
+
+def code(response: Response) -> str:
+    """Return the code of a problem document."""
+    document: dict[str, str] = msgspec.json.decode(response.body)
+    return document["code"]
+
+
+async def test_a_request_arrives_as_it_came(pool: ClientPool, upstream: Upstream) -> None:
+    """Raw path and query, body, the client's headers, our correlation and trace."""
+    answer = await forward(pool, upstream.url)(request("POST", (b"accept", b"a/b")), {})
+
+    [seen] = upstream.seen
+    assert (seen.method, seen.path, seen.query) == ("POST", "/v1/orders/a%20b", "page=2")
+    assert (seen.body, seen.header(b"accept")) == (b"{}", b"a/b")
+    assert seen.header(b"x-correlation-id") == b"c0ffee00c0ffee00"
+    assert (seen.header(b"traceparent") or b"").startswith(b"00-0af7651916cd43dd")
+    assert seen.header(b"host") == upstream.url.removeprefix("http://").encode()
+    assert (answer.status, answer.body, answer.header(b"etag")) == (200, b"done", b'"1"')
+
+
+async def test_the_remaining_time_travels_along(pool: ClientPool, upstream: Upstream) -> None:
+    """In milliseconds, and never more than what one try may take."""
+    for within_s in (0.9, 60.0):
+        await forward(pool, upstream.url)(request(within_s=within_s), {})
+
+    short, long = (int(seen.header(DEADLINE) or b"0") for seen in upstream.seen)
+    assert 500 < short <= 900
+    assert 4_500 < long <= 5_000
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+async def test_an_answer_is_an_answer_whatever_its_status(
+    pool: ClientPool, upstream: Upstream, status: int
+) -> None:
+    """The service has decided; to ask it again would only add to its load."""
+    upstream.outcomes = [status]
+    answer = await forward(pool, upstream.url)(request(), {})
+
+    assert (answer.status, answer.body, len(upstream.seen)) == (status, b"done", 1)
+
+
+KEY = (b"idempotency-key", b"k1")
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "tries"),
+    [("GET", (), 2), ("PUT", (), 2), ("DELETE", (), 2), ("POST", (), 1), ("POST", (KEY,), 2)],
+)
+async def test_a_lost_answer_is_asked_for_again_where_that_is_safe(
+    pool: ClientPool,
+    upstream: Upstream,
+    method: str,
+    headers: tuple[tuple[bytes, bytes], ...],
+    tries: int,
+) -> None:
+    """An effect that may have happened is repeated only under a key."""
+    upstream.outcomes = [CUT]
+    answer = await forward(pool, upstream.url)(request(method, *headers), {})
+
+    assert len(upstream.seen) == tries
+    if tries == 2:
+        assert (answer.status, answer.body) == (200, b"done")
+    else:
+        assert (answer.status, code(answer)) == (502, "connection_lost")
+
+
+async def test_a_service_that_does_not_listen_is_502(pool: ClientPool, upstream: Upstream) -> None:
+    """Nothing was sent, so even a bare POST was tried as often as the edge allows."""
+    tries: list[float] = []
+
+    async def call(outgoing: Request, timeout_s: float) -> Response:
+        tries.append(timeout_s)
+        return await pool.request(Origin("127.0.0.1", 1), outgoing, deadline_s=timeout_s)
+
+    edge = Edge("gateway→orders", POLICY, HostClock(), Random(1))
+    answer = await Forward(edge, call)(request("POST"), {})
+
+    assert (answer.status, code(answer), len(tries)) == (502, "unreachable", 3)
+    assert b"127.0.0.1" not in answer.body
+    assert b"c0ffee00c0ffee00" in answer.body
+
+
+async def test_a_service_that_hangs_is_504(pool: ClientPool, upstream: Upstream) -> None:
+    """When the deadline of the request has passed, and not later."""
+    upstream.hangs = True
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    answer = await forward(pool, upstream.url)(request(within_s=0.15), {})
+
+    assert (answer.status, code(answer)) == (504, "deadline_exceeded")
+    assert loop.time() - started < 2
+
+
+async def test_a_request_that_is_late_already_is_not_sent(
+    pool: ClientPool, upstream: Upstream
+) -> None:
+    """Nobody waits for its answer."""
+    answer = await forward(pool, upstream.url)(request(within_s=-1.0), {})
+
+    assert (answer.status, upstream.seen) == (504, [])
+
+
+async def test_a_full_compartment_is_503(pool: ClientPool, upstream: Upstream) -> None:
+    """One service that hangs does not take the whole gateway with it."""
+    upstream.hangs = True
+    policy = EdgePolicy(
+        timeout_s=5, retry=None, breaker=None, bulkhead=BulkheadPolicy(calls_max=1, queue_max=0)
+    )
+    serve = forward(pool, upstream.url, policy)
+    first = asyncio.create_task(serve(request(), {}))
+    async with asyncio.timeout(5):
+        while not upstream.seen:
+            await asyncio.sleep(0)
+    second = await serve(request(), {})
+    upstream.release.set()
+
+    assert (second.status, code(second)) == (503, "bulkhead_full")
+    assert second.header(b"retry-after") == b"1"
+    assert (await first).status == 200

@@ -1,0 +1,57 @@
+"""Settings: read from the environment, with every problem in one report."""
+
+import pytest
+from pydantic import Field, SecretStr
+
+from holdfast import Settings
+from holdfast.errors import SettingError
+from holdfast.system.settings import read_settings
+
+
+class PaymentSettings(Settings):
+    signing_key: SecretStr
+    retries: int = Field(default=3, ge=0)
+    hosts: str = "localhost"
+
+
+def test_a_field_is_read_from_its_own_variable() -> None:
+    """`signing_key` of the service `card-payments` is CARD_PAYMENTS_SIGNING_KEY."""
+    settings = read_settings(
+        PaymentSettings,
+        "card-payments",
+        {"CARD_PAYMENTS_SIGNING_KEY": "s3cret", "CARD_PAYMENTS_RETRIES": "5"},
+    )
+
+    assert settings.signing_key.get_secret_value() == "s3cret"
+    assert settings.retries == 5
+    assert "s3cret" not in repr(settings)
+
+
+def test_every_wrong_variable_is_named() -> None:
+    """The missing ones with what they should be, the bad ones with their value and default."""
+    with pytest.raises(SettingError) as refused:
+        read_settings(PaymentSettings, "pay", {"PAY_RETRIES": "many"})
+
+    missing, bad = refused.value.problems
+    assert missing == "PAY_SIGNING_KEY is not set; set it to a SecretStr"
+    assert bad.startswith("PAY_RETRIES='many': ")
+    assert bad.endswith("; the default is 3")
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    """`PAY_HOSTS=` in an environment file means the default."""
+    settings = read_settings(PaymentSettings, "pay", {"PAY_SIGNING_KEY": "k", "PAY_HOSTS": ""})
+
+    assert settings.hosts == "localhost"
+
+
+def test_a_secret_is_never_printed() -> None:
+    """Not even when it is wrong."""
+
+    class Short(Settings):
+        pin: SecretStr = Field(max_length=4)
+
+    with pytest.raises(SettingError, match=r"PAY_PIN=\(a secret\): ") as refused:
+        read_settings(Short, "pay", {"PAY_PIN": "much-too-long"})
+
+    assert "much-too-long" not in str(refused.value)
