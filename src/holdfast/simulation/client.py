@@ -84,8 +84,19 @@ class Client:
         """
         return await self._insist("POST", path, to_json(json), token, key)
 
+    async def once(self, method: str, path: str) -> Answer:
+        """Send a request without a body, once. Raises CallError."""
+        return await self._insist(method, path, None, None, None, patience_s=0.0)
+
     async def _insist(
-        self, method: str, path: str, body: bytes | None, token: str | None, key: str | None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        token: str | None,
+        key: str | None,
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> Answer:
         self._count += 1
         correlation = f"request-{self._count:06d}"
@@ -98,7 +109,7 @@ class Client:
             headers.append((b"idempotency-key", key.encode()))
         where, _, query = path.partition("?")
         repeatable = key is not None or method == "GET"
-        give_up, pause_s = self._clock.monotonic() + PATIENCE_S, PAUSE_S
+        give_up, pause_s = self._clock.monotonic() + patience_s, PAUSE_S
         while True:
             self._record("request", id=correlation, method=method, path=path, key=key or "")
             request = Request(method, where, query, list(headers), body or b"")

@@ -40,14 +40,18 @@ class Bank:
         asked: {key: the bodies that were sent under it}.
         paid: {reference: the cents that were paid, each time}.
         silent: so many first tries of a key are charged, and not answered in time.
+        failing: so many are charged, and answered by 500.
     """
 
-    def __init__(self, clock: Clock, *, key_life_s: float = 86_400, silent: int = 0) -> None:
+    def __init__(
+        self, clock: Clock, *, key_life_s: float = 86_400, silent: int = 0, failing: int = 0
+    ) -> None:
         self.asked: dict[str, set[bytes]] = {}
         self.paid: dict[str, list[int]] = {}
         self._clock = clock
         self._key_life_s = key_life_s
         self._silent = silent
+        self._failing = failing
         self._known: dict[str, float] = {}
         self._tries: dict[str, int] = {}
 
@@ -63,7 +67,8 @@ class Bank:
         self._tries[key] = self._tries.get(key, 0) + 1
         if self._tries[key] <= self._silent:
             await asyncio.sleep(30)
-        return Response(200, [], b"{}")
+        failed = self._tries[key] <= self._failing
+        return Response(500 if failed else 200, [], b"{}")
 
 
 # -- a payment that is undone when it takes too long ---------------------------------------------
@@ -87,7 +92,7 @@ class Thing(Model):
     id: UUID
 
 
-def shop_of(name: str, *, silent: int) -> System:
+def shop_of(name: str, *, silent: int = 0, failing: int = 0) -> System:
     """Return a system that pays at a bank, and waits for it for five seconds."""
     bank = External("bank", url="http://bank")
     metadata = MetaData()
@@ -134,7 +139,7 @@ def shop_of(name: str, *, silent: int) -> System:
 
     @made.stand_in(bank)
     def a_bank(clock: Clock) -> Bank:
-        return Bank(clock, silent=silent)
+        return Bank(clock, silent=silent, failing=failing)
 
     @made.workload
     async def buyers(client: Client) -> None:
@@ -357,8 +362,8 @@ harbour = System("harbour", services=[ferry, pier])
 async def passengers(client: Client) -> None:
     """Arrive, and wave."""
     for number in range(client.size):
-        for path, id in (("/v1/passengers", number), ("/v1/wavers", 1_000 + number)):
-            answer = await client.post(path, json={"id": str(UUID(int=id))}, key=f"arrival-{id}")
+        for path, which in (("/v1/passengers", number), ("/v1/wavers", 1_000 + number)):
+            answer = await client.post(path, json={"id": str(UUID(int=which))}, key=f"arrival-{which}")
             assert answer.status == 202, answer
         await client.sleep(client.chance.uniform(0, 1))
 
@@ -393,11 +398,14 @@ def slow_and_lossy(chance: random.Random) -> list[AnyFault]:
 
 
 def away(chance: random.Random) -> list[AnyFault]:
-    """Draw a buyer that is away while the answers come."""
-    return [Crash(node="buyer-1", at_s=round(chance.uniform(0.1, 2), 3), for_s=9.0)]
+    """Draw a buyer that is away while the answers come, from a broker that takes its time."""
+    return [
+        Lever(engine="broker", lever="latency_s", value=(0.4, 0.8), for_s=60.0),
+        Crash(node="buyer-1", at_s=round(chance.uniform(0.1, 1.1), 3), for_s=9.0),
+    ]
 
 
-patient = shop_of("patient", silent=0)
+patient = shop_of("patient")
 
 
 @patient.invariant
@@ -409,14 +417,20 @@ def nobody_gave_up(world: World) -> None:
 
 SCENARIOS = [
     Scenario(
-        shop_of("dying", silent=0),
+        shop_of("dying"),
         ("reached_committed",),
         setup=Setup(size=4),
         faults=dies_at_the_bank,
     ),
     Scenario(
         shop_of("silent", silent=3),
-        ("reached_kept", "forward_finishes_first"),
+        ("forward_finishes_first",),
+        setup=Setup(size=3),
+        faults=lambda chance: [],
+    ),
+    Scenario(
+        shop_of("failing", failing=6),
+        ("reached_kept",),
         setup=Setup(size=3),
         faults=lambda chance: [],
     ),
