@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ import typer
 from holdfast.cli.load import simulated
 from holdfast.cli.options import AsJson, SystemName
 from holdfast.cli.output import complain, print_json, print_rows
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.errors import UnknownName
 from holdfast.simulation.campaign import Tally, campaign, shrink
 from holdfast.simulation.crash_points import every_crash_point
 from holdfast.simulation.kept import FOLDER, keep, kept_runs, run_kept
@@ -33,6 +36,10 @@ Report = Annotated[
 Every = Annotated[
     bool, typer.Option("--every-crash-point", help="Crash at every step of the path, one by one.")
 ]
+Without = Annotated[
+    str | None,
+    typer.Option("--without", metavar="SAFEGUARD", help="Switch one off, to see it missed."),
+]
 KeptFolder = Annotated[
     Path, typer.Option("--kept", metavar="FOLDER", help="Where failing seeds are kept.")
 ]
@@ -47,6 +54,7 @@ def command(
     size: Size = 10,
     report: Report = None,
     every: Every = False,
+    without: Without = None,
     kept: KeptFolder = FOLDER,
     as_json: AsJson = False,
 ) -> None:
@@ -55,27 +63,45 @@ def command(
     Failing seeds are shrunk, kept, and run first ever after. Exits 1 if anything was violated.
     """
     loaded = simulated(system)
+    safe = _safe(without)
     if seed is not None:
-        outcome = run(loaded, seed, size=size)
-        if report is not None:
-            report.write_text(page(outcome, loaded.name), encoding="utf-8")
-            print(f"the report is in {report}")
-        print(timeline(outcome))
-        raise typer.Exit(1 if outcome.violations else 0)
+        setup = replace(drawn_setup(loaded, seed, size), safe=safe)
+        raise typer.Exit(_tell_story(loaded, run(loaded, seed, setup), report))
     if every:
         tally = _watch(every_crash_point(simulated, system), "crash points", None)
     else:
-        broken = _rerun(loaded, kept)
-        tally = _watch(_seeds(system, first, seeds, size, seconds), "seeds", seeds)
-        tally.failed = broken.failed + tally.failed
+        broken = _rerun(loaded, kept) if safe is ALL_ON else Tally()
+        chosen = range(first, first + seeds)
+        tally = _watch(_seeds(system, chosen, size, seconds, safe), "seeds", seeds)
+        if safe is ALL_ON:
+            for failed in tally.failed[:3]:
+                _keep(loaded, failed.seed, size, kept)
+        tally.merge(broken)
     _tell(tally, as_json)
-    if not every:
-        for failed in tally.failed[:3]:
-            _keep(loaded, failed.seed, size, kept)
     raise typer.Exit(1 if tally.failed else 0)
 
 
-def _seeds(name: str, first: int, seeds: int, size: int, seconds: int | None) -> Iterator[Tally]:
+def _safe(without: str | None) -> Safeguards:
+    if without is None:
+        return ALL_ON
+    try:
+        return ALL_ON.without(without)
+    except ValueError as exc:
+        known = ", ".join(field.name for field in fields(Safeguards))
+        raise UnknownName(f"{exc}; there are {known}") from exc
+
+
+def _tell_story(system: System, outcome: Outcome, report: Path | None) -> int:
+    if report is not None:
+        report.write_text(page(outcome, system.name), encoding="utf-8")
+        print(f"the report is in {report}")
+    print(timeline(outcome))
+    return 1 if outcome.violations else 0
+
+
+def _seeds(
+    name: str, seeds: range, size: int, seconds: int | None, safe: Safeguards
+) -> Iterator[Tally]:
     loop = asyncio.new_event_loop()  # for its clock
     give_up = None if seconds is None else loop.time() + seconds
     loop.close()
@@ -83,7 +109,7 @@ def _seeds(name: str, first: int, seeds: int, size: int, seconds: int | None) ->
     def going_on() -> bool:
         return give_up is None or loop.time() < give_up
 
-    yield from campaign(simulated, name, range(first, first + seeds), size=size, going_on=going_on)
+    yield from campaign(simulated, name, seeds, size=size, safe=safe, going_on=going_on)
 
 
 def _rerun(system: System, folder: Path) -> Tally:

@@ -10,16 +10,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
+from pydantic import ValidationError
 
 from holdfast.consistency.steps import adapter, failure_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Query
-from holdfast.dispatch.problem import problem_of
+from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router
 from holdfast.errors import (
     BadAnswer,
+    BadRequest,
     BulkheadFull,
     CallError,
     CircuitOpen,
@@ -60,6 +62,17 @@ def caller_header(caller: Caller) -> tuple[bytes, bytes]:
     return CALLER, msgspec.json.encode(_Who(caller.subject, sorted(caller.scopes)))
 
 
+def _caller_of(request: Request) -> Caller | None:
+    who = request.header(CALLER)
+    if who is None:
+        return None
+    try:
+        found = msgspec.json.decode(who, type=_Who)
+    except msgspec.DecodeError as exc:
+        raise BadRequest(f"{CALLER.decode()} names nobody: {exc}") from exc
+    return Caller(found.subject, frozenset(found.scopes))
+
+
 class InnerDoor:
     """Serves what other processes of the system want of the services in this one."""
 
@@ -84,10 +97,7 @@ class InnerDoor:
                 return await self._ask(request, trace)
             target, path = self._router.find(request.method, request.path)
             request.route = target.template
-            who = request.header(CALLER)
-            if who is not None:
-                found = msgspec.json.decode(who, type=_Who)
-                request.caller = Caller(found.subject, frozenset(found.scopes))
+            request.caller = _caller_of(request)
             return await target.serve(request, path)
         except (HoldfastError, Failure) as exc:
             return problem_of(exc, request.correlation_id)
@@ -97,7 +107,10 @@ class InnerDoor:
         query_type = self._asks.type_of(wire)
         if query_type is None:
             raise NotFound(f"nobody in this process answers {wire}")
-        query = query_type.model_validate_json(request.body)
+        try:  # a newer process may ask with fields that this one does not know
+            query = query_type.model_validate_json(request.body, extra="ignore")
+        except ValidationError as exc:
+            raise unfit(exc, "query") from exc
         deadline = request.deadline
         if deadline is None:
             raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
@@ -142,9 +155,12 @@ class Asks:
         body = query.__pydantic_serializer__.to_json(query)
         request = Request("POST", f"{_ASK}{sender}/{wire}", "", headers, body)
         response = await self._call(owner, request, left_s)
-        if response.status == 200:
+        if response.status != 200:
+            raise _refused(query, response)
+        try:
             return adapter(query.reply_type).validate_json(response.body)
-        raise _refused(query, response)
+        except ValidationError as exc:
+            raise BadAnswer(f"{query.name}: the reply does not fit", edge=query.name) from exc
 
 
 def _refused(query: Query[Any], response: Response) -> Exception:

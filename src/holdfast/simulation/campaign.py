@@ -4,12 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import Any
 
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.simulation.faults import AnyFault
-from holdfast.simulation.run import Outcome, Violation, run
+from holdfast.simulation.run import Outcome, Violation, drawn_setup, run
 from holdfast.simulation.world import Setup
 from holdfast.system import System
 
@@ -82,6 +83,7 @@ def campaign(
     seeds: Iterable[int],
     *,
     size: int = 10,
+    safe: Safeguards = ALL_ON,
     workers: int | None = None,
     going_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Tally]:
@@ -96,7 +98,7 @@ def campaign(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         under_way: dict[Any, None] = {}
         for chunk in chunks:
-            under_way[pool.submit(run_chunk, load, name, chunk, size)] = None
+            under_way[pool.submit(run_chunk, load, name, chunk, size, safe)] = None
             if len(under_way) <= workers:
                 continue
             done = next(as_completed(under_way))
@@ -108,12 +110,14 @@ def campaign(
             yield done.result()
 
 
-def run_chunk(load: Callable[[str], System], name: str, seeds: Sequence[int], size: int) -> Tally:
+def run_chunk(
+    load: Callable[[str], System], name: str, seeds: Sequence[int], size: int, safe: Safeguards
+) -> Tally:
     """Run some seeds here; what a worker does."""
     system = load(name)
     tally = Tally()
     for seed in seeds:
-        tally.add(run(system, seed, size=size))
+        tally.add(run(system, seed, replace(drawn_setup(system, seed, size), safe=safe)))
     return tally
 
 

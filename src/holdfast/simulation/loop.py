@@ -12,6 +12,7 @@ import traceback
 from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle, events
 from collections.abc import Callable
 from contextvars import Context
+from pathlib import Path
 from typing import Any, TypeVar
 
 from holdfast.errors import HoldfastError
@@ -23,6 +24,7 @@ STEPS_MAX = 5_000_000  # callbacks of one run; beyond it something turns in a ci
 SAME_TIME_MAX = 200_000  # callbacks without any time passing
 SHUFFLED = 0.1  # how often the next callback is not the one that waits longest
 _SOON = 8  # it is drawn among the first so many
+_HERE = str(Path(__file__).parent)
 
 
 class Deadlock(HoldfastError):
@@ -68,7 +70,7 @@ def culprit() -> str:
     """Return file and line of the innermost frame outside the standard library and this package."""
     frames = traceback.extract_stack()
     for frame in reversed(frames):
-        inside = "/asyncio/" in frame.filename or "/simulation/" in frame.filename
+        inside = "/asyncio/" in frame.filename or frame.filename.startswith(_HERE)
         if not inside and "/lib/python3" not in frame.filename:
             return f"{frame.filename}:{frame.lineno} in {frame.name}"
     return f"{frames[0].filename}:{frames[0].lineno}"

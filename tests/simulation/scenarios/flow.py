@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Uuid, select
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Uuid, select
 
 from holdfast import (
     Command,

@@ -363,7 +363,9 @@ async def passengers(client: Client) -> None:
     """Arrive, and wave."""
     for number in range(client.size):
         for path, which in (("/v1/passengers", number), ("/v1/wavers", 1_000 + number)):
-            answer = await client.post(path, json={"id": str(UUID(int=which))}, key=f"arrival-{which}")
+            answer = await client.post(
+                path, json={"id": str(UUID(int=which))}, key=f"arrival-{which}"
+            )
             assert answer.status == 202, answer
         await client.sleep(client.chance.uniform(0, 1))
 

@@ -1,0 +1,209 @@
+"""Calls between processes of one system: what one asks and the other's inner door answers."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import MetaData
+
+from holdfast import Caller, Failure, Outside, Query, Read, Service
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.inside import CALLER, DEADLINE, Asks, InnerDoor, caller_header
+from holdfast.dispatch.queries import LocalAsks
+from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, Unreachable
+from holdfast.observability import Tracer
+from tests.dispatch.hosting import hosting as hosting_services
+from tests.dispatch.hosting import system
+
+
+class NoRate(Failure, status=409):
+    """There is none for that currency."""
+
+    currency: str
+
+
+class Rate(Query[float], fails=[NoRate]):
+    """Ask for a rate."""
+
+    currency: str
+
+
+class Slow(Query[int]):
+    """Ask for what takes long."""
+
+
+class Broken(Query[int]):
+    """Ask for what does not work."""
+
+
+money = Service("money", tables=MetaData())
+shop = Service("shop", tables=MetaData(), calls=[Rate, Slow, Broken])
+SYSTEM = system(money, shop)
+
+
+@money.handles
+async def rate(query: Rate, read: Read) -> float:
+    """Answer for euros only."""
+    if query.currency != "EUR":
+        raise NoRate(currency=query.currency)
+    return 1.5
+
+
+@money.handles
+async def slow(query: Slow, read: Read) -> int:
+    """Take long."""
+    await asyncio.sleep(60)
+    return 1
+
+
+@money.handles
+async def broken(query: Broken, read: Read) -> int:
+    """Have a bug."""
+    raise LookupError("a bug")
+
+
+@money.get("/v1/me")
+async def me(caller: Caller) -> str:
+    """Say who asks."""
+    return caller.subject + ":" + ",".join(sorted(caller.scopes))
+
+
+@shop.get("/v1/rate")
+async def rate_of(outside: Outside) -> float:
+    """Ask."""
+    return await outside.ask(Rate(currency="EUR"))
+
+
+Send = Callable[[str, Request, float], Awaitable[Response]]
+
+
+@asynccontextmanager
+async def two_processes(
+    folder: Path, way: Callable[[Response], Response] = lambda response: response
+) -> AsyncIterator[tuple[Asks, InnerDoor, list[Request]]]:
+    """Yield what one process asks with, the other's door, and the requests between them."""
+    sent: list[Request] = []
+    async with hosting_services(SYSTEM, folder) as hosted:
+        door = InnerDoor(hosted.router, hosted.asks, Tracer(random.Random(1), ratio=0.0))
+
+        async def call(service: str, request: Request, timeout_s: float) -> Response:
+            assert service == "money"
+            sent.append(request)
+            return way(await door(request))
+
+        yield Asks(LocalAsks(), SYSTEM.owner_of, call), door, sent
+
+
+async def ask(asks: Asks, query: Query[Any], *, within_s: float = 1.0, sender: str = "shop") -> Any:
+    """Ask as a service does."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    return await asks.ask(query, sender=sender, deadline=deadline, trace="")
+
+
+async def test_a_query_is_answered_by_another_process(tmp_path: Path) -> None:
+    """Its reply, or the failure that it declares, with its fields."""
+    async with two_processes(tmp_path) as (asks, _, sent):
+        assert await ask(asks, Rate(currency="EUR")) == 1.5
+        with pytest.raises(NoRate) as failed:
+            await ask(asks, Rate(currency="XXX"))
+
+    assert failed.value.currency == "XXX"
+    assert sent[0].path == "/-/ask/shop/Rate.v1"
+    assert int(sent[0].header(DEADLINE) or 0) == pytest.approx(1_000, abs=5)
+
+
+async def test_the_deadline_travels(tmp_path: Path) -> None:
+    """The other side stops when nobody waits any more, and says so."""
+    async with two_processes(tmp_path) as (asks, _, _):
+        before = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded):
+            await ask(asks, Slow(), within_s=0.5)
+        assert asyncio.get_running_loop().time() - before == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("query", "sender", "error", "told"),
+    [
+        (Broken(), "shop", BadAnswer, "Broken: a service that this needs did not answer"),
+        (Rate(currency="EUR"), "thief", BadAnswer, "thief asks Rate without declaring it"),
+    ],
+)
+async def test_what_goes_wrong_there_is_told_here(
+    tmp_path: Path, query: Query[Any], sender: str, error: type[CallError], told: str
+) -> None:
+    """A bug is a bad answer; and whoever is not declared is refused there, not here."""
+    async with two_processes(tmp_path) as (asks, _, _):
+        with pytest.raises(error, match=told):
+            await ask(asks, query, sender=sender)
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        Response(200, [], b"not a number"),
+        Response(500, [], b"<html>"),
+        Response(409, [], b'{"code": "unheard_of", "failure": {}}'),
+    ],
+)
+async def test_a_garbled_answer_is_a_bad_answer(tmp_path: Path, garbled: Response) -> None:
+    """Whatever stands between may answer anything."""
+    async with two_processes(tmp_path, lambda response: garbled) as (asks, _, _):
+        with pytest.raises(BadAnswer):
+            await ask(asks, Rate(currency="EUR"))
+
+
+async def test_who_was_authenticated_travels_to_the_route(tmp_path: Path) -> None:
+    """The gateway's word, in a header that it strips from what comes in."""
+    async with two_processes(tmp_path) as (_, door, _):
+        who = caller_header(Caller("ada", frozenset({"read", "write"})))
+        served = await door(Request("GET", "/v1/me", "", [who], b""))
+        nobody = await door(Request("GET", "/v1/unknown", "", [who], b""))
+
+    assert who[0] == CALLER
+    assert (served.status, msgspec.json.decode(served.body)) == (200, "ada:read,write")
+    assert nobody.status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "status"),
+    [
+        ("/-/ask/shop/Rate.v1", [], b'{"currency": "EUR"}', 403),
+        ("/-/ask/shop/Other.v1", [(DEADLINE, b"100")], b"{}", 404),
+        ("/-/ask/shop/Rate.v1", [(DEADLINE, b"100")], b"{", 400),
+        ("/-/ask/shop/Rate.v1", [(DEADLINE, b"100")], b'{"currency": 1}', 422),
+        ("/-/ask/shop/Rate.v1", [(DEADLINE, b"soon")], b'{"currency": "EUR"}', 403),
+        ("/v1/me", [(CALLER, b"ada")], b"", 400),
+    ],
+)
+async def test_a_wrong_call_is_answered_not_raised(
+    tmp_path: Path, path: str, headers: list[tuple[bytes, bytes]], body: bytes, status: int
+) -> None:
+    """Each says what is missing."""
+    method = "POST" if path.startswith("/-/") else "GET"
+    async with two_processes(tmp_path) as (_, door, _):
+        assert (await door(Request(method, path, "", headers, body))).status == status
+
+
+async def test_a_newer_process_may_ask_with_more(tmp_path: Path) -> None:
+    """Fields that this one does not know are no error between releases."""
+    body = b'{"currency": "EUR", "precision": 4}'
+    async with two_processes(tmp_path) as (_, door, _):
+        path, headers = "/-/ask/shop/Rate.v1", [(DEADLINE, b"100")]
+        assert (await door(Request("POST", path, "", headers, body))).body == b"1.5"
+
+
+async def test_nobody_answers_a_query_of_another_system(tmp_path: Path) -> None:
+    """It is unreachable, and nothing is sent."""
+
+    class Foreign(Query[int]):
+        """Nobody declares it."""
+
+    async with two_processes(tmp_path) as (asks, _, sent):
+        with pytest.raises(Unreachable, match="nobody answers Foreign"):
+            await ask(asks, Foreign())
+    assert sent == []
