@@ -305,14 +305,13 @@ class Backlog:
 
     Attributes:
         out_rows: unanswered letters to others. out_bytes: their bodies.
-        oldest_ms: the age of the oldest of them. dead: dead letters. next_due_at: in ms.
+        oldest_ms: the age of the oldest of them. dead: dead letters.
     """
 
     out_rows: int
     out_bytes: int
     oldest_ms: int
     dead: int
-    next_due_at: int | None
 
 
 class Database(Protocol):
@@ -352,8 +351,8 @@ class Database(Protocol):
         """Measure what waits."""
         ...
 
-    async def next_due(self) -> int | None:
-        """Return the earliest `due_at` of a due row, in ms."""
+    async def due_in_ms(self) -> int | None:
+        """Return in how many ms the first row is due by the database's clock, <= 0: now; or None."""
         ...
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:

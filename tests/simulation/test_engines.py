@@ -190,7 +190,7 @@ def test_a_server_that_is_down_serves_nobody() -> None:
         with pytest.raises(TransactionLost, match="away"):
             await database.begin()
         with pytest.raises(TransactionLost, match="away"):
-            await database.next_due()
+            await database.due_in_ms()
 
     assert with_store(main) == []
 

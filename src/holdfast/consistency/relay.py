@@ -34,9 +34,8 @@ class Relay:
         self._woken = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._looked_ms, self._looked_at = 0, 0.0  # the database's time at the loop's
         self._poll_s = ledger.schedule.poll_ms / 1000
-        self.backlog = Backlog(0, 0, 0, 0, None)
+        self.backlog = Backlog(0, 0, 0, 0)
         inbox.wake = outbox.wake = self.wake
 
     def start(self) -> None:
@@ -63,7 +62,7 @@ class Relay:
             self._woken.clear()
             pause_s = self._poll_s
             try:
-                full = await self.claim()
+                full = await self._due_in_s() <= 0 and await self.claim()
                 if loop.time() >= keep_at:
                     keep_at = loop.time() + keep_s
                     await self.keep_house()
@@ -76,15 +75,14 @@ class Relay:
             except TimeoutError:
                 pass
 
+    async def _due_in_s(self) -> float:
+        due_ms = await self._ledger.database.due_in_ms()
+        return self._poll_s if due_ms is None else due_ms / 1000
+
     async def _pause_s(self) -> float:
         if self._inbox.room <= 0:
             return self._poll_s  # it wakes this
-        due = await self._ledger.database.next_due()
-        if due is None:
-            return self._poll_s
-        since_ms = (asyncio.get_running_loop().time() - self._looked_at) * 1000
-        now_ms = self._looked_ms + since_ms  # by the database's clock: this host's may be ahead
-        return min(self._poll_s, max(0.001, (due - now_ms) / 1000))
+        return min(self._poll_s, max(0.001, await self._due_in_s()))
 
     async def claim(self) -> bool:
         """Take what is due and have it run or sent again; say whether there may be more."""
@@ -96,7 +94,6 @@ class Relay:
         ledger = self._ledger
 
         async def take(tx: Transaction, effects: Effects) -> None:
-            self._looked_ms, self._looked_at = tx.now_ms, asyncio.get_running_loop().time()
             claimed[:] = await tx.claim(limit, ledger.schedule.lease_ms)
             out = [row for row in claimed if ledger.is_out(row.edge)]
             late[:] = [row for row in out if expired(row, tx.now_ms)]
@@ -131,33 +128,25 @@ class Relay:
             pass  # it is due again
 
     async def keep_house(self) -> None:
-        """Announce floors, forget what is settled, and measure what waits."""
+        """Announce floors, forget what is settled, and measure what waits.
+
+        Letters to oneself settle in place; they are forgotten after 2T, like any other.
+        """
         schedule = self._ledger.schedule
+        own = self._ledger.edge_to(self._ledger.service)
         now_ms, deleted = 0, DELETE_MAX
 
         async def forget(tx: Transaction, effects: Effects) -> None:
             nonlocal now_ms, deleted
             now_ms = tx.now_ms
-            kept_after = tx.now_ms - schedule.saga_kept_ms
+            floor = id_before(now_ms - 2 * schedule.transaction_ms)
             deleted = max(
-                await tx.forget(DELETE_MAX), await tx.delete_ended_sagas(kept_after, DELETE_MAX)
+                await tx.forget(DELETE_MAX),
+                await tx.delete_ended_sagas(now_ms - schedule.saga_kept_ms, DELETE_MAX),
+                await tx.set_floor(own, floor, DELETE_MAX),
             )
 
         while deleted >= DELETE_MAX:
             await self._writer.perform(Own(forget))
-        await self._lower_own_edge(now_ms)  # first: the next process starts its clock from it
         await self._outbox.announce_floors(now_ms)
         self.backlog = await self._ledger.database.backlog(self._ledger.out_edges)
-
-    async def _lower_own_edge(self, now_ms: int) -> None:
-        """Letters to oneself settle in place; they are forgotten after 2T like any other."""
-        edge = self._ledger.edge_to(self._ledger.service)
-        floor = id_before(now_ms - 2 * self._ledger.schedule.transaction_ms)
-        deleted = DELETE_MAX
-
-        async def lower(tx: Transaction, effects: Effects) -> None:
-            nonlocal deleted
-            deleted = await tx.set_floor(edge, floor, DELETE_MAX)
-
-        while deleted >= DELETE_MAX:
-            await self._writer.perform(Own(lower))

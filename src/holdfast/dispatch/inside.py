@@ -6,6 +6,7 @@ caller is who it says is the transport's to prove.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -133,7 +134,7 @@ class Asks:
         self, local: LocalAsks, owner_of: Callable[[type[Query[Any]]], str | None], call: Discover
     ) -> None:
         self._local = local
-        self._owner_of = owner_of
+        self._owner_of = functools.cache(owner_of)
         self._call = call
 
     async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:

@@ -619,14 +619,13 @@ class SqliteDatabase:
             "SELECT count(*) FROM holdfast_message WHERE state = 'dead'"
         ).fetchone()[0]
         age = 0 if oldest is None else max(0, self.now_ms() - (UUID(bytes=oldest).int >> 80))
-        return Backlog(rows, size, age, dead, await self.next_due())
+        return Backlog(rows, size, age, dead)
 
-    async def next_due(self) -> int | None:
-        """Return the earliest `due_at` of a due row."""
+    async def due_in_ms(self) -> int | None:
         found: tuple[int | None] = self._committed.execute(
             "SELECT min(due_at) FROM holdfast_message WHERE state = 'due'"
         ).fetchone()
-        return found[0]
+        return None if found[0] is None else found[0] - self.now_ms()
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         found = self._committed.execute(

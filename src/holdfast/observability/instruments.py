@@ -47,18 +47,14 @@ class Counter:
 class Histogram:
     """How often values fell into each bucket: (-inf, bounds[0]], …, (bounds[-1], +inf)."""
 
-    __slots__ = ("_bounds", "_buckets", "_count", "_counts", "_sum", "sum")
+    __slots__ = ("_bounds", "_counts", "_labels", "_name", "_samples", "sum")
 
     def __init__(self, name: str, labels: Mapping[str, str], bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
-        self._buckets = [
-            f"{name}_bucket{label_text({**labels, 'le': number_text(bound)})} "
-            for bound in (*bounds, math.inf)
-        ]
-        self._count = f"{name}_count{label_text(labels)} "
-        self._sum = f"{name}_sum{label_text(labels)} "
+        self._name, self._labels = name, labels
+        self._samples: list[str] = []  # made when they are first asked for
 
     @property
     def count(self) -> int:
@@ -72,12 +68,22 @@ class Histogram:
 
     def lines(self) -> Iterator[str]:
         """Return the cumulative buckets, the count and the sum."""
+        if not self._samples:
+            self._samples = list(self._names())
+        *buckets, count_name, sum_name = self._samples
         total = 0
-        for bucket, count in zip(self._buckets, self._counts, strict=True):
+        for bucket, count in zip(buckets, self._counts, strict=True):
             total += count
             yield f"{bucket}{total}\n"
-        yield f"{self._count}{total}\n"
-        yield f"{self._sum}{number_text(self.sum)}\n"
+        yield f"{count_name}{total}\n"
+        yield f"{sum_name}{number_text(self.sum)}\n"
+
+    def _names(self) -> Iterator[str]:
+        for bound in (*self._bounds, math.inf):
+            labels = {**self._labels, "le": number_text(bound)}
+            yield f"{self._name}_bucket{label_text(labels)} "
+        yield f"{self._name}_count{label_text(self._labels)} "
+        yield f"{self._name}_sum{label_text(self._labels)} "
 
 
 Series = TypeVar("Series", bound=Instrument)

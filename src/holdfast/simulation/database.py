@@ -477,9 +477,9 @@ class SimDatabase:
         """See `ports.Database`."""
         return await self._served().backlog(out_edges)
 
-    async def next_due(self) -> int | None:
+    async def due_in_ms(self) -> int | None:
         """See `ports.Database`."""
-        return await self._served().next_due()
+        return await self._served().due_in_ms()
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         """See `ports.Database`."""

@@ -24,6 +24,7 @@ class Node:
         alive: a node that is dead does nothing more: no callback of it runs, no `finally`.
         paused: its callbacks wait in `held` until it goes on; as after SIGSTOP.
         context: in which its callbacks run; the loop knows by it whose they are.
+        awaits: what its callbacks are counted by.
     """
 
     name: str
@@ -33,8 +34,10 @@ class Node:
     paused: bool = False
     held: list[asyncio.Handle] = field(default_factory=list[asyncio.Handle])
     context: Context = field(init=False)
+    awaits: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.awaits = f"{self.service} await"
         self.context = copy_context()
         self.context.run(NODE.set, self)
 

@@ -347,8 +347,9 @@ class World:
                 return
 
     def _watch_callbacks(self, node: Node) -> None:
-        self.steps[f"{node.service} await"] += 1
-        self._strike(node, "await")
+        self.steps[node.awaits] += 1
+        if self._armed:
+            self._strike(node, "await")
 
     def clock_of(self, name: str) -> SimClock:
         """Return a node's clock; `database` has that of all database servers."""
