@@ -24,12 +24,9 @@ LOSABLE = ("commit.before", "publish.before", "ack.before")
 def crash_points(system: System) -> list[Strike]:
     """Return one strike for each step of each service, and one for each loss."""
     calm = run(system, SEED, Setup(size=SIZE), [])
-    outside = {"client", *system.simulated.stand_ins}
     strikes: list[Strike] = []
     for point, passed in sorted(calm.steps.items()):
         service, _, step = point.partition(" ")
-        if service in outside:
-            continue
         for nth in range(1, passed + 1):
             strikes.append(Strike(service=service, step=step, nth=nth, for_s=DOWN_S))
             if step in LOSABLE:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.simulation.world import World
+from holdfast.simulation.world import GATEWAY, World
 
 FIRST_S, LAST_S = 0.0, 8.0  # when faults begin, after the start of the workload
 STEPS = (
@@ -215,9 +215,9 @@ def _when(chance: random.Random, for_s: tuple[float, float]) -> dict[str, Any]:
 
 
 def _strike(chance: random.Random, nodes: Sequence[str], services: Sequence[str]) -> AnyFault:
-    step = chance.choice(STEPS)
+    service = chance.choice([*services, GATEWAY])
+    step = "await" if service == GATEWAY else chance.choice(STEPS)
     nth = int(10 ** chance.uniform(0, 3.2 if step == "await" else 1.5))
-    service = chance.choice([*services, "gateway"])
     for_s = round(chance.uniform(0.1, 8), 3)
     return Strike(service=service, step=step, nth=nth, for_s=for_s)
 
@@ -252,6 +252,9 @@ def _amnesia(chance: random.Random, nodes: Sequence[str], services: Sequence[str
 
 def _database(chance: random.Random, nodes: Sequence[str], services: Sequence[str]) -> AnyFault:
     engine = f"database {chance.choice(services)}"
+    if chance.random() < 0.1:  # a storm in which few transactions come through
+        share = round(chance.uniform(0.5, 0.9), 3)
+        return Lever(engine=engine, lever="conflict", value=share, **_when(chance, (60, 240)))
     when = _when(chance, (0.2, 20))
     lever = chance.choice([*DATABASE_LEVERS, "down", "slow_commit_s", "late_commit_s"])
     if lever == "down":

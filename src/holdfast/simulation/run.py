@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import random
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from holdfast.simulation.faults import AnyFault, draw
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.history import History
 from holdfast.simulation.loop import SimLoop
-from holdfast.simulation.world import Setup, World
+from holdfast.simulation.world import GATEWAY, Setup, World
 from holdfast.system import System
 
 WORK_S = 3_600.0  # virtual; a workload that is not through by then is stuck
@@ -153,7 +154,7 @@ class _Drama:
         except CallError as exc:
             self.violate("the workload ends", f"{type(exc).__name__}: {exc}")
         except AssertionError as exc:
-            self.violate("the workload", str(exc))
+            self.violate("the workload", _told(exc))
 
     async def _strike(self, fault: AnyFault) -> None:
         world = self._world
@@ -183,7 +184,7 @@ class _Drama:
             try:
                 check(self._world)
             except AssertionError as exc:
-                self.violate(check.__name__, str(exc))
+                self.violate(check.__name__, _told(exc))
 
     def violate(self, invariant: str, told: str) -> None:
         """Take down what did not hold."""
@@ -193,6 +194,7 @@ class _Drama:
     def outcome(self, seed: str) -> Outcome:
         """Return what came of it."""
         world = self._world
+        hosts = {*world.services, GATEWAY}
         return Outcome(
             seed=seed,
             faults=self._faults,
@@ -201,7 +203,15 @@ class _Drama:
             virtual_s=world.loop.time(),
             digest=world.history.digest(),
             callbacks=world.loop.steps,
-            steps=world.steps,
+            steps=Counter({at: n for at, n in world.steps.items() if at.split()[0] in hosts}),
             reached=world.struck,
             injected=self._injected,
         )
+
+
+def _told(error: AssertionError) -> str:
+    """Return what an assertion says; without words of its own, the line that failed."""
+    if str(error):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.line} ({frame.filename}:{frame.lineno})"

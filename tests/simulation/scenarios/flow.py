@@ -427,6 +427,7 @@ async def writers(client: Client) -> None:
             await client.post("/v1/entries", json={"id": str(UUID(int=number))})
         except CallError:
             pass
+        await client.sleep(client.chance.random())
 
 
 @library.invariant
