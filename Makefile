@@ -44,7 +44,7 @@ bench: .venv/.bench        ## the figures, each beside its peer
 	$(BIN)/python -m benchmarks
 
 lock:                      ## resolve the locked versions again (needs uv)
-	for name in run test bench; do \
+	for name in run local test bench; do \
 	  uv pip compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --allow-unsafe --custom-compile-command "make lock" --output-file requirements/$$name.txt \
 	    requirements/$$name.in || exit 1; \

@@ -177,6 +177,10 @@ class Transaction(Protocol):
         """Raise TransactionLost if the database ended the transaction by itself."""
         ...
 
+    async def sign(self, name: MessageRow) -> None:
+        """Insert the row that names this transaction, on an engine that is `remote`."""
+        ...
+
     async def insert_messages(
         self, rows: Sequence[MessageRow], *, above_floor: bool = False
     ) -> list[MessageRow]:
@@ -317,6 +321,8 @@ class Backlog:
 class Database(Protocol):
     """One service's database.
 
+    Every method raises TransactionLost while a server is away.
+
     Attributes:
         remote: a COMMIT travels to it, and the answer may get lost on the way back.
     """
@@ -352,7 +358,7 @@ class Database(Protocol):
         ...
 
     async def due_in_ms(self) -> int | None:
-        """Return in how many ms the first row is due by the database's clock, <= 0: now; or None."""
+        """Return in how many ms by the database's clock the first row is due; <= 0: now."""
         ...
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:

@@ -21,7 +21,7 @@ from tests.simulation.scenario import Scenario
 HERE = Path(__file__).parent / "scenarios"
 ENOUGH = 7  # findings
 SEEDS_MAX = 1_000
-SEEDS_DRAWN = 200
+SEEDS_DRAWN = 100
 
 
 def scenarios() -> list[Scenario]:

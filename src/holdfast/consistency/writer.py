@@ -201,7 +201,7 @@ class Writer:
             return None
         edge = self._ledger.edge_to(self._ledger.service)
         name = MessageRow(edge, self._ledger.letter_id(tx.now_ms), State.DONE, Kind.COMMIT)
-        await tx.insert_messages([name])
+        await tx.sign(name)
         return name
 
     async def _commit(self, tx: Transaction, name: MessageRow | None) -> None:

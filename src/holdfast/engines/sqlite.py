@@ -6,10 +6,8 @@ because a shared one would show what is not committed yet.
 """
 
 import asyncio
-import itertools
-import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,12 +17,8 @@ from sqlalchemy import (
     Executable,
     MetaData,
     Result,
-    TextClause,
-    TextualSelect,
-    bindparam,
     create_engine,
     insert,
-    update,
 )
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError
@@ -39,8 +33,15 @@ from holdfast.contract.envelope import (
     State,
     StepRow,
 )
-from holdfast.engines.prepared import Prepared, PreparedWrites, key_names
-from holdfast.errors import StatementFailed, TransactionControl, TransactionLost
+from holdfast.engines.prepared import Prepared, PreparedWrites
+from holdfast.engines.statements import (
+    check_changed,
+    named_values,
+    refuse_control,
+    shapes,
+    update_by_key,
+)
+from holdfast.errors import TransactionLost
 from holdfast.ports import Backlog, Clock, MessageFilter, Write
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
@@ -98,10 +99,6 @@ _CLAIM = (
     "holdfast_message WHERE due_at <= ? AND state = 'due' ORDER BY due_at LIMIT ?) "
     f"RETURNING {_COLUMNS}"
 )
-_CONTROL = re.compile(
-    r"^(?:\s|;|--[^\n]*(?:\n|$)|/\*.*?\*/)*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|ATTACH|DETACH|PRAGMA|VACUUM)\b",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def _blob(value: UUID | None) -> bytes | None:
@@ -155,23 +152,13 @@ def _saga(values: tuple[Any, ...]) -> SagaRow:
     return SagaRow(UUID(bytes=id_), type_, version, state, input_, key, error, started_at, ended_at)
 
 
-def _refuse_control(statement: Executable) -> None:
-    words: Any = statement.element if isinstance(statement, TextualSelect) else statement
-    text = words.text if isinstance(words, TextClause) else getattr(words, "statement", "")
-    if isinstance(text, str) and _CONTROL.match(text):  # DDL(…) has its text in `statement`
-        raise TransactionControl(
-            f"{text.strip()[:60]!r}: the transaction is opened and ended by Holdfast; "
-            "use `async with tx.savepoint()` for a part that may fail"
-        )
-
-
 def _run(
     connection: Connection,
     statement: Executable,
     parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
 ) -> Result[Any]:
     """Run a user's statement; rows are read to the end, so that no cursor stays open."""
-    _refuse_control(statement)
+    refuse_control(statement)
     result = connection.execute(statement, parameters)
     if result.returns_rows:
         # `Result.freeze()` would do, and costs more than the statement.
@@ -181,14 +168,6 @@ def _run(
             result.cursor, initial_buffer=rows
         )
     return result
-
-
-def _shapes(writes: Sequence[Write]) -> Iterator[tuple[Any, tuple[str, ...], list[Write]]]:
-    """Yield runs of writes of one shape: same table, same columns, all inserts or all updates."""
-    for (table, columns, _), group in itertools.groupby(
-        writes, lambda w: (w.table, tuple(w.values), w.key is None)
-    ):
-        yield table, columns, list(group)
 
 
 class SqliteTransaction:
@@ -211,30 +190,23 @@ class SqliteTransaction:
 
     async def write(self, writes: Sequence[Write]) -> None:
         self.check_open()
-        prepared = self._database.prepared
-        for table, columns, group in _shapes(writes):
-            rows = [dict(zip(columns, write.values.values(), strict=True)) for write in group]
+        prepared, users = self._database.prepared, self._database.users
+        for table, columns, group in shapes(writes):
+            rows = named_values(table, columns, group)
             if group[0].key is None:
                 statement = prepared.insert(table, columns)
                 if statement is None:
-                    self._database.users.execute(insert(table), rows)
+                    users.execute(insert(table), rows)
                 else:
                     self._many(statement, rows)
                 continue
-            names = key_names(len(table.primary_key))
-            for write, row in zip(group, rows, strict=True):
-                assert write.key is not None
-                row |= zip(names, write.key, strict=True)
             statement = prepared.update(table, columns)
             if statement is None:
-                where = (c == bindparam(n) for c, n in zip(table.primary_key, names, strict=True))
-                slow = update(table).where(*where).values({c: bindparam(c) for c in columns})
-                changed = sum(self._database.users.execute(slow, row).rowcount for row in rows)
+                slow = update_by_key(table, columns)
+                changed = sum(users.execute(slow, row).rowcount for row in rows)
             else:
                 changed = self._many(statement, rows)
-            if changed != len(group):
-                keys = ", ".join(repr(write.key) for write in group[:5])
-                raise StatementFailed(f"tx.update({table.name}, …): no row with the key {keys}")
+            check_changed(table, group, changed)
 
     def _many(self, statement: Prepared, rows: list[dict[str, Any]]) -> int:
         try:
@@ -264,6 +236,9 @@ class SqliteTransaction:
             raise TransactionLost("the transaction is over: a `tx` lives as long as its handler")
         if not self._sql.in_transaction:
             raise TransactionLost("SQLite ended the transaction (disk full, or interrupted)")
+
+    async def sign(self, name: MessageRow) -> None:
+        await self.insert_messages([name])
 
     async def insert_messages(
         self, rows: Sequence[MessageRow], *, above_floor: bool = False

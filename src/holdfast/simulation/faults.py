@@ -253,8 +253,9 @@ def _amnesia(chance: random.Random, nodes: Sequence[str], services: Sequence[str
 def _database(chance: random.Random, nodes: Sequence[str], services: Sequence[str]) -> AnyFault:
     engine = f"database {chance.choice(services)}"
     if chance.random() < 0.1:  # a storm in which few transactions come through
-        share = round(chance.uniform(0.5, 0.9), 3)
-        return Lever(engine=engine, lever="conflict", value=share, **_when(chance, (60, 240)))
+        share, at_s = round(chance.uniform(0.8, 0.98), 3), round(chance.random(), 3)
+        for_s = round(chance.uniform(60, 240), 3)
+        return Lever(engine=engine, lever="conflict", value=share, at_s=at_s, for_s=for_s)
     when = _when(chance, (0.2, 20))
     lever = chance.choice([*DATABASE_LEVERS, "down", "slow_commit_s", "late_commit_s"])
     if lever == "down":

@@ -25,6 +25,7 @@ class Node:
         paused: its callbacks wait in `held` until it goes on; as after SIGSTOP.
         context: in which its callbacks run; the loop knows by it whose they are.
         awaits: what its callbacks are counted by.
+        mourners: done when it dies; whoever waits for what it does waits for one of them too.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Node:
     alive: bool = True
     paused: bool = False
     held: list[asyncio.Handle] = field(default_factory=list[asyncio.Handle])
+    mourners: list["asyncio.Future[None]"] = field(default_factory=list["asyncio.Future[None]"])
     context: Context = field(init=False)
     awaits: str = field(init=False)
 

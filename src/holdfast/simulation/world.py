@@ -191,12 +191,17 @@ class World:
         return node
 
     async def within(self, node: Node, work: Awaitable[Any]) -> Any:
-        """Run something inside a node, and wait for it."""
+        """Run something inside a node, and wait for it; None if the node dies of it."""
 
         async def run() -> Any:
             return await work
 
-        return await self.loop.create_task(run(), context=node.context.copy())
+        task = self.loop.create_task(run(), context=node.context.copy())
+        died = self.loop.create_future()
+        node.mourners.append(died)
+        await asyncio.wait((task, died), return_when=asyncio.FIRST_COMPLETED)
+        node.mourners.remove(died)
+        return task.result() if task.done() else None
 
     async def start_node(self, name: str) -> None:
         """Start a node, or start it again."""
@@ -272,6 +277,9 @@ class World:
     def end(self, node: Node) -> None:
         """Let nothing of a node run any more."""
         node.alive = False
+        for waiting in node.mourners:
+            if not waiting.done():
+                waiting.set_result(None)
         self.crashes += 1
         self.network.crashed(node)
         self.broker.crashed(node)

@@ -1,0 +1,290 @@
+"""Postgres: one database per service, shared by all replicas of the service.
+
+Whatever writes passes a gate, the lock of an empty table, which takes no snapshot: so a service's
+batches run one after another, and SERIALIZABLE finds no conflict between them.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Executable, MetaData, Result
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, StepRow
+from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, SCHEMA, message, plain, saga
+from holdfast.engines.postgres_transaction import DRIVER_ERRORS, STEPS, PostgresTransaction
+from holdfast.engines.prepared import PreparedWrites
+from holdfast.engines.statements import refuse_control
+from holdfast.errors import TransactionLost
+from holdfast.ports import Backlog, Clock, MessageFilter
+
+IDLE_MS = 1_000  # in a transaction: its process stands still, and the others wait at the gate
+TRANSACTION_MS = 30_000
+OPEN_S = 30.0  # a server that is starting is waited for
+_MAKE = 7_368_425_001  # the advisory lock under which tables are made
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL SERIALIZABLE; "
+    f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}; "
+    f"SET LOCAL transaction_timeout = {TRANSACTION_MS}; "
+    "LOCK TABLE holdfast_gate IN EXCLUSIVE MODE"
+)
+_AWAY = (SQLAlchemyError, *DRIVER_ERRORS)
+
+
+class PostgresDatabase:
+    """One service's database on a server. See `ports.Database`.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`.
+        clock: for durations between two looks at the server's clock.
+        connections_max: at once, for everything; who waits longer than `wait_s` fails.
+        pooled: behind PgBouncer in transaction mode, where prepared statements have no home.
+    """
+
+    remote = True
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        connections_max: int = 8,
+        wait_s: float = 5.0,
+        pooled: bool = False,
+    ) -> None:
+        self._clock = clock
+        self._where = re.sub(r"//[^@/]*@", "//", url)
+        unprepared: dict[str, Any] = {
+            "statement_cache_size": 0,
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": str,  # the unnamed one
+        }
+        self._engine = create_async_engine(
+            re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", url),
+            isolation_level="AUTOCOMMIT",
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=connections_max,
+            max_overflow=0,
+            pool_timeout=wait_s,
+            connect_args=unprepared if pooled else {},
+        )
+        self._prepared = PreparedWrites(self._engine.dialect)
+        self._server_ms, self._at_s = 0, 0.0  # the server's time when this host's clock was that
+
+    # -- the start --------------------------------------------------------------------------------
+
+    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData]) -> list[Edge]:
+        """See `ports.Database`. Raises TransactionLost if the server stays away."""
+        connection = await self._first_connection()
+        try:
+            driver = await _driver_of(connection)
+            async with _made_alone(driver):
+                await driver.execute(SCHEMA)
+                for metadata in tables:
+                    await connection.run_sync(metadata.create_all)
+                for edge in edges:
+                    await driver.execute(
+                        "INSERT INTO holdfast_edge (sender, receiver, lane, events) "
+                        "VALUES ($1, $2, $3, $4) ON CONFLICT (sender, receiver, lane) "
+                        "DO UPDATE SET events = excluded.events "
+                        "WHERE holdfast_edge.events <> excluded.events",
+                        edge.sender,
+                        edge.receiver,
+                        edge.lane.value,
+                        " ".join(edge.events),
+                    )
+                found = await driver.fetch(
+                    "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge "
+                    "ORDER BY id"
+                )
+            self._set_clock(await driver.fetchval(f"SELECT {_NOW}"))
+        finally:
+            await connection.close()
+        return [
+            Edge(
+                id_,
+                sender,
+                receiver,
+                Lane(lane),
+                tuple(events.split()),
+                None if floor is None else plain(floor),
+            )
+            for id_, sender, receiver, lane, events, floor in found
+        ]
+
+    async def _first_connection(self) -> AsyncConnection:
+        give_up, pause_s = self._clock.monotonic() + OPEN_S, 0.1
+        while True:
+            try:
+                return await self._connect()
+            except TransactionLost:
+                if self._clock.monotonic() > give_up:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2.0, pause_s * 2)
+
+    async def _connect(self) -> AsyncConnection:
+        try:
+            return await self._engine.connect()
+        except _AWAY as exc:
+            raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def _set_clock(self, server_ms: int) -> None:
+        self._server_ms, self._at_s = server_ms, self._clock.monotonic()
+
+    def now_ms(self) -> int:
+        """Return the server's time, as far as it was seen: each look of the relay renews it."""
+        return self._server_ms + int((self._clock.monotonic() - self._at_s) * 1000)
+
+    # -- transactions and views -------------------------------------------------------------------
+
+    async def begin(self) -> PostgresTransaction:
+        """See `ports.Database`. Waits at the gate."""
+        connection = await self._connect()
+        try:
+            driver = await _driver_of(connection)
+            await driver.execute(_BEGIN)
+        except BaseException as exc:
+            await connection.invalidate()
+            await connection.close()
+            if isinstance(exc, _AWAY):
+                raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+            raise
+        return PostgresTransaction(connection, driver, self._prepared, self.now_ms())
+
+    async def read(self) -> "PostgresReader":
+        """See `ports.Database`."""
+        return PostgresReader(self._connect)
+
+    # -- what operators and the relay look at -----------------------------------------------------
+
+    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+        connection = await self._connect()
+        try:
+            found: list[Any] = await (await _driver_of(connection)).fetch(sql, *values)
+        except _AWAY as exc:
+            await connection.invalidate()
+            raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+        finally:
+            await connection.close()
+        return found
+
+    async def messages(self, which: MessageFilter) -> list[MessageRow]:
+        """See `ports.Database`."""
+        found = await self._fetch(
+            f"SELECT {COLUMNS} FROM holdfast_message WHERE (edge = ANY($1::int[]) OR $1 = '{{}}') "
+            "AND (state = ANY($2::text[]) OR $2 = '{}') AND (id = $3 OR $3 IS NULL) "
+            "ORDER BY id LIMIT $4",
+            list(which.edges),
+            [state.value for state in which.states],
+            which.id,
+            which.limit,
+        )
+        return [message(record) for record in found]
+
+    async def sagas(self, *, id: UUID | None = None, limit: int = 100) -> list[SagaRow]:
+        """See `ports.Database`."""
+        found = await self._fetch(
+            f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE id = $1 OR $1 IS NULL "
+            "ORDER BY id DESC LIMIT $2",
+            id,
+            limit,
+        )
+        return [saga(record) for record in found]
+
+    async def saga_steps(self, saga: UUID) -> list[StepRow]:
+        """See `ports.Database`."""
+        return [StepRow(saga, *record) for record in await self._fetch(STEPS, saga)]
+
+    async def backlog(self, out_edges: Sequence[int]) -> Backlog:
+        """See `ports.Database`."""
+        [(rows, size, dead, oldest)] = await self._fetch(
+            "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint, "
+            "(SELECT count(*) FROM holdfast_message WHERE state = $2), "
+            "(SELECT id FROM holdfast_message WHERE edge = ANY($1::int[]) ORDER BY id LIMIT 1) "
+            "FROM holdfast_message WHERE edge = ANY($1::int[])",
+            list(out_edges),
+            State.DEAD.value,
+        )
+        age = 0 if oldest is None else max(0, self.now_ms() - (oldest.int >> 80))
+        return Backlog(rows, size, age, dead)
+
+    async def due_in_ms(self) -> int | None:
+        """See `ports.Database`."""
+        [(now_ms, due_at)] = await self._fetch(
+            f"SELECT {_NOW}, (SELECT min(due_at) FROM holdfast_message WHERE state = 'due')"
+        )
+        self._set_clock(now_ms)
+        return None if due_at is None else due_at - now_ms
+
+    async def oldest_unsettled(self, edge: int) -> UUID | None:
+        """See `ports.Database`."""
+        found = await self._fetch(
+            "SELECT id FROM holdfast_message WHERE edge = $1 ORDER BY id LIMIT 1", edge
+        )
+        return plain(found[0][0]) if found else None
+
+    async def close(self) -> None:
+        """See `ports.Database`."""
+        await self._engine.dispose()
+
+
+class PostgresReader:
+    """A read-only view: a snapshot from its first statement to `close`."""
+
+    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection]]) -> None:
+        self._connect = connect
+        self._connection: AsyncConnection | None = None
+
+    async def execute(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> Result[Any]:
+        """See `ports.Reader`."""
+        refuse_control(statement)
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = await self._connect()
+            driver = await _driver_of(connection)
+            await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return await connection.execute(statement, parameters)
+
+    async def close(self) -> None:
+        """See `ports.Reader`."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            await (await _driver_of(connection)).execute("ROLLBACK")
+        except (DBAPIError, *DRIVER_ERRORS):
+            await connection.invalidate()
+        finally:
+            await connection.close()
+
+
+class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(…)
+    """A transaction under the lock that starting processes take in turn."""
+
+    def __init__(self, driver: Any) -> None:
+        self._transaction = driver.transaction()
+        self._driver = driver
+
+    async def __aenter__(self) -> None:
+        await self._transaction.start()
+        await self._driver.execute(f"SELECT pg_advisory_xact_lock({_MAKE})")
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        await (self._transaction.commit() if error is None else self._transaction.rollback())
+
+
+async def _driver_of(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection

