@@ -5,23 +5,42 @@ import re
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 import uvloop
 
 from holdfast.cli.load import Loaded, load
+from holdfast.cli.on_servers import Split as Apart
+from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
+from holdfast.runtime.servers import Servers
 from holdfast.runtime.settings import environment, process_settings
 
 _ADDRESS = re.compile(r"\('(?P<host>[^']*)', (?P<port>\d+)")
+
+
+On = Annotated[
+    str,
+    typer.Option(
+        "--on", metavar="postgres,nats,redis", help="Start these servers in the data folder."
+    ),
+]
+Split = Annotated[
+    bool, typer.Option("--split", help="Run each service, and the gateway, as its own process.")
+]
+Replicas = Annotated[
+    list[str] | None,
+    typer.Option("--replicas", metavar="SERVICE=N", help="Run so many of a service; splits."),
+]
 
 
 def command(
@@ -30,28 +49,51 @@ def command(
     port: Port = 8000,
     ops_port: OpsPort = None,
     data: DataFolderPath = None,
+    on: On = "",
+    split: Split = False,
+    replicas: Replicas = None,
 ) -> None:
     """Serve all services of a system in this process, until Ctrl-C.
 
     Logs go to stdout. SIGTERM and Ctrl-C drain for HOLDFAST_DRAIN_S seconds; a second one ends
     the process at once.
     """
-    serve_here(load(system), Where(host, port, ops_port, data))
+    loaded = load(system)
+    where = Where(host, port, ops_port, data)
+    kinds = tuple(kind.strip() for kind in on.split(",") if kind.strip())
+    folder = data_folder(data, loaded.system.name)
+    names = [service.name for service in loaded.system.services]
+    servers = Servers(folder / "servers", kinds, names) if kinds else None
+    if split or replicas:
+        apart = Apart(system, host, port, ops_port, counts(replicas or []))
+        _run(run_split(loaded, servers, folder, apart), str(folder), f"{host}:{port}")
+    else:
+        serve_here(loaded, where, servers)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where a process listens and keeps its data. `services`: those that it hosts; None: all."""
+    """Where a process listens and keeps its data, and what it is.
+
+    Attributes:
+        services: those that it hosts; None: all.
+        gateway: it is the gateway, too.
+    """
 
     host: str
     port: int
     ops_port: int | None
     data: Path | None
     services: tuple[str, ...] | None = None
+    gateway: bool = True
 
 
-def serve_here(loaded: Loaded, where: Where) -> None:
-    """Serve until a signal; print addresses on stderr, logs on stdout. Raises typer.Exit."""
+def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> None:
+    """Serve until a signal; print addresses on stderr, logs on stdout. Raises typer.Exit.
+
+    Args:
+        servers: started before, and stopped after.
+    """
     environ = environment()
     settings = process_settings(environ)
     system = loaded.system
@@ -61,6 +103,7 @@ def serve_here(loaded: Loaded, where: Where) -> None:
         port=where.port,
         ops_port=where.ops_port,
         services=where.services,
+        gateway=where.gateway,
         environ=environ,
         settings=settings,
     )
@@ -75,16 +118,33 @@ def serve_here(loaded: Loaded, where: Where) -> None:
     def show(process: Process) -> None:
         print(_greeting(loaded, process), file=sys.stderr, flush=True)
 
+    async def main() -> None:
+        if servers is None:
+            await serve(system, options, logger, _Signals(), show)
+            return
+        await servers.start()
+        try:
+            found = replace(options, environ={**environ, **servers.environ})
+            await serve(system, found, logger, _Signals(), show)
+        finally:
+            await servers.stop()
+
     try:
-        uvloop.run(serve(system, options, logger, _Signals(), show))
+        _run(main(), str(options.data), f"{options.host}:{options.port}")
+    finally:
+        logger.close()
+
+
+def _run(main: Coroutine[Any, Any, None], data: str, address: str) -> None:
+    """Run to the end; what the machine refuses is one line, and exit 1."""
+    try:
+        uvloop.run(main)
     except (OSError, sqlite3.Error) as exc:
-        complain(_refused(exc, options))
+        complain(_refused(exc, data, address))
         raise typer.Exit(1) from exc
     except ExceptionGroup as group:
         complain(f"{group.message}: {'; '.join(map(str, group.exceptions))}")
         raise typer.Exit(1) from group
-    finally:
-        logger.close()
 
 
 class _Signals:
@@ -104,7 +164,7 @@ def _greeting(loaded: Loaded, process: Process) -> str:
     A module offers them as `TRY`, a list of shell lines in which `{url}` is the gateway's.
     """
     hosted = ", ".join(host.name for host in process.hosts)
-    facts = {**process.addresses, "services": hosted, "data": str(process.options.data)}
+    facts = {**process.addresses, "services": hosted or "none", "data": str(process.options.data)}
     width = max(map(len, facts))
     lines = [f"{loaded.system.name} is ready", ""]
     lines += [f"  {name:<{width}}  {value}" for name, value in facts.items()]
@@ -115,14 +175,14 @@ def _greeting(loaded: Loaded, process: Process) -> str:
     return "\n".join([*lines, ""])
 
 
-def _refused(exc: Exception, options: Options) -> str:
+def _refused(exc: Exception, data: str, usual: str) -> str:
     """Return one line that says what the machine refused, and what to change."""
     if not isinstance(exc, OSError):
-        return f"the data folder {options.data} cannot be used: {exc}"
+        return f"the data folder {data} cannot be used: {exc}"
     if isinstance(exc.filename, str | Path) and exc.filename:
         return f"{exc.filename} cannot be used: {exc.strerror}"
     named = _ADDRESS.search(str(exc))
-    address = f"{named['host']}:{named['port']}" if named else f"{options.host}:{options.port}"
+    address = f"{named['host']}:{named['port']}" if named else usual
     if exc.errno == errno.EADDRINUSE:
         return f"{address} is in use by another process; choose another port with --port"
     return f"cannot listen on {address}: {exc.strerror or exc}"

@@ -1,4 +1,4 @@
-"""`holdfast serve`: some services of a system, such as one container's."""
+"""`holdfast serve`: some services of a system, or its gateway, such as one container's."""
 
 from typing import Annotated
 
@@ -8,7 +8,10 @@ from holdfast.cli.load import load
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName
 from holdfast.cli.output import complain
 from holdfast.cli.run import Where, serve_here
+from holdfast.runtime.settings import environment
 from holdfast.system import Graph
+
+GATEWAY = "gateway"
 
 Services = Annotated[
     list[str], typer.Argument(metavar="SERVICE", help="Those to host.", show_default=False)
@@ -23,17 +26,20 @@ def command(
     ops_port: OpsPort = None,
     data: DataFolderPath = None,
 ) -> None:
-    """Serve only the named services of a system.
+    """Serve only the named services of a system; `gateway` is the gateway.
 
-    What the others would have to do is listed on stderr.
+    With BROKER_URL the others are reached where their processes are. Without it, the gateway is
+    in this process, and what the others would have to do is listed on stderr.
     """
     loaded = load(system)
-    hosted = tuple(dict.fromkeys(services))
+    apart = bool(environment().get("BROKER_URL"))
+    gateway = GATEWAY in services or not apart
+    hosted = tuple(name for name in dict.fromkeys(services) if name != GATEWAY)
     for name in hosted:
         loaded.system.service(name)
-    for line in leaving(loaded.system.graph(), hosted):
+    for line in [] if apart else leaving(loaded.system.graph(), hosted):
         complain(line)
-    serve_here(loaded, Where(host, port, ops_port, data, hosted))
+    serve_here(loaded, Where(host, port, ops_port, data, hosted, gateway))
 
 
 def leaving(graph: Graph, hosted: tuple[str, ...]) -> list[str]:

@@ -1,8 +1,9 @@
 """What one process runs on: the concrete classes behind the ports."""
 
 import functools
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from holdfast.engines.host import HostClock, HostIds, host_random
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.network import SystemNetwork
 from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.errors import SettingError
 from holdfast.ports import Broker, Clock, Database, Ids, Network, Random
 from holdfast.runtime.threads import Threads
 
@@ -57,3 +59,100 @@ def embedded(files: Callable[[str], Path], *, threads: int) -> Engines:
         database=lambda service: SqliteDatabase(files(service), clock),
         run=run,
     )
+
+
+PORT = 8000  # where a service's processes listen for the others, unless its URL says otherwise
+
+
+def engines_of(
+    system: str,
+    services: Sequence[str],
+    environ: Mapping[str, str],
+    files: Callable[[str], Path],
+    *,
+    threads: int,
+) -> Engines:
+    """Return the engines that the environment names; embedded ones where it names none.
+
+    `DATABASE_URL`, or `<SERVICE>_DATABASE_URL`, is where the databases are; `BROKER_URL` is what
+    carries letters between processes, and with it `<SERVICE>_URL` is where a service's processes
+    listen, `http://<service>:8000` by default; several are separated by commas.
+
+    Args:
+        services: those that this process hosts.
+    Raises:
+        SettingError: a value does not fit, or needs a package that is not installed.
+    """
+    engines = embedded(files, threads=threads)
+    urls = {name: _database_url(name, environ, alone=len(services) == 1) for name in services}
+    if any(urls.values()):
+        engines = replace(engines, database=_databases(urls, engines, environ))
+    if url := environ.get("BROKER_URL"):
+        broker = _broker(system, url, int(environ.get("BROKER_COPIES") or 1))
+        engines = replace(engines, broker=broker, discover=_discovery(environ))
+    return engines
+
+
+def _database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> str:
+    own = f"{_variable(service)}_DATABASE_URL"
+    url = environ.get(own) or environ.get("DATABASE_URL") or ""
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        raise SettingError([f"{own}: write it as postgresql://user:password@host/database"])
+    if url and own not in environ and "{service}" not in url and not alone:
+        raise SettingError(
+            [
+                f"DATABASE_URL names one database for several services; put {{service}} into it, "
+                f"or set {own}"
+            ]
+        )
+    return url.replace("{service}", service)
+
+
+def _databases(
+    urls: Mapping[str, str], engines: Engines, environ: Mapping[str, str]
+) -> Callable[[str], Database]:
+    try:
+        from holdfast.engines.postgres import PostgresDatabase  # only where it is wanted
+    except ModuleNotFoundError as exc:
+        raise SettingError([f"DATABASE_URL needs `pip install holdfast[postgres]`: {exc}"]) from exc
+    pooled = environ.get("DATABASE_POOLED", "") not in ("", "0", "false")
+
+    def database(service: str) -> Database:
+        url = urls[service]
+        if not url:
+            return engines.database(service)
+        return PostgresDatabase(url, engines.clock, pooled=pooled)
+
+    return database
+
+
+def _broker(system: str, url: str, copies: int) -> Broker:
+    try:
+        from holdfast.engines.nats import NatsBroker  # only where it is wanted
+    except ModuleNotFoundError as exc:
+        raise SettingError([f"BROKER_URL needs `pip install holdfast[nats]`: {exc}"]) from exc
+    if not url.startswith(("nats://", "tls://")):
+        raise SettingError([f"BROKER_URL={url!r}: write it as nats://host:4222"])
+    return NatsBroker(system, url, copies=copies)
+
+
+def _discovery(environ: Mapping[str, str]) -> Callable[[str], Origin]:
+    """Return what names a process of a service: each of them in turn."""
+    known: dict[str, Iterator[Origin]] = {}
+
+    def discover(service: str) -> Origin:
+        if service not in known:
+            variable = f"{_variable(service)}_URL"
+            urls = environ.get(variable) or f"http://{service}:{PORT}"
+            try:
+                origins = [Origin.parse(url.strip()) for url in urls.split(",")]
+            except ValueError as exc:
+                raise SettingError([f"{variable}: {exc}"]) from exc
+            known[service] = itertools.cycle(origins)
+        return next(known[service])
+
+    return discover
+
+
+def _variable(name: str) -> str:
+    return name.upper().replace("-", "_")

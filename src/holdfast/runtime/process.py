@@ -37,7 +37,7 @@ from holdfast.observability import (
 )
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.control import Control
-from holdfast.runtime.engines import Engines, embedded
+from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.keys import KeySource, origin_and_path, token_policy
 from holdfast.runtime.local import Local
@@ -103,7 +103,13 @@ class Process:
         self.url = self.ops_url = ""
         if engines is None:
             assert self.folder is not None, "embedded engines have a data folder"
-            engines = embedded(self.folder.database, threads=options.settings.threads)
+            engines = engines_of(
+                system.name,
+                self._hosted(),
+                options.environ,
+                self.folder.database,
+                threads=options.settings.threads,
+            )
         self._engines = engines
         self._witness = witness
         self._clock, self._network = engines.clock, engines.network
@@ -149,10 +155,7 @@ class Process:
             schedule=options.schedule,
             safe=options.safe,
         )
-        wanted = options.services
-        if wanted is None:
-            wanted = tuple(service.name for service in self.system.services)
-        for name in wanted:
+        for name in self._hosted():
             service = self.system.service(name)
             database = engines.database(name)
             host = ServiceHost(service, self.system, database, ports, local, self._asks)
@@ -161,6 +164,12 @@ class Process:
         self.control = Control(self.system, self.hosts)
         dropped = "holdfast_log_lines_dropped_total"
         self.metrics.watch(dropped, lambda: self.logger.stats().dropped)
+
+    def _hosted(self) -> tuple[str, ...]:
+        wanted = self.options.services
+        if wanted is None:
+            wanted = tuple(service.name for service in self.system.services)
+        return wanted
 
     async def start(self) -> None:
         """Start everything; when this returns the process is ready."""
@@ -171,6 +180,7 @@ class Process:
         router = await self._router()
         self._remote(router)
         await (self._listen(router) if self.options.gateway else self._listen_inside(router))
+        await self._listen_to_operators()
         self.health.watch("broker", self._broker_is_well)
         self.health.started()
 
@@ -240,7 +250,6 @@ class Process:
         server = self._http(door, HttpLimits())
         listener = await server.start(self.options.host, self.options.port)
         self.url = "http://{}:{}".format(*listener.address)
-        self.addresses = {"inside": self.url, **self.addresses}
 
     async def _listen(self, router: Router) -> None:
         options, gateway = self.options, self.system.gateway
@@ -264,11 +273,13 @@ class Process:
         )
         limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
         listener = await self._http(self.door, limits).start(options.host, options.port)
-        host, port = listener.address
-        self.url = f"http://{host}:{port}"
-        ops_port = options.ops_port
+        self.url = "http://{}:{}".format(*listener.address)
+
+    async def _listen_to_operators(self) -> None:
+        """Serve health and metrics, and in the data folder the commands."""
+        options, ops_port = self.options, self.options.ops_port
         if ops_port is None:
-            ops_port = port + 1 if options.port else 0
+            ops_port = options.port + 1 if options.port else 0
         self._ops = self._http(self._operations, HttpLimits())
         ops = await self._ops.start(options.host, ops_port)
         self.ops_url = f"http://{ops.address[0]}:{ops.address[1]}"
@@ -277,7 +288,8 @@ class Process:
             self.folder.free_socket()
             await control.start("", 0, path=self.folder.socket)
             self.folder.guard_socket()
-        self.addresses = {"gateway": self.url, "operations": self.ops_url, **self.addresses}
+        face = "gateway" if options.gateway else "inside"
+        self.addresses = {face: self.url, "operations": self.ops_url, **self.addresses}
 
     def _http(
         self, handler: Callable[[Request], Awaitable[Response]], limits: HttpLimits

