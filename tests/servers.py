@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,11 +51,21 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 class Nats:
-    """A nats-server with JetStream, on a port and a folder of its own."""
+    """A nats-server with JetStream, on a port and a folder of its own.
 
-    def __init__(self) -> None:
+    Args:
+        name, routes: of a node in a cluster; the ports through which the nodes reach each other.
+    """
+
+    def __init__(self, name: str = "", routes: Sequence[int] = (), own_route: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-nats-"))
         self.port = free_port()
+        self._cluster: list[str] = []
+        if routes:
+            listen = f"nats://127.0.0.1:{own_route}"
+            others = ",".join(f"nats://127.0.0.1:{port}" for port in routes)
+            self._cluster = ["-n", name, "-cluster_name", "c", "-cluster", listen]
+            self._cluster += ["-routes", others]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,6 +77,7 @@ class Nats:
         """Start it; returns when it listens."""
         command = [shutil.which("nats-server", path=str(BIN)) or "nats-server"]
         command += ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        command += self._cluster
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for_port(self.port)
@@ -93,6 +104,21 @@ def nats_server() -> Iterator[Nats]:
     finally:
         server.stop()
         shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@contextmanager
+def nats_cluster() -> Iterator[list[Nats]]:
+    """Start three nodes that keep each stream together."""
+    routes = [free_port() for _ in range(3)]
+    nodes = [Nats(f"n{n}", routes, route) for n, route in enumerate(routes)]
+    for node in nodes:
+        node.start()
+    try:
+        yield nodes
+    finally:
+        for node in nodes:
+            node.stop()
+            shutil.rmtree(node.folder, ignore_errors=True)
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""The books: what the databases and the processor's ledger say, read from the files themselves."""
+"""The books: what the databases and the processor's ledger say, read from the tables themselves."""
 
 import json
 import sqlite3
@@ -7,10 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Select, create_engine, func, select
+from sqlalchemy import Executable, create_engine, func, select, text
 from sqlalchemy.pool import NullPool
 
 from shop.inventory.tables import stock_table
@@ -19,10 +19,10 @@ from shop.orders.tables import order_line_table, order_table
 from shop.payments.tables import payment_table
 
 SERVICES = ("users", "inventory", "orders", "payments", "notifications")
-_OPEN_SAGAS = "SELECT type || ' ' || state FROM holdfast_saga WHERE state <> 'completed'"
+_OPEN_SAGAS = "SELECT type || ' ' || state AS what FROM holdfast_saga WHERE state <> 'completed'"
 _OPEN_LETTERS = (
-    "SELECT kind || ' ' || state FROM holdfast_message WHERE state IN ('due', 'held', 'dead') "
-    "AND kind NOT IN ('tick', 'request')"
+    "SELECT kind || ' ' || state AS what FROM holdfast_message "
+    "WHERE state IN ('due', 'held', 'dead') AND kind NOT IN ('tick', 'request')"
 )
 
 
@@ -76,25 +76,47 @@ class Books:
     unfinished: list[str]
 
 
-def settled(data: Path) -> int:
+class Source(Protocol):
+    """Where the services' databases are read."""
+
+    def rows(self, service: str, statement: Executable) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT in one service's database."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The SQLite files of a data folder."""
+
+    data: Path
+
+    def rows(self, service: str, statement: Executable) -> list[dict[str, Any]]:
+        """See `Source`. An auditor changes nothing: the file is opened read-only."""
+        path = self.data / f"{service}.db"
+        engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
+        with engine.connect() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def settled(source: Source) -> int:
     """Return how many orders are confirmed or cancelled."""
     statement = select(func.count().label("n")).where(order_table.c.state != "placed")
-    return sum(int(row["n"]) for row in _select(data / "orders.db", statement))
+    return sum(int(row["n"]) for row in source.rows("orders", statement))
 
 
-def unfinished(data: Path) -> list[str]:
+def unfinished(source: Source) -> list[str]:
     """Return what is under way in any service, and what is dead."""
     found: list[str] = []
     for service in SERVICES:
         for statement in (_OPEN_SAGAS, _OPEN_LETTERS):
-            found += [f"{service}: {row[0]}" for row in _query(data / f"{service}.db", statement)]
+            found += [f"{service}: {row['what']}" for row in source.rows(service, text(statement))]
     return found
 
 
-def read_books(data: Path, ledger: Path) -> Books:
-    """Read the shop's databases in `data`, and the processor's `ledger`."""
+def read_books(source: Source, ledger: Path) -> Books:
+    """Read the shop's databases, and the processor's `ledger`."""
     pieces: dict[UUID, Counter[str]] = {}
-    for row in _select(data / "orders.db", select(order_line_table)):
+    for row in source.rows("orders", select(order_line_table)):
         pieces.setdefault(row["order_id"], Counter())[row["sku"]] += row["quantity"]
     orders = [
         OrderEntry(
@@ -104,23 +126,23 @@ def read_books(data: Path, ledger: Path) -> Books:
             row["placed_at"],
             pieces.get(row["id"], Counter()),
         )
-        for row in _select(data / "orders.db", select(order_table))
+        for row in source.rows("orders", select(order_table))
     ]
     payments = {
         row["order_id"]: row["amount_cents"] if row["state"] == "charged" else 0
-        for row in _select(data / "payments.db", select(payment_table))
+        for row in source.rows("payments", select(payment_table))
     }
     notices = [
         Notice(row["order_id"], row["kind"], row["text"], row["created_at"])
-        for row in _select(data / "notifications.db", select(notification_table))
+        for row in source.rows("notifications", select(notification_table))
     ]
     return Books(
         orders={order.id: order for order in orders},
         charges=_charges(ledger),
         payments=payments,
-        stock=list(_select(data / "inventory.db", select(stock_table))),
+        stock=source.rows("inventory", select(stock_table)),
         notices=notices,
-        unfinished=unfinished(data),
+        unfinished=unfinished(source),
     )
 
 
@@ -143,17 +165,9 @@ def _charges(ledger: Path) -> list[ChargeEntry]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open a file read-only: an auditor changes nothing."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
 
 
 def _query(path: Path, statement: str) -> list[tuple[Any, ...]]:
     with closing(_connect(path)) as connection:
         return connection.execute(statement).fetchall()
-
-
-def _select(path: Path, statement: Select[Any]) -> list[dict[str, Any]]:
-    """Run a SELECT on the shop's own tables, whose column types know how values are stored."""
-    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
-    with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(statement).mappings()]

@@ -14,7 +14,7 @@ from random import Random
 from holdfast.runtime.folder import DataFolder
 from holdfast.testing import Client
 from shop.demo.audit import audit
-from shop.demo.books import Books, read_books, saga_of, settled, unfinished
+from shop.demo.books import Books, Files, read_books, saga_of, settled, unfinished
 from shop.demo.children import Child, DidNotStart, free_port
 from shop.demo.customers import Customers, Placed, Refused, Wish, wishes
 from shop.demo.progress import Meter, meter
@@ -116,7 +116,7 @@ async def _perform(orders: int, stage: Stage) -> int:
         finally:
             await client.close()
     code = await stage.shop.stop()
-    books = read_books(stage.data, stage.ledger)
+    books = read_books(Files(stage.data), stage.ledger)
     await _tell(placed, books, outage, stage.data)
     return _conclude(placed, books, [] if code == 0 else [f"the shop's exit code is {code}"])
 
@@ -161,9 +161,9 @@ async def _settle(orders: int, data: Path, show: Meter) -> None:
     loop = asyncio.get_running_loop()
     give_up = loop.time() + SETTLE_S
     while loop.time() < give_up:
-        done = settled(data)
+        done = settled(Files(data))
         show("settled", done)
-        if done >= orders and not unfinished(data):
+        if done >= orders and not unfinished(Files(data)):
             return
         await asyncio.sleep(0.1)
 

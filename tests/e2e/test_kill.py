@@ -7,7 +7,7 @@ from pathlib import Path
 
 from holdfast.testing import Client
 from shop.demo.audit import audit
-from shop.demo.books import read_books, settled, unfinished
+from shop.demo.books import Files, read_books, settled, unfinished
 from shop.demo.children import Child, free_port
 from shop.demo.customers import Customers, Placed, wishes
 
@@ -70,7 +70,9 @@ async def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> N
         loop = asyncio.get_running_loop()
         give_up = loop.time() + SETTLE_S
         data = tmp_path / "data"
-        while loop.time() < give_up and (settled(data) < len(placed) or unfinished(data)):
+        while loop.time() < give_up and (
+            settled(Files(data)) < len(placed) or unfinished(Files(data))
+        ):
             await asyncio.sleep(0.2)
         assert await shop.stop() == 0
     finally:
@@ -78,6 +80,6 @@ async def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> N
         await shop.kill()
         await processor.kill()
 
-    findings = audit([p.id for p in placed], read_books(data, tmp_path / "processor.db"))
+    findings = audit([p.id for p in placed], read_books(Files(data), tmp_path / "processor.db"))
     assert findings.all() == [], f"seed {seed}"
     assert len(placed) >= 5 * KILLS, "too few orders for the kills to matter"

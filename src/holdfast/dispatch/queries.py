@@ -10,7 +10,14 @@ from holdfast.contract.messages import Query
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.dispatch.view import ReadView
-from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, Forbidden, Unreachable
+from holdfast.errors import (
+    BadAnswer,
+    CallError,
+    DeadlineExceeded,
+    Forbidden,
+    TransactionLost,
+    Unreachable,
+)
 from holdfast.observability import Context, Outcomes, Tracer
 from holdfast.resilience import Watch
 from holdfast.system.tables import MessageHandler
@@ -75,6 +82,9 @@ class CompiledQuery:
         except CallError as exc:
             outcome = exc.code
             raise
+        except TransactionLost as exc:  # the database is away: another try may find it
+            outcome = "unreachable"
+            raise Unreachable(f"{query.name}: {exc}", edge=query.name) from exc
         except Exception as exc:  # a bug there is a bad answer here, as over the wire
             outcome = type(exc).__name__
             raise BadAnswer(f"{query.name}: {type(exc).__name__}") from exc

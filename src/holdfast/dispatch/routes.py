@@ -16,7 +16,7 @@ from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.requests import Key, RequestTurn
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.dispatch.view import ReadView
-from holdfast.errors import Conflict, DeadlineExceeded, Invalid, Overloaded
+from holdfast.errors import Conflict, DeadlineExceeded, Invalid, Overloaded, TransactionLost
 from holdfast.first_step import Finished, first_step
 from holdfast.observability import RouteOutcomes
 from holdfast.ports import MessageFilter
@@ -222,7 +222,13 @@ class CompiledRoute:
 
 
 def _told(error: Exception, request: Request) -> Exception:
-    """Return what the client is told: a number that does not fit a column is the client's."""
+    """Return what the client is told.
+
+    A number that does not fit a column is the client's; a database that is away is nobody's, and
+    the request may be sent again.
+    """
+    if isinstance(error, TransactionLost):
+        return Overloaded("the database is away", headers={"Retry-After": "1"})
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OverflowError) or type(cause).__name__ == "DataError":

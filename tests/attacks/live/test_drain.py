@@ -9,7 +9,7 @@ from uuid import UUID
 from holdfast.errors import CallError
 from holdfast.testing import Client
 from shop.demo.audit import audit
-from shop.demo.books import read_books, settled, unfinished
+from shop.demo.books import Files, read_books, settled, unfinished
 from shop.demo.children import Child, free_port
 from shop.demo.customers import wishes
 
@@ -92,7 +92,9 @@ async def test_stopping_under_load_loses_no_order_and_answers_no_5xx(tmp_path: P
         data = tmp_path / "data"
         loop = asyncio.get_running_loop()
         give_up = loop.time() + 30
-        while loop.time() < give_up and (settled(data) < len(taken) or unfinished(data)):
+        while loop.time() < give_up and (
+            settled(Files(data)) < len(taken) or unfinished(Files(data))
+        ):
             await asyncio.sleep(0.1)
         assert await shop.stop() == 0
     finally:
@@ -101,6 +103,6 @@ async def test_stopping_under_load_loses_no_order_and_answers_no_5xx(tmp_path: P
         await processor.kill()
 
     assert [status for status in statuses if status >= 500] == [], statuses
-    findings = audit(taken, read_books(data, tmp_path / "processor.db"))
+    findings = audit(taken, read_books(Files(data), tmp_path / "processor.db"))
     assert findings.stuck + findings.lost + findings.wrong == [], statuses
     assert [double for double in findings.double if "charged" in double] == []
