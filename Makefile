@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run demo test sim bench check lock clean
+.PHONY: setup run demo test sim chaos bench check lock clean
 
 setup: .venv/.run          ## make .venv with the command `holdfast` in it
 
@@ -20,8 +20,12 @@ setup: .venv/.run          ## make .venv with the command `holdfast` in it
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-run: setup                 ## serve the shop until Ctrl-C
-	$(BIN)/holdfast run shop
+.venv/.local: .venv/.run requirements/local.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local.txt
+	@touch $@
+
+run: $(if $(ON),.venv/.local,setup)  ## serve the shop until Ctrl-C; ON=postgres,nats: on real servers
+	$(BIN)/holdfast run shop $(if $(ON),--on $(ON)) $(ARGS)
 
 demo: setup                ## 500 orders, a SIGKILL half way, and the books afterwards
 	$(BIN)/holdfast demo shop
@@ -33,6 +37,9 @@ sim: .venv/.test           ## seeds for 100 s, every crash point, and what is fo
 	$(BIN)/holdfast sim shop --seeds 1000000 --seconds 100
 	$(BIN)/holdfast sim shop --every-crash-point
 	$(BIN)/pytest -m sim tests/simulation
+
+chaos: .venv/.test         ## real engines, killed, stopped and emptied under load
+	$(BIN)/pytest -m chaos tests/chaos
 
 check: .venv/.test         ## format, lint and types
 	$(BIN)/ruff format --check .

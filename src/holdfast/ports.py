@@ -225,6 +225,10 @@ class Transaction(Protocol):
         """Write the `due_at` of rows that are still due."""
         ...
 
+    async def hasten(self, edge: int, limit: int) -> int:
+        """Let up to `limit` letters of an edge that were sent before be due now."""
+        ...
+
     async def forget(self, limit: int) -> int:
         """Delete request records whose `due_at` is past, and let go of old events' topics."""
         ...
@@ -359,6 +363,10 @@ class Database(Protocol):
 
     async def due_in_ms(self) -> int | None:
         """Return in how many ms by the database's clock the first row is due; <= 0: now."""
+        ...
+
+    async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the letters that are still waiting for an answer."""
         ...
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:

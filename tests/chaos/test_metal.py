@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Supervisor
@@ -33,6 +34,14 @@ PAUSE_S = (0.5, 2.5)  # between two misfortunes
 THOUGHT_S = 0.6  # between two orders of a customer: steady load, also while the broker is away
 SETTLE_S = 240.0
 SERVICES = [service.name for service in shop.services]
+
+
+_STUCK = """
+SELECT receiver, lane, kind, state, tries, reached, count(*) AS rows,
+  min(due_at - (extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS due_in_ms, max(error)
+FROM holdfast_message JOIN holdfast_edge ON edge = holdfast_edge.id
+WHERE state IN ('due', 'held', 'dead') AND kind NOT IN ('tick', 'request') GROUP BY 1, 2, 3, 4, 5, 6
+"""
 
 
 class Metal:
@@ -215,3 +224,6 @@ async def _settle(tables: Tables, orders: int) -> None:
         if done >= orders and not left:
             return
         await asyncio.sleep(5)
+    for service in SERVICES:
+        for row in await asyncio.to_thread(tables.rows, service, text(_STUCK)):
+            print(service, dict(row), file=sys.stderr)

@@ -252,6 +252,32 @@ class MessageContract(Opened):
             assert 5_000 <= backlog.oldest_ms < 60_000
             assert (none.out_rows, none.dead) == (0, 1)
 
+    async def test_what_was_sent_before_is_hastened(self) -> None:
+        """Of one edge, the oldest first; what was never sent twice keeps its time."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            later = tx.now_ms + 90_000
+            again = [letter(n, tries=2, due_at=later) for n in (1, 2, 3)]
+            fresh, other = letter(4, tries=1, due_at=later), letter(5, 2, tries=2, due_at=later)
+            await tx.insert_messages([*again, fresh, other])
+            hastened = await tx.hasten(1, 2)
+            claimed = await tx.claim(10, 1_000)
+            await tx.commit()
+
+            assert hastened == 2
+            assert [row.id for row in claimed] == [row.id for row in again[:2]]
+
+    async def test_what_is_unanswered_is_told(self) -> None:
+        """Of those that are asked for, those that are still due."""
+        async with self.opened() as database:
+            due, done, gone = letter(1), letter(2, state=State.DONE), letter(3)
+            await self.insert(database, due, done)
+            asked = [row.id for row in (due, done, gone)]
+
+            assert await database.unanswered(1, asked) == {due.id}
+            assert await database.unanswered(2, asked) == set()
+            assert await database.unanswered(1, []) == set()
+
     async def test_the_oldest_unsettled_id_is_that_of_the_edge(self) -> None:
         """Any row of an outgoing edge holds it, a held one as well."""
         async with self.opened() as database:

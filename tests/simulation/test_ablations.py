@@ -8,7 +8,8 @@ from dataclasses import fields
 import pytest
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
-from tests.simulation.ablations import AIMED, scenarios_for
+from tests.simulation.ablations import AIMED, scenarios, scenarios_for
+from tests.simulation.scenario import Scenario
 
 pytestmark = pytest.mark.sim
 
@@ -26,12 +27,11 @@ def test_without_it_something_breaks(safeguard: str) -> None:
     pytest.fail(f"nothing misses {safeguard}")
 
 
-@pytest.mark.parametrize("safeguard", AIMED)
-def test_with_it_nothing_breaks(safeguard: str) -> None:
-    """The same scenarios hold with everything on."""
-    for scenario in scenarios_for(safeguard):
-        broken = [(seed, o.violations) for seed, o in scenario.broken(ALL_ON, range(SEEDS))]
-        assert broken == []
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.system.name)
+def test_with_it_nothing_breaks(scenario: Scenario) -> None:
+    """Every scenario holds with everything on."""
+    broken = [(seed, o.violations) for seed, o in scenario.broken(ALL_ON, range(SEEDS))]
+    assert broken == []
 
 
 def test_every_safeguard_is_accounted_for() -> None:

@@ -6,7 +6,7 @@ does not fit into the window waits in the table.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -40,6 +40,9 @@ class Outbox:
         self._broker = broker
         self._in_flight: defaultdict[int, set[UUID]] = defaultdict(set)
         self._ready: defaultdict[int, deque[MessageRow]] = defaultdict(deque)
+        self._silent: dict[int, None] = {}  # edges that did not answer before a re-send
+        self._back: dict[int, None] = {}  # those of them that answer again
+        self._heard_at: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent = self._resent = self._answers = 0
         self.wake: Callable[[], None] = lambda: None
@@ -76,6 +79,9 @@ class Outbox:
         room = window_room(len(flying), schedule) if self._ledger.safe.window else len(rows)
         if again:
             room += sum(row.id in flying for row in rows)
+            self._listen_for(edge)
+        elif room <= 0:
+            self.wake()  # another replica may have got the answers
         now_rows, later = list(rows[:room]), rows[room:]
         if not again:
             queue = self._ready[edge]
@@ -103,9 +109,35 @@ class Outbox:
         self._answers += len(answers)
         self._publish(Parcel(where.sender, where.receiver, where.lane, answers=answers))
 
+    def _listen_for(self, edge: int) -> None:
+        now, pause_s = asyncio.get_running_loop().time(), self._ledger.schedule.resend_ms / 1000
+        if now - self._heard_at.get(edge, 0.0) > pause_s:
+            self._silent[edge] = None
+
     def answered(self, edge: int, letter: UUID) -> None:
         """Note that a letter was answered: the window has room for the next."""
-        self._in_flight[edge].discard(letter)
+        self._heard_at[edge] = asyncio.get_running_loop().time()
+        if self._silent.pop(edge, 1) is None:
+            self._back[edge] = None
+            self.wake()
+        self.settled(edge, (letter,))
+
+    def take_back(self) -> list[int]:
+        """Return the edges that answer again after a silence; what waits there need not."""
+        edges, self._back = list(self._back), {}
+        return edges
+
+    def crowded(self) -> list[tuple[int, list[UUID]]]:
+        """Return (edge, letters in flight) where the window is half full or more.
+
+        Answers go to any replica of the sender: what another one has heard is not known here.
+        """
+        half = self._ledger.schedule.window // 2
+        return [(edge, list(ids)) for edge, ids in self._in_flight.items() if len(ids) >= half]
+
+    def settled(self, edge: int, letters: Iterable[UUID]) -> None:
+        """Make room for what waits behind these letters."""
+        self._in_flight[edge].difference_update(letters)
         ready = self._ready.get(edge)
         if ready and len(self._in_flight[edge]) < self._ledger.schedule.window:
             batch = [ready.popleft() for _ in range(min(len(ready), 64))]

@@ -18,6 +18,7 @@ from holdfast.ports import Backlog, Broker, Transaction
 
 CLAIM_MAX = 128
 DELETE_MAX = 512  # rows that one transaction deletes
+HASTEN_MAX = 1_024  # letters to one edge that are sent at once when it answers again
 
 
 class Relay:
@@ -63,6 +64,7 @@ class Relay:
             pause_s = self._poll_s
             try:
                 full = await self._due_in_s() <= 0 and await self.claim()
+                await self._look_after_edges()
                 if loop.time() >= keep_at:
                     keep_at = loop.time() + keep_s
                     await self.keep_house()
@@ -114,6 +116,19 @@ class Relay:
         for row in late:
             await self._expire(row)
         return len(claimed) == limit
+
+    async def _look_after_edges(self) -> None:
+        """Send at once what waits for somebody who is back; learn what others were answered."""
+        for edge in self._outbox.take_back():
+
+            async def hasten(tx: Transaction, effects: Effects, edge: int = edge) -> None:
+                await tx.hasten(edge, HASTEN_MAX)
+
+            await self._writer.perform(Own(hasten))
+            self.wake()
+        for edge, letters in self._outbox.crowded():
+            left = await self._ledger.database.unanswered(edge, letters)
+            self._outbox.settled(edge, set(letters) - left)
 
     async def _expire(self, row: MessageRow) -> None:
         """Send the time-out to oneself on the answers' lane, behind the answers that wait."""

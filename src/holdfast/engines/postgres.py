@@ -225,6 +225,16 @@ class PostgresDatabase:
         self._set_clock(now_ms)
         return None if due_at is None else due_at - now_ms
 
+    async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
+        """See `ports.Database`."""
+        found = await self._fetch(
+            "SELECT id FROM holdfast_message WHERE edge = $1 AND id = ANY($2::uuid[]) "
+            "AND state = 'due'",
+            edge,
+            list(ids),
+        )
+        return {plain(record[0]) for record in found}
+
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         """See `ports.Database`."""
         found = await self._fetch(

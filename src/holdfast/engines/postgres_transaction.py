@@ -287,6 +287,16 @@ class PostgresTransaction:
                 [row.due_at for row in rows],
             )
 
+    async def hasten(self, edge: int, limit: int) -> int:
+        return await self._do(
+            "UPDATE holdfast_message SET due_at = $1 WHERE ctid IN (SELECT ctid FROM "
+            "holdfast_message WHERE edge = $2 AND state = 'due' AND tries > 1 AND due_at > $1 "
+            "ORDER BY id LIMIT $3)",
+            self.now_ms,
+            edge,
+            limit,
+        )
+
     async def forget(self, limit: int) -> int:
         deleted = await self._do(
             "DELETE FROM holdfast_message WHERE ctid IN (SELECT ctid FROM holdfast_message "

@@ -6,6 +6,7 @@ because a shared one would show what is not committed yet.
 """
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -298,6 +299,14 @@ class SqliteTransaction:
             "UPDATE holdfast_message SET due_at = ? WHERE edge = ? AND id = ? AND state = 'due'",
             [(row.due_at, row.edge, row.id.bytes) for row in rows],
         )
+
+    async def hasten(self, edge: int, limit: int) -> int:
+        return self._sql.execute(
+            "UPDATE holdfast_message SET due_at = ? WHERE rowid IN (SELECT rowid FROM "
+            "holdfast_message WHERE edge = ? AND state = 'due' AND tries > 1 AND due_at > ? "
+            "ORDER BY id LIMIT ?)",
+            (self.now_ms, edge, self.now_ms, limit),
+        ).rowcount
 
     async def forget(self, limit: int) -> int:
         deleted = self._sql.execute(
@@ -601,6 +610,15 @@ class SqliteDatabase:
             "SELECT min(due_at) FROM holdfast_message WHERE state = 'due'"
         ).fetchone()
         return None if found[0] is None else found[0] - self.now_ms()
+
+    async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
+        wanted = json.dumps([id_.hex for id_ in ids])
+        found = self._committed.execute(
+            "SELECT id FROM holdfast_message WHERE edge = ? AND state = 'due' "
+            "AND lower(hex(id)) IN (SELECT value FROM json_each(?))",
+            (edge, wanted),
+        )
+        return {UUID(bytes=id_) for (id_,) in found}
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         found = self._committed.execute(

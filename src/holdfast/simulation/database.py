@@ -481,6 +481,10 @@ class SimDatabase:
         """See `ports.Database`."""
         return await self._served().due_in_ms()
 
+    async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
+        """See `ports.Database`."""
+        return await self._served().unanswered(edge, ids)
+
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         """See `ports.Database`."""
         return await self._served().oldest_unsettled(edge)

@@ -103,6 +103,22 @@ def basin_away(chance: random.Random) -> list[AnyFault]:
     return [Crash(node="basin-1", at_s=round(chance.uniform(0, 1), 3), for_s=15.0)]
 
 
+delta = System("delta", services=[basin, spring])
+
+
+@delta.workload
+async def cloudburst(client: Client) -> None:
+    """More than fits into the windows, over several replicas."""
+    await rain(client)
+
+
+@delta.invariant
+def nobody_waits_for_a_full_window(world: World) -> None:
+    """Answers that another replica got make room all the same."""
+    late = [drop.at_s for drop in world.history.of("broker.deliver") if drop.fields["to"]]
+    assert max(late) < 12.0, f"the last parcel came at {max(late):.1f} s"
+
+
 # -- an undo does not wait for new work ------------------------------------------------------------
 
 
@@ -450,6 +466,12 @@ SCENARIOS = [
         ("window",),
         setup=Setup(size=60, schedule=Schedule(window=WINDOW)),
         faults=basin_away,
+    ),
+    Scenario(
+        delta,
+        (),
+        setup=Setup(size=120, schedule=Schedule(window=WINDOW), replicas={"spring": 2}),
+        faults=lambda chance: [],
     ),
     Scenario(
         lobby,
