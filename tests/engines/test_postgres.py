@@ -1,13 +1,21 @@
 """Postgres keeps the database's contract; and what is its own."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
+from holdfast.contract.envelope import Kind, State
 from holdfast.engines.host import HostClock
 from holdfast.engines.postgres import PostgresDatabase
-from holdfast.ports import Database, Transaction
+from holdfast.errors import StatementFailed, TransactionLost
+from holdfast.ports import Database, MessageFilter, Transaction
 from tests.contracts.database import DatabaseContract
+from tests.contracts.rows import EDGES, METADATA, letter
 from tests.servers import Postgres
 
 
@@ -29,3 +37,112 @@ class TestPostgres(DatabaseContract):
         connection = await asyncpg.connect(self.postgres.url)
         await connection.fetch("SELECT pg_terminate_backend($1)", pid)
         await connection.close()
+
+
+@asynccontextmanager
+async def two_replicas(postgres: Postgres) -> AsyncIterator[tuple[PostgresDatabase, ...]]:
+    """Open one database twice, as two replicas of a service do."""
+    url = await postgres.database()
+    replicas = tuple(PostgresDatabase(url, HostClock()) for _ in range(2))
+    for database in replicas:
+        await database.open(EDGES, [METADATA])
+    try:
+        yield replicas
+    finally:
+        for database in replicas:
+            await database.close()
+
+
+async def test_transactions_of_replicas_take_turns(postgres: Postgres) -> None:
+    """The second one begins at the gate, and sees what the first has committed."""
+    async with two_replicas(postgres) as (one, two):
+        first = await one.begin()
+        await first.insert_messages([letter(1)])
+        second = asyncio.create_task(two.begin())
+        done, _ = await asyncio.wait([second], timeout=0.1)
+        assert not done
+        await first.commit()
+        tx = await second
+        found = await tx.lock_message(1, letter(1).id)
+        await tx.abort()
+
+    assert found is not None
+
+
+async def test_who_stands_still_at_the_gate_is_put_out(postgres: Postgres) -> None:
+    """A stopped process holds the others up for a second, and then has lost its transaction."""
+    async with two_replicas(postgres) as (one, two):
+        stopped = await one.begin()
+        await stopped.insert_messages([letter(1)])
+        begun = asyncio.get_running_loop().time()
+        tx = await two.begin()
+        waited_s = asyncio.get_running_loop().time() - begun
+        await tx.abort()
+        with pytest.raises(TransactionLost):
+            await stopped.commit()
+        await stopped.abort()
+        left = await one.messages(MessageFilter())
+
+    assert 0.5 < waited_s < 3
+    assert left == []
+
+
+async def test_the_commit_of_a_failed_transaction_says_so(postgres: Postgres) -> None:
+    """The server answers it with a rollback, and no error."""
+    async with two_replicas(postgres) as (one, _):
+        tx = await one.begin()
+        await tx.insert_messages([letter(1)])
+        with pytest.raises(ProgrammingError):
+            await tx.execute(text("SELECT nothing"))
+        kept = await tx.commit()
+        left = await one.messages(MessageFilter())
+
+    assert (kept, left) == (False, [])
+
+
+async def test_a_statement_after_a_swallowed_error_is_no_conflict(postgres: Postgres) -> None:
+    """It would be run again for ever; it is the handler's mistake. A rollback mends it."""
+    async with two_replicas(postgres) as (one, _):
+        tx = await one.begin()
+        await tx.savepoint()
+        with pytest.raises(ProgrammingError):
+            await tx.execute(text("SELECT nothing"))
+        await tx.savepoint()
+        with pytest.raises(StatementFailed, match="an earlier statement failed"):
+            await tx.insert_messages([letter(1)])
+        await tx.rollback()
+        await tx.rollback()
+        await tx.insert_messages([letter(2)])
+        assert await tx.commit()
+        left = await one.messages(MessageFilter())
+
+    assert [row.id for row in left] == [letter(2).id]
+
+
+async def test_a_transactions_name_tells_whether_it_was_kept(postgres: Postgres) -> None:
+    """It is inserted with the first statement; a second insertion finds it, or does not."""
+    async with two_replicas(postgres) as (one, two):
+        names = [letter(n, kind=Kind.COMMIT, state=State.DONE, body=b"") for n in (1, 2)]
+        kept = await one.begin()
+        await kept.sign(names[0])
+        await kept.insert_messages([letter(3)])
+        await kept.commit()
+        lost = await one.begin()
+        await lost.sign(names[1])
+        await lost.insert_messages([letter(4)])
+        await lost.abort()
+        asking = await two.begin()
+        new = await asking.insert_messages(names)
+        await asking.abort()
+
+    assert new == [names[1]]
+
+
+async def test_a_server_that_is_away_is_a_lost_transaction() -> None:
+    """Its address is told, and its password is not."""
+    database = PostgresDatabase("postgresql://me:secret@127.0.0.1:1/x", HostClock())
+    with pytest.raises(TransactionLost, match=r"postgresql://127\.0\.0\.1:1/x") as lost:
+        await database.begin()
+    await database.close()
+
+    assert "secret" not in str(lost.value)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.cli.load import Loaded
-from holdfast.engines.host import HostSignals
+from holdfast.engines.host import HostClock, HostSignals
 from holdfast.errors import SettingError
+from holdfast.observability import Logger
+from holdfast.runtime.process import Options, Process
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.settings import environment, process_settings
-from holdfast.runtime.supervisor import Supervisor
+from holdfast.runtime.supervisor import GATEWAY, Supervisor
 
 
 def counts(given: Sequence[str]) -> dict[str, int]:
@@ -37,7 +39,7 @@ class Split:
 
 
 async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split: Split) -> None:
-    """Run until a signal. Raises SettingError, DataFolderBusy."""
+    """Run until a signal; an operator's commands are taken here. Raises SettingError."""
     stop = asyncio.Event()
     HostSignals().on_stop(stop.set)
     environ = environment()
@@ -56,23 +58,28 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
             environ=environ,
             drain_s=process_settings(environ).drain_s,
         )
+        settings = process_settings(environ)
+        logger = Logger(sys.stdout.buffer, HostClock(), loaded.system.name, settings.log_level)
+        options = Options(data=folder, environ=environ, settings=settings)
+        commands = Process(loaded.system, options, logger)
         try:
             await supervisor.start()
-            print(_greeting(loaded, servers, supervisor), file=sys.stderr, flush=True)
+            await commands.take_commands()
+            print(_greeting(loaded, servers, supervisor, folder), file=sys.stderr, flush=True)
             await stop.wait()
         finally:
             await supervisor.stop()
+            await commands.stop()
     finally:
         if servers is not None:
             await servers.stop()
 
 
-def _greeting(loaded: Loaded, servers: Servers | None, supervisor: Supervisor) -> str:
-    facts = {"gateway": supervisor.url, **(servers.addresses if servers else {})}
-    facts |= {
-        member.name: f"process {member.pid}, http://127.0.0.1:{member.port}"
-        for member in supervisor.members.values()
-    }
+def _greeting(loaded: Loaded, servers: Servers | None, supervisor: Supervisor, folder: Path) -> str:
+    members = sorted(supervisor.members.values(), key=lambda member: member.name != GATEWAY)
+    facts = {m.name: f"http://{m.host}:{m.port}  process {m.pid}" for m in members}
+    facts |= servers.addresses if servers else {}
+    facts["data"] = str(folder)
     width = max(map(len, facts))
     lines = [f"{loaded.system.name} is ready", ""]
     lines += [f"  {name:<{width}}  {value}" for name, value in facts.items()]

@@ -34,6 +34,7 @@ PULL_MAX = 64  # parcels under way per lane and process
 PULL_S = 10.0  # how long one request for parcels stands
 SILENCE_S = 2.0  # between heartbeats of a standing request; twice that, and it has stalled
 PAUSE_S, PAUSE_CAP_S = 0.1, 2.0
+CONNECT_S = 3.0
 _ENDED = {"404", "408", "409", "503"}
 
 
@@ -80,7 +81,7 @@ class NatsBroker:
 
     async def connected(self) -> Any:
         """Return the connection, made at its first use; it reconnects by itself."""
-        async with self._connecting:
+        async with self._connecting, asyncio.timeout(CONNECT_S):
             if self._client is None:
                 connect: Any = nats.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # its options are
                 self._client = await connect(

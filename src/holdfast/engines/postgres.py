@@ -25,6 +25,7 @@ from holdfast.ports import Backlog, Clock, MessageFilter
 
 IDLE_MS = 1_000  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
+CONNECT_S = 5.0
 OPEN_S = 30.0  # a server that is starting is waited for
 _MAKE = 7_368_425_001  # the advisory lock under which tables are made
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
@@ -72,7 +73,7 @@ class PostgresDatabase:
             pool_size=connections_max,
             max_overflow=0,
             pool_timeout=wait_s,
-            connect_args=unprepared if pooled else {},
+            connect_args={"timeout": CONNECT_S} | (unprepared if pooled else {}),
         )
         self._prepared = PreparedWrites(self._engine.dialect)
         self._server_ms, self._at_s = 0, 0.0  # the server's time when this host's clock was that
@@ -131,7 +132,12 @@ class PostgresDatabase:
 
     async def _connect(self) -> AsyncConnection:
         try:
-            return await self._engine.connect()
+            while True:
+                connection = await self._engine.connect()
+                if not (await _driver_of(connection)).is_closed():
+                    return connection
+                await connection.invalidate()  # the server was restarted meanwhile
+                await connection.close()
         except _AWAY as exc:
             raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
 

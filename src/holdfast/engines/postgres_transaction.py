@@ -217,8 +217,7 @@ class PostgresTransaction:
             return
         self._over = True
         try:
-            if not self._driver.is_closed():
-                await self._driver.execute("ROLLBACK")
+            await self._driver.execute("ROLLBACK")
         except DRIVER_ERRORS:
             await self._connection.invalidate()
         finally:

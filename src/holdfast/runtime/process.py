@@ -283,13 +283,21 @@ class Process:
         self._ops = self._http(self._operations, HttpLimits())
         ops = await self._ops.start(options.host, ops_port)
         self.ops_url = f"http://{ops.address[0]}:{ops.address[1]}"
+        await self._listen_to_commands()
+        face = "gateway" if options.gateway else "inside"
+        self.addresses = {face: self.url, "operations": self.ops_url, **self.addresses}
+
+    async def _listen_to_commands(self) -> None:
         if self.folder is not None:
             control = self._http(self.control, HttpLimits())
             self.folder.free_socket()
             await control.start("", 0, path=self.folder.socket)
             self.folder.guard_socket()
-        face = "gateway" if options.gateway else "inside"
-        self.addresses = {face: self.url, "operations": self.ops_url, **self.addresses}
+
+    async def take_commands(self) -> None:
+        """Open the services and take an operator's commands; serve and carry nothing."""
+        await self.open()
+        await self._listen_to_commands()
 
     def _http(
         self, handler: Callable[[Request], Awaitable[Response]], limits: HttpLimits

@@ -32,6 +32,7 @@ class Member:
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
+    host: str
     port: int
     ops_port: int
     starts: int = 0
@@ -79,7 +80,6 @@ class Supervisor:
         self._drain_s = drain_s
         self._locals: list[Local] = []
         self._stopping = False
-        self.url = f"http://{host}:{port}"
         self.members: dict[str, Member] = {}
         urls: dict[str, str] = {}
         for service in system.services:
@@ -89,7 +89,8 @@ class Supervisor:
             ]
             variable = f"{service.name}_URL".upper().replace("-", "_")
             urls[variable] = ",".join(f"http://127.0.0.1:{member.port}" for member in made)
-        self._member(GATEWAY, [GATEWAY], host, port, ops_port)
+        gateway = self._member(GATEWAY, [GATEWAY], host, port, ops_port)
+        self.url = f"http://{host}:{gateway.port}"
         self._environ |= urls
 
     def _member(
@@ -101,11 +102,11 @@ class Supervisor:
         ops_port: int | None = None,
     ) -> Member:
         port = port or free_port()
-        ops_port = free_port() if ops_port is None else ops_port
+        ops_port = ops_port or free_port()
         command = [sys.executable, "-m", "holdfast.cli", "serve", self._module, *services]
         command += ["--host", host, "--port", str(port), "--ops-port", str(ops_port)]
         command += ["--data", str(self._folder / name)]
-        self.members[name] = Member(name, command, self._environ, port, ops_port)
+        self.members[name] = Member(name, command, self._environ, host, port, ops_port)
         return self.members[name]
 
     async def start(self) -> None:

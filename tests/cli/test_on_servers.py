@@ -1,0 +1,68 @@
+"""The same system on real servers, in one process and in several; the code is not changed."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.conftest import Cli, Server
+
+
+def states(cli: Cli) -> list[str]:
+    """Return the states of the sagas."""
+    return sorted(row[3] for row in cli.quick("sagas", "list", "tiny").rows)
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--split",), ("--replicas", "desk=2")], ids=["one", "split", "replicas"]
+)
+def test_parcels_are_packed_on_postgres_and_nats(
+    cli: Cli, serve: Callable[..., Server], options: tuple[str, ...]
+) -> None:
+    """Servers are started from their wheels; commands find the system; a signal ends it all."""
+    server = serve("run", "tiny", "--on", "postgres,nats", *options)
+    posted = [server.post("/v1/parcels", {"note": str(n), "kg": 20 * n}) for n in range(3)]
+    while states(cli) != ["completed", "completed", "completed"]:
+        pass  # the test's time-out is the bound
+    shown = [line.split()[0] for line in server.greeting if line.startswith("  ")]
+    code = server.stop()
+
+    assert posted == [202, 202, 202]
+    assert "desk-1" in shown if options else "services" in shown
+    assert ("desk-2" in shown) == ("--replicas" in options)
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--on", "oracle"), "there is no oracle; there are postgres, nats, redis"),
+        (("--split",), "several processes need a broker: add `--on nats`, or BROKER_URL"),
+        (("--replicas", "desk"), "--replicas desk: write it as SERVICE=N"),
+        (("--on", "nats", "--replicas", "attic=2"), "has no service 'attic'"),
+        (("--on", "nats", "--replicas", "desk=0"), "--replicas desk=0: at least 1"),
+    ],
+)
+def test_what_cannot_be_is_one_line(cli: Cli, options: tuple[str, ...], told: str) -> None:
+    """It says what to write instead."""
+    done = cli("run", "tiny", *options)
+
+    assert done.code in (1, 2)
+    assert told in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"DATABASE_URL": "mysql://x"}, "write it as postgresql://user:password@host/database"),
+        ({"DATABASE_URL": "postgresql://h/x"}, "put {service} into it"),
+        ({"BROKER_URL": "amqp://x"}, "write it as nats://host:4222"),
+    ],
+)
+def test_a_wrong_url_is_one_line(cli: Cli, environ: dict[str, str], told: str) -> None:
+    """It names the variable."""
+    done = cli("run", "tiny", **environ)
+
+    assert done.code == 1
+    assert next(iter(environ)) in done.err
+    assert told in done.err
