@@ -118,6 +118,14 @@ class Limits(Protocol):
         """Take one token of the bucket `key`; refills at `rate_per_s`, holds at most `burst`."""
         ...
 
+    def alone(self) -> int:
+        """Return how often a shared store was away, and this process decided for itself."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
 
 class Signals(Protocol):
     """The wish to stop, from outside."""

@@ -95,6 +95,13 @@ class MemoryLimits:
             self._refused += 1
         return taken
 
+    def alone(self) -> int:
+        """Return 0: there is no store to be away."""
+        return 0
+
+    async def close(self) -> None:
+        """Do nothing."""
+
     def stats(self) -> LimitsStats:
         """Return how many keys there are, and what they were told."""
         return LimitsStats(len(self._buckets), self._allowed, self._refused, self._evicted)

@@ -13,7 +13,8 @@ from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.network import SystemNetwork
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.errors import SettingError
-from holdfast.ports import Broker, Clock, Database, Ids, Network, Random
+from holdfast.ports import Broker, Clock, Database, Ids, Limits, Network, Random
+from holdfast.resilience import MemoryLimits
 from holdfast.runtime.threads import Threads
 
 
@@ -26,6 +27,7 @@ class Engines:
         run: runs a blocking function.
         discover: where a process of a service listens for the others; None: all services are
             here, and nothing listens for them.
+        limits: shared with other gateways; None: this process counts for itself.
     """
 
     clock: Clock
@@ -36,6 +38,7 @@ class Engines:
     database: Callable[[str], Database]
     run: Callable[..., Awaitable[Any]]
     discover: Callable[[str], Origin] | None = None
+    limits: Limits | None = None
 
 
 def embedded(files: Callable[[str], Path], *, threads: int) -> Engines:
@@ -76,7 +79,8 @@ def engines_of(
 
     `DATABASE_URL`, or `<SERVICE>_DATABASE_URL`, is where the databases are; `BROKER_URL` is what
     carries letters between processes, and with it `<SERVICE>_URL` is where a service's processes
-    listen, `http://<service>:8000` by default; several are separated by commas.
+    listen, `http://<service>:8000` by default; several are separated by commas. `REDIS_URL` is
+    where gateways share their rate limits.
 
     Args:
         services: those that this process hosts.
@@ -90,7 +94,19 @@ def engines_of(
     if url := environ.get("BROKER_URL"):
         broker = _broker(system, url, int(environ.get("BROKER_COPIES") or 1))
         engines = replace(engines, broker=broker, discover=_discovery(environ))
+    if url := environ.get("REDIS_URL"):
+        engines = replace(engines, limits=_limits(system, url, engines.clock))
     return engines
+
+
+def _limits(system: str, url: str, clock: Clock) -> Limits:
+    try:
+        from holdfast.engines.redis import RedisLimits  # only where it is wanted
+    except ModuleNotFoundError as exc:
+        raise SettingError([f"REDIS_URL needs `pip install holdfast[redis]`: {exc}"]) from exc
+    if not url.startswith(("redis://", "rediss://")):
+        raise SettingError([f"REDIS_URL={url!r}: write it as redis://host:6379"])
+    return RedisLimits(url, clock, MemoryLimits(clock), system=system)
 
 
 def _database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> str:

@@ -113,6 +113,7 @@ class Process:
         self._engines = engines
         self._witness = witness
         self._clock, self._network = engines.clock, engines.network
+        self._limits = engines.limits or MemoryLimits(engines.clock)
         self._locals: list[Local] = []
         self._lifespans: list[AsgiLifespan] = []
         self._in_apps: set[asyncio.Task[None]] = set()
@@ -264,13 +265,14 @@ class Process:
             router,
             clock=self._clock,
             verifier=self._verifier(),
-            limits=MemoryLimits(self._clock),
+            limits=self._limits,
             metrics=self.metrics,
             logger=self.logger,
             tracer=self._tracer,
             current=current,
             pages=pages,
         )
+        self.metrics.watch("holdfast_limits_alone_total", self._limits.alone)
         limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
         listener = await self._http(self.door, limits).start(options.host, options.port)
         self.url = "http://{}:{}".format(*listener.address)
@@ -387,6 +389,7 @@ class Process:
         if self._keys is not None:
             await self._keys.close()
         await self._pool.close()
+        await self._limits.close()
         for local in self._locals:
             await local.stop()
         await self.close()

@@ -1,0 +1,68 @@
+"""Rate limits that several gateways share, in Redis; local ones while Redis is away."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from holdfast.ports import Clock, Limits, Taken
+
+ANSWER_S = 0.1  # a request does not wait longer for its limit
+AWAY_S = 1.0  # after a failure Redis is left alone for so long
+_TAKE = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1e6
+local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local held = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens = burst
+if held[1] then tokens = math.min(burst, held[1] + (now - held[2]) * rate) end
+local allowed = tokens >= 0.999
+if allowed then tokens = tokens - 1 end
+redis.call('HSET', KEYS[1], 'tokens', string.format('%.9f', tokens), 'at',
+  string.format('%.6f', now))
+redis.call('PEXPIRE', KEYS[1], math.ceil((burst - tokens) / rate * 1000) + 1000)
+return {allowed and 1 or 0, string.format('%.9f', tokens)}
+"""
+"""The token bucket of `resilience.limiter.take`, by Redis's clock. A full bucket is forgotten."""
+
+
+class RedisLimits:
+    """Implements `ports.Limits` on a server.
+
+    Args:
+        url: `redis://host:6379`.
+        local: decides while the server is away: each gateway for itself.
+    """
+
+    def __init__(self, url: str, clock: Clock, local: Limits, *, system: str) -> None:
+        self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # half typed
+            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S
+        )
+        self._script: Any = self._redis.register_script(_TAKE)
+        self._clock, self._local, self._prefix = clock, local, f"{system}:limit:"
+        self._away_until = 0.0
+        self._alone = 0
+
+    async def try_take(self, key: str, rate_per_s: float, burst: int) -> Taken:
+        """See `ports.Limits.try_take`."""
+        if self._clock.monotonic() >= self._away_until:
+            try:
+                allowed, held = await self._script(
+                    keys=[self._prefix + key], args=[rate_per_s, burst]
+                )
+            except (RedisError, OSError, TimeoutError):
+                self._away_until = self._clock.monotonic() + AWAY_S
+            else:
+                tokens = float(held)
+                remaining = int(tokens + 1e-3)
+                return Taken(bool(allowed), remaining, (remaining + 1 - tokens) / rate_per_s)
+        self._alone += 1
+        return await self._local.try_take(key, rate_per_s, burst)
+
+    def alone(self) -> int:
+        """See `ports.Limits.alone`."""
+        return self._alone
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()

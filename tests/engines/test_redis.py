@@ -1,0 +1,62 @@
+"""Rate limits in Redis: shared by gateways, like the local ones, and local while it is away."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.engines.host import HostClock
+from holdfast.engines.redis import RedisLimits
+from holdfast.resilience import MemoryLimits
+from holdfast.runtime.servers import Servers
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
+    """A running Redis."""
+    servers = Servers(tmp_path, ["redis"], [])
+    await servers.start()
+    yield servers
+    await servers.stop()
+
+
+def limits(servers: Servers) -> RedisLimits:
+    """Return the limits of one gateway."""
+    clock = HostClock()
+    return RedisLimits(servers.environ["REDIS_URL"], clock, MemoryLimits(clock), system="tiny")
+
+
+async def test_gateways_share_a_bucket(servers: Servers) -> None:
+    """Together they let in as many as one alone would."""
+    one, two = limits(servers), limits(servers)
+    taken = [await limit.try_take("ada", 0.001, 6) for limit in (one, two) for _ in range(5)]
+    other = await two.try_take("grace", 0.001, 6)
+    for limit in (one, two):
+        await limit.close()
+
+    assert [t.allowed for t in taken] == [True] * 6 + [False] * 4
+    assert [t.remaining for t in taken] == [5, 4, 3, 2, 1, 0, 0, 0, 0, 0]
+    assert taken[-1].reset_s == pytest.approx(1_000, rel=0.01)
+    assert other.remaining == 5
+    assert one.alone() == two.alone() == 0
+
+
+async def test_it_says_what_the_local_ones_say(servers: Servers) -> None:
+    """The same bucket, taken from at the same times."""
+    shared, local = limits(servers), MemoryLimits(HostClock())
+    for _ in range(4):
+        mine, theirs = [await both.try_take("k", 0.5, 3) for both in (shared, local)]
+        assert mine[:2] == theirs[:2]
+        assert mine.reset_s == pytest.approx(theirs.reset_s, abs=0.05)
+    await shared.close()
+
+
+async def test_without_redis_each_gateway_decides_for_itself(servers: Servers) -> None:
+    """A request is not refused for it, and the metric says so."""
+    limit = limits(servers)
+    await servers.stop()
+    taken = [await limit.try_take("ada", 0.001, 3) for _ in range(4)]
+    await limit.close()
+
+    assert [t.allowed for t in taken] == [True, True, True, False]
+    assert limit.alone() == 4
