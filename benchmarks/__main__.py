@@ -18,7 +18,7 @@ from benchmarks.harness import Plan, Row
 from benchmarks.process import LOAD_CORE, SERVER_CORE
 from benchmarks.report import machine, render
 
-FIGURES = ("route", "gateway", "orders", "startup", "simulation")
+FIGURES = ("route", "gateway", "orders", "servers", "startup", "simulation")
 
 
 def main() -> int:

@@ -13,7 +13,9 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Collection
 from pathlib import Path
+from typing import Protocol
 from urllib.request import Request, urlopen
 from uuid import UUID
 
@@ -40,17 +42,17 @@ async def measure(plan: Plan) -> list[Row]:
             )
             peer = Server("DBOS, four steps", "benchmarks.peers.dbos_app", str(folder))
             async with running(shop, peer):
-                customer = Customer(shop, folder)
+                customer = Customer(shop, Settled(folder / "notifications.db"))
                 sides = [
                     Contender(shop, customer.order_for, beside=[processor]),
-                    Contender(peer, lambda seconds: _workflows(peer, seconds)),
+                    Contender(peer, lambda seconds: workflows(peer, seconds)),
                 ]
                 samples = await compare(sides, plan)
         _check(folder, customer.placed)
     return [versus("orders", "orders/s", samples, target=TARGET)]
 
 
-async def _workflows(peer: Server, seconds: float) -> tuple[int, Sample]:
+async def workflows(peer: Server, seconds: float) -> tuple[int, Sample]:
     heard = json.loads(await peer.ask(str(seconds), seconds + SETTLE_S))
     return sample_of(heard["latencies_s"], heard["seconds"])
 
@@ -58,12 +60,12 @@ async def _workflows(peer: Server, seconds: float) -> tuple[int, Sample]:
 class Customer:
     """Orders over 32 connections; the next order on each when the one before is settled."""
 
-    def __init__(self, shop: Server, folder: Path) -> None:
+    def __init__(self, shop: Server, settled: "Notices") -> None:
         self.placed = 0
         self._url = shop.url
         self._operations = str(json.loads(shop.ready)["operations"])
         self._requests = requests(shop.url, "bench@example.com")
-        self._settled = Settled(folder / "notifications.db")
+        self._settled = settled
 
     async def order_for(self, seconds: float) -> tuple[int, Sample]:
         """Order for so many seconds, and wait until everything is settled."""
@@ -86,7 +88,7 @@ class Run:
     def __init__(
         self,
         requests: list[bytes],
-        settled: "Settled",
+        settled: "Notices",
         *,
         seconds: float,
         orders_max: int = 1_000_000,
@@ -142,7 +144,7 @@ class Run:
     def _poll(self) -> None:
         if self._ended.done():
             return
-        for order_id in self._settled.news():
+        for order_id in self._settled.news(self._waiting):
             wire = self._waiting.pop(order_id, None)
             if wire is None:
                 self._early.add(order_id)
@@ -163,6 +165,14 @@ class Run:
             self._ended.set_exception(error)
 
 
+class Notices(Protocol):
+    """Tells which customers were told of their order."""
+
+    def news(self, waiting: Collection[UUID]) -> list[UUID]:
+        """Return orders whose customers were told since the last call; of `waiting` or others."""
+        ...
+
+
 class Settled:
     """Reads which customers were told, from the file of notifications."""
 
@@ -170,8 +180,8 @@ class Settled:
         self._sql = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
         self._last = 0
 
-    def news(self) -> list[UUID]:
-        """Return the orders whose customers were told since the last call."""
+    def news(self, waiting: Collection[UUID]) -> list[UUID]:
+        """See `Notices`."""
         rows = self._sql.execute(
             "SELECT rowid, order_id FROM notification WHERE rowid > ? ORDER BY rowid", (self._last,)
         ).fetchall()

@@ -1,4 +1,4 @@
-"""A four-step DBOS workflow on SQLite: reserve, charge, confirm, notify.
+"""A four-step DBOS workflow on SQLite or Postgres: reserve, charge, confirm, notify.
 
 The steps do nothing, and nothing comes in over HTTP: what is measured is what it costs to make four
 steps durable. DBOS opens SQLite with a rollback journal and `synchronous=FULL`; here the file was
@@ -74,13 +74,18 @@ async def main() -> None:
     """Run rounds until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    path = parser.parse_args().folder / "dbos.db"
-    with sqlite3.connect(path) as made:
-        made.execute("PRAGMA journal_mode = WAL")
-    made.close()
+    parser.add_argument("--database", help="a server's URL instead of a file in the folder")
+    options = parser.parse_args()
+    url = options.database
+    if url is None:
+        path = options.folder / "dbos.db"
+        with sqlite3.connect(path) as made:
+            made.execute("PRAGMA journal_mode = WAL")
+        made.close()
+        url = f"sqlite:///{path}"
     config: DBOSConfig = {
         "name": "bench",
-        "system_database_url": f"sqlite:///{path}",
+        "system_database_url": url,
         "log_level": "ERROR",
     }
     DBOS(config=config)

@@ -27,6 +27,7 @@ SOLD_OUT_SHARE = 0.10
 _AGAIN = frozenset({0, 409, 429, 500, 502, 503, 504})
 _PAUSE_S = 0.05
 _PAUSE_CAP_S = 1.0
+_TRIES_MAX = 20  # of a registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,25 @@ class Customers:
     async def _enter(self, number: int) -> str:
         login = {"email": f"customer-{number}@example.com", "password": PASSWORD}
         account = {**login, "name": f"Customer {number}"}
-        created = await self._client.post("/v1/users", json=account)
-        token = await self._client.post("/v1/tokens", json=login)
-        if created.status != 201 or token.status != 200:
-            raise Refused(f"registering was answered {created.status}, the login {token.status}")
-        return str(token.json()["access_token"])
+        await self._insist("/v1/users", account, {201, 409})  # 409: an earlier try got through
+        token = await self._insist("/v1/tokens", login, {200})
+        return str(json.loads(token)["access_token"])
+
+    async def _insist(self, path: str, body: object, wanted: set[int]) -> bytes:
+        """Send a request until its answer is one of those that are wanted. Raises Refused."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                answer = await self._client.post(path, json=body, timeout_s=15.0)
+                status, raw = answer.status, answer.body
+            except CallError:
+                status, raw = 0, b""
+            if status in wanted:
+                return raw
+            if status not in _AGAIN or tries > _TRIES_MAX:
+                raise Refused(f"{path} was answered {status}: {raw.decode()}")
+            await asyncio.sleep(self._chance.uniform(0, _PAUSE_CAP_S))
 
     async def place(self, number: int, wish: Wish) -> Placed:
         """Place one order; send it again with the same key until it is answered.

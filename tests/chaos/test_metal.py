@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 AT_ONCE = 6
 PAUSE_S = (0.5, 2.5)  # between two misfortunes
 THOUGHT_S = 0.6  # between two orders of a customer: steady load, also while the broker is away
-SETTLE_S = 240.0
+SETTLE_S = 180.0
 SERVICES = [service.name for service in shop.services]
 
 
