@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import secrets
 import signal
 import socket
 import sys
@@ -9,14 +10,26 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1
+_LOW, _HIGH = 16_000, 32_000
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback address that is free now, and was not returned before.
+
+    It is below those that the kernel gives to outgoing connections: one of them might take it
+    before it is listened on.
+    """
+    while True:
+        port = _LOW + secrets.randbelow(_HIGH - _LOW)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def end_with_parent() -> None:

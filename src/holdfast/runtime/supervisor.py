@@ -111,6 +111,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start everything; when this returns all are ready. Raises SettingError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         for service in self._system.services:
             for external in service.reaches:
                 await self._start_local(external)
@@ -124,7 +125,6 @@ class Supervisor:
     async def _start_local(self, external: External) -> None:
         variable = f"{external.name}_URL".upper().replace("-", "_")
         if external.local and not self._environ.get(variable):
-            self._folder.mkdir(parents=True, exist_ok=True)
             local = Local(external, self._folder)
             self._locals.append(local)
             await local.start()
@@ -136,13 +136,16 @@ class Supervisor:
         while not self._stopping:
             member.starts += 1
             begun = loop.time()
-            member.process = await start_child(
-                member.command, environ=member.environ, stderr=asyncio.subprocess.DEVNULL
-            )
+            said = self._folder / f"{member.name}.err"
+            with said.open("wb") as stderr:
+                member.process = await start_child(
+                    member.command, environ=member.environ, stderr=stderr
+                )
             code = await member.process.wait()
             if self._stopping:
                 return
-            logging.getLogger("holdfast").warning("%s ended with %s", member.name, code)
+            last = (said.read_text(errors="replace").splitlines() or [""])[-1] if code > 0 else ""
+            logging.getLogger("holdfast").warning("%s ended with %s %s", member.name, code, last)
             pause_s = PAUSE_S if loop.time() - begun > WELL_S else min(PAUSE_CAP_S, pause_s * 2)
             await asyncio.sleep(pause_s)
 
