@@ -60,20 +60,14 @@ class Replies:
             self._notice("answer.handed_back", error=f"{type(exc).__name__}: {exc}")
 
     async def _record(self, tx: Transaction, edge: int, answer: Answer, effects: Effects) -> None:
-        row = await tx.lock_message(edge, answer.id)
+        last = answer.outcome not in ("expired", "taken")
+        if not last and not await self._goes_on(tx, edge, answer, effects):
+            return
         once = self._ledger.safe.advance_once
-        if row is None or (row.state is not State.DUE and once):
+        states = (State.DUE,) if once else tuple(State)
+        row = await tx.delete_message(edge, answer.id, *states)
+        if row is None:
             return  # a duplicate, or it came after the time-out: outcomes are write-once
-        if answer.outcome == "expired":
-            if expired(row, tx.now_ms):
-                await self._time_out(tx, row, effects)
-            return
-        if answer.outcome == "taken" and row.kind is not Kind.EVENT:
-            row.due_at = resend_at(row, tx.now_ms, self._ledger.schedule, taken=True)
-            await tx.postpone([row])
-            return
-        if await tx.delete_message(edge, answer.id, State.DUE if once else row.state) is None:
-            return
         if row.owner is None or row.path is None:
             return
         letter = msgspec.json.decode(row.body, type=Letter)
@@ -85,6 +79,21 @@ class Replies:
         else:
             outcome = outcome_of(answer)
         await self._sagas.advance(tx, row.owner, row.path, step_kind(letter), outcome, effects)
+
+    async def _goes_on(self, tx: Transaction, edge: int, answer: Answer, effects: Effects) -> bool:
+        """Note an answer that is not final for every letter; say whether it is for this one."""
+        row = await tx.lock_message(edge, answer.id)
+        if row is None or (row.state is not State.DUE and self._ledger.safe.advance_once):
+            return False
+        if answer.outcome == "expired":
+            if expired(row, tx.now_ms):
+                await self._time_out(tx, row, effects)
+            return False
+        if row.kind is Kind.EVENT:
+            return True
+        row.due_at = resend_at(row, tx.now_ms, self._ledger.schedule, taken=True)
+        await tx.postpone([row])
+        return False
 
     async def _time_out(self, tx: Transaction, row: MessageRow, effects: Effects) -> None:
         """A saga waited long enough for this letter."""
