@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
-from sqlalchemy import Executable, Result, insert
+from sqlalchemy import Executable, Result, Table, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,7 +29,7 @@ from holdfast.engines.postgres_rows import (
     signed,
     values_of,
 )
-from holdfast.engines.prepared import PreparedWrites
+from holdfast.engines.prepared import Prepared, PreparedWrites
 from holdfast.engines.statements import (
     check_changed,
     named_values,
@@ -40,7 +40,13 @@ from holdfast.engines.statements import (
 from holdfast.errors import CommitUnknown, StatementFailed, TransactionLost
 from holdfast.ports import Write
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was lost in the middle of a statement
+    OSError,
+    TimeoutError,
+)
 _LOST = ("08", "40", "53", "57", "25P03", "25P04", "55P03")
 """SQLSTATEs, or their classes, through no fault of the statement: connection, conflict, resources,
 shutdown, time-outs."""
@@ -138,26 +144,53 @@ class PostgresTransaction:
                 raise
             raise raised from exc
 
-    async def _insert(self, table: Any, columns: tuple[str, ...], rows: list[Any]) -> None:
+    async def _insert(self, table: Table, columns: tuple[str, ...], rows: list[Any]) -> None:
         statement = self._prepared.insert(table, columns)
         if statement is None:
             await self._connection.execute(insert(table), rows)
+        elif len(rows) == 1:
+            await self._run(statement, rows[0])
         else:
-            values = [statement.values(row) for row in rows]
-            await self._connection.exec_driver_sql(
-                statement.sql, values if len(values) > 1 else values[0]
-            )
+            try:
+                await self._driver.executemany(statement.sql, map(statement.values, rows))
+            except DRIVER_ERRORS as exc:
+                raise self._as_users_know_it(statement.sql, exc) from exc
 
-    async def _update(self, table: Any, columns: tuple[str, ...], rows: list[Any]) -> int:
+    async def _update(self, table: Table, columns: tuple[str, ...], rows: list[Any]) -> int:
         statement, changed = self._prepared.update(table, columns), 0
         for row in rows:
             if statement is None:
                 result = await self._connection.execute(update_by_key(table, columns), row)
+                changed += result.rowcount
             else:
-                values = statement.values(row)
-                result = await self._connection.exec_driver_sql(statement.sql, values)
-            changed += result.rowcount
+                changed += await self._run(statement, row)
         return changed
+
+    async def _run(self, statement: Prepared, row: dict[str, Any]) -> int:
+        """Run a prepared write without SQLAlchemy's work for each; return how many it changed."""
+        try:
+            status: str = await self._driver.execute(statement.sql, *statement.values(row))
+        except DRIVER_ERRORS as exc:
+            raise self._as_users_know_it(statement.sql, exc) from exc
+        return int(status.rpartition(" ")[2])
+
+    def _as_users_know_it(self, sql: str, error: BaseException) -> BaseException:
+        """Return SQLAlchemy's error for one of the driver's."""
+        if isinstance(error, asyncpg.InvalidCachedStatementError | OSError | TimeoutError):
+            return self._loses(error)  # a table was changed, or nobody answers: run it again
+        dialect: Any = self._connection.dialect
+        kind = dialect.dbapi.Error
+        if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+            kind = dialect.dbapi.IntegrityError
+        elif isinstance(error, asyncpg.SyntaxOrAccessError):
+            kind = dialect.dbapi.ProgrammingError
+        elif isinstance(error, asyncpg.InterfaceError):
+            kind = dialect.dbapi.InterfaceError
+        told = kind(str(error), error)
+        told.__cause__ = error
+        instance: Any = DBAPIError.instance  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        users: BaseException = instance(sql, None, told, dialect.dbapi.Error, dialect=dialect)
+        return users
 
     # -- savepoints and the end -------------------------------------------------------------------
 
