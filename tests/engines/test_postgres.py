@@ -138,6 +138,38 @@ async def test_a_transactions_name_tells_whether_it_was_kept(postgres: Postgres)
     assert new == [names[1]]
 
 
+async def test_a_reader_whose_server_goes_away_says_so(postgres: Postgres) -> None:
+    """It is no error of the statement's; the next one has another connection."""
+    async with two_replicas(postgres) as (one, two):
+        reader = await one.read()
+        pid = (await reader.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        other = await two.read()
+        await other.execute(text(f"SELECT pg_terminate_backend({pid})"))
+        await other.close()
+        with pytest.raises(TransactionLost, match="closed the connection"):
+            await reader.execute(text("SELECT 1"))
+        await reader.close()
+        again = await one.read()
+        assert (await again.execute(text("SELECT 1"))).scalar_one() == 1
+        await again.close()
+
+
+async def test_connections_have_a_maximum(postgres: Postgres) -> None:
+    """Who waits too long for one is told so, and one that is given back serves the next."""
+    database = PostgresDatabase(
+        await postgres.database(), HostClock(), connections_max=1, wait_s=0.1
+    )
+    await database.open(EDGES, [METADATA])
+    reader = await database.read()
+    await reader.execute(text("SELECT 1"))
+    with pytest.raises(TransactionLost, match="all connections are in use"):
+        await database.begin()
+    await reader.close()
+    tx = await database.begin()
+    await tx.abort()
+    await database.close()
+
+
 async def test_a_server_that_is_away_is_a_lost_transaction() -> None:
     """Its address is told, and its password is not."""
     database = PostgresDatabase("postgresql://me:secret@127.0.0.1:1/x", HostClock())

@@ -6,14 +6,14 @@ batches run one after another, and SERIALIZABLE finds no conflict between them.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Executable, MetaData, Result
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import NullPool
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, StepRow
 from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, SCHEMA, message, plain, saga
@@ -69,12 +69,12 @@ class PostgresDatabase:
         self._engine = create_async_engine(
             re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", url),
             isolation_level="AUTOCOMMIT",
-            poolclass=AsyncAdaptedQueuePool,
-            pool_size=connections_max,
-            max_overflow=0,
-            pool_timeout=wait_s,
+            poolclass=NullPool,  # ours keeps them: a checkout costs more than a statement
             connect_args={"timeout": CONNECT_S} | (unprepared if pooled else {}),
         )
+        self._idle: list[AsyncConnection] = []
+        self._free = asyncio.Semaphore(connections_max)
+        self._wait_s = wait_s
         self._prepared = PreparedWrites(self._engine.dialect)
         self._server_ms, self._at_s = 0, 0.0  # the server's time when this host's clock was that
 
@@ -82,9 +82,8 @@ class PostgresDatabase:
 
     async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData]) -> list[Edge]:
         """See `ports.Database`. Raises TransactionLost if the server stays away."""
-        connection = await self._first_connection()
+        connection, driver = await self._first_connection()
         try:
-            driver = await _driver_of(connection)
             async with _made_alone(driver):
                 await driver.execute(SCHEMA)
                 for metadata in tables:
@@ -106,7 +105,7 @@ class PostgresDatabase:
                 )
             self._set_clock(await driver.fetchval(f"SELECT {_NOW}"))
         finally:
-            await connection.close()
+            await self.give(connection)
         return [
             Edge(
                 id_,
@@ -119,27 +118,48 @@ class PostgresDatabase:
             for id_, sender, receiver, lane, events, floor in found
         ]
 
-    async def _first_connection(self) -> AsyncConnection:
+    async def _first_connection(self) -> tuple[AsyncConnection, Any]:
         give_up, pause_s = self._clock.monotonic() + OPEN_S, 0.1
         while True:
             try:
-                return await self._connect()
+                return await self.take()
             except TransactionLost:
                 if self._clock.monotonic() > give_up:
                     raise
             await asyncio.sleep(pause_s)
             pause_s = min(2.0, pause_s * 2)
 
-    async def _connect(self) -> AsyncConnection:
+    # -- connections ----------------------------------------------------------------------------
+
+    async def take(self) -> tuple[AsyncConnection, Any]:
+        """Take a connection, and the driver's below it; `give` it back. Raises TransactionLost."""
         try:
-            while True:
-                connection = await self._engine.connect()
-                if not (await _driver_of(connection)).is_closed():
-                    return connection
-                await connection.invalidate()  # the server was restarted meanwhile
-                await connection.close()
-        except _AWAY as exc:
-            raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+            async with asyncio.timeout(self._wait_s):
+                await self._free.acquire()
+        except TimeoutError as exc:
+            raise TransactionLost(f"{self._where}: all connections are in use") from exc
+        try:
+            while self._idle:
+                connection = self._idle.pop()
+                driver = await _driver_of(connection)
+                if not driver.is_closed():
+                    return connection, driver
+                await _end(connection)  # the server was restarted meanwhile
+            connection = await self._engine.connect()
+            return connection, await _driver_of(connection)
+        except BaseException as exc:
+            self._free.release()
+            if isinstance(exc, _AWAY):
+                raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+            raise
+
+    async def give(self, connection: AsyncConnection, *, broken: bool = False) -> None:
+        """Give a connection back; one that is broken is ended."""
+        if broken:
+            await _end(connection)
+        else:
+            self._idle.append(connection)
+        self._free.release()
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -154,33 +174,32 @@ class PostgresDatabase:
 
     async def begin(self) -> PostgresTransaction:
         """See `ports.Database`. Waits at the gate."""
-        connection = await self._connect()
+        connection, driver = await self.take()
         try:
-            driver = await _driver_of(connection)
             await driver.execute(_BEGIN)
         except BaseException as exc:
-            await connection.invalidate()
-            await connection.close()
+            await self.give(connection, broken=True)
             if isinstance(exc, _AWAY):
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
-        return PostgresTransaction(connection, driver, self._prepared, self.now_ms())
+        return PostgresTransaction(self, connection, driver, self._prepared, self.now_ms())
 
     async def read(self) -> "PostgresReader":
         """See `ports.Database`."""
-        return PostgresReader(self._connect)
+        return PostgresReader(self)
 
     # -- what operators and the relay look at -----------------------------------------------------
 
     async def _fetch(self, sql: str, *values: Any) -> list[Any]:
-        connection = await self._connect()
+        connection, driver = await self.take()
+        broken = True
         try:
-            found: list[Any] = await (await _driver_of(connection)).fetch(sql, *values)
+            found: list[Any] = await driver.fetch(sql, *values)
+            broken = False
         except _AWAY as exc:
-            await connection.invalidate()
             raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
         finally:
-            await connection.close()
+            await self.give(connection, broken=broken)
         return found
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
@@ -250,15 +269,18 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         """See `ports.Database`."""
+        while self._idle:
+            await self._idle.pop().close()
         await self._engine.dispose()
 
 
 class PostgresReader:
     """A read-only view: a snapshot from its first statement to `close`."""
 
-    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection]]) -> None:
-        self._connect = connect
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
         self._connection: AsyncConnection | None = None
+        self._driver: Any = None
 
     async def execute(
         self,
@@ -267,24 +289,29 @@ class PostgresReader:
     ) -> Result[Any]:
         """See `ports.Reader`."""
         refuse_control(statement)
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = await self._connect()
-            driver = await _driver_of(connection)
-            await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return await connection.execute(statement, parameters)
+        try:
+            if self._connection is None:
+                self._connection, self._driver = await self._database.take()
+                await self._driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return await self._connection.execute(statement, parameters)
+        except _AWAY as exc:
+            if self._driver is not None and not self._driver.is_closed():
+                raise  # the statement's own
+            raise TransactionLost(f"the server closed the connection: {exc}") from exc
 
     async def close(self) -> None:
         """See `ports.Reader`."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        broken = True
         try:
-            await (await _driver_of(connection)).execute("ROLLBACK")
-        except (DBAPIError, *DRIVER_ERRORS):
-            await connection.invalidate()
+            await self._driver.execute("ROLLBACK")
+            broken = False
+        except DRIVER_ERRORS:
+            pass  # whatever it was, the connection is not used again
         finally:
-            await connection.close()
+            await self._database.give(connection, broken=broken)
 
 
 class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(â€¦)
@@ -300,6 +327,11 @@ class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(â
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         await (self._transaction.commit() if error is None else self._transaction.rollback())
+
+
+async def _end(connection: AsyncConnection) -> None:
+    await connection.invalidate()
+    await connection.close()
 
 
 async def _driver_of(connection: AsyncConnection) -> Any:

@@ -6,7 +6,7 @@ after another, whatever number of replicas it has, as on SQLite.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
@@ -52,13 +52,27 @@ _LOST = ("08", "40", "53", "57", "25P03", "25P04", "55P03")
 shutdown, time-outs."""
 
 
+class Connections(Protocol):
+    """Where a transaction's connection goes at its end."""
+
+    async def give(self, connection: AsyncConnection, *, broken: bool = False) -> None:
+        """Give it back."""
+        ...
+
+
 class PostgresTransaction:
     """See `ports.Transaction`. Ends with `commit` or `abort`, which give the connection back."""
 
     def __init__(
-        self, connection: AsyncConnection, driver: Any, prepared: PreparedWrites, now_ms: int
+        self,
+        connections: Connections,
+        connection: AsyncConnection,
+        driver: Any,
+        prepared: PreparedWrites,
+        now_ms: int,
     ) -> None:
         self.now_ms = now_ms
+        self._connections = connections
         self._connection = connection
         self._driver = driver
         self._prepared = prepared
@@ -242,19 +256,20 @@ class PostgresTransaction:
             self._lost = str(exc)
             raise CommitUnknown(f"{type(exc).__name__}: {exc}") from exc
         self._over = True
-        await self._connection.close()
+        await self._connections.give(self._connection)
         return status == "COMMIT"
 
     async def abort(self) -> None:
         if self._over:
             return
-        self._over = True
+        self._over, broken = True, True
         try:
             await self._driver.execute("ROLLBACK")
+            broken = False
         except DRIVER_ERRORS:
-            await self._connection.invalidate()
+            pass  # whatever it was, the connection is not used again
         finally:
-            await self._connection.close()
+            await self._connections.give(self._connection, broken=broken)
 
     # -- messages -------------------------------------------------------------------------------
 
