@@ -1,8 +1,7 @@
 """What one process runs on: the concrete classes behind the ports."""
 
 import functools
-import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ class Engines:
     Attributes:
         database: returns the database of a service, by its name.
         run: runs a blocking function.
-        discover: where a process of a service listens for the others; None: all services are
+        discover: where the processes of a service listen for the others; None: all services are
             here, and nothing listens for them.
         limits: shared with other gateways; None: this process counts for itself.
     """
@@ -37,7 +36,7 @@ class Engines:
     broker: Broker
     database: Callable[[str], Database]
     run: Callable[..., Awaitable[Any]]
-    discover: Callable[[str], Origin] | None = None
+    discover: Callable[[str], Sequence[Origin]] | None = None
     limits: Limits | None = None
 
 
@@ -152,20 +151,19 @@ def _broker(system: str, url: str, copies: int) -> Broker:
     return NatsBroker(system, url, copies=copies)
 
 
-def _discovery(environ: Mapping[str, str]) -> Callable[[str], Origin]:
-    """Return what names a process of a service: each of them in turn."""
-    known: dict[str, Iterator[Origin]] = {}
+def _discovery(environ: Mapping[str, str]) -> Callable[[str], Sequence[Origin]]:
+    """Return what names the processes of a service."""
+    known: dict[str, Sequence[Origin]] = {}
 
-    def discover(service: str) -> Origin:
+    def discover(service: str) -> Sequence[Origin]:
         if service not in known:
             variable = f"{_variable(service)}_URL"
             urls = environ.get(variable) or f"http://{service}:{PORT}"
             try:
-                origins = [Origin.parse(url.strip()) for url in urls.split(",")]
+                known[service] = [Origin.parse(url.strip()) for url in urls.split(",")]
             except ValueError as exc:
                 raise SettingError([f"{variable}: {exc}"]) from exc
-            known[service] = itertools.cycle(origins)
-        return next(known[service])
+        return known[service]
 
     return discover
 

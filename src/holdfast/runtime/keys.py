@@ -7,6 +7,7 @@ from holdfast.communication import ClientPool, Origin
 from holdfast.contract.http import Request
 from holdfast.dispatch.outside import Asks
 from holdfast.errors import BadAnswer
+from holdfast.resilience import Edge
 from holdfast.security import TokenPolicy
 from holdfast.system import Tokens
 
@@ -26,29 +27,43 @@ def token_policy(tokens: Tokens) -> TokenPolicy:
 
 
 class KeySource:
-    """Fetches the JWKS. `GATEWAY_KEYS_URL` replaces what is declared."""
+    """Fetches the JWKS. `GATEWAY_KEYS_URL` replaces what is declared.
+
+    Args:
+        edge: tries again: without keys nobody gets in.
+    """
 
     def __init__(
-        self, tokens: Tokens, environ: Mapping[str, str], pool: ClientPool, asks: Asks
+        self,
+        tokens: Tokens,
+        environ: Mapping[str, str],
+        pool: ClientPool,
+        asks: Asks,
+        edge: Edge,
     ) -> None:
+        self._edge = edge
         self._keys = environ.get("GATEWAY_KEYS_URL") or tokens.keys
         self._pool = pool
         self._asks = asks
 
     async def fetch(self) -> bytes:
         """Return the JWKS as JSON. Raises CallError."""
-        if isinstance(self._keys, str):
-            return await self._get(self._keys)
-        query = self._keys()
         deadline = asyncio.get_running_loop().time() + FETCH_S
+        return await self._edge.call(self._fetch, deadline=deadline, idempotent=True)
+
+    async def _fetch(self, timeout_s: float) -> bytes:
+        if isinstance(self._keys, str):
+            return await self._get(self._keys, timeout_s)
+        query = self._keys()
+        deadline = asyncio.get_running_loop().time() + timeout_s
         reply = await self._asks.ask(query, sender="gateway", deadline=deadline, trace="")
         if not isinstance(reply, str):
             raise BadAnswer(f"{query.name} answered {reply!r}; it answers a JWKS as JSON text")
         return reply.encode()
 
-    async def _get(self, url: str) -> bytes:
+    async def _get(self, url: str, timeout_s: float) -> bytes:
         origin, path = origin_and_path(url)
-        response = await self._pool.request(origin, Request("GET", path), deadline_s=FETCH_S)
+        response = await self._pool.request(origin, Request("GET", path), deadline_s=timeout_s)
         if response.status != 200:
             raise BadAnswer(f"{url} answered {response.status}")
         return response.body

@@ -25,7 +25,6 @@ from holdfast.dispatch.openapi import DOCS_PAGE, openapi
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router, Serve, Target
-from holdfast.errors import Unreachable
 from holdfast.gateway import Door, Forward
 from holdfast.observability import (
     CONTENT_TYPE,
@@ -41,6 +40,7 @@ from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.keys import KeySource, origin_and_path, token_policy
 from holdfast.runtime.local import Local
+from holdfast.runtime.replicas import Replicas
 from holdfast.runtime.settings import ProcessSettings, external_urls
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import External, Service, System
@@ -137,6 +137,7 @@ class Process:
         options, engines = self.options, self._engines
         self._broker = engines.broker
         self._pool = ClientPool(network=engines.network, clock=engines.clock)
+        self._replicas = Replicas(engines.discover, self._pool.request, engines.clock)
         self._tracer = Tracer(engines.random, ratio=options.settings.trace_ratio)
         local = LocalAsks()
         self._asks = Asks(local, self.system.owner_of, self._call)
@@ -240,10 +241,7 @@ class Process:
 
     async def _call(self, service: str, request: Request, timeout_s: float) -> Response:
         """Send a request to a process of another service."""
-        discover = self._engines.discover
-        if discover is None:
-            raise Unreachable(f"{service} is not in this process", edge=service)
-        return await self._pool.request(discover(service), request, deadline_s=timeout_s)
+        return await self._replicas.call(service, request, timeout_s)
 
     async def _listen_inside(self, router: Router) -> None:
         """Serve the gateway and the other services; the outside comes by the gateway."""
@@ -339,7 +337,8 @@ class Process:
         tokens = self.system.gateway.tokens
         if tokens is None:
             return None
-        source = KeySource(tokens, self.options.environ, self._pool, self._asks)
+        edge = Edge("gateway→keys", EdgePolicy(), self._clock, self._engines.random)
+        source = KeySource(tokens, self.options.environ, self._pool, self._asks, edge)
         self._keys = CachedKeys(source.fetch, self._clock)
         return TokenVerifier(token_policy(tokens), self._keys, self._clock)
 

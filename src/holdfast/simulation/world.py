@@ -223,7 +223,7 @@ class World:
             broker=self.broker.client(node),
             database=lambda service: self.stores[service].database(node),
             run=self.fence.run,
-            discover=lambda service: Origin.parse(f"http://{service}:{PORT}"),
+            discover=lambda service: [Origin.parse(f"http://{service}:{PORT}")],
         )
         gateway = node.service == GATEWAY
         urls = {
