@@ -56,6 +56,7 @@ def test_what_cannot_be_is_one_line(cli: Cli, options: tuple[str, ...], told: st
     [
         ({"DATABASE_URL": "mysql://x"}, "write it as postgresql://user:password@host/database"),
         ({"DATABASE_URL": "postgresql://h/x"}, "put {service} into it"),
+        ({"BROKER_COPIES": "many", "BROKER_URL": "nats://x"}, "write 1, 3 or 5"),
         ({"BROKER_URL": "amqp://x"}, "write it as nats://host:4222"),
     ],
 )

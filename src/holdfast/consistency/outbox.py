@@ -6,8 +6,9 @@ does not fit into the window waits in the table.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -20,6 +21,25 @@ from holdfast.errors import CallError
 from holdfast.ports import Broker
 
 QUEUE_MAX = 4_096  # letters kept ready behind a full window; more are found again in the table
+
+
+PARCEL_BYTES_MAX = 512 << 10  # of what travels together; brokers refuse more than a MiB
+
+Item = TypeVar("Item")
+
+
+def _loads(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Yield the items in order, as many together as a parcel may hold; at least one."""
+    load: list[Item] = []
+    held = 0
+    for item in items:
+        if load and held + size(item) > PARCEL_BYTES_MAX:
+            yield load
+            load, held = [], 0
+        load.append(item)
+        held += size(item)
+    if load:
+        yield load
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +114,18 @@ class Outbox:
         self._sent += len(now_rows)
         self._resent += len(now_rows) * again
         where = self._ledger.edges[edge]
-        parcel = Parcel(
-            sender=where.sender,
-            receiver=where.receiver,
-            lane=where.lane,
-            letters=[msgspec.Raw(row.body) for row in now_rows],
-            again=again,
-        )
-        self._publish(parcel)
+        for letters in _loads([row.body for row in now_rows], len):
+            raws = [msgspec.Raw(letter) for letter in letters]
+            self._publish(
+                Parcel(where.sender, where.receiver, where.lane, letters=raws, again=again)
+            )
 
     def give(self, edge: int, answers: list[Answer]) -> None:
         """Give answers to letters of one edge."""
         where = self._ledger.edges[edge]
         self._answers += len(answers)
-        self._publish(Parcel(where.sender, where.receiver, where.lane, answers=answers))
+        for some in _loads(answers, lambda answer: len(bytes(answer.body))):
+            self._publish(Parcel(where.sender, where.receiver, where.lane, answers=some))
 
     def _listen_for(self, edge: int) -> None:
         now, pause_s = asyncio.get_running_loop().time(), self._ledger.schedule.resend_ms / 1000

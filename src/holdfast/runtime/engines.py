@@ -91,7 +91,10 @@ def engines_of(
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))
     if url := environ.get("BROKER_URL"):
-        broker = _broker(system, url, int(environ.get("BROKER_COPIES") or 1))
+        copies = environ.get("BROKER_COPIES") or "1"
+        if copies not in ("1", "3", "5"):
+            raise SettingError([f"BROKER_COPIES={copies!r}: write 1, 3 or 5"])
+        broker = _broker(system, url, int(copies))
         engines = replace(engines, broker=broker, discover=_discovery(environ))
     if url := environ.get("REDIS_URL"):
         engines = replace(engines, limits=_limits(system, url, engines.clock))

@@ -119,6 +119,45 @@ def nobody_waits_for_a_full_window(world: World) -> None:
     assert max(late) < 12.0, f"the last parcel came at {max(late):.1f} s"
 
 
+# -- large letters do not travel together ----------------------------------------------------------
+
+
+class Crate(Command[None]):
+    """A crate; twelve of them are more than a parcel may weigh."""
+
+    thing: UUID
+    content: str
+
+
+_quay, crates = rows_of()
+quay = Service("quay", tables=_quay)
+ship = Service("ship", calls=[Crate])
+
+
+@quay.handles
+async def unload(command: Crate, tx: Tx) -> None:
+    """Unload a crate."""
+    tx.insert(crates, thing=command.thing)
+
+
+@ship.post("/v1/crates", status_code=202, public=True)
+async def load(body: Thing, tx: Tx) -> None:
+    """Send twelve crates."""
+    for _ in range(12):
+        tx.send(Crate(thing=body.id, content="x" * 200_000))
+
+
+freight = System("freight", services=[quay, ship])
+
+
+@freight.workload
+async def loading(client: Client) -> None:
+    """Load some; what one transaction sends travels together, as far as it fits."""
+    for number in range(client.size):
+        body = {"id": str(UUID(int=number))}
+        assert (await client.post("/v1/crates", json=body, key=f"crate-{number}")).status == 202
+
+
 # -- an undo does not wait for new work ------------------------------------------------------------
 
 
@@ -473,6 +512,7 @@ SCENARIOS = [
         setup=Setup(size=120, schedule=Schedule(window=WINDOW), replicas={"spring": 2}),
         faults=lambda chance: [],
     ),
+    Scenario(freight, (), setup=Setup(size=1), faults=lambda chance: []),
     Scenario(
         lobby,
         ("two_lanes",),
