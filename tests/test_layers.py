@@ -34,12 +34,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dispatch": HANDLED,
     "communication": SERVED - {"consistency"},
     "gateway": SERVED - {"consistency"} | {"communication"},
-    "runtime": WIRED,
+    "migrations": GROUND | {"engines", "system"},
+    "runtime": WIRED | {"migrations"},
     "testing": WIRED | {"runtime", "simulation"},
     "simulation": WIRED | {"runtime"},
     "delivery": DECLARED | {"security", "observability", "runtime"},
     "console": WIRED | {"runtime"},
-    "cli": WIRED | {"runtime", "simulation", "delivery", "console", "testing"},
+    "cli": WIRED | {"migrations", "runtime", "simulation", "delivery", "console", "testing"},
     "holdfast": DECLARED,  # the public names, in __init__.py
 }
 """{package: the packages that it may import}; a package that is not here is refused."""

@@ -30,7 +30,7 @@ from shop.inventory.tables import (
 )
 from shop.orders.messages import OrderConfirmed
 
-inventory = Service("inventory", tables=metadata)
+inventory = Service("inventory", tables=metadata, migrations="shop.inventory:migrations")
 
 
 class StockItem(Model):

@@ -6,7 +6,9 @@ from holdfast import Service, Tx
 from shop.notifications.tables import metadata, notification_table
 from shop.orders.messages import OrderCancelled, OrderConfirmed
 
-notifications = Service("notifications", tables=metadata)
+notifications = Service(
+    "notifications", tables=metadata, migrations="shop.notifications:migrations"
+)
 
 
 @notifications.handles

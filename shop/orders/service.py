@@ -68,6 +68,7 @@ class NoSuchOrder(Failure, status=404):
 orders = Service(
     "orders",
     tables=metadata,
+    migrations="shop.orders:migrations",
     calls=[GetPrice, Reserve, Charge],
     publishes=[OrderConfirmed, OrderCancelled],
 )

@@ -12,7 +12,9 @@ processor = External(
     key_life_s=86_400,
     local="python -m shop.processor --port {port} --ledger {data}/processor.db",
 )
-payments = Service("payments", tables=metadata, reaches=[processor])
+payments = Service(
+    "payments", tables=metadata, migrations="shop.payments:migrations", reaches=[processor]
+)
 
 
 class Charged(Model):

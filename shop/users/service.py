@@ -82,7 +82,7 @@ class NoSuchUser(Failure, status=404):
     """There is no such account, or it is not the caller's."""
 
 
-users = Service("users", tables=metadata)
+users = Service("users", tables=metadata, migrations="shop.users:migrations")
 
 
 @users.post("/v1/users", status_code=201, public=True)

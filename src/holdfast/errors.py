@@ -4,6 +4,7 @@ HoldfastError                     code, status, effect
 ├── DeclarationError              the declared system is wrong; all problems in one report
 ├── SettingError                  a setting from the environment is wrong
 ├── DataFolderBusy                another process owns this data folder
+├── OldSchema                     a database lacks revisions of this code
 ├── UnknownName                   a system, service or id that does not exist
 ├── CallError                     a call to a service or to an External did not go well
 │   ├── DeadlineExceeded          no answer in time
@@ -69,6 +70,12 @@ class DataFolderBusy(HoldfastError):
     """Another process owns the data folder; commands that write go through that process."""
 
     code = "data_folder_busy"
+
+
+class OldSchema(HoldfastError):
+    """A database is older than this code, or its history cannot be used; says what to run."""
+
+    code = "old_schema"
 
 
 class UnknownName(HoldfastError):

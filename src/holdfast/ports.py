@@ -341,8 +341,18 @@ class Database(Protocol):
 
     remote: bool
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence["MetaData"]) -> list[Edge]:
-        """Make what is missing (framework tables, user tables, edges); return the stored edges."""
+    async def revisions(self) -> frozenset[str]:
+        """Return the revisions of tables that it is at; none: it is new."""
+        ...
+
+    async def open(self, edges: Sequence[Edge], tables: Sequence["MetaData"] | None) -> list[Edge]:
+        """Make what is missing, and return the stored edges.
+
+        Args:
+            tables: the user's, made with the framework's; None: all of them are there.
+        Raises:
+            OldSchema: a table lacks a column that is declared.
+        """
         ...
 
     async def begin(self) -> Transaction:

@@ -83,7 +83,7 @@ class WatchedDatabase(SqliteDatabase):
         super().__init__(path, clock)
         self.plan, self.name = plan, name
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData]) -> list[Edge]:
+    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
         """Open the file."""
         found = await super().open(edges, tables)
         self.writer.execute("PRAGMA synchronous=OFF")

@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "Serve only the named services of a system.",
     "check": "Print what is wrong with a declaration.",
     "graph": "Print who sends what to whom.",
+    "migrate": "Bring databases to the newest revision of their tables.",
     "send": "Send a command to the service that handles it.",
     "sagas": "List sagas, show one, or retry a parked one.",
     "dead-letters": "List, show, replay or drop dead letters.",

@@ -9,11 +9,14 @@ from pathlib import Path
 from holdfast.cli.load import Loaded
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.errors import SettingError
+from holdfast.migrations import History, make
 from holdfast.observability import Logger
+from holdfast.runtime.engines import database_url
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.settings import environment, process_settings
 from holdfast.runtime.supervisor import GATEWAY, Supervisor
+from holdfast.system import System
 
 
 def counts(given: Sequence[str]) -> dict[str, int]:
@@ -25,6 +28,15 @@ def counts(given: Sequence[str]) -> dict[str, int]:
             raise SettingError([f"--replicas {one}: write it as SERVICE=N"])
         found[name] = int(count)
     return found
+
+
+async def start(servers: Servers, system: System) -> Mapping[str, str]:
+    """Start servers, and make the tables of databases that are new; return where they are."""
+    await servers.start()
+    for service in system.services:
+        if url := database_url(service.name, servers.environ, alone=False):
+            await make(History(f"{system.name} --on postgres", service), url)
+    return servers.environ
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +57,7 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
     environ = environment()
     try:
         if servers is not None:
-            await servers.start()
-            environ |= servers.environ
+            environ |= await start(servers, loaded.system)
         supervisor = Supervisor(
             loaded.system,
             split.module,

@@ -15,14 +15,14 @@ import uvloop
 
 from holdfast.cli.load import Loaded, load
 from holdfast.cli.on_servers import Split as Apart
-from holdfast.cli.on_servers import counts, run_split
+from holdfast.cli.on_servers import counts, run_split, start
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
-from holdfast.runtime.servers import Servers
+from holdfast.runtime.servers import Servers, kinds_of
 from holdfast.runtime.settings import environment, process_settings
 
 _ADDRESS = re.compile(r"\('(?P<host>[^']*)', (?P<port>\d+)")
@@ -60,7 +60,7 @@ def command(
     """
     loaded = load(system)
     where = Where(host, port, ops_port, data)
-    kinds = tuple(kind.strip() for kind in on.split(",") if kind.strip())
+    kinds = kinds_of(on)
     folder = data_folder(data, loaded.system.name)
     names = [service.name for service in loaded.system.services]
     servers = Servers(folder / "servers", kinds, names) if kinds else None
@@ -122,9 +122,8 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
         if servers is None:
             await serve(system, options, logger, _Signals(), show)
             return
-        await servers.start()
         try:
-            found = replace(options, environ={**environ, **servers.environ})
+            found = replace(options, environ={**environ, **await start(servers, system)})
             await serve(system, found, logger, _Signals(), show)
         finally:
             await servers.stop()

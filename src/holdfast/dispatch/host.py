@@ -166,10 +166,11 @@ class ServiceHost:
 
     # -- start and stop ---------------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Open the database."""
+    async def open(self, *, made: bool = False) -> None:
+        """Open the database; make its tables, unless they were made."""
+        tables = None if made else self.service.metadata
         edges = edges_of(self.name, self._graph)
-        self.ledger.know(await self.ledger.database.open(edges, self.service.metadata))
+        self.ledger.know(await self.ledger.database.open(edges, tables))
 
     async def start(self) -> None:
         """Compile everything, and begin to take letters."""

@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, StepRow
-from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, SCHEMA, message, plain, saga
+from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, message, plain, saga
 from holdfast.engines.postgres_transaction import DRIVER_ERRORS, STEPS, PostgresTransaction
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.statements import refuse_control
+from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
 from holdfast.ports import Backlog, Clock, MessageFilter
 
@@ -35,6 +36,7 @@ _BEGIN = (
     f"SET LOCAL transaction_timeout = {TRANSACTION_MS}; "
     "LOCK TABLE holdfast_gate IN EXCLUSIVE MODE"
 )
+_NEW: frozenset[str] = frozenset()
 _AWAY = (SQLAlchemyError, *DRIVER_ERRORS)
 
 
@@ -80,14 +82,25 @@ class PostgresDatabase:
 
     # -- the start --------------------------------------------------------------------------------
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData]) -> list[Edge]:
+    async def revisions(self) -> frozenset[str]:
+        """See `ports.Database`. Raises TransactionLost if the server stays away."""
+        connection, driver = await self._first_connection()
+        try:
+            known = await driver.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+            return frozenset(row[0] for row in await driver.fetch(REVISIONS)) if known else _NEW
+        finally:
+            await self.give(connection)
+
+    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
         """See `ports.Database`. Raises TransactionLost if the server stays away."""
         connection, driver = await self._first_connection()
         try:
             async with _made_alone(driver):
-                await driver.execute(SCHEMA)
-                for metadata in tables:
-                    await connection.run_sync(metadata.create_all)
+                if tables is not None:
+                    await driver.execute(POSTGRES)
+                    for metadata in tables:
+                        await connection.run_sync(metadata.create_all)
+                    await connection.run_sync(check_columns, tables)
                 for edge in edges:
                     await driver.execute(
                         "INSERT INTO holdfast_edge (sender, receiver, lane, events) "

@@ -1,4 +1,4 @@
-"""The four tables on Postgres, and how their rows are written and read."""
+"""How the rows of the four tables are written and read on Postgres."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,39 +26,6 @@ _TYPES = {
 }
 COLUMNS = ", ".join(_TYPES)
 SAGA_COLUMNS = "id, type, version, state, input, key, error, started_at, ended_at"
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS holdfast_edge (
-  id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sender text NOT NULL, receiver text NOT NULL,
-  lane text NOT NULL, events text NOT NULL DEFAULT '', floor uuid, UNIQUE (sender, receiver, lane)
-);
-CREATE TABLE IF NOT EXISTS holdfast_message (
-  edge int NOT NULL, id uuid NOT NULL, state text NOT NULL, kind text NOT NULL, due_at bigint,
-  tries int NOT NULL, reached bool NOT NULL, owner uuid, path text, about uuid, expires_at bigint,
-  hash bytea, body bytea NOT NULL, answer bytea, error text, topic text, PRIMARY KEY (edge, id)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX IF NOT EXISTS holdfast_message_due ON holdfast_message (due_at)
-  WHERE state = 'due';
-CREATE INDEX IF NOT EXISTS holdfast_message_kept ON holdfast_message (due_at)
-  WHERE state = 'done' AND due_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS holdfast_message_owner ON holdfast_message (owner)
-  WHERE owner IS NOT NULL;
-CREATE INDEX IF NOT EXISTS holdfast_message_topic ON holdfast_message (topic)
-  WHERE topic IS NOT NULL;
-CREATE INDEX IF NOT EXISTS holdfast_message_dead ON holdfast_message (state)
-  WHERE state = 'dead';
-CREATE TABLE IF NOT EXISTS holdfast_saga (
-  id uuid PRIMARY KEY, type text NOT NULL, version int NOT NULL, state text NOT NULL,
-  input bytea NOT NULL, key text, error text, started_at bigint NOT NULL, ended_at bigint,
-  UNIQUE (type, key)
-) WITH (fillfactor = 70);
-CREATE INDEX IF NOT EXISTS holdfast_saga_ended ON holdfast_saga (ended_at)
-  WHERE ended_at IS NOT NULL;
-CREATE TABLE IF NOT EXISTS holdfast_step (
-  saga uuid NOT NULL, path text NOT NULL, kind text NOT NULL, outcome bytea NOT NULL,
-  ended_at bigint NOT NULL, PRIMARY KEY (saga, path)
-);
-CREATE TABLE IF NOT EXISTS holdfast_gate ();
-"""
 _ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_TYPES.values(), 1))
 INSERT = (
     f"INSERT INTO holdfast_message ({COLUMNS}) SELECT * FROM unnest({_ARRAYS}) "

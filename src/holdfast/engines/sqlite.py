@@ -7,6 +7,7 @@ because a shared one would show what is not committed yet.
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ from holdfast.engines.statements import (
     shapes,
     update_by_key,
 )
+from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
 from holdfast.errors import TransactionLost
 from holdfast.ports import Backlog, Clock, MessageFilter, Write
 
@@ -52,39 +54,6 @@ _COLUMNS = (
     "answer, error, topic"
 )
 _MARKS = ", ".join("?" * 16)
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS holdfast_edge (
-  id INTEGER PRIMARY KEY, sender TEXT NOT NULL, receiver TEXT NOT NULL, lane TEXT NOT NULL,
-  events TEXT NOT NULL DEFAULT '', floor BLOB, UNIQUE (sender, receiver, lane)
-);
-CREATE TABLE IF NOT EXISTS holdfast_message (
-  edge INTEGER NOT NULL, id BLOB NOT NULL, state TEXT NOT NULL, kind TEXT NOT NULL,
-  due_at INTEGER, tries INTEGER NOT NULL, reached INTEGER NOT NULL, owner BLOB, path TEXT,
-  about BLOB, expires_at INTEGER, hash BLOB, body BLOB NOT NULL, answer BLOB, error TEXT,
-  topic TEXT, PRIMARY KEY (edge, id)
-);
-CREATE INDEX IF NOT EXISTS holdfast_message_due ON holdfast_message (due_at)
-  WHERE state = 'due';
-CREATE INDEX IF NOT EXISTS holdfast_message_kept ON holdfast_message (due_at)
-  WHERE state = 'done' AND due_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS holdfast_message_owner ON holdfast_message (owner)
-  WHERE owner IS NOT NULL;
-CREATE INDEX IF NOT EXISTS holdfast_message_topic ON holdfast_message (topic)
-  WHERE topic IS NOT NULL;
-CREATE INDEX IF NOT EXISTS holdfast_message_dead ON holdfast_message (state)
-  WHERE state = 'dead';
-CREATE TABLE IF NOT EXISTS holdfast_saga (
-  id BLOB PRIMARY KEY, type TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
-  input BLOB NOT NULL, key TEXT, error TEXT, started_at INTEGER NOT NULL, ended_at INTEGER,
-  UNIQUE (type, key)
-);
-CREATE INDEX IF NOT EXISTS holdfast_saga_ended ON holdfast_saga (ended_at)
-  WHERE ended_at IS NOT NULL;
-CREATE TABLE IF NOT EXISTS holdfast_step (
-  saga BLOB NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL, outcome BLOB NOT NULL,
-  ended_at INTEGER NOT NULL, PRIMARY KEY (saga, path)
-) WITHOUT ROWID;
-"""
 _INSERT = f"INSERT INTO holdfast_message ({_COLUMNS}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING"
 _INSERT_ABOVE = (
     f"INSERT INTO holdfast_message ({_COLUMNS}) SELECT {_MARKS} WHERE NOT EXISTS "
@@ -463,14 +432,29 @@ class SqliteDatabase:
         engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
         return raw, engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData]) -> list[Edge]:
+    async def revisions(self) -> frozenset[str]:
+        if not os.path.exists(self._path):  # noqa: ASYNC240  # SQLite is inline, too
+            return frozenset()
+        connection = sqlite3.connect(self._path, timeout=BUSY_S)
+        try:
+            return frozenset(row[0] for row in connection.execute(REVISIONS))
+        except sqlite3.OperationalError as exc:
+            if "no such table" not in str(exc):
+                raise
+            return frozenset()
+        finally:
+            connection.close()
+
+    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
         self.writer, self.users = self._connect(read_only=False)
         self._committed = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False
         )  # what is not committed yet must not be seen by floors and operators
         self._committed.execute("PRAGMA query_only=ON")
         self.prepared = PreparedWrites(self.users.dialect)
-        self.make_tables(tables)
+        if tables is not None:
+            self.make_tables(tables)
+            check_columns(self.users, tables)
         found = self.know_edges(edges)
         self.go_on_from_last_time()
         self._hand_back_leases()
@@ -478,7 +462,7 @@ class SqliteDatabase:
 
     def make_tables(self, tables: Sequence[MetaData]) -> None:
         """Make the tables that are missing, with what is seeded with them: all or none."""
-        self.writer.executescript(_SCHEMA)
+        self.writer.executescript(SQLITE)
         self.writer.execute("BEGIN IMMEDIATE")
         for metadata in tables:
             metadata.create_all(self.users)

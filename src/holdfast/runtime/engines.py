@@ -87,7 +87,7 @@ def engines_of(
         SettingError: a value does not fit, or needs a package that is not installed.
     """
     engines = embedded(files, threads=threads)
-    urls = {name: _database_url(name, environ, alone=len(services) == 1) for name in services}
+    urls = {name: database_url(name, environ, alone=len(services) == 1) for name in services}
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))
     if url := environ.get("BROKER_URL"):
@@ -111,7 +111,14 @@ def _limits(system: str, url: str, clock: Clock) -> Limits:
     return RedisLimits(url, clock, MemoryLimits(clock), system=system)
 
 
-def _database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> str:
+def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> str:
+    """Return where a service's database is; empty: in the data folder.
+
+    Args:
+        alone: no other service asks.
+    Raises:
+        SettingError: it is no URL of Postgres, or one database for several services.
+    """
     own = f"{_variable(service)}_DATABASE_URL"
     url = environ.get(own) or environ.get("DATABASE_URL") or ""
     if url and not url.startswith(("postgresql://", "postgres://")):

@@ -26,6 +26,7 @@ from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router, Serve, Target
 from holdfast.gateway import Door, Forward
+from holdfast.migrations import History, make
 from holdfast.observability import (
     CONTENT_TYPE,
     Health,
@@ -101,6 +102,7 @@ class Process:
         self.hosts: list[ServiceHost] = []
         self.addresses: dict[str, str] = {}
         self.url = self.ops_url = ""
+        self._brought = engines is not None
         if engines is None:
             assert self.folder is not None, "embedded engines have a data folder"
             engines = engines_of(
@@ -131,7 +133,18 @@ class Process:
             self.folder.take()
         self._wire()
         for host in self.hosts:
-            await host.open()
+            await host.open(made=await self._made(host))
+
+    async def _made(self, host: ServiceHost) -> bool:
+        """Whether revisions made a service's tables. Raises OldSchema if they are old."""
+        if self._brought:  # whoever brings engines has new databases in them
+            return False
+        history, database = History(self.system.name, host.service), host.ledger.database
+        if not database.remote:
+            assert self.folder is not None
+            await make(history, f"sqlite:///{self.folder.database(host.name)}")
+        history.check(await database.revisions())
+        return history.managed
 
     def _wire(self) -> None:
         options, engines = self.options, self._engines

@@ -26,6 +26,11 @@ START_S = 20.0
 _WHO_MAY = "local all postgres trust\nlocal all all scram-sha-256\n"
 
 
+def kinds_of(on: str) -> tuple[str, ...]:
+    """Read `postgres,nats`."""
+    return tuple(kind.strip() for kind in on.split(",") if kind.strip())
+
+
 class Servers:
     """The servers of one data folder.
 

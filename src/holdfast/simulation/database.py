@@ -441,11 +441,15 @@ class SimDatabase:
             raise TransactionLost(f"the database of {self.store.name} is away")
         return self.store.memory
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData]) -> list[Edge]:
+    async def revisions(self) -> frozenset[str]:
+        """See `ports.Database`. Its tables are always those of the code."""
+        return frozenset()
+
+    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
         """See `ports.Database`. A database that is away is waited for."""
         while self.store.down:  # noqa: ASYNC110  # a process asks until it is served
             await asyncio.sleep(0.5)
-        return self.store.open(edges, tables)
+        return self.store.open(edges, tables or ())
 
     async def begin(self) -> SimTransaction:
         """See `ports.Database`."""

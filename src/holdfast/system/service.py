@@ -12,6 +12,8 @@ from holdfast.system.external import External
 from holdfast.system.parameters import Tx
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import MetaData
 
 Function = Callable[..., Coroutine[Any, Any, Any]]
@@ -91,6 +93,9 @@ class Service:
         calls: the commands and queries of others that it may send; their undos are included.
         publishes: the events that it may publish.
         reaches: the third parties that it may call.
+        migrations: the folder of its tables' revisions, such as `shop.orders:migrations` or a
+            path; `holdfast migrate` writes and runs them. Without one its first start makes the
+            tables, and nothing changes them.
         policies: {query: EdgePolicy}, to tune the edge over which it is asked.
     """
 
@@ -99,6 +104,7 @@ class Service:
     calls: Sequence[type[Command[Any]] | type[Query[Any]]] = ()
     publishes: Sequence[type[Event]] = ()
     reaches: Sequence[External] = ()
+    migrations: "Path | str | None" = None
     policies: dict[type[Query[Any]], EdgePolicy] = field(
         default_factory=dict[type[Query[Any]], EdgePolicy]
     )

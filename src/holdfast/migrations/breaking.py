@@ -1,0 +1,144 @@
+"""Decides whether a revision can run while the version before it runs: expand, then contract.
+
+The old version reads the columns that it knows, writes rows without those that it does not know,
+and writes whatever it wrote before. A revision must let it.
+"""
+
+import re
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from alembic.operations import BatchOperations, Operations, ops
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
+from sqlalchemy import String
+from sqlalchemy.engine.default import DefaultDialect
+
+_UNSURE = re.compile(r"\b(DROP|RENAME|TRUNCATE|SET\s+NOT\s+NULL|TYPE)\b", re.IGNORECASE)
+_LIMITS = (
+    ops.CreateUniqueConstraintOp,
+    ops.CreateCheckConstraintOp,
+    ops.CreateForeignKeyOp,
+    ops.CreatePrimaryKeyOp,
+)
+
+
+def breaking(scripts: Sequence[Script]) -> list[str]:
+    """Return what would break the running version, one line each, with what to do instead.
+
+    A revision's `contracts = ("table.column", "table")` names what no running version uses any
+    more; of that anything may be changed.
+    """
+    problems: list[str] = []
+    new: set[str] = set()  # tables that the running version does not know
+    for script in scripts:
+        unused: set[str] = set(getattr(script.module, "contracts", ()))
+        for operation in recorded(script.module.upgrade):
+            table = str(getattr(operation, "table_name", ""))
+            if isinstance(operation, ops.CreateTableOp):
+                new.add(table)
+            elif table not in new and table not in unused:
+                why = _why(operation, table, unused)
+                problems += [f"{script.revision}: {why}"] if why else []
+    return problems
+
+
+def recorded(upgrade: Callable[[], None]) -> list[ops.MigrateOperation]:
+    """Return what a revision would do, without a database."""
+    found: list[ops.MigrateOperation] = []
+
+    @contextmanager
+    def batch(table_name: str, schema: str | None = None, **_: Any) -> Generator[BatchOperations]:
+        impl: Any = SimpleNamespace(table_name=table_name, schema=schema)
+        inner: Any = BatchOperations(context, impl=impl)
+        inner.invoke = found.append
+        yield inner
+
+    context = MigrationContext.configure(dialect=DefaultDialect(), opts={"as_sql": True})
+    with Operations.context(context) as operations:
+        recorder: Any = operations  # both are its methods
+        recorder.invoke = found.append
+        recorder.batch_alter_table = batch
+        upgrade()
+    return found
+
+
+def _why(operation: ops.MigrateOperation, table: str, unused: set[str]) -> str | None:
+    """Return why an operation breaks the running version, or None."""
+    match operation:
+        case ops.DropTableOp() | ops.RenameTableOp():
+            return _later(f"{table} is dropped or renamed", table)
+        case ops.DropColumnOp():
+            name = f"{table}.{operation.column_name}"
+            return None if name in unused else _later(f"{name} is dropped", name)
+        case ops.AddColumnOp():
+            column = operation.column
+            if column.nullable or column.server_default is not None or column.computed is not None:
+                return None
+            return (
+                f"{table}.{column.name} is NOT NULL without a server_default: the running version "
+                "inserts rows without it; give it one, or let it be nullable at first"
+            )
+        case ops.AlterColumnOp():
+            return _altered(operation, f"{table}.{operation.column_name}", unused)
+        case ops.ExecuteSQLOp():
+            sql = str(operation.sqltext)
+            return (
+                f"{sql.strip()[:60]!r} may drop or change what the running version uses; write it "
+                "with `op.drop_column` and the like"
+                if _UNSURE.search(sql)
+                else None
+            )
+        case ops.CreateIndexOp() if not operation.unique:
+            return None
+        case ops.CreateIndexOp():
+            return _limit(f"the unique index {operation.index_name}", operation.table_name)
+        case _ if isinstance(operation, _LIMITS):
+            table = table or str(getattr(operation, "source_table", ""))
+            return _limit(f"the constraint {getattr(operation, 'constraint_name', '')}", table)
+        case _:
+            return None
+
+
+def _altered(operation: ops.AlterColumnOp, name: str, unused: set[str]) -> str | None:
+    if name in unused:
+        return None
+    if operation.modify_name is not None:
+        return _later(f"{name} is renamed to {operation.modify_name}", name)
+    if operation.modify_nullable is False:
+        return (
+            f"{name} becomes NOT NULL: the running version may insert NULL; do it in the release "
+            f'after the one that always writes it, with contracts = ("{name}",)'
+        )
+    if operation.modify_server_default is None:
+        return _later(f"{name} loses its server_default", name)
+    new, old = operation.modify_type, operation.existing_type
+    if new is None or _wider(new, old):
+        return None
+    return (
+        f"{name} changes its type to {new!r}: the running version reads and writes {old!r}; add a "
+        "new column, write both, and drop this one a release later"
+    )
+
+
+def _wider(new: Any, old: Any) -> bool:
+    """Whether a text only gets longer."""
+    if not (isinstance(new, String) and isinstance(old, String)):
+        return False
+    return new.length is None or (old.length is not None and new.length >= old.length)
+
+
+def _later(what: str, name: str) -> str:
+    return (
+        f"{what}: the running version uses it; let a release go out that does not, then say "
+        f'contracts = ("{name}",) in the revision'
+    )
+
+
+def _limit(what: str, table: str) -> str:
+    return (
+        f"{what} on {table} refuses what the running version may write; add it a release after "
+        f'the one that keeps it, with contracts = ("{table}",)'
+    )

@@ -1,0 +1,142 @@
+"""Runs revisions on a database: one process at a time, all of them or none."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from holdfast.errors import Conflict
+from holdfast.migrations.history import History
+
+TRIES = 10  # for the lock of a table that is in use
+_WAIT_S = 60  # for another process that migrates
+_LOCK = 7_368_425_002  # the advisory lock of the one that migrates
+_IN_USE = "55P03"  # lock_not_available
+T = TypeVar("T")
+
+
+async def upgrade(history: History, url: str) -> list[str]:
+    """Bring a database to the newest revision; return the names of the revisions that ran.
+
+    Args:
+        url: `postgresql://…`, or `sqlite:///path`.
+    Raises:
+        Conflict: another process migrates it, or a table stayed in use.
+    """
+    if url.startswith("sqlite:"):
+        return await over(url, history, run)
+    async with _alone(history, url):
+        for tries in range(1, TRIES + 1):
+            try:
+                return await over(url, history, run)
+            except DBAPIError as exc:
+                if tries == TRIES or not _in_use(exc):
+                    raise _busy(exc, history, "a table stayed in use") from exc
+            await asyncio.sleep(1)
+    raise AssertionError("the last try returns or raises")
+
+
+async def make(history: History, url: str) -> None:
+    """Bring a new database to the newest revision; one that is not new is left as it is.
+
+    Raises:
+        OldSchema: it is not new, and old.
+    """
+    if not history.managed:
+        return
+    at = await over(url, history, revisions)
+    if at:
+        history.check(at)
+    else:
+        await upgrade(history, url)
+
+
+def run(history: History, connection: Connection) -> list[str]:
+    """Run what a database lacks, over a connection."""
+    from alembic import command
+
+    pending = history.pending(revisions(history, connection))
+    connection.rollback()  # the transaction is Alembic's to begin and to end
+    if pending:
+        config = history.config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "heads")
+    return [script.revision for script in pending]
+
+
+def revisions(history: History, connection: Connection) -> frozenset[str]:
+    """Return the revisions that a database is at."""
+    from alembic.migration import MigrationContext
+
+    return frozenset(MigrationContext.configure(connection).get_current_heads())
+
+
+async def over(url: str, history: History, function: Callable[[History, Connection], T]) -> T:
+    """Call a function with a connection to a database."""
+    if url.startswith("sqlite:"):
+        with _sqlite(url).connect() as connection:
+            return function(history, connection)
+    async with _postgres(url) as engine, engine.connect() as connection:
+        await connection.execute(text("SET lock_timeout = '3s'"))
+        await connection.commit()
+        return await connection.run_sync(lambda sync: function(history, sync))  # type: ignore[no-any-return]
+
+
+def _sqlite(url: str) -> Any:
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _WAIT_S})
+
+    @event.listens_for(engine, "connect")
+    def manual(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's own begins too late for DDL
+
+    return engine
+
+
+@asynccontextmanager
+async def _postgres(url: str) -> AsyncGenerator[Any]:
+    from sqlalchemy.ext.asyncio import create_async_engine  # it needs greenlet
+
+    engine = create_async_engine(
+        re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", url),
+        poolclass=NullPool,
+        connect_args={"statement_cache_size": 0, "prepared_statement_name_func": str},
+    )
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def _alone(history: History, url: str) -> AsyncGenerator[None]:
+    """Hold the lock of the one that migrates.
+
+    It is held by a transaction of its own: PgBouncer keeps that on one connection, and a revision
+    may commit by itself, as `CREATE INDEX CONCURRENTLY` needs.
+    """
+    async with _postgres(url) as engine, engine.connect() as connection:
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_S}s'"))
+        try:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        except DBAPIError as exc:
+            raise _busy(exc, history, "another process migrates it") from exc
+        yield
+
+
+def _in_use(exc: DBAPIError) -> bool:
+    return getattr(exc.orig, "sqlstate", None) == _IN_USE
+
+
+def _busy(exc: DBAPIError, history: History, why: str) -> Exception:
+    if not _in_use(exc):
+        return exc
+    return Conflict(f"{history.service.name} was not migrated: {why}; try again")

@@ -1,0 +1,122 @@
+"""A table changes: a revision is written, checked and run, and an old database is refused."""
+
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.conftest import Cli, Server
+
+NOTES = """
+from sqlalchemy import Column, Integer, MetaData, Table, Text
+from holdfast import Gateway, Service, System
+tables = MetaData()
+Table("note", tables, Column("id", Integer, primary_key=True){more})
+notes = Service("notes", tables=tables{migrations})
+system = System("notes", services=[notes], gateway=Gateway())
+"""
+MIGRATIONS = ', migrations="revisions"'
+
+
+def declare(cli: Cli, more: str = "", migrations: str = MIGRATIONS) -> None:
+    """Write the system `notes`, with more columns than its first version."""
+    source = NOTES.replace("{more}", more).replace("{migrations}", migrations)
+    (cli.folder / "notes.py").write_text(source)
+
+
+def columns(cli: Cli) -> list[str]:
+    """Return the columns of its table."""
+    with sqlite3.connect(cli.folder / ".holdfast" / "notes" / "notes.db") as connection:
+        return [row[1] for row in connection.execute("PRAGMA table_info(note)")]
+
+
+def test_a_table_gets_a_column(cli: Cli, serve: Callable[..., Server]) -> None:
+    """The commands of a developer's day, in their order."""
+    declare(cli)
+    first = cli("migrate", "notes", "--service", "notes", "--new", "first")
+    serve("run", "notes").stop()
+    declare(cli, ', Column("text", Text)')
+    drift = cli("migrate", "notes", "--check")
+    second = cli("migrate", "notes", "--service", "notes", "--new", "add text")
+    refused = cli("run", "notes", "--port", "0")
+    checked = cli("migrate", "notes", "--check")
+    migrated = cli("migrate", "notes")
+    again = cli("migrate", "notes")
+    code = serve("run", "notes").stop()
+
+    assert "revisions/notes_0001_first.py is written" in first.out
+    assert (drift.code, "no revision makes this change" in drift.err) == (1, True)
+    assert "revisions/notes_0002_add_text.py is written" in second.out
+    told = "holdfast: the database of notes lacks notes_0002; run `holdfast migrate notes --service"
+    assert (refused.code, refused.err.startswith(told)) == (1, True)
+    assert (checked.code, checked.err) == (0, "")
+    assert migrated.out == "notes: notes_0002\n"
+    assert again.out == "notes: nothing to do\n"
+    assert (columns(cli), code) == (["id", "text"], 0)
+
+
+def test_a_revision_that_breaks_the_running_version_is_refused(cli: Cli) -> None:
+    """`--check` looks at what the database lacks; nothing is changed."""
+    declare(cli, ', Column("text", Text)')
+    cli("migrate", "notes", "--service", "notes", "--new", "first")
+    cli("migrate", "notes")
+    declare(cli)
+    cli("migrate", "notes", "--service", "notes", "--new", "drop text")
+    done = cli("migrate", "notes", "--check")
+
+    assert done.code == 1
+    assert "notes: notes_0002: note.text is dropped: the running version uses it" in done.err
+    assert columns(cli) == ["id", "text"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--service", "books"), "there is no service 'books' in notes; there are notes"),
+        (("--service", "notes", "--new", "x"), "notes has no folder for revisions; add `migration"),
+        (("--on", "oracle"), "there is no oracle"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(cli: Cli, options: tuple[str, ...], told: str) -> None:
+    """It says what to add."""
+    declare(cli, migrations="")
+    done = cli("migrate", "notes", *options)
+
+    assert done.code in (1, 2)
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_nothing_is_new_without_a_change(cli: Cli) -> None:
+    """An empty revision would only be in the way."""
+    declare(cli)
+    cli("migrate", "notes", "--service", "notes", "--new", "first")
+    done = cli("migrate", "notes", "--service", "notes", "--new", "nothing")
+
+    assert (done.code, done.err) == (2, "holdfast: the tables of notes are those of notes_0001\n")
+
+
+def test_a_folder_in_use_is_left_alone(cli: Cli, serve: Callable[..., Server]) -> None:
+    """Whoever serves it has read what its tables are."""
+    declare(cli)
+    cli("migrate", "notes", "--service", "notes", "--new", "first")
+    server = serve("run", "notes")
+    done = cli("migrate", "notes")
+
+    assert (done.code, "is in use by process" in done.err) == (1, True)
+    assert server.stop() == 0
+
+
+def test_a_database_on_a_server_is_migrated_there(cli: Cli, serve: Callable[..., Server]) -> None:
+    """A new one is made when its server is started here; an old one waits for the command."""
+    declare(cli)
+    cli("migrate", "notes", "--service", "notes", "--new", "first")
+    serve("run", "notes", "--on", "postgres").stop()
+    declare(cli, ', Column("text", Text)')
+    cli("migrate", "notes", "--service", "notes", "--new", "add text")
+    refused = cli("run", "notes", "--on", "postgres", "--port", "0")
+    migrated = cli("migrate", "notes", "--on", "postgres")
+    code = serve("run", "notes", "--on", "postgres").stop()
+
+    assert (refused.code, "`holdfast migrate notes --on postgres" in refused.err) == (1, True)
+    assert (migrated.out, code) == ("notes: notes_0002\n", 0)

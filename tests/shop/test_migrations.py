@@ -1,0 +1,39 @@
+"""The shop's revisions make the tables that its code declares, on both databases."""
+
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from holdfast import Service
+from holdfast.migrations import History, upgrade
+from holdfast.migrations.history import ours
+from holdfast.migrations.upgrade import over
+from holdfast.migrations.written import problems_of
+from shop.system import shop
+from tests.servers import postgres_server
+
+
+def changes(history: History, connection: Connection) -> Any:
+    """Return what the tables of the code have that those of the database do not."""
+    options = {"include_name": ours, "compare_type": True, "compare_server_default": True}
+    tables: Any = list(history.service.metadata)
+    return compare_metadata(MigrationContext.configure(connection, opts=options), tables)
+
+
+@pytest.mark.parametrize("service", shop.services, ids=lambda service: service.name)
+async def test_no_change_is_without_a_revision(service: Service, tmp_path: Any) -> None:
+    """And none of them breaks the version before."""
+    assert await problems_of(History("shop", service), f"sqlite:///{tmp_path / 'none.db'}") == []
+
+
+async def test_the_tables_on_postgres_are_those_of_the_code() -> None:
+    """Types and defaults, too."""
+    with postgres_server() as server:
+        for service in shop.services:
+            history, url = History("shop", service), await server.database()
+            await upgrade(history, url)
+
+            assert await over(url, history, changes) == []
