@@ -38,7 +38,13 @@ sim: .venv/.test           ## seeds for 100 s, every crash point, and what is fo
 	$(BIN)/holdfast sim shop --every-crash-point
 	$(BIN)/pytest -m sim tests/simulation
 
-chaos: .venv/.test         ## real engines, killed, stopped and emptied under load
+.venv/.pgbouncer:          ## where it is not installed, Debian's package beside the others
+	command -v pgbouncer >/dev/null || ( mkdir -p .venv/pgbouncer && cd .venv/pgbouncer && \
+	  apt-get download --quiet pgbouncer libc-ares2 libevent-2.1-7 && \
+	  for package in *.deb; do dpkg -x $$package .; done )
+	@touch $@
+
+chaos: .venv/.test .venv/.pgbouncer  ## real engines, killed, stopped and emptied under load
 	$(BIN)/pytest -m chaos tests/chaos
 
 check: .venv/.test         ## format, lint and types

@@ -1,6 +1,7 @@
 """Real servers for tests: started from their wheels, stopped at the end."""
 
 import itertools
+import os
 import shutil
 import signal
 import socket
@@ -17,11 +18,18 @@ BIN = Path(sys.executable).parent
 
 
 class Postgres:
-    """A Postgres server that makes a fresh database for whoever asks."""
+    """A Postgres server that makes a fresh database for whoever asks.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of its database `postgres`.
+        before: what is in front of it, through which the fresh ones are reached.
+    """
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, url: str, before: str = "") -> None:
         self.url = url
-        self._numbers = itertools.count(1)
+        self._before = before
 
     async def database(self) -> str:
         """Make an empty database; return its URL."""
@@ -31,6 +39,8 @@ class Postgres:
         connection = await asyncpg.connect(self.url)
         await connection.execute(f"CREATE DATABASE {name}")
         await connection.close()
+        if self._before:
+            return f"{self._before}/{name}"
         return self.url.replace("/postgres?", f"/{name}?")
 
 
@@ -47,6 +57,38 @@ def postgres_server() -> Iterator[Postgres]:
         yield Postgres(server.get_uri())
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def pgbouncer_server(postgres: Postgres, pool_size: int = 4) -> Iterator[Postgres]:
+    """Start PgBouncer in transaction mode, in front of a Postgres."""
+    unpacked = BIN.parent / "pgbouncer"
+    command = shutil.which("pgbouncer") or str(unpacked / "usr" / "sbin" / "pgbouncer")
+    assert Path(command).exists(), "there is no pgbouncer; `make chaos` fetches it"
+    folder, port = Path(tempfile.mkdtemp(prefix="holdfast-pgbouncer-")), free_port()
+    folder.chmod(0o755)
+    socket_folder = postgres.url.partition("?host=")[2]
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = host={socket_folder} user=postgres\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        f"pool_mode = transaction\ndefault_pool_size = {pool_size}\n"
+    )
+    words = [command, str(settings)]
+    if os.getuid() == 0:  # it refuses to be root
+        words[1:1] = ["-u", Path(socket_folder).owner()]
+    libraries = str(next(unpacked.glob("usr/lib/*"), unpacked))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            words, stdout=log, stderr=log, env={**os.environ, "LD_LIBRARY_PATH": libraries}
+        )
+    try:
+        wait_for_port(port)
+        yield Postgres(postgres.url, f"postgresql://postgres@127.0.0.1:{port}")
+    finally:
+        process.kill()
+        process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

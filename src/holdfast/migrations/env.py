@@ -30,6 +30,8 @@ context.configure(
     compare_type=True,
 )
 with context.begin_transaction():
+    if connection.dialect.name == "postgresql":  # for this transaction: a pool has others' next
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '3s'")
     before = set(inspect(connection).get_table_names())
     context.run_migrations()
     made = set(inspect(connection).get_table_names()) - before

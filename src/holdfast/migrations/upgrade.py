@@ -82,8 +82,6 @@ async def over(url: str, history: History, function: Callable[[History, Connecti
         with _sqlite(url).connect() as connection:
             return function(history, connection)
     async with _postgres(url) as engine, engine.connect() as connection:
-        await connection.execute(text("SET lock_timeout = '3s'"))
-        await connection.commit()
         return await connection.run_sync(lambda sync: function(history, sync))  # type: ignore[no-any-return]
 
 
