@@ -28,7 +28,7 @@ SERVICES = [service.name for service in shop.services]
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figure."""
     with disk_folder() as folder:
-        servers = Servers(folder / "servers", ["postgres", "nats"], SERVICES)
+        servers = Servers(folder / "servers", ["postgres", "nats"], shop)
         await servers.start()
         ledger = ("--port", "0", "--ledger", str(folder / "processor.db"))
         processor = Server("processor", "shop.processor", *ledger, core=LOAD_CORE)

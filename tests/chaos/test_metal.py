@@ -6,6 +6,7 @@ against what the customers were told.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -31,6 +32,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 AT_ONCE = 6
 PAUSE_S = (0.5, 2.5)  # between two misfortunes
+LONG_S = 40
 THOUGHT_S = 0.6  # between two orders of a customer: steady load, also while the broker is away
 SETTLE_S = 180.0
 SERVICES = [service.name for service in shop.services]
@@ -49,7 +51,7 @@ class Metal:
 
     def __init__(self, folder: Path, nodes: list[Nats], chance: random.Random) -> None:
         self.folder, self.nodes, self.chance = folder, nodes, chance
-        self.servers = Servers(folder / "servers", ["postgres"], SERVICES)
+        self.servers = Servers(folder / "servers", ["postgres"], shop)
         self.processor = Child(
             "card processor",
             [
@@ -127,6 +129,18 @@ class Metal:
         await asyncio.sleep(seconds)
         os.kill(pid, signal.SIGCONT)
 
+    async def stop_past_every_timeout(self) -> None:
+        """SIGSTOP for longer than leases, transactions and acknowledgements last, then SIGCONT.
+
+        What it goes on with was taken over by others long ago.
+        """
+        name, pid = self._some_process()
+        self.tell(f"stop {name} for {LONG_S} s")
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(LONG_S)
+        with contextlib.suppress(ProcessLookupError):  # killed meanwhile
+            os.kill(pid, signal.SIGCONT)
+
     async def restart_postgres(self) -> None:
         """Without asking anybody: connections break, and what was open is rolled back."""
         self.tell("restart Postgres")
@@ -198,6 +212,7 @@ async def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
             async with asyncio.TaskGroup() as load:
                 for _ in range(AT_ONCE):
                     load.create_task(order())
+                load.create_task(metal.stop_past_every_timeout())
                 for misfortune in misfortunes:
                     await asyncio.sleep(chance.uniform(*PAUSE_S))
                     await misfortune()

@@ -28,7 +28,7 @@ SETTLE_S = 90.0
 async def test_a_rolling_restart_fails_no_request(tmp_path: Path) -> None:
     """Two of each service; the gateway tries the other one when it has to."""
     chance = random.Random(1)
-    servers = Servers(tmp_path / "servers", ["postgres", "nats"], SERVICES)
+    servers = Servers(tmp_path / "servers", ["postgres", "nats"], shop)
     await servers.start()
     system = Supervisor(
         shop,

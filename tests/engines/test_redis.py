@@ -9,12 +9,13 @@ from holdfast.engines.host import HostClock
 from holdfast.engines.redis import RedisLimits
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.servers import Servers
+from shop.system import shop
 
 
 @pytest.fixture
 async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
     """A running Redis."""
-    servers = Servers(tmp_path, ["redis"], [])
+    servers = Servers(tmp_path, ["redis"], shop)
     await servers.start()
     yield servers
     await servers.stop()

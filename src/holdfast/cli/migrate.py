@@ -85,9 +85,9 @@ async def _each(
     environ = environment()
     async with AsyncExitStack() as stack:
         if kinds := kinds_of(on):
-            servers = Servers(path / "servers", kinds, names)
+            servers = Servers(path / "servers", kinds, system)
             stack.push_async_callback(servers.stop)
-            await servers.start()
+            await servers.start(new_tables=False)
             environ |= servers.environ
         folder = DataFolder(path)
         urls = {name: database_url(name, environ, alone=len(names) == 1) for name in names}

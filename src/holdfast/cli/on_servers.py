@@ -9,14 +9,11 @@ from pathlib import Path
 from holdfast.cli.load import Loaded
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.errors import SettingError
-from holdfast.migrations import History, make
 from holdfast.observability import Logger
-from holdfast.runtime.engines import database_url
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.settings import environment, process_settings
 from holdfast.runtime.supervisor import GATEWAY, Supervisor
-from holdfast.system import System
 
 
 def counts(given: Sequence[str]) -> dict[str, int]:
@@ -28,15 +25,6 @@ def counts(given: Sequence[str]) -> dict[str, int]:
             raise SettingError([f"--replicas {one}: write it as SERVICE=N"])
         found[name] = int(count)
     return found
-
-
-async def start(servers: Servers, system: System) -> Mapping[str, str]:
-    """Start servers, and make the tables of databases that are new; return where they are."""
-    await servers.start()
-    for service in system.services:
-        if url := database_url(service.name, servers.environ, alone=False):
-            await make(History(f"{system.name} --on postgres", service), url)
-    return servers.environ
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +45,8 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
     environ = environment()
     try:
         if servers is not None:
-            environ |= await start(servers, loaded.system)
+            await servers.start()
+            environ |= servers.environ
         supervisor = Supervisor(
             loaded.system,
             split.module,

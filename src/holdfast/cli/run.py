@@ -15,7 +15,7 @@ import uvloop
 
 from holdfast.cli.load import Loaded, load
 from holdfast.cli.on_servers import Split as Apart
-from holdfast.cli.on_servers import counts, run_split, start
+from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.engines.host import HostClock, HostSignals
@@ -62,8 +62,7 @@ def command(
     where = Where(host, port, ops_port, data)
     kinds = kinds_of(on)
     folder = data_folder(data, loaded.system.name)
-    names = [service.name for service in loaded.system.services]
-    servers = Servers(folder / "servers", kinds, names) if kinds else None
+    servers = Servers(folder / "servers", kinds, loaded.system) if kinds else None
     if split or replicas:
         apart = Apart(system, host, port, ops_port, counts(replicas or []))
         _run(run_split(loaded, servers, folder, apart), str(folder), f"{host}:{port}")
@@ -123,7 +122,8 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
             await serve(system, options, logger, _Signals(), show)
             return
         try:
-            found = replace(options, environ={**environ, **await start(servers, system)})
+            await servers.start()
+            found = replace(options, environ={**environ, **servers.environ})
             await serve(system, found, logger, _Signals(), show)
         finally:
             await servers.stop()

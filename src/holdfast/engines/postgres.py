@@ -24,7 +24,7 @@ from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
 from holdfast.ports import Backlog, Clock, MessageFilter
 
-IDLE_MS = 1_000  # in a transaction: its process stands still, and the others wait at the gate
+IDLE_MS = 800  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
 CONNECT_S = 5.0
 OPEN_S = 30.0  # a server that is starting is waited for

@@ -119,7 +119,7 @@ def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> st
     Raises:
         SettingError: it is no URL of Postgres, or one database for several services.
     """
-    own = f"{_variable(service)}_DATABASE_URL"
+    own = database_variable(service)
     url = environ.get(own) or environ.get("DATABASE_URL") or ""
     if url and not url.startswith(("postgresql://", "postgres://")):
         raise SettingError([f"{own}: write it as postgresql://user:password@host/database"])
@@ -176,6 +176,11 @@ def _discovery(environ: Mapping[str, str]) -> Callable[[str], Sequence[Origin]]:
         return known[service]
 
     return discover
+
+
+def database_variable(service: str) -> str:
+    """Return the name of the variable that says where one service's database is."""
+    return f"{_variable(service)}_DATABASE_URL"
 
 
 def _variable(name: str) -> str:

@@ -18,8 +18,11 @@ from typing import Any
 import msgspec
 
 from holdfast.errors import SettingError
+from holdfast.migrations import History, make
 from holdfast.runtime.children import free_port, start_child, stop_child, wait_for_port
+from holdfast.runtime.engines import database_variable
 from holdfast.runtime.folder import DataFolder
+from holdfast.system import System
 
 KINDS = ("postgres", "nats", "redis")
 START_S = 20.0
@@ -36,10 +39,10 @@ class Servers:
 
     Args:
         kinds: of KINDS.
-        services: each gets a database, a role and a password of its own.
+        system: each service of it gets a database, a role and a password of its own.
     """
 
-    def __init__(self, folder: Path, kinds: Sequence[str], services: Sequence[str]) -> None:
+    def __init__(self, folder: Path, kinds: Sequence[str], system: System) -> None:
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown:
             raise SettingError(
@@ -47,16 +50,20 @@ class Servers:
             )
         self._folder = folder.resolve()
         self._lock = DataFolder(folder)
-        self._kinds, self._services = kinds, services
+        self._kinds, self._system = kinds, system
+        self._services = [service.name for service in system.services]
         self._postgres: Any = None
         self._children: list[asyncio.subprocess.Process] = []
         self.environ: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
 
-    async def start(self) -> None:
+    async def start(self, *, new_tables: bool = True) -> None:
         """Start them; fill `environ` with where they are.
 
+        Args:
+            new_tables: made in databases that are new, by their services' revisions.
         Raises:
+            OldSchema: a database lacks revisions.
             SettingError: one of them is not installed, or does not start.
             DataFolderBusy: another process has started servers there.
         """
@@ -64,6 +71,7 @@ class Servers:
         try:
             if "postgres" in self._kinds:
                 await self._start_postgres()
+                await self._make_tables(new_tables)
             if "nats" in self._kinds:
                 await self._start_nats()
             if "redis" in self._kinds:
@@ -104,9 +112,15 @@ class Servers:
             await connection.close()
         self.addresses["postgres"] = url
         for service, password in passwords.items():
-            variable = f"{service.upper().replace('-', '_')}_DATABASE_URL"
             where = url.replace("/postgres?", f"/{service}?")
-            self.environ[variable] = where.replace("//postgres:@", f"//{service}:{password}@")
+            self.environ[database_variable(service)] = where.replace(
+                "//postgres:@", f"//{service}:{password}@"
+            )
+
+    async def _make_tables(self, wanted: bool) -> None:
+        for service in self._system.services if wanted else ():
+            history = History(f"{self._system.name} --on postgres", service)
+            await make(history, self.environ[database_variable(service.name)])
 
     async def restart_postgres(self) -> None:
         """Restart Postgres without a word to anybody, as a failing machine would."""
