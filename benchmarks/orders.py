@@ -13,7 +13,7 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 from urllib.request import Request, urlopen
@@ -42,7 +42,11 @@ async def measure(plan: Plan) -> list[Row]:
             )
             peer = Server("DBOS, four steps", "benchmarks.peers.dbos_app", str(folder))
             async with running(shop, peer):
-                customer = Customer(shop, Settled(folder / "notifications.db"))
+                operations = str(json.loads(shop.ready)["operations"])
+                settled = Settled(folder / "notifications.db")
+                customer = Customer(
+                    shop, settled, lambda: {"commits per order": _commits(operations)}
+                )
                 sides = [
                     Contender(shop, customer.order_for, beside=[processor]),
                     Contender(peer, lambda seconds: workflows(peer, seconds)),
@@ -58,23 +62,29 @@ async def workflows(peer: Server, seconds: float) -> tuple[int, Sample]:
 
 
 class Customer:
-    """Orders over 32 connections; the next order on each when the one before is settled."""
+    """Orders over 32 connections; the next order on each when the one before is settled.
 
-    def __init__(self, shop: Server, settled: "Notices") -> None:
+    Args:
+        counts: returns {what is counted for each order: its value now}.
+    """
+
+    def __init__(
+        self, shop: Server, settled: "Notices", counts: Callable[[], Mapping[str, float]]
+    ) -> None:
         self.placed = 0
         self._url = shop.url
-        self._operations = str(json.loads(shop.ready)["operations"])
+        self._counts = counts
         self._requests = requests(shop.url, "bench@example.com")
         self._settled = settled
 
     async def order_for(self, seconds: float) -> tuple[int, Sample]:
         """Order for so many seconds, and wait until everything is settled."""
-        commits = _commits(self._operations)
+        before = self._counts()
         run = Run(self._requests, self._settled, seconds=seconds)
         latencies_s, took_s = await run.through(self._url)
         self.placed += len(latencies_s)
         count, sample = sample_of(latencies_s, took_s)
-        more = {"commits per order": (_commits(self._operations) - commits) / count}
+        more = {name: (n - before[name]) / count for name, n in self._counts().items()}
         return count, Sample(sample.rate, sample.p50_ms, sample.p99_ms, more=more)
 
 

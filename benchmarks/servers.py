@@ -1,15 +1,17 @@
-"""Orders settled a second on servers, against a DBOS workflow of four steps on the same Postgres.
+"""Orders settled a second on servers: the shop, a DBOS workflow, and the usual stack by hand.
 
 The whole shop in one process, its five databases on one Postgres, its letters through one
 nats-server; the servers come from their wheels, with their own defaults (fsync is on), and run
-beside on both cores. The shop's order comes in over HTTP and reaches the card processor; the
-workflow's steps do nothing. 32 are under way at once.
+beside on both cores. The shop's order comes in over HTTP and reaches the card processor; so does
+that of `usual_stack`, on databases and streams of its own. The workflow's steps do nothing. 32 are
+under way at once.
 
-Target: 10 times the orders a second.
+Targets: 10 times the orders a second of DBOS, 5 times those of the usual stack.
 """
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +19,11 @@ import psycopg
 
 from benchmarks.harness import Contender, Plan, Row, compare, versus
 from benchmarks.orders import Customer, workflows
-from benchmarks.process import LOAD_CORE, Server, disk_folder, running
+from benchmarks.process import LOAD_CORE, Server, cpu_s, disk_folder, running
 from holdfast.runtime.servers import Servers
 from shop.system import shop
 
-TARGET = 10.0
-SERVICES = [service.name for service in shop.services]
+DBOS_TARGET, USUAL_TARGET = 10.0, 5.0
 
 
 async def measure(plan: Plan) -> list[Row]:
@@ -34,28 +35,70 @@ async def measure(plan: Plan) -> list[Row]:
         processor = Server("processor", "shop.processor", *ledger, core=LOAD_CORE)
         try:
             async with running(processor):
-                environ = {"PROCESSOR_URL": processor.url, **servers.environ}
-                ours = Server(
-                    "holdfast on Postgres and NATS",
-                    "benchmarks.ours.shop",
-                    str(folder),
-                    environ=environ,
-                )
-                url = servers.addresses["postgres"].replace("/postgres?", "/dbos?")
-                words = (str(folder), "--database", url)
-                peer = Server("DBOS on Postgres", "benchmarks.peers.dbos_app", *words)
-                async with running(ours, peer):
-                    told = Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
-                    customer = Customer(ours, told)
-                    sides = [
-                        Contender(ours, customer.order_for, beside=[processor]),
-                        Contender(peer, lambda seconds: workflows(peer, seconds)),
-                    ]
-                    samples = await compare(sides, plan)
-                    told.close()
+                return await _against_others(servers, processor, folder, plan)
         finally:
             await servers.stop()
-    return [versus("orders on servers", "orders/s", samples, target=TARGET)]
+
+
+async def _against_others(
+    servers: Servers, processor: Server, folder: Path, plan: Plan
+) -> list[Row]:
+    environ = {"PROCESSOR_URL": processor.url, **servers.environ}
+    postgres = servers.addresses["postgres"]
+    ours = Server("the shop", "benchmarks.ours.shop", str(folder), environ=environ)
+    words = (str(folder), "--database", postgres.replace("/postgres?", "/dbos?"))
+    dbos = Server("DBOS, four steps", "benchmarks.peers.dbos_app", *words)
+    urls = {"postgres": postgres, "nats": servers.addresses["nats"], "processor": processor.url}
+    words = tuple(word for name, url in urls.items() for word in (f"--{name}", url))
+    usual = Server("the usual stack", "benchmarks.usual_stack.app", *words)
+    async with running(ours, dbos, usual):
+        costs = Costs(postgres)
+        usual_url = postgres.replace("/postgres?", "/usual_notifications?")
+        told = [Told(servers.environ["NOTIFICATIONS_DATABASE_URL"]), Told(usual_url)]
+        customers = [
+            Customer(server, notices, costs)
+            for server, notices in zip((ours, usual), told, strict=True)
+        ]
+        sides = [
+            Contender(ours, customers[0].order_for, beside=[processor]),
+            Contender(dbos, lambda seconds: workflows(dbos, seconds)),
+            Contender(usual, customers[1].order_for, beside=[processor]),
+        ]
+        samples = await compare(sides, plan)
+        for notices in told:
+            notices.close()
+        costs.close()
+
+    def beside(peer: str, target: float) -> Row:
+        both = {name: samples[name] for name in (ours.name, peer)}
+        return versus(f"orders on servers, beside {peer}", "orders/s", both, target=target)
+
+    return [beside(dbos.name, DBOS_TARGET), beside(usual.name, USUAL_TARGET)]
+
+
+class Costs:
+    """Counts what Postgres does: transactions, and CPU of all its processes."""
+
+    def __init__(self, url: str) -> None:
+        self._connection: Any = psycopg.connect(url, autocommit=True)
+        pid_file = self._connection.execute("SHOW data_directory").fetchone()[0] + "/postmaster.pid"
+        self._postmaster = int(Path(pid_file).read_text().split()[0])
+
+    def __call__(self) -> Mapping[str, float]:
+        """Return {what is counted for each order: its value now}."""
+        (commits,) = self._connection.execute(
+            "SELECT sum(xact_commit)::bigint FROM pg_stat_database"
+        ).fetchone()
+        return {"commits per order": commits, "Postgres CPU ms per order": self._cpu_ms()}
+
+    def _cpu_ms(self) -> float:
+        children = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children")
+        pids = [self._postmaster, *map(int, children.read_text().split())]
+        return 1000 * sum(cpu_s(pid) for pid in pids)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 class Told:
