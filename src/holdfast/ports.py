@@ -169,8 +169,12 @@ class Transaction(Protocol):
         """
         ...
 
-    async def savepoint(self) -> None:
-        """Open a savepoint; they nest."""
+    async def savepoint(self, *, exact: bool = False) -> None:
+        """Open a savepoint; they nest.
+
+        Args:
+            exact: of a user, who looks at what each statement in it raises.
+        """
         ...
 
     async def release(self) -> None:
@@ -178,7 +182,11 @@ class Transaction(Protocol):
         ...
 
     async def rollback(self) -> None:
-        """Undo what was done since the newest savepoint, and close it."""
+        """Undo what was done since the newest savepoint, and close it.
+
+        Raises:
+            TransactionLost: it is shared, and the turns must be run again alone.
+        """
         ...
 
     def check_open(self) -> None:
@@ -190,11 +198,14 @@ class Transaction(Protocol):
         ...
 
     async def insert_messages(
-        self, rows: Sequence[MessageRow], *, above_floor: bool = False
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False, sure: bool = False
     ) -> list[MessageRow]:
         """Insert rows; return those that were new (ON CONFLICT DO NOTHING).
 
-        With `above_floor`, a row below its edge's floor is not inserted: it was settled long ago.
+        Args:
+            above_floor: a row below its edge's floor is not inserted: it was settled long ago.
+            sure: it goes as wanted, as a rule. A shared transaction says so at once, and is lost
+                at its end if it did not.
         """
         ...
 
@@ -202,12 +213,21 @@ class Transaction(Protocol):
         """Lock and return a row, or None when there is none."""
         ...
 
-    async def update_message(self, row: MessageRow, was: State) -> bool:
-        """Write every column of `row` if its state is still `was`; say whether it was."""
+    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+        """Write every column of `row` if its state is still `was`; say whether it was.
+
+        `sure`: as for `insert_messages`.
+        """
         ...
 
     async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
         """Delete the row if its state is one of `states`; return what it held."""
+        ...
+
+    async def delete_messages(
+        self, edge: int, ids: Sequence[UUID], *states: State
+    ) -> list[MessageRow]:
+        """Delete those rows whose state is one of `states`; return what they held."""
         ...
 
     async def lock_topic(self, topic: str) -> None:
@@ -247,6 +267,10 @@ class Transaction(Protocol):
 
     async def insert_saga(self, row: SagaRow) -> bool:
         """Insert a saga; False if its key exists."""
+        ...
+
+    async def read_sagas(self, ids: Sequence[UUID]) -> None:
+        """Say that these sagas are locked and their steps read next: it may be done at once."""
         ...
 
     async def lock_saga(self, id: UUID) -> SagaRow | None:
@@ -355,8 +379,13 @@ class Database(Protocol):
         """
         ...
 
-    async def begin(self) -> Transaction:
-        """Begin a transaction that may write."""
+    async def begin(self, *, shared: bool = False) -> Transaction:
+        """Begin a transaction that may write.
+
+        Args:
+            shared: by turns of which each can be run again alone. What they write may be gathered,
+                joined, and written at the end; if it cannot be, the transaction is lost.
+        """
         ...
 
     async def read(self) -> Reader:

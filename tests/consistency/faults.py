@@ -89,9 +89,9 @@ class WatchedDatabase(SqliteDatabase):
         self.writer.execute("PRAGMA synchronous=OFF")
         return found
 
-    async def begin(self) -> WatchedTransaction:
+    async def begin(self, *, shared: bool = False) -> WatchedTransaction:
         """Begin a watched transaction."""
-        plain = await super().begin()
+        plain = await super().begin(shared=shared)
         tx = WatchedTransaction(self, plain.now_ms)
         tx.plan, tx.name = self.plan, self.name
         return tx

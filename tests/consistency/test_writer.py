@@ -283,7 +283,7 @@ async def test_a_database_that_does_not_begin_loses_nothing(world: World) -> Non
     database = world["money"].database
     begin = database.begin
 
-    def broken() -> Coroutine[Any, Any, Any]:
+    def broken(**_: object) -> Coroutine[Any, Any, Any]:
         raise OSError("the disk is gone")
 
     database.begin = broken  # type: ignore[method-assign]  # a broken disk

@@ -239,8 +239,8 @@ class HandlerTurn(Turn):
             self.effects.done.append(lambda: self._desk.record_later(row))
             return True
         if self.delivery.row is None:
-            return bool(await tx.insert_messages([row], above_floor=safe.floor_check))
-        if await tx.update_message(row, State.DUE):
+            return bool(await tx.insert_messages([row], above_floor=safe.floor_check, sure=True))
+        if await tx.update_message(row, State.DUE, sure=safe.guarded_states):
             return True
         return not safe.guarded_states
 

@@ -1,6 +1,6 @@
 """Answers to our letters, and what happens when none comes in time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -39,8 +39,7 @@ class Replies:
             return
 
         async def all_of_them(tx: Transaction, effects: Effects) -> None:
-            for answer in parcel.answers:
-                await self._record(tx, edge_id, answer, effects)
+            await self._record(tx, edge_id, parcel.answers, effects)
 
         try:
             await self._perform(all_of_them)
@@ -52,33 +51,60 @@ class Replies:
 
     async def _answer(self, edge: int, answer: Answer) -> None:
         async def record(tx: Transaction, effects: Effects) -> None:
-            await self._record(tx, edge, answer, effects)
+            await self._record(tx, edge, [answer], effects)
 
         try:
             await self._perform(record)
         except Exception as exc:  # handed back: it is answered again on a re-send
             self._notice("answer.handed_back", error=f"{type(exc).__name__}: {exc}")
 
-    async def _record(self, tx: Transaction, edge: int, answer: Answer, effects: Effects) -> None:
-        last = answer.outcome not in ("expired", "taken")
-        if not last and not await self._goes_on(tx, edge, answer, effects):
-            return
+    async def _record(
+        self, tx: Transaction, edge: int, answers: Sequence[Answer], effects: Effects
+    ) -> None:
+        """End the rows that are answered, all in one statement; let their sagas go on.
+
+        Time-outs come last: an answer that is here is in time.
+        """
         once = self._ledger.safe.advance_once
         states = (State.DUE,) if once else tuple(State)
-        row = await tx.delete_message(edge, answer.id, *states)
-        if row is None:
-            return  # a duplicate, or it came after the time-out: outcomes are write-once
-        if row.owner is None or row.path is None:
-            return
-        letter = msgspec.json.decode(row.body, type=Letter)
-        if row.kind is Kind.UNDO:
-            if row.about is not None:
-                held = self._ledger.edge_to(self._ledger.edges[edge].receiver, Lane.WORK)
-                await tx.delete_message(held, row.about, State.HELD)
-            outcome = StepOutcome("undone", letter=row.id)
-        else:
-            outcome = outcome_of(answer)
-        await self._sagas.advance(tx, row.owner, row.path, step_kind(letter), outcome, effects)
+        ends = [
+            answer
+            for answer in answers
+            if answer.outcome != "expired"
+            and (answer.outcome != "taken" or await self._goes_on(tx, edge, answer, effects))
+        ]
+        if ends:
+            await self._end(tx, edge, ends, states, effects)
+        for answer in answers:
+            if answer.outcome == "expired":
+                await self._goes_on(tx, edge, answer, effects)
+
+    async def _end(
+        self,
+        tx: Transaction,
+        edge: int,
+        ends: Sequence[Answer],
+        states: Sequence[State],
+        effects: Effects,
+    ) -> None:
+        deleted = await tx.delete_messages(edge, [answer.id for answer in ends], *states)
+        rows = {row.id: row for row in deleted}
+        await tx.read_sagas([row.owner for row in deleted if row.owner is not None])
+        for answer in ends:
+            row = rows.pop(answer.id, None)
+            if row is None:
+                continue  # a duplicate, or it came after the time-out: outcomes are write-once
+            if row.owner is None or row.path is None:
+                continue
+            letter = msgspec.json.decode(row.body, type=Letter)
+            if row.kind is Kind.UNDO:
+                if row.about is not None:
+                    held = self._ledger.edge_to(self._ledger.edges[edge].receiver, Lane.WORK)
+                    await tx.delete_message(held, row.about, State.HELD)
+                outcome = StepOutcome("undone", letter=row.id)
+            else:
+                outcome = outcome_of(answer)
+            await self._sagas.advance(tx, row.owner, row.path, step_kind(letter), outcome, effects)
 
     async def _goes_on(self, tx: Transaction, edge: int, answer: Answer, effects: Effects) -> bool:
         """Note an answer that is not final for every letter; say whether it is for this one."""

@@ -395,7 +395,7 @@ class Sagas:
                     continue
             new.append(made)
         if new:
-            await tx.insert_messages(new)
+            await tx.insert_messages(new, sure=True)
             advance.effects.rows += new
         return met
 

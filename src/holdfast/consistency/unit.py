@@ -159,7 +159,7 @@ class Unit:
         tx = await self._entered()
         await self._own(self._flush_writes(tx))
         broken, outgoing, starts = self.broken, len(self._outgoing), len(self.starts)
-        await self._own(tx.savepoint())
+        await self._own(tx.savepoint(exact=True))
         try:
             yield
             await self._own(self._flush_writes(tx))
@@ -256,7 +256,7 @@ class Unit:
             await self.tx.insert_messages([make(now) for make in self._makers])
             self._makers = []
         if new:
-            await self.tx.insert_messages(new)
+            await self.tx.insert_messages(new, sure=True)
             self.rows += new
 
     def discard(self) -> None:

@@ -161,7 +161,7 @@ class Writer:
         errors: list[Exception | None] = []
         tx: Transaction | None = None
         try:
-            tx = await self._ledger.database.begin()
+            tx = await self._ledger.database.begin(shared=not batch[0][0].alone)
             name = await self._named(tx)
             for turn, future in batch:
                 errors.append(await self._in_savepoint(tx, turn, future))

@@ -185,7 +185,7 @@ class PostgresDatabase:
 
     # -- transactions and views -------------------------------------------------------------------
 
-    async def begin(self) -> PostgresTransaction:
+    async def begin(self, *, shared: bool = False) -> PostgresTransaction:
         """See `ports.Database`. Waits at the gate."""
         connection, driver = await self.take()
         try:
@@ -195,7 +195,8 @@ class PostgresDatabase:
             if isinstance(exc, _AWAY):
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
-        return PostgresTransaction(self, connection, driver, self._prepared, self.now_ms())
+        now_ms = self.now_ms()
+        return PostgresTransaction(self, connection, driver, self._prepared, now_ms, shared=shared)
 
     async def read(self) -> "PostgresReader":
         """See `ports.Database`."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State
 
-_TYPES = {
+MESSAGE_TYPES = {
     "edge": "int",
     "id": "uuid",
     "state": "text",
@@ -24,9 +24,9 @@ _TYPES = {
     "error": "text",
     "topic": "text",
 }
-COLUMNS = ", ".join(_TYPES)
+COLUMNS = ", ".join(MESSAGE_TYPES)
 SAGA_COLUMNS = "id, type, version, state, input, key, error, started_at, ended_at"
-_ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_TYPES.values(), 1))
+_ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(MESSAGE_TYPES.values(), 1))
 INSERT = (
     f"INSERT INTO holdfast_message ({COLUMNS}) SELECT * FROM unnest({_ARRAYS}) "
     "ON CONFLICT DO NOTHING RETURNING edge, id"
@@ -36,13 +36,13 @@ INSERT_ABOVE = (
     "WHERE NOT EXISTS (SELECT 1 FROM holdfast_edge old WHERE old.id = new.edge "
     "AND old.floor > new.id) ON CONFLICT DO NOTHING RETURNING edge, id"
 )
-_CHANGED = ", ".join(f"{name} = ${n}" for n, name in enumerate(_TYPES, 1) if n > 2)
+_CHANGED = ", ".join(f"{name} = ${n}" for n, name in enumerate(MESSAGE_TYPES, 1) if n > 2)
 UPDATE = f"UPDATE holdfast_message SET {_CHANGED} WHERE edge = $1 AND id = $2 AND state = $17"
 CLAIM = (
     "UPDATE holdfast_message m SET tries = tries + 1, due_at = $1 FROM (SELECT edge, id FROM "
     "holdfast_message WHERE due_at <= $2 AND state = 'due' ORDER BY due_at LIMIT $3 "
     "FOR UPDATE SKIP LOCKED) due WHERE m.edge = due.edge AND m.id = due.id RETURNING "
-    + ", ".join(f"m.{name}" for name in _TYPES)
+    + ", ".join(f"m.{name}" for name in MESSAGE_TYPES)
 )
 _SIGN = (
     "INSERT INTO holdfast_message (edge, id, state, kind, tries, reached, body) "
@@ -109,6 +109,21 @@ def saga(record: Any) -> SagaRow:
     """Return a stored saga."""
     id_, *rest = record
     return SagaRow(plain(id_), *rest)
+
+
+def saga_values(row: SagaRow) -> tuple[Any, ...]:
+    """Return a saga's values in the order of SAGA_COLUMNS."""
+    return (
+        row.id,
+        row.type,
+        row.version,
+        row.state,
+        row.input,
+        row.key,
+        _text(row.error),
+        row.started_at,
+        row.ended_at,
+    )
 
 
 def plain(value: UUID) -> UUID:

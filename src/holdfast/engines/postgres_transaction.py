@@ -5,7 +5,7 @@ transaction's name. User code runs SERIALIZABLE, behind a gate: a service's tran
 after another, whatever number of replicas it has, as on SQLite.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -15,6 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
+from holdfast.engines.postgres_pending import (
+    Level,
+    Pending,
+    only_reads,
+    statement_of,
+    together,
+)
 from holdfast.engines.postgres_rows import (
     CLAIM,
     COLUMNS,
@@ -29,7 +36,7 @@ from holdfast.engines.postgres_rows import (
     signed,
     values_of,
 )
-from holdfast.engines.prepared import Prepared, PreparedWrites
+from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.statements import (
     check_changed,
     named_values,
@@ -70,6 +77,8 @@ class PostgresTransaction:
         driver: Any,
         prepared: PreparedWrites,
         now_ms: int,
+        *,
+        shared: bool,
     ) -> None:
         self.now_ms = now_ms
         self._connections = connections
@@ -77,7 +86,13 @@ class PostgresTransaction:
         self._driver = driver
         self._prepared = prepared
         self._waiting: list[str] = []  # what travels with the next statement
-        self._depth = 0
+        self._shared = shared
+        self._pending = Pending()
+        self._levels: list[Level] = []
+        self._exact = 0  # open levels in which a user looks at what each statement raises
+        self._direct = 0  # statements so far that only a savepoint undoes
+        self._sagas: dict[UUID, SagaRow] = {}  # read before they are asked for
+        self._steps: dict[UUID, list[StepRow]] = {}
         self._over = False
         self._lost = ""
 
@@ -94,20 +109,39 @@ class PostgresTransaction:
 
     async def _do(self, sql: str, *values: Any) -> int:
         """Run a statement of ours; return how many rows it changed."""
-        await self._send_waiting()
+        await self._before_ours()
+        self._direct += 1
         try:
             status: str = await self._driver.execute(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
         return int(status.rpartition(" ")[2] or 0)
 
-    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
-        await self._send_waiting()
+    async def _fetch(
+        self, sql: str, *values: Any, about: tuple[UUID, ...] | None = None, reads: bool = False
+    ) -> list[Any]:
+        """Run a statement of ours; return its rows.
+
+        Args:
+            about: the rows, or sagas, that it looks at; None: any.
+        """
+        if about is None or not self._shared or self._pending.touches(*about):
+            await self._before_ours()
+        self.check_open()
+        self._direct += not reads
         try:
             found: list[Any] = await self._driver.fetch(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
         return found
+
+    async def _before_ours(self) -> None:
+        """Let a statement of ours see what was gathered before it."""
+        self.check_open()
+        if self._shared:
+            await self._write_ours()
+        else:
+            await self._send_waiting()
 
     def _failed(self, error: BaseException) -> Exception:
         """Return what a statement of ours raises: as a rule, that all is lost."""
@@ -134,58 +168,127 @@ class PostgresTransaction:
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> Result[Any]:
         refuse_control(statement)
-        await self._send_waiting()
+        self.check_open()
         try:
+            await self._before_users(only_reads(statement))
             return await self._connection.execute(statement, parameters)
+        except DBAPIError as exc:
+            raised = self._judge(exc)
+            if raised is exc and self._shared and not (self._levels and self._levels[-1].told):
+                raised = self._loses(exc)  # of a SELECT: the server has nothing to go back to
+            if raised is exc:
+                raise
+            raise raised from exc
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        if self._shared and not self._exact:
+            self._pending.users += writes
+            return
+        await self._send_waiting()
+        await self._write_users(group for _, _, group in shapes(writes))
+
+    async def _write_users(self, groups: Iterable[list[Write]]) -> None:
+        try:
+            for group in groups:
+                table, columns = group[0].table, tuple(group[0].values)
+                rows = named_values(table, columns, group)
+                if group[0].key is None:
+                    await self._insert(table, columns, rows)
+                else:
+                    distinct = len({write.key for write in group}) == len(group)
+                    changed = await self._update(table, columns, rows, distinct=distinct)
+                    check_changed(table, group, changed)
         except DBAPIError as exc:
             raised = self._judge(exc)
             if raised is exc:
                 raise
             raise raised from exc
 
-    async def write(self, writes: Sequence[Write]) -> None:
+    # -- what was gathered ----------------------------------------------------------------------
+
+    async def _before_users(self, only_reads: bool) -> None:
+        """Let a user's statement see what was gathered, and be undone if its turn fails."""
+        if not self._shared:
+            await self._send_waiting()
+            return
+        pending = self._pending
+        own = self._levels and len(pending.users) > max(self._levels[0].users, pending.users_done)
+        if own or not only_reads:
+            await self._tell_levels()
+        await self._write_gathered(pending.take_users())
+
+    async def _tell_levels(self) -> None:
+        """Open the savepoints that the server has not heard of, each where it belongs."""
+        pending = self._pending
+        for depth, level in enumerate(self._levels, 1):
+            if level.told:
+                continue
+            if pending.users_done < level.users:
+                await self._send_waiting()
+                await self._write_gathered(pending.take_users(level.users))
+            level.leaks = pending.lost_by(level, self._direct)
+            level.told = True
+            level.users_done, level.ours_done = pending.users_done, pending.ours_done
+            self._waiting.append(f"SAVEPOINT s{depth}")
         await self._send_waiting()
+
+    async def _write_gathered(self, writes: list[Write]) -> None:
+        """Write what turns wanted; that one of them cannot be written is everybody's loss."""
+        if not writes:
+            return
         try:
-            for table, columns, group in shapes(writes):
-                rows = named_values(table, columns, group)
-                if group[0].key is None:
-                    await self._insert(table, columns, rows)
-                else:
-                    check_changed(table, group, await self._update(table, columns, rows))
-        except DBAPIError as exc:
-            raised = self._judge(exc)
-            if raised is exc:
-                raise
-            raise raised from exc
+            await self._write_users(together(writes))
+        except TransactionLost:
+            raise
+        except Exception as exc:  # of a turn that has ended: each finds out for itself, alone
+            raise self._loses(exc) from exc
+
+    async def _write_ours(self) -> None:
+        entries = self._pending.take_ours()
+        if not entries:
+            return
+        self._direct += 1
+        sql, arrays, wanted = statement_of(entries)
+        try:
+            [found] = await self._driver.fetch(sql, *arrays)
+        except DRIVER_ERRORS as exc:
+            raise self._failed(exc) from exc
+        if list(found) != wanted:
+            raise self._loses(ValueError("a row was not new, or had been changed by another"))
 
     async def _insert(self, table: Table, columns: tuple[str, ...], rows: list[Any]) -> None:
         statement = self._prepared.insert(table, columns)
         if statement is None:
             await self._connection.execute(insert(table), rows)
         elif len(rows) == 1:
-            await self._run(statement, rows[0])
+            await self._execute(statement.sql, *statement.values(rows[0]))
         else:
             try:
                 await self._driver.executemany(statement.sql, map(statement.values, rows))
             except DRIVER_ERRORS as exc:
                 raise self._as_users_know_it(statement.sql, exc) from exc
 
-    async def _update(self, table: Table, columns: tuple[str, ...], rows: list[Any]) -> int:
+    async def _update(
+        self, table: Table, columns: tuple[str, ...], rows: list[Any], *, distinct: bool
+    ) -> int:
         statement, changed = self._prepared.update(table, columns), 0
+        if statement is not None and statement.many and len(rows) > 1 and distinct:
+            values = zip(*map(statement.values, rows), strict=True)
+            return await self._execute(statement.many, *map(list, values))
         for row in rows:
             if statement is None:
                 result = await self._connection.execute(update_by_key(table, columns), row)
                 changed += result.rowcount
             else:
-                changed += await self._run(statement, row)
+                changed += await self._execute(statement.sql, *statement.values(row))
         return changed
 
-    async def _run(self, statement: Prepared, row: dict[str, Any]) -> int:
-        """Run a prepared write without SQLAlchemy's work for each; return how many it changed."""
+    async def _execute(self, sql: str, *values: Any) -> int:
+        """Run a write of a user's past SQLAlchemy; return how many rows it changed."""
         try:
-            status: str = await self._driver.execute(statement.sql, *statement.values(row))
+            status: str = await self._driver.execute(sql, *values)
         except DRIVER_ERRORS as exc:
-            raise self._as_users_know_it(statement.sql, exc) from exc
+            raise self._as_users_know_it(sql, exc) from exc
         return int(status.rpartition(" ")[2])
 
     def _as_users_know_it(self, sql: str, error: BaseException) -> BaseException:
@@ -208,26 +311,37 @@ class PostgresTransaction:
 
     # -- savepoints and the end -------------------------------------------------------------------
 
-    async def savepoint(self) -> None:
+    async def savepoint(self, *, exact: bool = False) -> None:
         self.check_open()
-        self._depth += 1
-        self._waiting.append(f"SAVEPOINT s{self._depth}")
+        self._levels.append(self._pending.level(self._direct))
+        if not self._shared:
+            self._levels[-1].told = True
+            self._waiting.append(f"SAVEPOINT s{len(self._levels)}")
+        elif exact or self._exact:
+            self._exact += 1
+            await self._tell_levels()
 
     async def release(self) -> None:
-        self._close_savepoint("")
+        self._close_level("")
 
     async def rollback(self) -> None:
         self.check_open()
-        self._close_savepoint(f"ROLLBACK TO s{self._depth}; ")
-        await self._send_waiting()  # whatever failed, the next one finds the transaction well
+        level = self._levels[-1]
+        if self._shared and self._pending.lost_by(level, self._direct):
+            raise self._loses(ValueError("a turn failed behind what it shares with others"))
+        self._close_level(f"ROLLBACK TO s{len(self._levels)}; ")
+        self._pending.undo(level)
+        if not self._shared or level.told:
+            await self._send_waiting()  # whatever failed, the next one finds the transaction well
 
-    def _close_savepoint(self, before: str) -> None:
-        opened = f"SAVEPOINT s{self._depth}"
+    def _close_level(self, before: str) -> None:
+        opened, level = f"SAVEPOINT s{len(self._levels)}", self._levels[-1]
         if self._waiting and self._waiting[-1] == opened:  # nothing happened in it
             self._waiting.pop()
-        else:
-            self._waiting.append(f"{before}RELEASE s{self._depth}")
-        self._depth -= 1
+        elif level.told:
+            self._waiting.append(f"{before}RELEASE s{len(self._levels)}")
+        self._levels.pop()
+        self._exact = max(0, self._exact - 1)
 
     def check_open(self) -> None:
         if self._over:
@@ -240,6 +354,8 @@ class PostgresTransaction:
 
     async def commit(self) -> bool:
         self.check_open()
+        await self._write_gathered(self._pending.take_users())
+        await self._write_ours()
         self._waiting.append("COMMIT")
         statement, self._waiting = "; ".join(self._waiting), []
         try:
@@ -277,10 +393,13 @@ class PostgresTransaction:
         self._waiting.append(signed(name))
 
     async def insert_messages(
-        self, rows: Sequence[MessageRow], *, above_floor: bool = False
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False, sure: bool = False
     ) -> list[MessageRow]:
         if not rows:
             return []
+        if sure and self._shared:
+            self._pending.send(rows, guarded=above_floor)
+            return list(rows)
         found = await self._fetch(INSERT_ABOVE if above_floor else INSERT, *columns_of(rows))
         new = {(edge, plain(id_)) for edge, id_ in found}
         return [row for row in rows if (row.edge, row.id) in new]
@@ -290,10 +409,15 @@ class PostgresTransaction:
             f"SELECT {COLUMNS} FROM holdfast_message WHERE edge = $1 AND id = $2 FOR UPDATE",
             edge,
             id,
+            about=(id,),
+            reads=True,
         )
         return message(found[0]) if found else None
 
-    async def update_message(self, row: MessageRow, was: State) -> bool:
+    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+        if sure and self._shared and not self._pending.touches(row.id):
+            self._pending.settle(row, was)
+            return True
         return await self._do(UPDATE, *values_of(row), was.value) == 1
 
     async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
@@ -303,11 +427,27 @@ class PostgresTransaction:
             edge,
             id,
             [state.value for state in states],
+            about=(id,),
         )
         return message(found[0]) if found else None
 
+    async def delete_messages(
+        self, edge: int, ids: Sequence[UUID], *states: State
+    ) -> list[MessageRow]:
+        found = await self._fetch(
+            "DELETE FROM holdfast_message WHERE edge = $1 AND id = ANY($2::uuid[]) "
+            f"AND state = ANY($3::text[]) RETURNING {COLUMNS}",
+            edge,
+            list(ids),
+            [state.value for state in states],
+            about=tuple(ids),
+        )
+        return [message(record) for record in found]
+
     async def lock_topic(self, topic: str) -> None:
-        await self._fetch("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", topic)
+        await self._fetch(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", topic, reads=True
+        )
 
     async def messages_of_topic(self, topic: str) -> list[MessageRow]:
         return await self._select("topic", topic)
@@ -317,7 +457,7 @@ class PostgresTransaction:
 
     async def _select(self, column: str, value: Any) -> list[MessageRow]:
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {column} = $1 ORDER BY id"
-        return [message(record) for record in await self._fetch(sql, value)]
+        return [message(record) for record in await self._fetch(sql, value, reads=True)]
 
     async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
         found = await self._fetch(CLAIM, self.now_ms + lease_ms, self.now_ms, limit)
@@ -378,6 +518,9 @@ class PostgresTransaction:
     # -- sagas ----------------------------------------------------------------------------------
 
     async def insert_saga(self, row: SagaRow) -> bool:
+        if self._shared and row.key is None:
+            self._pending.saga(row, new=True)
+            return True
         changed = await self._do(
             f"INSERT INTO holdfast_saga ({SAGA_COLUMNS}) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
@@ -393,13 +536,29 @@ class PostgresTransaction:
         )
         return changed == 1
 
+    async def read_sagas(self, ids: Sequence[UUID]) -> None:
+        if not self._pending.touches(*ids):
+            await self._read_sagas(ids)
+
+    async def _read_sagas(self, ids: Sequence[UUID]) -> None:
+        found = await self._fetch(SAGAS_AND_STEPS, sorted(ids), about=tuple(ids), reads=True)
+        for *columns, paths, kinds, outcomes, ended in found:
+            row = saga(columns)
+            steps = zip(paths, kinds, outcomes, ended, strict=True)
+            self._sagas[row.id] = row
+            self._steps[row.id] = [StepRow(row.id, *step) for step in steps]
+
     async def lock_saga(self, id: UUID) -> SagaRow | None:
-        found = await self._fetch(
-            f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE id = $1 FOR UPDATE", id
-        )
-        return saga(found[0]) if found else None
+        if self._pending.touches(id):
+            self._sagas.pop(id, None)  # what was read is old
+        if id not in self._sagas:
+            await self._read_sagas([id])
+        return self._sagas.pop(id, None)
 
     async def update_saga(self, row: SagaRow) -> None:
+        if self._shared:
+            self._pending.saga(row, new=False)
+            return
         await self._do(
             "UPDATE holdfast_saga SET version = $2, state = $3, input = $4, error = $5, "
             "ended_at = $6 WHERE id = $1",
@@ -412,6 +571,9 @@ class PostgresTransaction:
         )
 
     async def insert_steps(self, rows: Sequence[StepRow]) -> None:
+        if self._shared:
+            self._pending.step(rows)
+            return
         await self._do(
             "INSERT INTO holdfast_step (saga, path, kind, outcome, ended_at) SELECT * FROM "
             "unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bigint[])",
@@ -423,7 +585,10 @@ class PostgresTransaction:
         )
 
     async def steps(self, saga: UUID) -> list[StepRow]:
-        found = await self._fetch(STEPS, saga)
+        read = self._steps.pop(saga, None)
+        if read is not None and not self._pending.touches(saga):
+            return read
+        found = await self._fetch(STEPS, saga, about=(saga,), reads=True)
         return [StepRow(saga, *record) for record in found]
 
     async def delete_steps(self, saga: UUID) -> None:
@@ -440,3 +605,11 @@ class PostgresTransaction:
 
 
 STEPS = "SELECT path, kind, outcome, ended_at FROM holdfast_step WHERE saga = $1 ORDER BY ended_at"
+_OF_STEPS = ", ".join(
+    f"ARRAY(SELECT {column} FROM holdfast_step WHERE saga = s.id ORDER BY ended_at, path)"
+    for column in ("path", "kind", "outcome", "ended_at")
+)
+SAGAS_AND_STEPS = (
+    f"SELECT {SAGA_COLUMNS}, {_OF_STEPS} FROM holdfast_saga s WHERE id = ANY($1::uuid[]) "
+    "ORDER BY id FOR UPDATE"
+)

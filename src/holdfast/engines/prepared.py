@@ -8,18 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Dialect, Table, bindparam, insert, update
+from sqlalchemy import ARRAY, Column, Dialect, Table, bindparam, insert, update
 
 _KEY = "holdfast_key_"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One statement, its parameters in order, and what converts each value."""
+    """One statement, its parameters in order, and what converts each value.
+
+    Attributes:
+        many: the same UPDATE of many rows, whose parameters are arrays; empty where there is none.
+    """
 
     sql: str
     order: tuple[str, ...]
     convert: dict[str, Callable[[Any], Any]]
+    many: str = ""
 
     def values(self, row: dict[str, Any]) -> tuple[Any, ...]:
         """Return a row's values as the driver takes them, in the statement's order."""
@@ -55,22 +60,44 @@ class PreparedWrites:
             compiled = statement.compile(dialect=self._dialect, column_keys=list(columns))
             order = tuple(compiled.positiontup or ())
             known = set(order) == {*columns, *key_names(len(where))}
-            self._known[key] = self._prepared(str(compiled), order, table) if known else None
+            many = self._many(order, table) if known else ""
+            self._known[key] = self._prepared(str(compiled), order, table, many) if known else None
         return self._known[key]
 
-    def _prepared(self, sql: str, order: Sequence[str], table: Table) -> Prepared:
-        keys = list(table.primary_key)
+    def _many(self, order: Sequence[str], table: Table) -> str:
+        """Return the UPDATE of many rows by arrays, which only Postgres has."""
+        columns = [_column(name, table) for name in order]
+        if self._dialect.name != "postgresql" or any(isinstance(c.type, ARRAY) for c in columns):
+            return ""
+        names = self._dialect.identifier_preparer
+        to = names.format_table(table)
+        arrays = ", ".join(
+            f"${n}::{column.type.compile(self._dialect)}[]" for n, column in enumerate(columns, 1)
+        )
+        given = list(zip(order, (names.format_column(c) for c in columns), strict=True))
+        changed = [f"{c} = new.v{n}" for n, (o, c) in enumerate(given) if not o.startswith(_KEY)]
+        found = [f"{to}.{c} = new.v{n}" for n, (o, c) in enumerate(given) if o.startswith(_KEY)]
+        new = ", ".join(f"v{n}" for n in range(len(given)))
+        return (
+            f"UPDATE {to} SET {', '.join(changed)} FROM unnest({arrays}) AS new ({new}) "
+            f"WHERE {' AND '.join(found)}"
+        )
+
+    def _prepared(self, sql: str, order: Sequence[str], table: Table, many: str = "") -> Prepared:
         convert: dict[str, Callable[[Any], Any]] = {}
         for name in order:
-            column: Column[Any]
-            if name.startswith(_KEY):
-                column = keys[int(name.removeprefix(_KEY))]
-            else:
-                column = table.columns[name]
+            column = _column(name, table)
             processor = column.type.dialect_impl(self._dialect).bind_processor(self._dialect)
             if processor is not None:
                 convert[name] = processor
-        return Prepared(sql, tuple(order), convert)
+        return Prepared(sql, tuple(order), convert, many)
+
+
+def _column(name: str, table: Table) -> Column[Any]:
+    """Return the column that a parameter is for."""
+    if name.startswith(_KEY):
+        return list(table.primary_key)[int(name.removeprefix(_KEY))]
+    return table.columns[name]
 
 
 def key_names(count: int) -> list[str]:

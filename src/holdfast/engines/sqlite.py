@@ -187,7 +187,7 @@ class SqliteTransaction:
                 statement.sql, None, exc, sqlite3.Error, dialect=self._database.users.dialect
             ) from exc
 
-    async def savepoint(self) -> None:
+    async def savepoint(self, *, exact: bool = False) -> None:
         self.check_open()
         self._depth += 1
         self._sql.execute(f"SAVEPOINT s{self._depth}")
@@ -211,7 +211,7 @@ class SqliteTransaction:
         await self.insert_messages([name])
 
     async def insert_messages(
-        self, rows: Sequence[MessageRow], *, above_floor: bool = False
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False, sure: bool = False
     ) -> list[MessageRow]:
         new: list[MessageRow] = []
         for row in rows:
@@ -231,7 +231,7 @@ class SqliteTransaction:
         ).fetchone()
         return None if found is None else _row(found)
 
-    async def update_message(self, row: MessageRow, was: State) -> bool:
+    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
         edge, id_, *values = _values(row)
         cursor = self._sql.execute(_UPDATE, (*values, edge, id_, was.value))
         return cursor.rowcount == 1
@@ -244,6 +244,12 @@ class SqliteTransaction:
             (edge, id.bytes, *(s.value for s in states)),
         ).fetchall()
         return _row(found[0]) if found else None
+
+    async def delete_messages(
+        self, edge: int, ids: Sequence[UUID], *states: State
+    ) -> list[MessageRow]:
+        found = [await self.delete_message(edge, id_, *states) for id_ in ids]
+        return [row for row in found if row is not None]
 
     async def lock_topic(self, topic: str) -> None:
         """One writer: the transaction itself is the lock."""
@@ -320,6 +326,9 @@ class SqliteTransaction:
             ),
         )
         return cursor.rowcount == 1
+
+    async def read_sagas(self, ids: Sequence[UUID]) -> None:
+        """Nothing is gained: a statement costs no journey here."""
 
     async def lock_saga(self, id: UUID) -> SagaRow | None:
         found = self._sql.execute(
@@ -520,7 +529,7 @@ class SqliteDatabase:
         self._monotonic_s = monotonic_s
         return int(self._now_s * 1000)
 
-    async def begin(self) -> SqliteTransaction:
+    async def begin(self, *, shared: bool = False) -> SqliteTransaction:
         self.writer.execute("BEGIN IMMEDIATE")
         return SqliteTransaction(self, self.now_ms())
 

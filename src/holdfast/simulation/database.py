@@ -350,10 +350,10 @@ class SimTransaction(SqliteTransaction):
         await super().write(writes)
 
     async def insert_messages(
-        self, rows: Sequence[MessageRow], *, above_floor: bool = False
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False, sure: bool = False
     ) -> list[MessageRow]:
         self._pass()
-        new = await super().insert_messages(rows, above_floor=above_floor)
+        new = await super().insert_messages(rows, above_floor=above_floor, sure=sure)
         self._new += [row for row in new if self._store.sends(row)]
         return new
 
@@ -361,17 +361,17 @@ class SimTransaction(SqliteTransaction):
         self._pass()
         return await super().lock_message(edge, id)
 
-    async def update_message(self, row: MessageRow, was: State) -> bool:
+    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
         self._pass()
-        return await super().update_message(row, was)
+        return await super().update_message(row, was, sure=sure)
 
     async def lock_saga(self, id: UUID) -> SagaRow | None:
         self._pass()
         return await super().lock_saga(id)
 
-    async def savepoint(self) -> None:
+    async def savepoint(self, *, exact: bool = False) -> None:
         self._pass()
-        await super().savepoint()
+        await super().savepoint(exact=exact)
         self._marks.append(len(self._new))
 
     async def release(self) -> None:
@@ -451,7 +451,7 @@ class SimDatabase:
             await asyncio.sleep(0.5)
         return self.store.open(edges, tables or ())
 
-    async def begin(self) -> SimTransaction:
+    async def begin(self, *, shared: bool = False) -> SimTransaction:
         """See `ports.Database`."""
         if self._node is not None:
             await self._node.step("begin")
