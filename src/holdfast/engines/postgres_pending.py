@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, TextClause
+from sqlalchemy import Select, Table, TextClause, UpdateBase
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -122,11 +122,10 @@ class Pending:
         """Whether rows of these ids, or of these sagas, wait to be written."""
         return self.ours_done < len(self.ours) and not self._touched.isdisjoint(keys)
 
-    def take_users(self, end: int | None = None) -> list[Write]:
-        """Return what users want to have written next, up to a point."""
-        end = len(self.users) if end is None else end
-        found = self.users[self.users_done : end]
-        self.users_done = max(self.users_done, end)
+    def take_users(self) -> list[Write]:
+        """Return what users want to have written next."""
+        found = self.users[self.users_done :]
+        self.users_done = len(self.users)
         return found
 
     def take_ours(self) -> list[Ours]:
@@ -224,6 +223,6 @@ def only_reads(statement: object) -> bool:
     return all(
         part.name in _HARMLESS
         if isinstance(part, FunctionElement)
-        else not isinstance(part, TextClause)
+        else not isinstance(part, TextClause | UpdateBase)
         for part in parts
     )

@@ -218,14 +218,14 @@ class PostgresTransaction:
         await self._write_gathered(pending.take_users())
 
     async def _tell_levels(self) -> None:
-        """Open the savepoints that the server has not heard of, each where it belongs."""
+        """Open the savepoints that the server has not heard of.
+
+        What was gathered before them is written behind them, and again if they are undone.
+        """
         pending = self._pending
         for depth, level in enumerate(self._levels, 1):
             if level.told:
                 continue
-            if pending.users_done < level.users:
-                await self._send_waiting()
-                await self._write_gathered(pending.take_users(level.users))
             level.leaks = pending.lost_by(level, self._direct)
             level.told = True
             level.users_done, level.ours_done = pending.users_done, pending.ours_done
