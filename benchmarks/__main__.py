@@ -18,7 +18,17 @@ from benchmarks.harness import Plan, Row
 from benchmarks.process import LOAD_CORE, SERVER_CORE
 from benchmarks.report import machine, render
 
-FIGURES = ("route", "gateway", "orders", "servers", "startup", "simulation")
+FIGURES = (
+    "route",
+    "gateway",
+    "orders",
+    "servers",
+    "events",
+    "replicas",
+    "growth",
+    "startup",
+    "simulation",
+)
 
 
 def main() -> int:

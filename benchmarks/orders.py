@@ -45,7 +45,7 @@ async def measure(plan: Plan) -> list[Row]:
                 operations = str(json.loads(shop.ready)["operations"])
                 settled = Settled(folder / "notifications.db")
                 customer = Customer(
-                    shop, settled, lambda: {"commits per order": _commits(operations)}
+                    shop.url, settled, lambda: {"commits per order": _commits(operations)}
                 )
                 sides = [
                     Contender(shop, customer.order_for, beside=[processor]),
@@ -69,12 +69,12 @@ class Customer:
     """
 
     def __init__(
-        self, shop: Server, settled: "Notices", counts: Callable[[], Mapping[str, float]]
+        self, url: str, settled: "Notices", counts: Callable[[], Mapping[str, float]]
     ) -> None:
         self.placed = 0
-        self._url = shop.url
+        self._url = url
         self._counts = counts
-        self._requests = requests(shop.url, "bench@example.com")
+        self._requests = requests(url, "bench@example.com")
         self._settled = settled
 
     async def order_for(self, seconds: float) -> tuple[int, Sample]:

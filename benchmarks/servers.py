@@ -56,7 +56,7 @@ async def _against_others(
         usual_url = postgres.replace("/postgres?", "/usual_notifications?")
         told = [Told(servers.environ["NOTIFICATIONS_DATABASE_URL"]), Told(usual_url)]
         customers = [
-            Customer(server, notices, costs)
+            Customer(server.url, notices, costs)
             for server, notices in zip((ours, usual), told, strict=True)
         ]
         sides = [

@@ -3,19 +3,15 @@
 import argparse
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
-from holdfast import Rate
+from benchmarks.ours.roomy import system
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
-from shop.system import shop
-
-ENOUGH = Rate(per_s=1_000_000, burst=1_000_000)
 
 
 async def main() -> None:
@@ -23,11 +19,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    gateway = replace(shop.gateway, per_caller=ENOUGH, per_address=ENOUGH)
     log = open(folder / "shop.log", "wb", buffering=0)  # noqa: SIM115  # for the process's life
-    logger = Logger(log, HostClock(), shop.name, form="json")
+    logger = Logger(log, HostClock(), system.name, form="json")
     options = Options(folder, port=0, environ=os.environ)
-    system = replace(shop, gateway=gateway)
     await serve(system, options, logger, HostSignals(), announce)
 
 

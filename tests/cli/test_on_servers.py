@@ -13,7 +13,9 @@ def states(cli: Cli) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("--split",), ("--replicas", "desk=2")], ids=["one", "split", "replicas"]
+    "options",
+    [(), ("--split",), ("--replicas", "desk=2"), ("--processes", "2")],
+    ids=["one", "split", "replicas", "processes"],
 )
 def test_parcels_are_packed_on_postgres_and_nats(
     cli: Cli, serve: Callable[..., Server], options: tuple[str, ...]
@@ -27,7 +29,8 @@ def test_parcels_are_packed_on_postgres_and_nats(
     code = server.stop()
 
     assert posted == [202, 202, 202]
-    assert "desk-1" in shown if options else "services" in shown
+    several = "tiny-2" if "--processes" in options else "desk-1"
+    assert (several if options else "services") in shown
     assert ("desk-2" in shown) == ("--replicas" in options)
     assert code == 0
 
@@ -40,6 +43,9 @@ def test_parcels_are_packed_on_postgres_and_nats(
         (("--replicas", "desk"), "--replicas desk: write it as SERVICE=N"),
         (("--on", "nats", "--replicas", "attic=2"), "has no service 'attic'"),
         (("--on", "nats", "--replicas", "desk=0"), "--replicas desk=0: at least 1"),
+        (("--on", "nats", "--replicas", "desk=2"), "several processes of desk need one database"),
+        (("--on", "nats", "--processes", "2"), "need one database: add `--on postgres`"),
+        (("--processes", "2", "--split"), "--processes runs all services in each process"),
     ],
 )
 def test_what_cannot_be_is_one_line(cli: Cli, options: tuple[str, ...], told: str) -> None:

@@ -36,6 +36,7 @@ class Split:
     port: int
     ops_port: int | None
     replicas: Mapping[str, int]
+    processes: int = 0
 
 
 async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split: Split) -> None:
@@ -57,6 +58,7 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
             replicas=split.replicas,
             environ=environ,
             drain_s=process_settings(environ).drain_s,
+            processes=split.processes,
         )
         settings = process_settings(environ)
         logger = Logger(sys.stdout.buffer, HostClock(), loaded.system.name, settings.log_level)
@@ -77,7 +79,8 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
 
 def _greeting(loaded: Loaded, servers: Servers | None, supervisor: Supervisor, folder: Path) -> str:
     members = sorted(supervisor.members.values(), key=lambda member: member.name != GATEWAY)
-    facts = {m.name: f"http://{m.host}:{m.port}  process {m.pid}" for m in members}
+    facts = {GATEWAY: f"{supervisor.url}  {len(members)} processes"}
+    facts |= {m.name: f"http://{m.host}:{m.port}  process {m.pid}" for m in members}
     facts |= servers.addresses if servers else {}
     facts["data"] = str(folder)
     width = max(map(len, facts))

@@ -19,6 +19,7 @@ from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.engines.host import HostClock, HostSignals
+from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
@@ -41,6 +42,10 @@ Replicas = Annotated[
     list[str] | None,
     typer.Option("--replicas", metavar="SERVICE=N", help="Run so many of a service; splits."),
 ]
+Processes = Annotated[
+    int,
+    typer.Option("--processes", min=0, max=256, help="Run so many, which share the port."),
+]
 
 
 def command(
@@ -52,8 +57,9 @@ def command(
     on: On = "",
     split: Split = False,
     replicas: Replicas = None,
+    processes: Processes = 0,
 ) -> None:
-    """Serve all services of a system in this process, until Ctrl-C.
+    """Serve all services of a system in this process, or in several, until Ctrl-C.
 
     Logs go to stdout. SIGTERM and Ctrl-C drain for HOLDFAST_DRAIN_S seconds; a second one ends
     the process at once.
@@ -63,8 +69,10 @@ def command(
     kinds = kinds_of(on)
     folder = data_folder(data, loaded.system.name)
     servers = Servers(folder / "servers", kinds, loaded.system) if kinds else None
-    if split or replicas:
-        apart = Apart(system, host, port, ops_port, counts(replicas or []))
+    if processes and (split or replicas):
+        raise SettingError(["--processes runs all services in each process: without --split"])
+    if split or replicas or processes > 1:
+        apart = Apart(system, host, port, ops_port, counts(replicas or []), processes)
         _run(run_split(loaded, servers, folder, apart), str(folder), f"{host}:{port}")
     else:
         serve_here(loaded, where, servers)

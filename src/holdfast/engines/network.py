@@ -12,7 +12,14 @@ _HANDSHAKE_S = 10.0
 
 
 class SystemNetwork:
-    """The `Network` port over real sockets; a TLS handshake is broken off after 10 s."""
+    """The `Network` port over real sockets; a TLS handshake is broken off after 10 s.
+
+    Args:
+        share_port: other processes may listen where this one does.
+    """
+
+    def __init__(self, *, share_port: bool = False) -> None:
+        self._share_port = share_port or None  # None: as the loop has it by default
 
     async def connect(
         self,
@@ -66,7 +73,13 @@ class SystemNetwork:
             )
         else:
             server = await loop.create_server(
-                factory, host, port, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+                factory,
+                host,
+                port,
+                ssl=tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=handshake_s,
+                reuse_port=self._share_port,
             )
         return _SystemListener(server)
 

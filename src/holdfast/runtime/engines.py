@@ -40,12 +40,12 @@ class Engines:
     limits: Limits | None = None
 
 
-def embedded(files: Callable[[str], Path], *, threads: int) -> Engines:
+def embedded(files: Callable[[str], Path], *, threads: int, share_port: bool = False) -> Engines:
     """Return the engines that need nothing installed: SQLite files, a broker in memory.
 
     Args:
         files: returns the path of a service's database.
-        threads: for blocking functions.
+        threads: for blocking functions. share_port: see `SystemNetwork`.
     """
     clock, pool = HostClock(), Threads(threads)
 
@@ -56,7 +56,7 @@ def embedded(files: Callable[[str], Path], *, threads: int) -> Engines:
         clock=clock,
         ids=HostIds(),
         random=host_random(),
-        network=SystemNetwork(),
+        network=SystemNetwork(share_port=share_port),
         broker=MemoryBroker(),
         database=lambda service: SqliteDatabase(files(service), clock),
         run=run,
@@ -73,6 +73,7 @@ def engines_of(
     files: Callable[[str], Path],
     *,
     threads: int,
+    share_port: bool = False,
 ) -> Engines:
     """Return the engines that the environment names; embedded ones where it names none.
 
@@ -86,7 +87,7 @@ def engines_of(
     Raises:
         SettingError: a value does not fit, or needs a package that is not installed.
     """
-    engines = embedded(files, threads=threads)
+    engines = embedded(files, threads=threads, share_port=share_port)
     urls = {name: database_url(name, environ, alone=len(services) == 1) for name in services}
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))

@@ -111,6 +111,7 @@ class Process:
                 options.environ,
                 self.folder.database,
                 threads=options.settings.threads,
+                share_port=options.settings.share_port,
             )
         self._engines = engines
         self._witness = witness

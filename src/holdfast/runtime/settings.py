@@ -21,6 +21,7 @@ class ProcessSettings(Model):
         drain_s: how long SIGTERM lets running work go on.
         trace_ratio: the share of traces that are recorded.
         threads: for blocking functions that handlers run.
+        share_port: several processes listen on one port; the kernel spreads connections over them.
     """
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -28,6 +29,7 @@ class ProcessSettings(Model):
     drain_s: float = Field(default=20.0, gt=0, le=3600)
     trace_ratio: float = Field(default=0.01, ge=0, le=1)
     threads: int = Field(default=8, ge=1, le=256)
+    share_port: bool = False
 
 
 def environment() -> dict[str, str]:

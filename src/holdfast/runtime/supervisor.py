@@ -1,4 +1,6 @@
-"""One process per service and replica, and the gateway: started, watched, stopped.
+"""Several processes of one system: started, watched, stopped.
+
+One for each service and replica, and the gateway; or some that each serve all of it on one port.
 
 A process that ends is started again, later each time it ends soon.
 """
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from holdfast.errors import SettingError
 from holdfast.runtime.children import free_port, start_child, stop_child
+from holdfast.runtime.engines import database_url, database_variable
 from holdfast.runtime.local import Local
 from holdfast.system import External, System
 
@@ -52,6 +55,7 @@ class Supervisor:
     Args:
         module: what `holdfast serve` calls the system.
         replicas: {service: number of processes}; 1 for those that are not named.
+        processes: so many that each serve all services on one port; 0: one for each service.
         environ: the environment of all processes, with the servers' URLs.
         drain_s: how long a process may take to stop.
     """
@@ -68,42 +72,55 @@ class Supervisor:
         replicas: Mapping[str, int],
         environ: Mapping[str, str],
         drain_s: float,
+        processes: int = 0,
     ) -> None:
-        for name, count in replicas.items():
-            system.service(name)
-            if count < 1:
-                raise SettingError([f"--replicas {name}={count}: at least 1"])
-        if not environ.get("BROKER_URL"):
-            raise SettingError(["several processes need a broker: add `--on nats`, or BROKER_URL"])
+        _check(system, replicas, processes, environ)
         self._system, self._module, self._folder = system, module, folder
         self._environ = dict(environ)
         self._drain_s = drain_s
         self._locals: list[Local] = []
         self._stopping = False
         self.members: dict[str, Member] = {}
+        if processes:
+            self._all_in_each(processes, host, port, ops_port)
+        else:
+            self._one_for_each(replicas, host, port, ops_port)
+
+    def _all_in_each(self, count: int, host: str, port: int, ops_port: int | None) -> None:
+        port = port or free_port()
+        self.url = f"http://{host}:{port}"
+        self._environ["HOLDFAST_SHARE_PORT"] = "true"
+        for n in range(1, count + 1):
+            name = f"{self._system.name}-{n}"
+            self._member(name, ["run", self._module], host, port, ops_port if n == 1 else None)
+
+    def _one_for_each(
+        self, replicas: Mapping[str, int], host: str, port: int, ops_port: int | None
+    ) -> None:
+        serve = ("serve", self._module)
         urls: dict[str, str] = {}
-        for service in system.services:
+        for service in self._system.services:
             made = [
-                self._member(f"{service.name}-{n}", [service.name], "127.0.0.1")
+                self._member(f"{service.name}-{n}", [*serve, service.name], "127.0.0.1")
                 for n in range(1, replicas.get(service.name, 1) + 1)
             ]
             variable = f"{service.name}_URL".upper().replace("-", "_")
             urls[variable] = ",".join(f"http://127.0.0.1:{member.port}" for member in made)
-        gateway = self._member(GATEWAY, [GATEWAY], host, port, ops_port)
+        gateway = self._member(GATEWAY, [*serve, GATEWAY], host, port, ops_port)
         self.url = f"http://{host}:{gateway.port}"
         self._environ |= urls
 
     def _member(
         self,
         name: str,
-        services: Sequence[str],
+        what: Sequence[str],
         host: str,
         port: int = 0,
         ops_port: int | None = None,
     ) -> Member:
         port = port or free_port()
         ops_port = ops_port or free_port()
-        command = [sys.executable, "-m", "holdfast.cli", "serve", self._module, *services]
+        command = [sys.executable, "-m", "holdfast.cli", *what]
         command += ["--host", host, "--port", str(port), "--ops-port", str(ops_port)]
         command += ["--data", str(self._folder / name)]
         self.members[name] = Member(name, command, self._environ, host, port, ops_port)
@@ -169,16 +186,38 @@ class Supervisor:
         await self._ready(member)
 
     async def stop(self) -> None:
-        """Stop the gateway, then the services, then the stand-ins."""
+        """Stop the gateway, then all others, then the stand-ins."""
         self._stopping = True
-        order = sorted(self.members.values(), key=lambda member: member.name != GATEWAY)
-        await stop_child(order[0].process, self._drain_s + 5)
-        await asyncio.gather(*(stop_child(m.process, self._drain_s + 5) for m in order[1:]))
-        for member in order:
+        grace_s = self._drain_s + 5
+        if GATEWAY in self.members:
+            await stop_child(self.members[GATEWAY].process, grace_s)
+        await asyncio.gather(*(stop_child(m.process, grace_s) for m in self.members.values()))
+        for member in self.members.values():
             if member.task is not None:
                 member.task.cancel()
         for local in self._locals:
             await local.stop()
+
+
+def _check(
+    system: System, replicas: Mapping[str, int], processes: int, environ: Mapping[str, str]
+) -> None:
+    """Refuse what several processes cannot be. Raises SettingError."""
+    for name, count in replicas.items():
+        system.service(name)
+        if count < 1:
+            raise SettingError([f"--replicas {name}={count}: at least 1"])
+    if not environ.get("BROKER_URL"):
+        raise SettingError(["several processes need a broker: add `--on nats`, or BROKER_URL"])
+    for service in system.services:
+        shared = processes > 1 or replicas.get(service.name, 1) > 1
+        if shared and not database_url(service.name, environ, alone=False):
+            raise SettingError(
+                [
+                    f"several processes of {service.name} need one database: add `--on postgres`, "
+                    f"or {database_variable(service.name)}"
+                ]
+            )
 
 
 async def _is_ready(port: int) -> bool:

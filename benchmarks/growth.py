@@ -1,0 +1,118 @@
+"""What an order costs when a thousand, a hundred thousand and a million are in the tables already.
+
+The rows of ended orders are put into all tables, the framework's and the shop's: sagas with their
+steps, settled letters, orders, lines, reservations, payments, notifications. Then the same load
+runs as in `servers`, whose time and CPU for an order, and Postgres's, are compared.
+
+Target: at most 20 % more time for an order with a million than with a thousand.
+"""
+
+from statistics import median
+from typing import Any
+
+import psycopg
+
+from benchmarks.harness import Contender, Plan, Row, Sample, compare
+from benchmarks.orders import Customer
+from benchmarks.process import LOAD_CORE, Server, disk_folder, running
+from benchmarks.servers import Costs, Told
+from holdfast.runtime.servers import Servers
+from shop.system import shop
+
+SIZES = (1_000, 100_000, 1_000_000)
+TARGET = 1.2
+_ID = "uuidv7(-interval '1 day' + n * interval '50 milliseconds')"
+_FILLED = {
+    "orders": (
+        f"INSERT INTO customer_order SELECT {_ID}, 'somebody', 'confirmed', NULL, 9900, now() "
+        "FROM generate_series({first}, {last}) n",
+        "INSERT INTO order_line SELECT id, p, 'LANTERN', 1, 2750 FROM customer_order, "
+        "generate_series(0, 1) p WHERE id NOT IN (SELECT order_id FROM order_line)",
+        "INSERT INTO holdfast_saga SELECT "
+        f"{_ID}, 'checkout', 1, 'completed', decode(repeat('7b', 300), 'hex'), NULL, NULL, "
+        "extract(epoch FROM now())::bigint * 1000, extract(epoch FROM now())::bigint * 1000 "
+        "FROM generate_series({first}, {last}) n",
+        "INSERT INTO holdfast_step SELECT id, p::text, 'call Reserve.v1', '{{}}', ended_at "
+        "FROM holdfast_saga, generate_series(1, 3) p WHERE ended_at IS NOT NULL "
+        "ON CONFLICT DO NOTHING",
+    ),
+    "inventory": (
+        f"INSERT INTO reservation SELECT {_ID}, 'LANTERN', 1, 'sold' "
+        "FROM generate_series({first}, {last}) n",
+        "{settled}",
+    ),
+    "payments": (
+        f"INSERT INTO payment SELECT {_ID}, {_ID}, n::text, 9900, 'charged' "
+        "FROM generate_series({first}, {last}) n",
+        "{settled}",
+    ),
+    "notifications": (
+        f"INSERT INTO notification SELECT {_ID}, {_ID}, 'somebody', 'confirmed', 'It is on its "
+        "way.', now() FROM generate_series({first}, {last}) n",
+        "{settled}",
+    ),
+}
+_SETTLED = (
+    "INSERT INTO holdfast_message (edge, id, state, kind, tries, reached, body, answer) "
+    f"SELECT (SELECT min(id) FROM holdfast_edge WHERE sender = 'orders'), {_ID}, 'done', "
+    "'command', 1, false, '', decode(repeat('7b', 100), 'hex') "
+    "FROM generate_series({first}, {last}) n"
+)
+
+
+async def measure(plan: Plan) -> list[Row]:
+    """Measure the figure."""
+    found: dict[str, list[Sample]] = {}
+    with disk_folder() as folder:
+        servers = Servers(folder / "servers", ["postgres", "nats"], shop)
+        await servers.start()
+        ledger = ("--port", "0", "--ledger", str(folder / "processor.db"))
+        processor = Server("processor", "shop.processor", *ledger, core=LOAD_CORE)
+        try:
+            async with running(processor):
+                environ = {"PROCESSOR_URL": processor.url, **servers.environ}
+                ours = Server("the shop", "benchmarks.ours.shop", str(folder), environ=environ)
+                async with running(ours):
+                    found = await _as_it_grows(ours, processor, servers, plan)
+        finally:
+            await servers.stop()
+    small, *_, large = found.values()
+    slower = median(s.rate for s in small) / median(s.rate for s in large)
+    return [
+        Row(
+            f"time of an order, {SIZES[-1]:,} beside {SIZES[0]:,}",
+            "×",
+            slower,
+            target=TARGET,
+            at_most=True,
+            samples=found,
+        )
+    ]
+
+
+async def _as_it_grows(
+    ours: Server, processor: Server, servers: Servers, plan: Plan
+) -> dict[str, list[Sample]]:
+    costs = Costs(servers.addresses["postgres"])
+    told = Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
+    customer = Customer(ours.url, told, costs)
+    found: dict[str, list[Sample]] = {}
+    first = 0
+    for size in SIZES:
+        for service, statements in _FILLED.items():
+            _fill(servers.environ[f"{service.upper()}_DATABASE_URL"], statements, first, size)
+        first = size
+        side = Contender(ours, customer.order_for, beside=[processor])
+        [samples] = (await compare([side], plan)).values()
+        found[f"{size:,} in the tables"] = samples
+    told.close()
+    costs.close()
+    return found
+
+
+def _fill(url: str, statements: tuple[str, ...], first: int, last: int) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        values: dict[str, Any] = {"first": first + 1, "last": last}
+        for statement in statements:
+            connection.execute(statement.format(settled=_SETTLED.format(**values), **values))
+        connection.execute("VACUUM ANALYZE")

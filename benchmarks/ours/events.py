@@ -1,0 +1,89 @@
+"""Two services in one process: one publishes events, the other hears them, each commits.
+
+The handler does nothing; its letter is recorded in Postgres, so that it has run once, and so is the
+event until it is answered. It speaks as `peers.faststream_app` does.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from holdfast import Event, Gateway, Service, System, Tx
+from holdfast.engines.host import HostClock, HostSignals
+from holdfast.observability import Logger
+from holdfast.runtime.process import Options, Process
+from holdfast.runtime.serve import serve
+
+PUBLISHERS, EACH = 16, 64
+AHEAD = 2_048  # of what was heard
+
+
+class Noted(Event):
+    """The event."""
+
+    number: int
+    owner: str
+    total_cents: int
+
+
+desk = Service("desk", publishes=[Noted])
+shed = Service("shed")
+published = heard = 0
+system = System("events", services=[desk, shed], gateway=Gateway())
+
+
+@shed.handles
+async def hear(noted: Noted, tx: Tx) -> None:
+    """Count."""
+    global heard
+    heard += 1
+
+
+async def rounds(process: Process) -> None:
+    """Run rounds until the input ends."""
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        seconds, before = float(line), heard
+        begun = time.perf_counter()
+
+        async def publish(until: float) -> None:
+            global published
+            while time.perf_counter() < until:
+                while published - heard > AHEAD:
+                    await asyncio.sleep(0.001)
+                async with desk.begin() as tx:
+                    for _ in range(EACH):
+                        published += 1
+                        tx.publish(Noted(number=published, owner="ada", total_cents=1250))
+
+        await asyncio.gather(*(publish(begun + seconds) for _ in range(PUBLISHERS)))
+        while heard < published:
+            await asyncio.sleep(0.001)
+        took = time.perf_counter() - begun
+        print(json.dumps({"count": heard - before, "seconds": took}), flush=True)
+
+
+async def main() -> None:
+    """Serve, and run rounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    log = open(folder / "events.log", "wb", buffering=0)  # noqa: SIM115  # for the process's life
+    logger = Logger(log, HostClock(), system.name, "error", form="json")
+    tasks: list[asyncio.Task[None]] = []
+
+    def ready(process: Process) -> None:
+        print("ready", flush=True)
+        tasks.append(asyncio.create_task(rounds(process)))
+
+    await serve(system, Options(folder, port=0, environ=os.environ), logger, HostSignals(), ready)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

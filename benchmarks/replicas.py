@@ -1,0 +1,90 @@
+"""Orders settled a second with a process for each service, and with 1, 2 and 4 replicas of each.
+
+All processes, Postgres, nats-server and the load share the machine's cores; nothing is pinned. What
+more processes bring here is concurrency, not cores: on two cores the figure says what it costs to
+be split, and that replicas do not get into each other's way.
+"""
+
+import os
+from pathlib import Path
+
+from benchmarks.harness import Plan, Row, Sample
+from benchmarks.orders import Customer
+from benchmarks.ours import roomy
+from benchmarks.process import ALL_CORES, LOAD_CORE, Server, cpu_s, disk_folder, running
+from benchmarks.servers import Costs, Told
+from holdfast.runtime.children import free_port
+from holdfast.runtime.servers import Servers
+from holdfast.runtime.supervisor import Supervisor
+
+COUNTS = (1, 2, 4)
+
+
+async def measure(plan: Plan) -> list[Row]:
+    """Measure the figure."""
+    os.sched_setaffinity(0, ALL_CORES)
+    rows: list[Row] = []
+    try:
+        for count in COUNTS:
+            with disk_folder() as folder:
+                samples = await _with_replicas(count, folder, plan)
+            name = f"orders, split, {count} of each"
+            middle = sorted(sample.rate for sample in samples)[len(samples) // 2]
+            rows.append(Row(name, "orders/s", middle, samples={f"{count} of each": samples}))
+    finally:
+        os.sched_setaffinity(0, {LOAD_CORE})
+    return rows
+
+
+async def _with_replicas(count: int, folder: Path, plan: Plan) -> list[Sample]:
+    servers = Servers(folder / "servers", ["postgres", "nats"], roomy.system)
+    await servers.start()
+    ledger = ("--port", "0", "--ledger", str(folder / "processor.db"))
+    processor = Server("processor", "shop.processor", *ledger, core=LOAD_CORE)
+    try:
+        async with running(processor):
+            supervisor = Supervisor(
+                roomy.system,
+                "benchmarks.ours.roomy",
+                folder,
+                host="127.0.0.1",
+                port=free_port(),
+                ops_port=None,
+                replicas={service.name: count for service in roomy.system.services},
+                environ={
+                    **os.environ,
+                    **servers.environ,
+                    "PROCESSOR_URL": processor.url,
+                    "HOLDFAST_LOG_LEVEL": "warning",
+                },
+                drain_s=5.0,
+            )
+            await supervisor.start()
+            try:
+                return await _order(supervisor, servers, plan)
+            finally:
+                await supervisor.stop()
+    finally:
+        await servers.stop()
+
+
+async def _order(supervisor: Supervisor, servers: Servers, plan: Plan) -> list[Sample]:
+    costs = Costs(servers.addresses["postgres"])
+    told = Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
+    customer = Customer(supervisor.url, told, costs)
+    samples: list[Sample] = []
+    for number in range(plan.rounds + 1):
+        before = _cpu_s(supervisor)
+        count, sample = await customer.order_for(plan.round_s if number else plan.warm_up_s)
+        if number:
+            cpu_us = (_cpu_s(supervisor) - before) / count * 1e6
+            samples.append(
+                Sample(sample.rate, sample.p50_ms, sample.p99_ms, cpu_us, more=sample.more)
+            )
+    told.close()
+    costs.close()
+    return samples
+
+
+def _cpu_s(supervisor: Supervisor) -> float:
+    return sum(cpu_s(m.pid) for m in supervisor.members.values() if m.pid is not None)
