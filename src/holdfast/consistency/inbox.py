@@ -25,7 +25,7 @@ from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.replies import Replies
 from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.schedule import expired, postponed_to, time_of
-from holdfast.consistency.steps import StepOutcome
+from holdfast.consistency.steps import Ended, StepOutcome
 from holdfast.consistency.transitions import (
     Meeting,
     after_failed_try,
@@ -343,9 +343,8 @@ class Inbox:
                 continue
             if await tx.delete_message(waiting.edge, waiting.id, State.DUE):
                 outcome = StepOutcome("event", letter.body, letter=row.id)
-                await self.sagas.advance(
-                    tx, waiting.owner, waiting.path, waiting.body.decode(), outcome, effects
-                )
+                ended = Ended(waiting.path, waiting.body.decode(), outcome)
+                await self.sagas.advance(tx, waiting.owner, [ended], effects)
 
     # -- undos and withdrawals ------------------------------------------------------------------
 
@@ -495,7 +494,7 @@ class Inbox:
             timer = row.kind is Kind.TIMER
             outcome = StepOutcome("slept" if timer else "event")
             kind = "sleep" if timer else row.body.decode()
-            await self.sagas.advance(tx, row.owner, row.path, kind, outcome, effects)
+            await self.sagas.advance(tx, row.owner, [Ended(row.path, kind, outcome)], effects)
 
         await self._perform(wake)
 

@@ -1,6 +1,7 @@
 """Answers to our letters, and what happens when none comes in time."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
 
 import msgspec
 
@@ -9,7 +10,7 @@ from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.sagas import Sagas, step_kind
 from holdfast.consistency.schedule import expired, resend_at
-from holdfast.consistency.steps import StepOutcome, outcome_of
+from holdfast.consistency.steps import Ended, StepOutcome, outcome_of
 from holdfast.consistency.writer import Effects
 from holdfast.contract.envelope import Answer, Kind, Lane, Letter, MessageRow, Parcel, State
 from holdfast.ports import Transaction
@@ -90,6 +91,7 @@ class Replies:
         deleted = await tx.delete_messages(edge, [answer.id for answer in ends], *states)
         rows = {row.id: row for row in deleted}
         await tx.read_sagas([row.owner for row in deleted if row.owner is not None])
+        steps: dict[UUID, list[Ended]] = {}
         for answer in ends:
             row = rows.pop(answer.id, None)
             if row is None:
@@ -104,7 +106,9 @@ class Replies:
                 outcome = StepOutcome("undone", letter=row.id)
             else:
                 outcome = outcome_of(answer)
-            await self._sagas.advance(tx, row.owner, row.path, step_kind(letter), outcome, effects)
+            steps.setdefault(row.owner, []).append(Ended(row.path, step_kind(letter), outcome))
+        for saga, ended in steps.items():
+            await self._sagas.advance(tx, saga, ended, effects)
 
     async def _goes_on(self, tx: Transaction, edge: int, answer: Answer, effects: Effects) -> bool:
         """Note an answer that is not final for every letter; say whether it is for this one."""
@@ -146,4 +150,5 @@ class Replies:
         else:
             await tx.delete_message(row.edge, row.id, State.DUE)
         outcome = StepOutcome("unanswered", letter=row.id)
-        await self._sagas.advance(tx, row.owner, row.path, step_kind(letter), outcome, effects)
+        ended = Ended(row.path, step_kind(letter), outcome)
+        await self._sagas.advance(tx, row.owner, [ended], effects)

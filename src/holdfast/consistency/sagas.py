@@ -4,7 +4,7 @@ Lock the row, insert the step that has ended, run the function over the steps, i
 that it wants next, commit. Any worker can do it; nothing is held between.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic_core import ValidationError, to_json
 
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
-from holdfast.consistency.steps import Recorded, StepOutcome, recorded, refusal_of
+from holdfast.consistency.steps import Ended, Recorded, StepOutcome, recorded, refusal_of
 from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.writer import Effects
 from holdfast.contract.envelope import (
@@ -135,23 +135,26 @@ class Sagas:
         self,
         tx: Transaction,
         saga: UUID,
-        path: str,
-        kind: str,
-        outcome: StepOutcome,
+        ended: Sequence[Ended],
         effects: Effects,
     ) -> None:
-        """Record that a step ended, and go on."""
+        """Record all steps that have ended, then go on: one whose row is gone is not open."""
         row = await tx.lock_saga(saga)
         if row is None or row.ended_at is not None:
             return
         known = self._known(row)
         steps = recorded(await tx.steps(saga))
-        if path in steps and self._ledger.safe.advance_once:
-            return  # outcomes are write-once
-        if path not in steps:
-            await tx.insert_steps([StepRow(saga, path, kind, encode(outcome), tx.now_ms)])
-        steps[path] = Recorded(kind, outcome, tx.now_ms)
-        if row.state == "running":
+        once = self._ledger.safe.advance_once
+        news = [step for step in ended if not (once and step.path in steps)]  # write-once
+        rows = [
+            StepRow(saga, step.path, step.kind, encode(step.outcome), tx.now_ms)
+            for step in news
+            if step.path not in steps
+        ]
+        if rows:
+            await tx.insert_steps(rows)
+        steps |= {s.path: Recorded(s.kind, s.outcome, tx.now_ms) for s in news}
+        if news and row.state == "running":
             await self._go_on(tx, row, known, steps, effects)
 
     def _known(self, row: SagaRow) -> SagaType:

@@ -33,6 +33,15 @@ class StepOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A step that has just ended: see `StepRow`."""
+
+    path: str
+    kind: str
+    outcome: StepOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A recorded step as the replay sees it."""
 
