@@ -445,6 +445,10 @@ class Broker(Protocol):
         """
         ...
 
+    def trouble(self) -> str | None:
+        """Return why parcels cannot travel now, or None."""
+        ...
+
     async def stop(self) -> None:
         """Stop deliveries; wait for those under way."""
         ...

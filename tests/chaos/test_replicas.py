@@ -118,6 +118,23 @@ async def test_a_transaction_left_open_holds_nobody_up(tmp_path: Path) -> None:
     assert IDLE_MS < 1_000
 
 
+async def test_readiness_shows_what_is_away(tmp_path: Path) -> None:
+    """The process stays in service: letters wait in its outbox."""
+    async with replicas(notes.system, tmp_path, [("desk",)]) as run:
+        probe = Client(run.processes[0].ops_url)
+        before = await probe.get("/health/ready")
+        run.servers.children["nats"].kill()
+        while (after := await probe.get("/health/ready")).json()["checks"]["broker"]["ok"]:
+            await asyncio.sleep(0.05)
+        noted = await run.clients[0].post("/v1/notes", json={"number": 1})
+        await probe.close()
+
+    well = {"ok": True}
+    assert before.json()["checks"] == {"broker": well, "database of desk": well}
+    assert (after.status, after.json()["checks"]["database of desk"]) == (200, well)
+    assert noted.status == 202
+
+
 async def test_the_last_piece_is_sold_once(tmp_path: Path) -> None:
     """Forty buyers look at two replicas; five pieces are left, and each sees the truth."""
     async with replicas(notes.system, tmp_path, [("desk",)] * 2) as run:

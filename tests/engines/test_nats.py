@@ -75,9 +75,13 @@ async def test_a_server_that_comes_later_is_waited_for() -> None:
         await broker.subscribe("mine", "work", inbox.deliver)
         with pytest.raises(Unreachable):
             await broker.publish("mine", "work", b"x")
+        away = broker.trouble()
         await asyncio.to_thread(server.start)
         await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        there = broker.trouble()
         await broker.stop()
+
+    assert (away, there) == ("the broker is away", None)
 
 
 async def test_replicas_share_what_comes(nats: Nats) -> None:

@@ -98,6 +98,10 @@ class MemoryBroker:
             logging.getLogger("holdfast").error("delivery failed", exc_info=error)
         self._pump(box)
 
+    def trouble(self) -> str | None:
+        """See `ports.Broker.trouble`."""
+        return None
+
     async def stop(self) -> None:
         """Drop what waits (its rows are in the tables) and wait for what is under way."""
         self._stopped = True

@@ -58,11 +58,10 @@ class NatsBroker:
 
     async def publish(self, to: str, lane: str, parcel: bytes) -> None:
         """See `ports.Broker.publish`."""
-        client = self._client
-        if self._stopped or client is None or not client.is_connected:
-            raise Unreachable("the broker is away", edge=to)
+        if trouble := self.trouble():
+            raise Unreachable(trouble, edge=to)
         try:
-            await client.publish(self._subject(to, lane), parcel)
+            await self._client.publish(self._subject(to, lane), parcel)
         except (NatsError, OSError) as exc:
             raise Unreachable(f"the broker: {exc or type(exc).__name__}", edge=to) from exc
 
@@ -71,6 +70,11 @@ class NatsBroker:
         pull = _Pull(self, service, lane, deliver)
         self._pulls.append(pull)
         await pull.start()
+
+    def trouble(self) -> str | None:
+        """See `ports.Broker.trouble`."""
+        well = not self._stopped and self._client is not None and self._client.is_connected
+        return None if well else "the broker is away"
 
     async def stop(self) -> None:
         """See `ports.Broker.stop`."""

@@ -197,7 +197,7 @@ class Process:
         self._remote(router)
         await (self._listen(router) if self.options.gateway else self._listen_inside(router))
         await self._listen_to_operators()
-        self.health.watch("broker", self._broker_is_well)
+        self._watch_engines()
         self.health.started()
 
     async def _start_locals(self) -> None:
@@ -368,8 +368,19 @@ class Process:
         outcomes.observe(response.status, self._clock.monotonic() - started)
         return response
 
-    async def _broker_is_well(self) -> str | None:
-        return None
+    def _watch_engines(self) -> None:
+        """Show what is away. It is not needed: what comes meanwhile fails fast, or waits."""
+
+        async def broker() -> str | None:
+            return self._broker.trouble()
+
+        async def database(host: ServiceHost) -> str | None:
+            await host.ledger.database.due_in_ms()
+            return None
+
+        self.health.watch("broker", broker)
+        for host in self.hosts:
+            self.health.watch(f"database of {host.name}", functools.partial(database, host))
 
     # -- stop -----------------------------------------------------------------------------------
 

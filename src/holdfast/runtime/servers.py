@@ -53,7 +53,7 @@ class Servers:
         self._kinds, self._system = kinds, system
         self._services = [service.name for service in system.services]
         self._postgres: Any = None
-        self._children: list[asyncio.subprocess.Process] = []
+        self.children: dict[str, asyncio.subprocess.Process] = {}
         self.environ: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
 
@@ -82,9 +82,9 @@ class Servers:
 
     async def stop(self) -> None:
         """Stop them."""
-        for child in self._children:
+        for child in self.children.values():
             await stop_child(child)
-        self._children.clear()
+        self.children.clear()
         if self._postgres is not None:
             await asyncio.to_thread(self._postgres.cleanup)
             self._postgres = None
@@ -168,7 +168,7 @@ class Servers:
     async def _start(self, name: str, command: Sequence[str], port: int) -> None:
         with (self._folder / f"{name}.log").open("ab") as log:
             child = await start_child(command, stdout=log, stderr=log)
-        self._children.append(child)
+        self.children[name] = child
         if not await wait_for_port(child, port, START_S):
             raise SettingError([f"{name} did not start; {self._folder / name}.log says why"])
 

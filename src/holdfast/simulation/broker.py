@@ -231,8 +231,9 @@ class BrokerClient:
         """See `ports.Broker.publish`."""
         if self.node is not None:
             await self.node.step("publish.before")
-        if self._stopped or self._server.down or len(parcel) > PAYLOAD_MAX:
-            raise Unreachable("the broker is away", edge=to)
+        trouble = self.trouble()
+        if trouble or len(parcel) > PAYLOAD_MAX:
+            raise Unreachable(trouble or "the parcel is too large", edge=to)
         self._server.publish(to, lane, parcel)
         if self.node is not None:
             await self.node.step("publish.after")
@@ -277,6 +278,10 @@ class BrokerClient:
         ended(True)
         if self.node is not None:
             await self.node.step("ack.after")
+
+    def trouble(self) -> str | None:
+        """See `ports.Broker.trouble`."""
+        return "the broker is away" if self._stopped or self._server.down else None
 
     async def stop(self) -> None:
         """See `ports.Broker.stop`."""
