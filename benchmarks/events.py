@@ -12,6 +12,7 @@ import json
 from benchmarks.harness import Contender, Plan, Row, Sample, compare, versus
 from benchmarks.ours.events import system
 from benchmarks.process import Server, disk_folder, running
+from benchmarks.servers import WAKES_S
 from holdfast.runtime.servers import Servers
 
 TARGET = 5.0
@@ -34,7 +35,8 @@ async def measure(plan: Plan) -> list[Row]:
             peer = Server("FastStream on NATS", "benchmarks.peers.faststream_app", "--nats", nats)
             async with running(ours, peer):
                 sides = [
-                    Contender(server, lambda s, of=server: _round(of, s)) for server in (ours, peer)
+                    Contender(server, lambda s, of=server: _round(of, s), wakes_s=WAKES_S)
+                    for server in (ours, peer)
                 ]
                 samples = await compare(sides, plan)
         finally:

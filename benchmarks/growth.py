@@ -8,7 +8,6 @@ Target: at most 20 % more time for an order with a million than with a thousand.
 """
 
 from statistics import median
-from typing import Any
 
 import psycopg
 
@@ -21,43 +20,39 @@ from shop.system import shop
 
 SIZES = (1_000, 100_000, 1_000_000)
 TARGET = 1.2
-_ID = "uuidv7(-interval '1 day' + n * interval '50 milliseconds')"
-_FILLED = {
-    "orders": (
-        f"INSERT INTO customer_order SELECT {_ID}, 'somebody', 'confirmed', NULL, 9900, now() "
-        "FROM generate_series({first}, {last}) n",
-        "INSERT INTO order_line SELECT id, p, 'LANTERN', 1, 2750 FROM customer_order, "
-        "generate_series(0, 1) p WHERE id NOT IN (SELECT order_id FROM order_line)",
-        "INSERT INTO holdfast_saga SELECT "
-        f"{_ID}, 'checkout', 1, 'completed', decode(repeat('7b', 300), 'hex'), NULL, NULL, "
-        "extract(epoch FROM now())::bigint * 1000, extract(epoch FROM now())::bigint * 1000 "
-        "FROM generate_series({first}, {last}) n",
-        "INSERT INTO holdfast_step SELECT id, p::text, 'call Reserve.v1', '{{}}', ended_at "
-        "FROM holdfast_saga, generate_series(1, 3) p WHERE ended_at IS NOT NULL "
-        "ON CONFLICT DO NOTHING",
-    ),
-    "inventory": (
-        f"INSERT INTO reservation SELECT {_ID}, 'LANTERN', 1, 'sold' "
-        "FROM generate_series({first}, {last}) n",
-        "{settled}",
-    ),
-    "payments": (
-        f"INSERT INTO payment SELECT {_ID}, {_ID}, n::text, 9900, 'charged' "
-        "FROM generate_series({first}, {last}) n",
-        "{settled}",
-    ),
-    "notifications": (
-        f"INSERT INTO notification SELECT {_ID}, {_ID}, 'somebody', 'confirmed', 'It is on its "
-        "way.', now() FROM generate_series({first}, {last}) n",
-        "{settled}",
-    ),
-}
+_ID = "('018f0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
+_NOW_MS = "extract(epoch FROM now())::bigint * 1000"
+_EACH = "FROM generate_series({first}, {last}) n"
 _SETTLED = (
     "INSERT INTO holdfast_message (edge, id, state, kind, tries, reached, body, answer) "
     f"SELECT (SELECT min(id) FROM holdfast_edge WHERE sender = 'orders'), {_ID}, 'done', "
-    "'command', 1, false, '', decode(repeat('7b', 100), 'hex') "
-    "FROM generate_series({first}, {last}) n"
+    f"'command', 1, false, '', decode(repeat('7b', 100), 'hex') {_EACH}"
 )
+_FILLED = {
+    "orders": (
+        f"INSERT INTO customer_order SELECT {_ID}, 'somebody', 'confirmed', NULL, 9900, now() "
+        f"{_EACH}",
+        f"INSERT INTO order_line SELECT {_ID}, p, 'LANTERN', 1, 2750 {_EACH}, "
+        "generate_series(0, 1) p",
+        f"INSERT INTO holdfast_saga SELECT {_ID}, 'checkout', 1, 'completed', "
+        f"decode(repeat('7b', 300), 'hex'), NULL, NULL, {_NOW_MS}, {_NOW_MS} {_EACH}",
+        f"INSERT INTO holdfast_step SELECT {_ID}, p::text, 'call Reserve.v1', '{{{{}}}}', "
+        f"{_NOW_MS} {_EACH}, generate_series(1, 3) p",
+    ),
+    "inventory": (
+        f"INSERT INTO reservation SELECT {_ID}, 'LANTERN', 1, 'sold' {_EACH}",
+        _SETTLED,
+    ),
+    "payments": (
+        f"INSERT INTO payment SELECT {_ID}, {_ID}, n::text, 9900, 'charged' {_EACH}",
+        _SETTLED,
+    ),
+    "notifications": (
+        f"INSERT INTO notification SELECT {_ID}, {_ID}, 'somebody', 'confirmed', "
+        f"'It is on its way.', now() {_EACH}",
+        _SETTLED,
+    ),
+}
 
 
 async def measure(plan: Plan) -> list[Row]:
@@ -93,7 +88,7 @@ async def measure(plan: Plan) -> list[Row]:
 async def _as_it_grows(
     ours: Server, processor: Server, servers: Servers, plan: Plan
 ) -> dict[str, list[Sample]]:
-    costs = Costs(servers.addresses["postgres"])
+    costs = Costs(servers)
     told = Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
     customer = Customer(ours.url, told, costs)
     found: dict[str, list[Sample]] = {}
@@ -112,7 +107,6 @@ async def _as_it_grows(
 
 def _fill(url: str, statements: tuple[str, ...], first: int, last: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        values: dict[str, Any] = {"first": first + 1, "last": last}
         for statement in statements:
-            connection.execute(statement.format(settled=_SETTLED.format(**values), **values))
+            connection.execute(statement.format(first=first + 1, last=last))
         connection.execute("VACUUM ANALYZE")

@@ -93,12 +93,14 @@ class Contender:
 
     Attributes:
         run: measures for so many seconds; rate, percentiles and `more` are its, CPU is added here.
+        wakes_s: how long it runs, not measured, after it was stopped for the others' turns.
         beside: processes that belong to both sides, such as the backend of a gateway.
     """
 
     server: Server
     run: Callable[[float], Awaitable[tuple[int, Sample]]]
     beside: Sequence[Server] = ()
+    wakes_s: float = 0.0
 
 
 async def compare(contenders: Sequence[Contender], plan: Plan) -> dict[str, list[Sample]]:
@@ -110,6 +112,8 @@ async def compare(contenders: Sequence[Contender], plan: Plan) -> dict[str, list
         for contender in contenders:
             contender.server.resume()
             seconds = plan.round_s if number else plan.warm_up_s
+            if number and contender.wakes_s:
+                await contender.run(contender.wakes_s)
             sample = await _undisturbed(contender, seconds) if number else None
             if sample is None:
                 await contender.run(seconds)

@@ -45,7 +45,7 @@ async def _with_replicas(count: int, folder: Path, plan: Plan) -> list[Sample]:
         async with running(processor):
             supervisor = Supervisor(
                 roomy.system,
-                "benchmarks.ours.roomy",
+                "benchmarks.ours.roomy:system",
                 folder,
                 host="127.0.0.1",
                 port=free_port(),
@@ -69,7 +69,7 @@ async def _with_replicas(count: int, folder: Path, plan: Plan) -> list[Sample]:
 
 
 async def _order(supervisor: Supervisor, servers: Servers, plan: Plan) -> list[Sample]:
-    costs = Costs(servers.addresses["postgres"])
+    costs = Costs(servers)
     told = Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
     customer = Customer(supervisor.url, told, costs)
     samples: list[Sample] = []
