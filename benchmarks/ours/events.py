@@ -20,7 +20,7 @@ from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
 
-PUBLISHERS, EACH = 16, 64
+PUBLISHERS, EACH = 4, 128
 AHEAD = 2_048  # of what was heard
 
 
@@ -56,7 +56,7 @@ async def rounds(process: Process) -> None:
             global published
             while time.perf_counter() < until:
                 while published - heard > AHEAD:
-                    await asyncio.sleep(0.001)
+                    await asyncio.sleep(0.005)
                 async with desk.begin() as tx:
                     for _ in range(EACH):
                         published += 1
@@ -64,7 +64,7 @@ async def rounds(process: Process) -> None:
 
         await asyncio.gather(*(publish(begun + seconds) for _ in range(PUBLISHERS)))
         while heard < published:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.005)
         took = time.perf_counter() - begun
         print(json.dumps({"count": heard - before, "seconds": took}), flush=True)
 

@@ -272,7 +272,7 @@ class PostgresDatabase:
             edge,
             list(ids),
         )
-        return {plain(record[0]) for record in found}
+        return {id_ for (id_,) in found}  # the driver's ids are equal to plain ones
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         """See `ports.Database`."""

@@ -31,7 +31,6 @@ from holdfast.engines.postgres_rows import (
     UPDATE,
     columns_of,
     message,
-    plain,
     saga,
     signed,
     values_of,
@@ -401,7 +400,7 @@ class PostgresTransaction:
             self._pending.send(rows, guarded=above_floor)
             return list(rows)
         found = await self._fetch(INSERT_ABOVE if above_floor else INSERT, *columns_of(rows))
-        new = {(edge, plain(id_)) for edge, id_ in found}
+        new = {(edge, id_) for edge, id_ in found}
         return [row for row in rows if (row.edge, row.id) in new]
 
     async def lock_message(self, edge: int, id: UUID) -> MessageRow | None:
