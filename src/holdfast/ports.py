@@ -169,6 +169,10 @@ class Transaction(Protocol):
         """
         ...
 
+    async def verify(self) -> None:
+        """Raise now what a deferred constraint would raise at the commit, unless it is shared."""
+        ...
+
     async def savepoint(self, *, exact: bool = False) -> None:
         """Open a savepoint; they nest.
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select, update
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, insert, select, update
 
 from holdfast import Event, Failure, Field, Gateway, Model, Rate, Service, System, Tx
 
@@ -14,6 +14,12 @@ piece = Table(
     Column("left", Integer, nullable=False),
 )
 sale = Table("sale", desk_tables, Column("number", Integer, primary_key=True))
+late = Table(
+    "late",
+    shed_tables,
+    Column("number", Integer, primary_key=True),
+    Column("of", ForeignKey("heard.number", deferrable=True, initially="DEFERRED")),
+)
 heard = Table("heard", shed_tables, Column("number", Integer, primary_key=True))
 
 
@@ -65,6 +71,9 @@ async def hear(noted: Noted, tx: Tx) -> None:
     """Keep the number; a second time it would be refused."""
     if noted.poison:
         raise ValueError(f"note {noted.number} is poison")
+    if noted.number < 0:  # what it refers to is not there, which the database says at the end
+        tx.insert(late, number=noted.number, of=-noted.number)
+        return
     tx.insert(heard, number=noted.number)
 
 

@@ -203,6 +203,23 @@ async def test_poison_is_put_aside(tmp_path: Path) -> None:
     assert all("is poison" in error for _, error in rows)
 
 
+async def test_what_the_database_refuses_at_the_end_is_a_failed_try(tmp_path: Path) -> None:
+    """A deferred constraint: the letter dies after its tries, and is not run for ever."""
+    async with replicas(notes.system, tmp_path, [("desk",), ("shed",)]) as run:
+        for number in (-1, 2):
+            answer = await run.clients[0].post("/v1/notes", json={"number": number})
+            assert answer.status == 202
+        dead = "SELECT count(*) FROM holdfast_message WHERE state = 'dead'"
+        await run.until("shed", dead, lambda count: count == 1)
+        rows = await run.rows(
+            "shed", "SELECT tries, error FROM holdfast_message WHERE state = 'dead'"
+        )
+        kept = await run.rows("shed", "SELECT number FROM heard")
+
+    assert (rows[0][0], [row[0] for row in kept]) == (HASTY.tries_max, [2])
+    assert "violates foreign key constraint" in rows[0][1]
+
+
 async def test_the_tables_stay_bounded_through_two_days(tmp_path: Path) -> None:
     """A day is hurried into 25 s: what is kept for a day is kept for that long.
 

@@ -258,6 +258,11 @@ class Unit:
         if new:
             await self.tx.insert_messages(new, sure=True)
             self.rows += new
+        try:
+            await self.tx.verify()
+        except Exception as exc:
+            self.broken = self.broken or exc
+            raise
 
     def discard(self) -> None:
         """Forget what the handler wanted: it refused, or failed."""

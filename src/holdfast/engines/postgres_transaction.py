@@ -88,6 +88,7 @@ class PostgresTransaction:
         self._shared = shared
         self._pending = Pending()
         self._levels: list[Level] = []
+        self._wrote = False  # a user has, alone
         self._exact = 0  # open levels in which a user looks at what each statement raises
         self._direct = 0  # statements so far that only a savepoint undoes
         self._sagas: dict[UUID, SagaRow] = {}  # read before they are asked for
@@ -184,6 +185,7 @@ class PostgresTransaction:
             self._pending.users += writes
             return
         await self._send_waiting()
+        self._wrote = True
         await self._write_users(group for _, _, group in shapes(writes))
 
     async def _write_users(self, groups: Iterable[list[Write]]) -> None:
@@ -208,6 +210,7 @@ class PostgresTransaction:
     async def _before_users(self, only_reads: bool) -> None:
         """Let a user's statement see what was gathered, and be undone if its turn fails."""
         if not self._shared:
+            self._wrote = self._wrote or not only_reads
             await self._send_waiting()
             return
         pending = self._pending
@@ -288,7 +291,7 @@ class PostgresTransaction:
             status: str = await self._driver.execute(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._as_users_know_it(sql, exc) from exc
-        return int(status.rpartition(" ")[2])
+        return int(status.rpartition(" ")[2]) if status[-1].isdigit() else 0
 
     def _as_users_know_it(self, sql: str, error: BaseException) -> BaseException:
         """Return SQLAlchemy's error for one of the driver's."""
@@ -309,6 +312,12 @@ class PostgresTransaction:
         return users
 
     # -- savepoints and the end -------------------------------------------------------------------
+
+    async def verify(self) -> None:
+        if self._shared or not self._wrote:
+            return
+        await self._send_waiting()
+        await self._execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     async def savepoint(self, *, exact: bool = False) -> None:
         self.check_open()

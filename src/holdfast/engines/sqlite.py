@@ -187,6 +187,9 @@ class SqliteTransaction:
                 statement.sql, None, exc, sqlite3.Error, dialect=self._database.users.dialect
             ) from exc
 
+    async def verify(self) -> None:
+        """SQLite says it at the commit only."""
+
     async def savepoint(self, *, exact: bool = False) -> None:
         self.check_open()
         self._depth += 1
