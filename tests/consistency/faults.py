@@ -13,7 +13,8 @@ from holdfast.contract.envelope import (
     Parcel,
 )
 from holdfast.engines.memory import MemoryBroker
-from holdfast.engines.sqlite import SqliteDatabase, SqliteTransaction
+from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CallError
 from tests.virtual_loop import LoopClock
 

@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, StepRow
 from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, message, plain, saga
-from holdfast.engines.postgres_transaction import DRIVER_ERRORS, STEPS, PostgresTransaction
+from holdfast.engines.postgres_tables import STEPS
+from holdfast.engines.postgres_transaction import DRIVER_ERRORS, PostgresTransaction
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Executable, MetaData, Result
 
 from holdfast.contract.envelope import Edge, Kind, MessageRow, SagaRow, State, StepRow
 from holdfast.engines.prepared import PreparedWrites
-from holdfast.engines.sqlite import SqliteDatabase, SqliteReader, SqliteTransaction
+from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
+from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
 from holdfast.ports import Backlog, Clock, MessageFilter, Write
 from holdfast.simulation.node import Node

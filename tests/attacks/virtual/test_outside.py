@@ -13,7 +13,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Uuid
 from holdfast import Command, External, Model, Outside, Service, System, Tx
 from holdfast.contract.envelope import State
 from holdfast.contract.http import Request, Response
-from holdfast.engines.sqlite import SqliteTransaction
+from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import ConnectionLost, DeadlineExceeded, TransactionLost, Unreachable
 from holdfast.resilience import BulkheadPolicy, EdgePolicy
 from tests.dispatch.hosting import Hosted, hosting, system

@@ -1,0 +1,273 @@
+"""What a transaction on Postgres does with the four tables.
+
+A shared transaction gathers what is sure to be written; the rest is a journey each.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
+from holdfast.engines.postgres_pending import Pending
+from holdfast.engines.postgres_rows import (
+    CLAIM,
+    COLUMNS,
+    INSERT,
+    INSERT_ABOVE,
+    SAGA_COLUMNS,
+    UPDATE,
+    columns_of,
+    message,
+    saga,
+    values_of,
+)
+
+STEPS = "SELECT path, kind, outcome, ended_at FROM holdfast_step WHERE saga = $1 ORDER BY ended_at"
+_OF_STEPS = ", ".join(
+    f"ARRAY(SELECT {column} FROM holdfast_step WHERE saga = s.id ORDER BY ended_at, path)"
+    for column in ("path", "kind", "outcome", "ended_at")
+)
+SAGAS_AND_STEPS = (
+    f"SELECT {SAGA_COLUMNS}, {_OF_STEPS} FROM holdfast_saga s WHERE id = ANY($1::uuid[]) "
+    "ORDER BY id FOR UPDATE"
+)
+
+
+class PostgresTables:
+    """The verbs of `ports.Transaction` that are about messages, sagas and steps."""
+
+    def __init__(self, now_ms: int, *, shared: bool) -> None:
+        self.now_ms = now_ms
+        self._shared = shared
+        self._pending = Pending()
+        self._sagas: dict[UUID, SagaRow] = {}  # read before they are asked for
+        self._steps: dict[UUID, list[StepRow]] = {}
+
+    @abstractmethod
+    async def _do(self, sql: str, *values: Any) -> int:
+        """Run a statement of ours; return how many rows it changed."""
+
+    @abstractmethod
+    async def _fetch(
+        self, sql: str, *values: Any, about: tuple[UUID, ...] | None = None, reads: bool = False
+    ) -> list[Any]:
+        """Run a statement of ours; return its rows.
+
+        Args:
+            about: the rows, or sagas, that it looks at; None: any.
+            reads: it changes nothing that a savepoint would have to undo.
+        """
+
+    # -- messages -------------------------------------------------------------------------------
+
+    async def insert_messages(
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False, sure: bool = False
+    ) -> list[MessageRow]:
+        if not rows:
+            return []
+        if sure and self._shared:
+            self._pending.send(rows, guarded=above_floor)
+            return list(rows)
+        found = await self._fetch(INSERT_ABOVE if above_floor else INSERT, *columns_of(rows))
+        new = {(edge, id_) for edge, id_ in found}
+        return [row for row in rows if (row.edge, row.id) in new]
+
+    async def lock_message(self, edge: int, id: UUID) -> MessageRow | None:
+        found = await self._fetch(
+            f"SELECT {COLUMNS} FROM holdfast_message WHERE edge = $1 AND id = $2 FOR UPDATE",
+            edge,
+            id,
+            about=(id,),
+            reads=True,
+        )
+        return message(found[0]) if found else None
+
+    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+        if sure and self._shared and not self._pending.touches(row.id):
+            self._pending.settle(row, was)
+            return True
+        return await self._do(UPDATE, *values_of(row), was.value) == 1
+
+    async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
+        found = await self._fetch(
+            "DELETE FROM holdfast_message WHERE edge = $1 AND id = $2 AND state = ANY($3::text[]) "
+            f"RETURNING {COLUMNS}",
+            edge,
+            id,
+            [state.value for state in states],
+            about=(id,),
+        )
+        return message(found[0]) if found else None
+
+    async def delete_messages(
+        self, edge: int, ids: Sequence[UUID], *states: State
+    ) -> list[MessageRow]:
+        found = await self._fetch(
+            "DELETE FROM holdfast_message WHERE edge = $1 AND id = ANY($2::uuid[]) "
+            f"AND state = ANY($3::text[]) RETURNING {COLUMNS}",
+            edge,
+            list(ids),
+            [state.value for state in states],
+            about=tuple(ids),
+        )
+        return [message(record) for record in found]
+
+    async def lock_topic(self, topic: str) -> None:
+        await self._fetch(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", topic, reads=True
+        )
+
+    async def messages_of_topic(self, topic: str) -> list[MessageRow]:
+        return await self._select("topic", topic)
+
+    async def messages_of_owner(self, saga: UUID) -> list[MessageRow]:
+        return await self._select("owner", saga)
+
+    async def _select(self, column: str, value: Any) -> list[MessageRow]:
+        sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {column} = $1 ORDER BY id"
+        return [message(record) for record in await self._fetch(sql, value, reads=True)]
+
+    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
+        found = await self._fetch(CLAIM, self.now_ms + lease_ms, self.now_ms, limit)
+        return sorted(map(message, found), key=lambda row: row.id)
+
+    async def postpone(self, rows: Sequence[MessageRow]) -> None:
+        if rows:
+            await self._do(
+                "UPDATE holdfast_message m SET due_at = new.due_at FROM unnest($1::int[], "
+                "$2::uuid[], $3::bigint[]) AS new (edge, id, due_at) "
+                "WHERE m.edge = new.edge AND m.id = new.id AND m.state = 'due'",
+                [row.edge for row in rows],
+                [row.id for row in rows],
+                [row.due_at for row in rows],
+            )
+
+    async def hasten(self, edge: int, limit: int) -> int:
+        return await self._do(
+            "UPDATE holdfast_message SET due_at = $1 WHERE ctid IN (SELECT ctid FROM "
+            "holdfast_message WHERE edge = $2 AND state = 'due' AND tries > 1 AND due_at > $1 "
+            "ORDER BY id LIMIT $3)",
+            self.now_ms,
+            edge,
+            limit,
+        )
+
+    async def forget(self, limit: int) -> int:
+        deleted = await self._do(
+            "DELETE FROM holdfast_message WHERE ctid IN (SELECT ctid FROM holdfast_message "
+            "WHERE due_at <= $1 AND state = 'done' AND kind = 'request' LIMIT $2)",
+            self.now_ms,
+            limit,
+        )
+        let_go = await self._do(
+            "UPDATE holdfast_message SET topic = NULL, due_at = NULL, body = '' WHERE ctid IN "
+            "(SELECT ctid FROM holdfast_message WHERE due_at <= $1 AND state = 'done' "
+            "AND topic IS NOT NULL LIMIT $2)",
+            self.now_ms,
+            limit,
+        )
+        return max(deleted, let_go)
+
+    async def set_floor(self, edge: int, floor: UUID, limit: int) -> int:
+        await self._do(
+            "UPDATE holdfast_edge SET floor = $2 WHERE id = $1 AND (floor IS NULL OR floor < $2)",
+            edge,
+            floor,
+        )
+        return await self._do(
+            "DELETE FROM holdfast_message WHERE ctid IN (SELECT ctid FROM holdfast_message "
+            "WHERE edge = $1 AND id < $2 AND state IN ('done', 'refused') AND topic IS NULL "
+            "LIMIT $3)",
+            edge,
+            floor,
+            limit,
+        )
+
+    # -- sagas ----------------------------------------------------------------------------------
+
+    async def insert_saga(self, row: SagaRow) -> bool:
+        if self._shared and row.key is None:
+            self._pending.saga(row, new=True)
+            return True
+        changed = await self._do(
+            f"INSERT INTO holdfast_saga ({SAGA_COLUMNS}) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            row.id,
+            row.type,
+            row.version,
+            row.state,
+            row.input,
+            row.key,
+            row.error,
+            row.started_at,
+            row.ended_at,
+        )
+        return changed == 1
+
+    async def read_sagas(self, ids: Sequence[UUID]) -> None:
+        if not self._pending.touches(*ids):
+            await self._read_sagas(ids)
+
+    async def _read_sagas(self, ids: Sequence[UUID]) -> None:
+        found = await self._fetch(SAGAS_AND_STEPS, sorted(ids), about=tuple(ids), reads=True)
+        for *columns, paths, kinds, outcomes, ended in found:
+            row = saga(columns)
+            steps = zip(paths, kinds, outcomes, ended, strict=True)
+            self._sagas[row.id] = row
+            self._steps[row.id] = [StepRow(row.id, *step) for step in steps]
+
+    async def lock_saga(self, id: UUID) -> SagaRow | None:
+        if self._pending.touches(id):
+            self._sagas.pop(id, None)  # what was read is old
+        if id not in self._sagas:
+            await self._read_sagas([id])
+        return self._sagas.pop(id, None)
+
+    async def update_saga(self, row: SagaRow) -> None:
+        if self._shared:
+            self._pending.saga(row, new=False)
+            return
+        await self._do(
+            "UPDATE holdfast_saga SET version = $2, state = $3, input = $4, error = $5, "
+            "ended_at = $6 WHERE id = $1",
+            row.id,
+            row.version,
+            row.state,
+            row.input,
+            None if row.error is None else row.error.replace("\0", "\\0"),
+            row.ended_at,
+        )
+
+    async def insert_steps(self, rows: Sequence[StepRow]) -> None:
+        if self._shared:
+            self._pending.step(rows)
+            return
+        await self._do(
+            "INSERT INTO holdfast_step (saga, path, kind, outcome, ended_at) SELECT * FROM "
+            "unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bigint[])",
+            [row.saga for row in rows],
+            [row.path for row in rows],
+            [row.kind for row in rows],
+            [row.outcome for row in rows],
+            [row.ended_at for row in rows],
+        )
+
+    async def steps(self, saga: UUID) -> list[StepRow]:
+        read = self._steps.pop(saga, None)
+        if read is not None and not self._pending.touches(saga):
+            return read
+        found = await self._fetch(STEPS, saga, about=(saga,), reads=True)
+        return [StepRow(saga, *record) for record in found]
+
+    async def delete_steps(self, saga: UUID) -> None:
+        await self._do("DELETE FROM holdfast_step WHERE saga = $1", saga)
+
+    async def delete_ended_sagas(self, before_ms: int, limit: int) -> int:
+        return await self._do(
+            "WITH ended AS (SELECT id FROM holdfast_saga WHERE ended_at < $1 LIMIT $2), "
+            "steps AS (DELETE FROM holdfast_step WHERE saga IN (SELECT id FROM ended)) "
+            "DELETE FROM holdfast_saga WHERE id IN (SELECT id FROM ended)",
+            before_ms,
+            limit,
+        )

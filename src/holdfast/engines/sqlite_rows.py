@@ -1,0 +1,93 @@
+"""How the rows of the four tables are written and read on SQLite."""
+
+import sqlite3
+from typing import Any
+from uuid import UUID
+
+from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State, StepRow
+
+COLUMNS = (
+    "edge, id, state, kind, due_at, tries, reached, owner, path, about, expires_at, hash, body, "
+    "answer, error, topic"
+)
+_MARKS = ", ".join("?" * 16)
+INSERT = f"INSERT INTO holdfast_message ({COLUMNS}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING"
+INSERT_ABOVE = (
+    f"INSERT INTO holdfast_message ({COLUMNS}) SELECT {_MARKS} WHERE NOT EXISTS "
+    "(SELECT 1 FROM holdfast_edge WHERE id = ? AND floor > ?) ON CONFLICT DO NOTHING"
+)
+UPDATE = (
+    "UPDATE holdfast_message SET state = ?, kind = ?, due_at = ?, tries = ?, reached = ?, "
+    "owner = ?, path = ?, about = ?, expires_at = ?, hash = ?, body = ?, answer = ?, error = ?, "
+    "topic = ? WHERE edge = ? AND id = ? AND state = ?"
+)
+CLAIM = (
+    "UPDATE holdfast_message SET tries = tries + 1, due_at = ? WHERE rowid IN (SELECT rowid FROM "
+    "holdfast_message WHERE due_at <= ? AND state = 'due' ORDER BY due_at LIMIT ?) "
+    f"RETURNING {COLUMNS}"
+)
+
+
+def blob(value: UUID | None) -> bytes | None:
+    """Return an id as it is stored."""
+    return None if value is None else value.bytes
+
+
+def uuid_of(value: bytes | None) -> UUID | None:
+    """Return a stored id."""
+    return None if value is None else UUID(bytes=value)
+
+
+def values_of(row: MessageRow) -> tuple[Any, ...]:
+    """Return a row's values in the order of COLUMNS."""
+    return (
+        row.edge,
+        row.id.bytes,
+        row.state.value,
+        row.kind.value,
+        row.due_at,
+        row.tries,
+        row.reached,
+        blob(row.owner),
+        row.path,
+        blob(row.about),
+        row.expires_at,
+        row.hash,
+        row.body,
+        row.answer,
+        row.error,
+        row.topic,
+    )
+
+
+def message(values: tuple[Any, ...]) -> MessageRow:
+    """Return a stored message."""
+    edge, id_, state, kind, due_at, tries, reached, owner, path, about, *rest = values
+    return MessageRow(
+        edge,
+        UUID(bytes=id_),
+        State(state),
+        Kind(kind),
+        due_at,
+        tries,
+        bool(reached),
+        uuid_of(owner),
+        path,
+        uuid_of(about),
+        *rest,
+    )
+
+
+def saga(values: tuple[Any, ...]) -> SagaRow:
+    """Return a stored saga."""
+    id_, type_, version, state, input_, key, error, started_at, ended_at = values
+    return SagaRow(UUID(bytes=id_), type_, version, state, input_, key, error, started_at, ended_at)
+
+
+def steps_of(sql: sqlite3.Connection, saga: UUID) -> list[StepRow]:
+    """Return a saga's ended steps, oldest first."""
+    found = sql.execute(
+        "SELECT path, kind, outcome, ended_at FROM holdfast_step WHERE saga = ? ORDER BY ended_at",
+        (saga.bytes,),
+    )
+    return [StepRow(saga, *values) for values in found]

@@ -1,0 +1,302 @@
+"""The write transaction of a SQLite file."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Executable, Result, insert
+from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
+from holdfast.engines.prepared import Prepared, PreparedWrites
+from holdfast.engines.sqlite_rows import (
+    CLAIM,
+    COLUMNS,
+    INSERT,
+    INSERT_ABOVE,
+    UPDATE,
+    message,
+    saga,
+    steps_of,
+    values_of,
+)
+from holdfast.engines.statements import (
+    check_changed,
+    named_values,
+    refuse_control,
+    shapes,
+    update_by_key,
+)
+from holdfast.errors import TransactionLost
+from holdfast.ports import Write
+
+
+class Writing(Protocol):
+    """What a transaction writes with; see `SqliteDatabase`."""
+
+    writer: sqlite3.Connection
+    users: Connection
+    prepared: PreparedWrites
+
+
+def run_users(
+    connection: Connection,
+    statement: Executable,
+    parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+) -> Result[Any]:
+    """Run a user's statement; rows are read to the end, so that no cursor stays open."""
+    refuse_control(statement)
+    result = connection.execute(statement, parameters)
+    if result.returns_rows:
+        # `Result.freeze()` would do, and costs more than the statement.
+        assert result.cursor is not None, "a result with rows has a cursor"
+        rows = result.cursor.fetchall()
+        result.cursor_strategy = FullyBufferedCursorFetchStrategy(
+            result.cursor, initial_buffer=rows
+        )
+    return result
+
+
+class SqliteTransaction:
+    """The one write transaction of a SQLite file. See `ports.Transaction`."""
+
+    def __init__(self, database: Writing, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self._database = database
+        self._sql = database.writer
+        self._depth = 0
+        self._over = False
+
+    async def execute(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> Result[Any]:
+        self.check_open()  # outside a transaction it would be kept for itself
+        return run_users(self._database.users, statement, parameters)
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        self.check_open()
+        prepared, users = self._database.prepared, self._database.users
+        for table, columns, group in shapes(writes):
+            rows = named_values(table, columns, group)
+            if group[0].key is None:
+                statement = prepared.insert(table, columns)
+                if statement is None:
+                    users.execute(insert(table), rows)
+                else:
+                    self._many(statement, rows)
+                continue
+            statement = prepared.update(table, columns)
+            if statement is None:
+                slow = update_by_key(table, columns)
+                changed = sum(users.execute(slow, row).rowcount for row in rows)
+            else:
+                changed = self._many(statement, rows)
+            check_changed(table, group, changed)
+
+    def _many(self, statement: Prepared, rows: list[dict[str, Any]]) -> int:
+        try:
+            values = [statement.values(row) for row in rows]
+            return self._sql.executemany(statement.sql, values).rowcount
+        except sqlite3.Error as exc:  # users know SQLAlchemy's errors
+            raise DBAPIError.instance(
+                statement.sql, None, exc, sqlite3.Error, dialect=self._database.users.dialect
+            ) from exc
+
+    async def verify(self) -> None:
+        """SQLite says it at the commit only."""
+
+    async def savepoint(self, *, exact: bool = False) -> None:
+        self.check_open()
+        self._depth += 1
+        self._sql.execute(f"SAVEPOINT s{self._depth}")
+
+    async def release(self) -> None:
+        self._sql.execute(f"RELEASE s{self._depth}")
+        self._depth -= 1
+
+    async def rollback(self) -> None:
+        self.check_open()
+        self._sql.execute(f"ROLLBACK TO s{self._depth}")
+        await self.release()
+
+    def check_open(self) -> None:
+        if self._over:  # what is open by now is somebody else's
+            raise TransactionLost("the transaction is over: a `tx` lives as long as its handler")
+        if not self._sql.in_transaction:
+            raise TransactionLost("SQLite ended the transaction (disk full, or interrupted)")
+
+    async def sign(self, name: MessageRow) -> None:
+        await self.insert_messages([name])
+
+    async def insert_messages(
+        self, rows: Sequence[MessageRow], *, above_floor: bool = False, sure: bool = False
+    ) -> list[MessageRow]:
+        new: list[MessageRow] = []
+        for row in rows:
+            values = values_of(row)
+            if above_floor:
+                cursor = self._sql.execute(INSERT_ABOVE, (*values, values[0], values[1]))
+            else:
+                cursor = self._sql.execute(INSERT, values)
+            if cursor.rowcount:
+                new.append(row)
+        return new
+
+    async def lock_message(self, edge: int, id: UUID) -> MessageRow | None:
+        found = self._sql.execute(
+            f"SELECT {COLUMNS} FROM holdfast_message WHERE edge = ? AND id = ?",
+            (edge, id.bytes),
+        ).fetchone()
+        return None if found is None else message(found)
+
+    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+        edge, id_, *values = values_of(row)
+        cursor = self._sql.execute(UPDATE, (*values, edge, id_, was.value))
+        return cursor.rowcount == 1
+
+    async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
+        marks = ", ".join("?" * len(states))
+        found = self._sql.execute(
+            f"DELETE FROM holdfast_message WHERE edge = ? AND id = ? AND state IN ({marks}) "
+            f"RETURNING {COLUMNS}",
+            (edge, id.bytes, *(s.value for s in states)),
+        ).fetchall()
+        return message(found[0]) if found else None
+
+    async def delete_messages(
+        self, edge: int, ids: Sequence[UUID], *states: State
+    ) -> list[MessageRow]:
+        found = [await self.delete_message(edge, id_, *states) for id_ in ids]
+        return [row for row in found if row is not None]
+
+    async def lock_topic(self, topic: str) -> None:
+        """One writer: the transaction itself is the lock."""
+
+    async def messages_of_topic(self, topic: str) -> list[MessageRow]:
+        return self._select("topic = ?", (topic,))
+
+    async def messages_of_owner(self, saga: UUID) -> list[MessageRow]:
+        return self._select("owner = ?", (saga.bytes,))
+
+    def _select(self, where: str, parameters: tuple[Any, ...]) -> list[MessageRow]:
+        sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id"
+        return [message(values) for values in self._sql.execute(sql, parameters)]
+
+    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
+        parameters = (self.now_ms + lease_ms, self.now_ms, limit)
+        found = self._sql.execute(CLAIM, parameters).fetchall()
+        return sorted(map(message, found), key=lambda row: row.id)
+
+    async def postpone(self, rows: Sequence[MessageRow]) -> None:
+        self._sql.executemany(
+            "UPDATE holdfast_message SET due_at = ? WHERE edge = ? AND id = ? AND state = 'due'",
+            [(row.due_at, row.edge, row.id.bytes) for row in rows],
+        )
+
+    async def hasten(self, edge: int, limit: int) -> int:
+        return self._sql.execute(
+            "UPDATE holdfast_message SET due_at = ? WHERE rowid IN (SELECT rowid FROM "
+            "holdfast_message WHERE edge = ? AND state = 'due' AND tries > 1 AND due_at > ? "
+            "ORDER BY id LIMIT ?)",
+            (self.now_ms, edge, self.now_ms, limit),
+        ).rowcount
+
+    async def forget(self, limit: int) -> int:
+        deleted = self._sql.execute(
+            "DELETE FROM holdfast_message WHERE rowid IN (SELECT rowid FROM holdfast_message "
+            "WHERE due_at <= ? AND state = 'done' AND kind = 'request' LIMIT ?)",
+            (self.now_ms, limit),
+        ).rowcount
+        let_go = self._sql.execute(
+            "UPDATE holdfast_message SET topic = NULL, due_at = NULL, body = x'' WHERE rowid IN "
+            "(SELECT rowid FROM holdfast_message WHERE due_at <= ? AND state = 'done' "
+            "AND topic IS NOT NULL LIMIT ?)",
+            (self.now_ms, limit),
+        ).rowcount
+        return max(deleted, let_go)
+
+    async def set_floor(self, edge: int, floor: UUID, limit: int) -> int:
+        self._sql.execute(
+            "UPDATE holdfast_edge SET floor = ? WHERE id = ? AND (floor IS NULL OR floor < ?)",
+            (floor.bytes, edge, floor.bytes),
+        )
+        return self._sql.execute(
+            "DELETE FROM holdfast_message WHERE rowid IN (SELECT rowid FROM holdfast_message "
+            "WHERE edge = ? AND id < ? AND state IN ('done', 'refused') AND topic IS NULL "
+            "LIMIT ?)",
+            (edge, floor.bytes, limit),
+        ).rowcount
+
+    async def insert_saga(self, row: SagaRow) -> bool:
+        cursor = self._sql.execute(
+            "INSERT INTO holdfast_saga (id, type, version, state, input, key, error, started_at, "
+            "ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                row.id.bytes,
+                row.type,
+                row.version,
+                row.state,
+                row.input,
+                row.key,
+                row.error,
+                row.started_at,
+                row.ended_at,
+            ),
+        )
+        return cursor.rowcount == 1
+
+    async def read_sagas(self, ids: Sequence[UUID]) -> None:
+        """Nothing is gained: a statement costs no journey here."""
+
+    async def lock_saga(self, id: UUID) -> SagaRow | None:
+        found = self._sql.execute(
+            "SELECT id, type, version, state, input, key, error, started_at, ended_at "
+            "FROM holdfast_saga WHERE id = ?",
+            (id.bytes,),
+        ).fetchone()
+        return None if found is None else saga(found)
+
+    async def update_saga(self, row: SagaRow) -> None:
+        self._sql.execute(
+            "UPDATE holdfast_saga SET version = ?, state = ?, input = ?, error = ?, ended_at = ? "
+            "WHERE id = ?",
+            (row.version, row.state, row.input, row.error, row.ended_at, row.id.bytes),
+        )
+
+    async def insert_steps(self, rows: Sequence[StepRow]) -> None:
+        self._sql.executemany(
+            "INSERT INTO holdfast_step (saga, path, kind, outcome, ended_at) "
+            "VALUES (?, ?, ?, ?, ?)",
+            [(r.saga.bytes, r.path, r.kind, r.outcome, r.ended_at) for r in rows],
+        )
+
+    async def steps(self, saga: UUID) -> list[StepRow]:
+        return steps_of(self._sql, saga)
+
+    async def delete_steps(self, saga: UUID) -> None:
+        self._sql.execute("DELETE FROM holdfast_step WHERE saga = ?", (saga.bytes,))
+
+    async def delete_ended_sagas(self, before_ms: int, limit: int) -> int:
+        ids = self._sql.execute(
+            "SELECT id FROM holdfast_saga WHERE ended_at < ? LIMIT ?", (before_ms, limit)
+        ).fetchall()
+        self._sql.executemany("DELETE FROM holdfast_step WHERE saga = ?", ids)
+        self._sql.executemany("DELETE FROM holdfast_saga WHERE id = ?", ids)
+        return len(ids)
+
+    async def commit(self) -> bool:
+        self.check_open()
+        self._sql.execute("COMMIT")
+        if self._sql.in_transaction:
+            raise TransactionLost("SQLite did not commit")
+        self._over = True
+        return True
+
+    async def abort(self) -> None:
+        self._over = True
+        if self._sql.in_transaction:
+            self._sql.execute("ROLLBACK")
