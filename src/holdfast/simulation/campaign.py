@@ -135,17 +135,31 @@ def _chunks(seeds: Iterable[int]) -> Iterator[list[int]]:
 def shrink(
     system: System, seed: int | str, setup: Setup, failing: Outcome, *, runs_max: int = 60
 ) -> Outcome:
-    """Return a run of the same seed with as few faults as still break the same invariant."""
+    """Return a run of the same seed with as few faults as still break the same invariant.
+
+    First each fault alone: most bugs need one. Then one after the other is left out, until none
+    can be; what was needed beside another may not be without it.
+    """
     wanted = failing.violations[0].invariant
     best = failing
     runs = 0
-    at = 0
-    while at < len(best.faults) and runs < runs_max:
-        fewer = best.faults[:at] + best.faults[at + 1 :]
-        tried = run(system, seed, setup, fewer)
+
+    def breaks(faults: list[AnyFault]) -> bool:
+        nonlocal best, runs
+        tried = run(system, seed, setup, faults)
         runs += 1
-        if any(violation.invariant == wanted for violation in tried.violations):
-            best = tried
-        else:
-            at += 1
+        broken = any(violation.invariant == wanted for violation in tried.violations)
+        best = tried if broken else best
+        return broken
+
+    if any(breaks([fault]) for fault in failing.faults[: runs_max // 2]):
+        return best
+    fewer = True
+    while fewer and runs < runs_max:
+        fewer, at = False, 0
+        while at < len(best.faults) and runs < runs_max:
+            if breaks([*best.faults[:at], *best.faults[at + 1 :]]):
+                fewer = True
+            else:
+                at += 1
     return best
