@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.cli.greeting import greet
 from holdfast.cli.load import Loaded
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.errors import SettingError
@@ -67,7 +68,7 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
         try:
             await supervisor.start()
             await commands.take_commands()
-            print(_greeting(loaded, servers, supervisor, folder), file=sys.stderr, flush=True)
+            greet(loaded, _facts(servers, supervisor, folder), supervisor.url)
             await stop.wait()
         finally:
             await supervisor.stop()
@@ -77,17 +78,9 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
             await servers.stop()
 
 
-def _greeting(loaded: Loaded, servers: Servers | None, supervisor: Supervisor, folder: Path) -> str:
+def _facts(servers: Servers | None, supervisor: Supervisor, folder: Path) -> dict[str, str]:
     members = sorted(supervisor.members.values(), key=lambda member: member.name != GATEWAY)
     facts = {GATEWAY: f"{supervisor.url}  {len(members)} processes"}
     facts |= {m.name: f"http://{m.host}:{m.port}  process {m.pid}" for m in members}
     facts |= servers.addresses if servers else {}
-    facts["data"] = str(folder)
-    width = max(map(len, facts))
-    lines = [f"{loaded.system.name} is ready", ""]
-    lines += [f"  {name:<{width}}  {value}" for name, value in facts.items()]
-    tries: list[str] = getattr(loaded.module, "TRY", [])
-    if tries:
-        lines += ["", "Try:", ""]
-        lines += [f"  {line.replace('{url}', supervisor.url)}" for line in tries]
-    return "\n".join([*lines, ""])
+    return {**facts, "data": str(folder)}

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from holdfast.cli.greeting import greet
 from holdfast.cli.load import Loaded, load
 from holdfast.cli.on_servers import Split as Apart
 from holdfast.cli.on_servers import counts, run_split
@@ -123,7 +124,9 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
     )
 
     def show(process: Process) -> None:
-        print(_greeting(loaded, process), file=sys.stderr, flush=True)
+        hosted = ", ".join(host.name for host in process.hosts) or "none"
+        data = str(process.options.data)
+        greet(loaded, {**process.addresses, "services": hosted, "data": data}, process.url)
 
     async def main() -> None:
         if servers is None:
@@ -163,23 +166,6 @@ class _Signals:
             callback()
 
         HostSignals().on_stop(stop)
-
-
-def _greeting(loaded: Loaded, process: Process) -> str:
-    """Return the addresses, the data folder, and the lines to try that the module offers.
-
-    A module offers them as `TRY`, a list of shell lines in which `{url}` is the gateway's.
-    """
-    hosted = ", ".join(host.name for host in process.hosts)
-    facts = {**process.addresses, "services": hosted or "none", "data": str(process.options.data)}
-    width = max(map(len, facts))
-    lines = [f"{loaded.system.name} is ready", ""]
-    lines += [f"  {name:<{width}}  {value}" for name, value in facts.items()]
-    tries: list[str] = getattr(loaded.module, "TRY", [])
-    if tries:
-        lines += ["", "Try:", ""]
-        lines += [f"  {line.replace('{url}', process.url)}" for line in tries]
-    return "\n".join([*lines, ""])
 
 
 def _refused(exc: Exception, data: str, usual: str) -> str:

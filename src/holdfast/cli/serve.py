@@ -9,9 +9,8 @@ from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName
 from holdfast.cli.output import complain
 from holdfast.cli.run import Where, serve_here
 from holdfast.runtime.settings import environment
+from holdfast.runtime.supervisor import GATEWAY
 from holdfast.system import Graph
-
-GATEWAY = "gateway"
 
 Services = Annotated[
     list[str], typer.Argument(metavar="SERVICE", help="Those to host.", show_default=False)

@@ -133,5 +133,5 @@ class RequestTurn(Turn):
 
     async def _record(self, tx: Transaction, key: Key, response: Response) -> None:
         row = key.row(self._unit.ledger, response, tx.now_ms)
-        if not await tx.insert_messages([row]):
+        if not await tx.insert_messages([row], sure=True):
             raise AlreadyRecorded("the key was recorded by another request")

@@ -20,6 +20,7 @@ from holdfast.engines.postgres_rows import (
     columns_of,
     message,
     saga,
+    saga_values,
     values_of,
 )
 
@@ -193,15 +194,7 @@ class PostgresTables:
         changed = await self._do(
             f"INSERT INTO holdfast_saga ({SAGA_COLUMNS}) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
-            row.id,
-            row.type,
-            row.version,
-            row.state,
-            row.input,
-            row.key,
-            row.error,
-            row.started_at,
-            row.ended_at,
+            *saga_values(row),
         )
         return changed == 1
 

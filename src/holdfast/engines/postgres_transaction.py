@@ -73,7 +73,7 @@ class PostgresTransaction(PostgresTables):
         self._levels: list[Level] = []
         self._wrote = False  # a user has, alone
         self._exact = 0  # open levels in which a user looks at what each statement raises
-        self._direct = 0  # statements so far that only a savepoint undoes
+        self._direct = 0  # statements so far that have changed what only a savepoint undoes
         self._over = False
         self._lost = ""
 
@@ -91,12 +91,13 @@ class PostgresTransaction(PostgresTables):
     async def _do(self, sql: str, *values: Any) -> int:
         """Run a statement of ours; return how many rows it changed."""
         await self._before_ours()
-        self._direct += 1
         try:
             status: str = await self._driver.execute(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
-        return int(status.rpartition(" ")[2] or 0)
+        changed = int(status.rpartition(" ")[2] or 0)
+        self._direct += changed > 0
+        return changed
 
     async def _fetch(
         self, sql: str, *values: Any, about: tuple[UUID, ...] | None = None, reads: bool = False
@@ -109,11 +110,11 @@ class PostgresTransaction(PostgresTables):
         if about is None or not self._shared or self._pending.touches(*about):
             await self._before_ours()
         self.check_open()
-        self._direct += not reads
         try:
             found: list[Any] = await self._driver.fetch(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
+        self._direct += bool(found) and not reads
         return found
 
     async def _before_ours(self) -> None:
