@@ -24,6 +24,7 @@ FIGURES = (
     "orders",
     "servers",
     "events",
+    "poison",
     "replicas",
     "growth",
     "startup",

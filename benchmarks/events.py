@@ -35,7 +35,7 @@ async def measure(plan: Plan) -> list[Row]:
             peer = Server("FastStream on NATS", "benchmarks.peers.faststream_app", "--nats", nats)
             async with running(ours, peer):
                 sides = [
-                    Contender(server, lambda s, of=server: _round(of, s), wakes_s=WAKES_S)
+                    Contender(server, lambda s, of=server: round_of(of, s), wakes_s=WAKES_S)
                     for server in (ours, peer)
                 ]
                 samples = await compare(sides, plan)
@@ -44,7 +44,8 @@ async def measure(plan: Plan) -> list[Row]:
     return [versus("events", "events/s", samples, target=TARGET)]
 
 
-async def _round(server: Server, seconds: float) -> tuple[int, Sample]:
+async def round_of(server: Server, seconds: float) -> tuple[int, Sample]:
+    """Have a server run one round."""
     found = json.loads(await server.ask(str(seconds), seconds + SETTLE_S))
     rate = found["count"] / found["seconds"]
     return found["count"], Sample(rate, 0.0, 0.0)

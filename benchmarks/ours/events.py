@@ -22,6 +22,7 @@ from holdfast.runtime.serve import serve
 
 PUBLISHERS, EACH = 4, 128
 AHEAD = 2_048  # of what was heard
+POISON = int(os.environ.get("POISON", "0"))  # beside each EACH
 
 
 class Noted(Event):
@@ -30,6 +31,7 @@ class Noted(Event):
     number: int
     owner: str
     total_cents: int
+    poison: bool = False
 
 
 desk = Service("desk", publishes=[Noted])
@@ -40,8 +42,10 @@ system = System("events", services=[desk, shed], gateway=Gateway())
 
 @shed.handles
 async def hear(noted: Noted, tx: Tx) -> None:
-    """Count."""
+    """Count; poison can never be handled."""
     global heard
+    if noted.poison:
+        raise ValueError("poison")
     heard += 1
 
 
@@ -61,6 +65,8 @@ async def rounds(process: Process) -> None:
                     for _ in range(EACH):
                         published += 1
                         tx.publish(Noted(number=published, owner="ada", total_cents=1250))
+                    for _ in range(POISON):
+                        tx.publish(Noted(number=0, owner="eve", total_cents=0, poison=True))
 
         await asyncio.gather(*(publish(begun + seconds) for _ in range(PUBLISHERS)))
         while heard < published:
