@@ -25,6 +25,7 @@ FIGURES = (
     "servers",
     "events",
     "poison",
+    "batches",
     "replicas",
     "growth",
     "startup",

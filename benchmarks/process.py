@@ -39,7 +39,7 @@ class Server:
         self.name = name
         self.ready = ""
         self._command = [sys.executable, "-m", module, *arguments]
-        self._core = core
+        self.cores: Collection[int] = {core}
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,7 +64,7 @@ class Server:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             env=self._environ,
-            preexec_fn=lambda: at_birth({self._core}),
+            preexec_fn=lambda: at_birth(self.cores),
         )
         self.ready = await self.hear(START_S)
 
