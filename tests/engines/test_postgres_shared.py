@@ -117,16 +117,18 @@ class Script(Turn):
                 await tx.write([thing(1000 + 10 * self.number + n)])
                 await (tx.rollback() if n % 2 else tx.release())
             case "exact":
-                await self._exact(tx, n)
+                await self._exact(tx, thing(n, "exact"))
+            case "exact update":  # of a row that the same turn may have inserted
+                await self._exact(tx, Write(THING, {"amount": n}, (10 * self.number + n,)))
             case _:
                 raise Refused(f"turn {self.number}")
 
-    async def _exact(self, tx: Transaction, n: int) -> None:
-        """What `async with tx.savepoint()` does, with a row that may be there."""
+    async def _exact(self, tx: Transaction, write: Write) -> None:
+        """What `async with tx.savepoint()` does, with a row that may be there or not."""
         await tx.savepoint(exact=True)
         try:
-            await tx.write([thing(n, "exact")])
-        except DBAPIError as exc:
+            await tx.write([write])
+        except (DBAPIError, StatementFailed) as exc:
             await tx.rollback()
             self.seen.append(type(exc).__name__)
         else:
@@ -135,7 +137,7 @@ class Script(Turn):
 
 
 MOSTLY = ["insert", "update", "update more", "count", "send", "advance", "inner", "owner"]
-DIRECTLY = ["add up", "take", "settle", "end", "exact"]
+DIRECTLY = ["add up", "take", "settle", "end", "exact", "exact update"]
 BADLY = ["raise", "insert the same", "send the same", "start"]
 
 

@@ -303,6 +303,9 @@ class PostgresTransaction(PostgresTables):
 
     async def savepoint(self, *, exact: bool = False) -> None:
         self.check_open()
+        if exact and self._shared:  # what is refused in it must not be for want of what came before
+            await self._tell_levels()
+            await self._write_gathered(self._pending.take_users())
         self._levels.append(self._pending.level(self._direct))
         if not self._shared:
             self._levels[-1].told = True
@@ -321,6 +324,8 @@ class PostgresTransaction(PostgresTables):
             raise self._loses(ValueError("a turn failed behind what it shares with others"))
         self._close_level(f"ROLLBACK TO s{len(self._levels)}; ")
         self._pending.undo(level)
+        self._sagas.clear()  # the locks of what was read there are gone with it
+        self._steps.clear()
         if not self._shared or level.told:
             await self._send_waiting()  # whatever failed, the next one finds the transaction well
 
