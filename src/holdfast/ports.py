@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -144,6 +145,18 @@ class Write:
     key: tuple[Any, ...] | None = None
 
 
+class Sharing(Enum):
+    """How the turns of one transaction share it."""
+
+    ALONE = "alone"
+    """There is one turn."""
+    APART = "apart"
+    """Each turn is in its savepoint, and every statement is made where it stands."""
+    JOINED = "joined"
+    """What turns write may be gathered, joined, and written at the end. If it cannot be, the
+    transaction is lost, and each turn is run again, apart."""
+
+
 class Transaction(Protocol):
     """One database transaction. Times are milliseconds of the database's clock since 1970.
 
@@ -170,7 +183,7 @@ class Transaction(Protocol):
         ...
 
     async def verify(self) -> None:
-        """Raise now what a deferred constraint would raise at the commit, unless it is shared."""
+        """Raise now what a deferred constraint would raise at the commit, if one turn is alone."""
         ...
 
     async def savepoint(self, *, exact: bool = False) -> None:
@@ -189,7 +202,7 @@ class Transaction(Protocol):
         """Undo what was done since the newest savepoint, and close it.
 
         Raises:
-            TransactionLost: it is shared, and the turns must be run again alone.
+            TransactionLost: its turns are joined, and must be run again apart.
         """
         ...
 
@@ -208,7 +221,7 @@ class Transaction(Protocol):
 
         Args:
             above_floor: a row below its edge's floor is not inserted: it was settled long ago.
-            sure: it goes as wanted, as a rule. A shared transaction says so at once, and is lost
+            sure: it goes as wanted, as a rule. One of joined turns says so at once, and is lost
                 at its end if it did not.
         """
         ...
@@ -383,13 +396,8 @@ class Database(Protocol):
         """
         ...
 
-    async def begin(self, *, shared: bool = False) -> Transaction:
-        """Begin a transaction that may write.
-
-        Args:
-            shared: by turns of which each can be run again alone. What they write may be gathered,
-                joined, and written at the end; if it cannot be, the transaction is lost.
-        """
+    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> Transaction:
+        """Begin a transaction that may write."""
         ...
 
     async def read(self) -> Reader:

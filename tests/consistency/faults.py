@@ -16,6 +16,7 @@ from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CallError
+from holdfast.ports import Sharing
 from tests.virtual_loop import LoopClock
 
 
@@ -90,9 +91,9 @@ class WatchedDatabase(SqliteDatabase):
         self.writer.execute("PRAGMA synchronous=OFF")
         return found
 
-    async def begin(self, *, shared: bool = False) -> WatchedTransaction:
+    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> WatchedTransaction:
         """Begin a watched transaction."""
-        plain = await super().begin(shared=shared)
+        plain = await super().begin(sharing=sharing)
         tx = WatchedTransaction(self, plain.now_ms)
         tx.plan, tx.name = self.plan, self.name
         return tx

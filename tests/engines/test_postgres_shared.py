@@ -19,7 +19,7 @@ from holdfast.engines.host import HostClock, HostIds
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.postgres_pending import only_reads, together
 from holdfast.errors import StatementFailed, TransactionLost
-from holdfast.ports import MessageFilter, Transaction, Write
+from holdfast.ports import MessageFilter, Sharing, Transaction, Write
 from tests.contracts.rows import EDGES, METADATA, PAIR, THING, letter
 from tests.servers import Postgres
 
@@ -168,7 +168,7 @@ async def perform(writer: Writer, turn: Script) -> str:
         try:
             await writer.perform(turn)
         except RunAgain as exc:
-            turn.alone, lost = True, exc
+            turn.lost, lost = turn.lost + 1, exc
         except (Refused, DBAPIError, StatementFailed, TransactionLost) as exc:
             return type(exc).__name__
         else:
@@ -214,7 +214,7 @@ async def test_a_refusal_after_reading_costs_the_others_nothing(
     database: PostgresDatabase,
 ) -> None:
     """What the turn before had gathered was written for the read, and stays; its own goes."""
-    tx = await database.begin(shared=True)
+    tx = await database.begin(sharing=Sharing.JOINED)
     await tx.savepoint()
     await tx.write([thing(1)])
     await tx.release()
@@ -230,7 +230,7 @@ async def test_a_refusal_after_reading_costs_the_others_nothing(
 
 async def test_what_a_turn_wrote_directly_is_undone(database: PostgresDatabase) -> None:
     """And what the turn before had gathered is not."""
-    tx = await database.begin(shared=True)
+    tx = await database.begin(sharing=Sharing.JOINED)
     await tx.savepoint()
     await tx.write([thing(1)])
     await tx.insert_messages([letter(1)], sure=True)
@@ -250,7 +250,7 @@ async def test_what_was_read_ahead_is_not_what_was_written_since(
 ) -> None:
     """A saga that goes on in the same transaction is read again."""
     await restock(database)
-    tx = await database.begin(shared=True)
+    tx = await database.begin(sharing=Sharing.JOINED)
     await tx.read_sagas(SAGAS)
     await tx.insert_steps([StepRow(SAGAS[0], "1", "call", b"{}", 1)])
     await tx.update_saga(SagaRow(SAGAS[0], "s", 7, "running", b"{}", None, None, 0, None))
@@ -267,7 +267,7 @@ async def test_a_row_that_is_not_new_loses_the_transaction(database: PostgresDat
     tx = await database.begin()
     await tx.insert_messages([letter(1)])
     await tx.commit()
-    tx = await database.begin(shared=True)
+    tx = await database.begin(sharing=Sharing.JOINED)
     await tx.write([thing(1)])
     await tx.insert_messages([letter(1)], sure=True)
     with pytest.raises(TransactionLost, match="a row was not new"):
@@ -280,9 +280,28 @@ async def test_a_row_that_is_not_new_loses_the_transaction(database: PostgresDat
     assert (await things(database), new) == ([], [])
 
 
+async def test_one_that_is_refused_costs_the_others_one_more_run(
+    database: PostgresDatabase,
+) -> None:
+    """All of them run again apart, in one transaction; nobody runs alone."""
+    await restock(database)
+    ledger = Ledger("me", database, HostClock(), HostIds(), Addresses({}, {}))
+    ledger.know([])
+    ledger.safe = ledger.safe.without("commit_asked")
+    writer = Writer(ledger, lambda turns: None)
+    turns = [Script(number, [("insert", 0)]) for number in range(1, 30)]
+    turns[7].ops = [("insert the same", 3)]
+    told = await asyncio.gather(*(perform(writer, turn) for turn in turns))
+    stats = writer.stats()
+
+    assert told == ["done"] * 7 + ["IntegrityError"] + ["done"] * 21
+    assert (stats.lost, stats.commits) == (1, 1)
+    assert len(await things(database)) == 5 + 28
+
+
 async def test_a_select_that_fails_loses_the_transaction(database: PostgresDatabase) -> None:
     """The server has nothing to go back to; each turn finds out for itself."""
-    tx = await database.begin(shared=True)
+    tx = await database.begin(sharing=Sharing.JOINED)
     await tx.savepoint()
     with pytest.raises(TransactionLost, match="division by zero"):
         await tx.execute(select(literal(1) / literal(0)))
@@ -293,7 +312,7 @@ async def test_a_select_that_fails_loses_the_transaction(database: PostgresDatab
 
 async def test_what_is_gathered_leaves_in_few_statements(database: PostgresDatabase) -> None:
     """Sixty turns are three journeys."""
-    tx = await database.begin(shared=True)
+    tx = await database.begin(sharing=Sharing.JOINED)
     driver = _Counted(tx._driver)
     tx._driver = driver
     for number in range(60):

@@ -133,7 +133,7 @@ class Inbox:
         """Run a turn of our own, again if its transaction was lost. Raises RunAgain at last."""
         for run in range(1, RUNS_MAX + 1):
             try:
-                await self.writer.perform(Own(function, alone=run > 1))
+                await self.writer.perform(Own(function, lost=run - 1))
                 return
             except RunAgain:
                 if run == RUNS_MAX:
@@ -220,7 +220,7 @@ class Inbox:
     async def _run(self, edge: Edge, letter: Letter, row: MessageRow | None, alone: bool) -> None:
         handled = self._find(letter.type)
         kept: dict[int, Any] = {}
-        for _ in range(RUNS_MAX):
+        for lost in range(RUNS_MAX):
             started = self.ledger.clock.monotonic()
             unit = Unit(
                 self.ledger,
@@ -233,6 +233,7 @@ class Inbox:
             delivery = Delivery(letter, edge, unit, _unreachable, row, kept)
             delivery.reach = self._reach(delivery)
             turn = HandlerTurn(self, delivery, handled, alone)
+            turn.lost = lost
             if handled is None and letter.type not in self.waited:
                 turn.error = LookupError(
                     f"nobody handles {letter.type} in {self.ledger.service}; a newer version may"
@@ -241,7 +242,7 @@ class Inbox:
                 await turn.prepare()
                 await self.writer.perform(turn)
             except RunAgain:
-                row, alone = delivery.row, True
+                row = delivery.row
                 continue
             except Superseded:
                 await self._say_again(edge, letter.id)

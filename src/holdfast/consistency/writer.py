@@ -2,7 +2,7 @@
 
 What arrives while a commit is under way waits and shares the next one. Each turn runs in a
 savepoint of its own; one that fails takes nothing of the others with it. If the transaction as a
-whole is lost, each turn is run again, alone.
+whole is lost, each turn is run again: once more with others, and then alone.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from holdfast.consistency.ledger import Ledger
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
-from holdfast.ports import Transaction
+from holdfast.ports import Sharing, Transaction
 
 LOOKS_MAX = 5
 
 
 class RunAgain(Exception):
-    """The transaction was lost through no fault of this turn: make the turn anew, alone."""
+    """The transaction was lost through no fault of this turn: make the turn anew."""
 
 
 @dataclass(slots=True)
@@ -42,11 +42,14 @@ class Turn:
     Attributes:
         deadline: loop time after which nobody waits for it; checked before it begins, not after.
         alone: it gets a transaction of its own.
+        lost: how many transactions it was run in that were lost: after one its statements are no
+            longer joined with others', after two it is alone.
         begun: it has been given its transaction.
     """
 
     deadline: float | None = None
     alone: bool = False
+    lost: int = 0
     begun: bool = False
 
     def __init__(self) -> None:
@@ -145,10 +148,11 @@ class Writer:
     def _take(self) -> list[tuple[Turn, asyncio.Future[None]]]:
         batch: list[tuple[Turn, asyncio.Future[None]]] = []
         while self._waiting and len(batch) < self._ledger.schedule.batch:
-            if self._waiting[0][0].alone and batch:
+            sharing = _sharing(self._waiting[0][0])
+            if batch and (sharing is Sharing.ALONE or sharing is not _sharing(batch[0][0])):
                 break
             batch.append(self._waiting.popleft())
-            if batch[-1][0].alone:
+            if sharing is Sharing.ALONE:
                 break
         return batch
 
@@ -161,7 +165,7 @@ class Writer:
         errors: list[Exception | None] = []
         tx: Transaction | None = None
         try:
-            tx = await self._ledger.database.begin(shared=not batch[0][0].alone)
+            tx = await self._ledger.database.begin(sharing=_sharing(batch[0][0]))
             name = await self._named(tx)
             for turn, future in batch:
                 errors.append(await self._in_savepoint(tx, turn, future))
@@ -265,6 +269,12 @@ class Writer:
         return WriterStats(len(self._waiting), self._turns, self._commits, self._lost)
 
 
+def _sharing(turn: Turn) -> Sharing:
+    if turn.alone or turn.lost > 1:
+        return Sharing.ALONE
+    return Sharing.APART if turn.lost else Sharing.JOINED
+
+
 def _fail(future: "asyncio.Future[None]", exc: Exception) -> None:
     if not future.done():
         future.set_exception(exc)
@@ -283,6 +293,7 @@ class Own(Turn):
 
     function: Callable[[Transaction, Effects], object]
     alone: bool = False
+    lost: int = 0
     deadline: float | None = None
     begun: bool = False
     effects: Effects = field(default_factory=Effects)

@@ -158,7 +158,7 @@ class CompiledRoute:
         lost: RunAgain | None = None
         for run in range(RUNS_MAX):
             turn, driver = self._turn(request, work, key)
-            turn.alone = run > 0
+            turn.lost = run
             try:
                 await self._first_part(request, driver, turn)
                 await self._writer.perform(turn)

@@ -23,7 +23,7 @@ from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
-from holdfast.ports import Backlog, Clock, MessageFilter
+from holdfast.ports import Backlog, Clock, MessageFilter, Sharing
 
 IDLE_MS = 800  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
@@ -186,7 +186,7 @@ class PostgresDatabase:
 
     # -- transactions and views -------------------------------------------------------------------
 
-    async def begin(self, *, shared: bool = False) -> PostgresTransaction:
+    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> PostgresTransaction:
         """See `ports.Database`. Waits at the gate."""
         connection, driver = await self.take()
         try:
@@ -197,7 +197,9 @@ class PostgresDatabase:
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
         now_ms = self.now_ms()
-        return PostgresTransaction(self, connection, driver, self._prepared, now_ms, shared=shared)
+        return PostgresTransaction(
+            self, connection, driver, self._prepared, now_ms, sharing=sharing
+        )
 
     async def read(self) -> "PostgresReader":
         """See `ports.Database`."""

@@ -1,4 +1,4 @@
-"""What a shared transaction has yet to write: gathered over its turns, and written at once.
+"""What joined turns have yet to write: gathered over a transaction, and written at once.
 
 Pure: it keeps what waits, says what belongs together, and makes the statement.
 """

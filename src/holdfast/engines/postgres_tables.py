@@ -1,6 +1,6 @@
 """What a transaction on Postgres does with the four tables.
 
-A shared transaction gathers what is sure to be written; the rest is a journey each.
+A transaction of joined turns gathers what is sure to be written; the rest is a journey each.
 """
 
 from abc import abstractmethod
@@ -38,9 +38,9 @@ SAGAS_AND_STEPS = (
 class PostgresTables:
     """The verbs of `ports.Transaction` that are about messages, sagas and steps."""
 
-    def __init__(self, now_ms: int, *, shared: bool) -> None:
+    def __init__(self, now_ms: int, *, joined: bool) -> None:
         self.now_ms = now_ms
-        self._shared = shared
+        self._joined = joined
         self._pending = Pending()
         self._sagas: dict[UUID, SagaRow] = {}  # read before they are asked for
         self._steps: dict[UUID, list[StepRow]] = {}
@@ -67,7 +67,7 @@ class PostgresTables:
     ) -> list[MessageRow]:
         if not rows:
             return []
-        if sure and self._shared:
+        if sure and self._joined:
             self._pending.send(rows, guarded=above_floor)
             return list(rows)
         found = await self._fetch(INSERT_ABOVE if above_floor else INSERT, *columns_of(rows))
@@ -85,7 +85,7 @@ class PostgresTables:
         return message(found[0]) if found else None
 
     async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
-        if sure and self._shared and not self._pending.touches(row.id):
+        if sure and self._joined and not self._pending.touches(row.id):
             self._pending.settle(row, was)
             return True
         return await self._do(UPDATE, *values_of(row), was.value) == 1
@@ -188,7 +188,7 @@ class PostgresTables:
     # -- sagas ----------------------------------------------------------------------------------
 
     async def insert_saga(self, row: SagaRow) -> bool:
-        if self._shared and row.key is None:
+        if self._joined and row.key is None:
             self._pending.saga(row, new=True)
             return True
         changed = await self._do(
@@ -218,7 +218,7 @@ class PostgresTables:
         return self._sagas.pop(id, None)
 
     async def update_saga(self, row: SagaRow) -> None:
-        if self._shared:
+        if self._joined:
             self._pending.saga(row, new=False)
             return
         await self._do(
@@ -233,7 +233,7 @@ class PostgresTables:
         )
 
     async def insert_steps(self, rows: Sequence[StepRow]) -> None:
-        if self._shared:
+        if self._joined:
             self._pending.step(rows)
             return
         await self._do(

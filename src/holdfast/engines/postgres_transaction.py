@@ -2,7 +2,7 @@
 
 Turns share it: what they write is gathered, and joined at the end, or before a statement that may
 read it. The server hears of a savepoint only where a turn has written by a statement of its own. A
-transaction that cannot be written so is lost, and each turn runs again alone, with every statement
+transaction that cannot be written so is lost, and its turns run again apart, with every statement
 where it was made. User code runs SERIALIZABLE, behind a gate: a service's transactions run one
 after another, whatever number of replicas it has, as on SQLite.
 """
@@ -29,7 +29,7 @@ from holdfast.engines.statements import (
     update_by_key,
 )
 from holdfast.errors import CommitUnknown, StatementFailed, TransactionLost
-from holdfast.ports import Write
+from holdfast.ports import Sharing, Write
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -62,9 +62,10 @@ class PostgresTransaction(PostgresTables):
         prepared: PreparedWrites,
         now_ms: int,
         *,
-        shared: bool,
+        sharing: Sharing,
     ) -> None:
-        super().__init__(now_ms, shared=shared)
+        super().__init__(now_ms, joined=sharing is Sharing.JOINED)
+        self._alone = sharing is Sharing.ALONE
         self._connections = connections
         self._connection = connection
         self._driver = driver
@@ -107,7 +108,7 @@ class PostgresTransaction(PostgresTables):
         Args:
             about: the rows, or sagas, that it looks at; None: any.
         """
-        if about is None or not self._shared or self._pending.touches(*about):
+        if about is None or not self._joined or self._pending.touches(*about):
             await self._before_ours()
         self.check_open()
         try:
@@ -120,7 +121,7 @@ class PostgresTransaction(PostgresTables):
     async def _before_ours(self) -> None:
         """Let a statement of ours see what was gathered before it."""
         self.check_open()
-        if self._shared:
+        if self._joined:
             await self._write_ours()
         else:
             await self._send_waiting()
@@ -156,14 +157,14 @@ class PostgresTransaction(PostgresTables):
             return await self._connection.execute(statement, parameters)
         except DBAPIError as exc:
             raised = self._judge(exc)
-            if raised is exc and self._shared and not (self._levels and self._levels[-1].told):
+            if raised is exc and self._joined and not (self._levels and self._levels[-1].told):
                 raised = self._loses(exc)  # of a SELECT: the server has nothing to go back to
             if raised is exc:
                 raise
             raise raised from exc
 
     async def write(self, writes: Sequence[Write]) -> None:
-        if self._shared and not self._exact:
+        if self._joined and not self._exact:
             self._pending.users += writes
             return
         await self._send_waiting()
@@ -191,7 +192,7 @@ class PostgresTransaction(PostgresTables):
 
     async def _before_users(self, only_reads: bool) -> None:
         """Let a user's statement see what was gathered, and be undone if its turn fails."""
-        if not self._shared:
+        if not self._joined:
             self._wrote = self._wrote or not only_reads
             await self._send_waiting()
             return
@@ -296,18 +297,18 @@ class PostgresTransaction(PostgresTables):
     # -- savepoints and the end -------------------------------------------------------------------
 
     async def verify(self) -> None:
-        if self._shared or not self._wrote:
+        if not (self._alone and self._wrote):  # it would bind later turns, too
             return
         await self._send_waiting()
         await self._execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     async def savepoint(self, *, exact: bool = False) -> None:
         self.check_open()
-        if exact and self._shared:  # what is refused in it must not be for want of what came before
+        if exact and self._joined:  # what is refused in it must not be for want of what came before
             await self._tell_levels()
             await self._write_gathered(self._pending.take_users())
         self._levels.append(self._pending.level(self._direct))
-        if not self._shared:
+        if not self._joined:
             self._levels[-1].told = True
             self._waiting.append(f"SAVEPOINT s{len(self._levels)}")
         elif exact or self._exact:
@@ -320,13 +321,13 @@ class PostgresTransaction(PostgresTables):
     async def rollback(self) -> None:
         self.check_open()
         level = self._levels[-1]
-        if self._shared and self._pending.lost_by(level, self._direct):
+        if self._joined and self._pending.lost_by(level, self._direct):
             raise self._loses(ValueError("a turn failed behind what it shares with others"))
         self._close_level(f"ROLLBACK TO s{len(self._levels)}; ")
         self._pending.undo(level)
         self._sagas.clear()  # the locks of what was read there are gone with it
         self._steps.clear()
-        if not self._shared or level.told:
+        if not self._joined or level.told:
             await self._send_waiting()  # whatever failed, the next one finds the transaction well
 
     def _close_level(self, before: str) -> None:

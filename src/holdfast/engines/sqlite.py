@@ -23,7 +23,7 @@ from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite_rows import COLUMNS, message, saga, steps_of, uuid_of
 from holdfast.engines.sqlite_transaction import SqliteTransaction, run_users
 from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
-from holdfast.ports import Backlog, Clock, MessageFilter
+from holdfast.ports import Backlog, Clock, MessageFilter, Sharing
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
 SLOWED = 0.9  # of its speed, until a wall clock that was set back has caught up
@@ -170,7 +170,7 @@ class SqliteDatabase:
         self._monotonic_s = monotonic_s
         return int(self._now_s * 1000)
 
-    async def begin(self, *, shared: bool = False) -> SqliteTransaction:
+    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> SqliteTransaction:
         self.writer.execute("BEGIN IMMEDIATE")
         return SqliteTransaction(self, self.now_ms())
 

@@ -22,7 +22,7 @@ from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
-from holdfast.ports import Backlog, Clock, MessageFilter, Write
+from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Write
 from holdfast.simulation.node import Node
 
 TRANSACTION_S = 30.0  # the server ends a transaction that takes longer
@@ -452,7 +452,7 @@ class SimDatabase:
             await asyncio.sleep(0.5)
         return self.store.open(edges, tables or ())
 
-    async def begin(self, *, shared: bool = False) -> SimTransaction:
+    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> SimTransaction:
         """See `ports.Database`."""
         if self._node is not None:
             await self._node.step("begin")
