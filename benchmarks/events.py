@@ -12,7 +12,7 @@ import json
 from benchmarks.harness import Contender, Plan, Row, Sample, compare, versus
 from benchmarks.ours.events import system
 from benchmarks.process import Server, disk_folder, running
-from benchmarks.servers import WAKES_S
+from benchmarks.servers import WAKES_S, Costs
 from holdfast.runtime.servers import Servers
 
 TARGET = 5.0
@@ -33,9 +33,15 @@ async def measure(plan: Plan) -> list[Row]:
             )
             nats = servers.addresses["nats"]
             peer = Server("FastStream on NATS", "benchmarks.peers.faststream_app", "--nats", nats)
+            costs = Costs(servers)
             async with running(ours, peer):
                 sides = [
-                    Contender(server, lambda s, of=server: round_of(of, s), wakes_s=WAKES_S)
+                    Contender(
+                        server,
+                        lambda s, of=server: round_of(of, s),
+                        wakes_s=WAKES_S,
+                        servers_s=costs.cpu_s,
+                    )
                     for server in (ours, peer)
                 ]
                 samples = await compare(sides, plan)

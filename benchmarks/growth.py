@@ -94,7 +94,7 @@ async def _as_it_grows(
         first = size
         with psycopg.connect(servers.addresses["postgres"], autocommit=True) as connection:
             connection.execute("CHECKPOINT")  # what was put in is on its way to the disk
-        side = Contender(ours, customer.order_for, beside=[processor])
+        side = Contender(ours, customer.order_for, beside=[processor], servers_s=costs.cpu_s)
         [samples] = (await compare([side], plan)).values()
         found[f"{size:,} in the tables"] = samples
     told.close()

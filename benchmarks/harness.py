@@ -93,6 +93,7 @@ class Contender:
 
     Attributes:
         run: measures for so many seconds; rate, percentiles and `more` are its, CPU is added here.
+        servers_s: returns the CPU of databases and brokers so far, which is no disturbance.
         wakes_s: how long it runs, not measured, after it was stopped for the others' turns.
         beside: processes that belong to both sides, such as the backend of a gateway.
     """
@@ -101,6 +102,7 @@ class Contender:
     run: Callable[[float], Awaitable[tuple[int, Sample]]]
     beside: Sequence[Server] = ()
     wakes_s: float = 0.0
+    servers_s: Callable[[], float] = float
 
 
 async def compare(contenders: Sequence[Contender], plan: Plan) -> dict[str, list[Sample]]:
@@ -135,12 +137,13 @@ async def _undisturbed(contender: Contender, seconds: float) -> Sample:
 async def _measure(contender: Contender, seconds: float) -> Sample:
     ours = [contender.server, *contender.beside]
     server_s, all_s = contender.server.cpu_s(), sum(server.cpu_s() for server in ours)
+    all_s += contender.servers_s()
     busy, load_s, begun = busy_s(), time.process_time(), time.perf_counter()
     count, sample = await contender.run(seconds)
     took = time.perf_counter() - begun
     load_s = time.process_time() - load_s
     server_s = contender.server.cpu_s() - server_s
-    all_s = sum(server.cpu_s() for server in ours) - all_s + load_s
+    all_s = sum(server.cpu_s() for server in ours) + contender.servers_s() - all_s + load_s
     return Sample(
         sample.rate,
         sample.p50_ms,

@@ -61,10 +61,11 @@ async def _against_others(
             Customer(server.url, notices, costs)
             for server, notices in zip((ours, usual), told, strict=True)
         ]
+        shared: dict[str, Any] = {"wakes_s": WAKES_S, "servers_s": costs.cpu_s}
         sides = [
-            Contender(ours, customers[0].order_for, beside=[processor], wakes_s=WAKES_S),
-            Contender(dbos, lambda seconds: workflows(dbos, seconds), wakes_s=WAKES_S),
-            Contender(usual, customers[1].order_for, beside=[processor], wakes_s=WAKES_S),
+            Contender(ours, customers[0].order_for, beside=[processor], **shared),
+            Contender(dbos, lambda seconds: workflows(dbos, seconds), **shared),
+            Contender(usual, customers[1].order_for, beside=[processor], **shared),
         ]
         samples = await compare(sides, plan)
         for notices in told:
@@ -95,18 +96,22 @@ class Costs:
         ).fetchone()
         return {
             "commits per order": commits,
-            "Postgres CPU ms per order": self._cpu_ms(),
+            "Postgres CPU ms per order": 1000 * self._postgres_s(),
             "NATS CPU ms per order": 1000 * cpu_s(self._nats),
         }
 
-    def _cpu_ms(self) -> float:
+    def cpu_s(self) -> float:
+        """Return the CPU of all their processes."""
+        return self._postgres_s() + cpu_s(self._nats)
+
+    def _postgres_s(self) -> float:
         children = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children")
         pids = [self._postmaster, *map(int, children.read_text().split())]
         found = 0.0
         for pid in pids:
             with contextlib.suppress(FileNotFoundError):  # a worker that has ended meanwhile
                 found += cpu_s(pid)
-        return 1000 * found
+        return found
 
     def close(self) -> None:
         """Close the connection."""
