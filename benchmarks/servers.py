@@ -10,7 +10,9 @@ Targets: 10 times the orders a second of DBOS, 5 times those of the usual stack.
 """
 
 import contextlib
+import re
 import threading
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,11 @@ from holdfast.runtime.servers import Servers
 from shop.system import shop
 
 DBOS_TARGET, USUAL_TARGET = 10.0, 5.0
+COUNTED_S = 1.0
+_STATEMENT = re.compile(r"LOG: +(execute [^:]*|statement): ")
+_OURS = re.compile(
+    r"SELECT order_id FROM notification|pg_stat_database|ALTER SYSTEM|pg_reload_conf"
+)
 WAKES_S = 0.7  # who was stopped finds its subscriptions stale, and its connections cold
 
 
@@ -68,6 +75,10 @@ async def _against_others(
             Contender(usual, customers[1].order_for, beside=[processor], **shared),
         ]
         samples = await compare(sides, plan)
+        counted = [
+            await _counted(server, customer, costs)
+            for server, customer in zip((ours, usual), customers, strict=True)
+        ]
         for notices in told:
             notices.close()
         costs.close()
@@ -76,7 +87,23 @@ async def _against_others(
         both = {name: samples[name] for name in (ours.name, peer)}
         return versus(f"orders on servers, beside {peer}", "orders/s", both, target=target)
 
-    return [beside(dbos.name, DBOS_TARGET), beside(usual.name, USUAL_TARGET)]
+    against = [beside(dbos.name, DBOS_TARGET), beside(usual.name, USUAL_TARGET)]
+    return against + [row for rows in counted for row in rows]
+
+
+async def _counted(server: Server, customer: Customer, costs: "Costs") -> list[Row]:
+    """Count statements in Postgres's log, in a round of their own: the log slows it down."""
+    server.resume()
+    costs.log_statements("all")
+    before = costs.logged()
+    count, _ = await customer.order_for(COUNTED_S)
+    after = costs.logged()
+    costs.log_statements("none")
+    server.pause()
+    return [
+        Row(f"{name} of an order, {server.name}", "", (after[name] - before[name]) / count)
+        for name in before
+    ]
 
 
 class Costs:
@@ -87,6 +114,7 @@ class Costs:
         self._nats = servers.children["nats"].pid
         self._connection: Any = psycopg.connect(url, autocommit=True)
         pid_file = self._connection.execute("SHOW data_directory").fetchone()[0] + "/postmaster.pid"
+        self._log = next(Path(pid_file).parent.glob("log*"))
         self._postmaster = int(Path(pid_file).read_text().split()[0])
 
     def __call__(self) -> Mapping[str, float]:
@@ -99,6 +127,19 @@ class Costs:
             "Postgres CPU ms per order": 1000 * self._postgres_s(),
             "NATS CPU ms per order": 1000 * cpu_s(self._nats),
         }
+
+    def log_statements(self, which: str) -> None:
+        """Have Postgres log all statements, or none."""
+        self._connection.execute(f"ALTER SYSTEM SET log_statement = '{which}'")
+        self._connection.execute("SELECT pg_reload_conf()")
+        time.sleep(0.5)  # until each of its processes has heard of it
+
+    def logged(self) -> dict[str, int]:
+        """Count the statements that were logged, without those that count and look."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        found = [line for line in lines if _STATEMENT.search(line) and not _OURS.search(line)]
+        writing = sum("BEGIN" in line and "READ ONLY" not in line for line in found)
+        return {"statements": len(found), "transactions that write": writing}
 
     def cpu_s(self) -> float:
         """Return the CPU of all their processes."""

@@ -115,6 +115,19 @@ class MessageContract(Opened):
 
             assert (wrong, right, again) == (None, row, None)
 
+    async def test_many_are_deleted_at_once(self) -> None:
+        """Those of the edge that are in a state that is named; others, and strangers, are not."""
+        async with self.opened() as database:
+            due, done, elsewhere = letter(1), letter(2, state=State.DONE), letter(3, edge=2)
+            await self.insert(database, due, done, elsewhere)
+            tx = await database.begin()
+            ids = [row.id for row in (due, done, elsewhere, letter(4))]
+            deleted = await tx.delete_messages(1, ids, State.DUE)
+            await tx.commit()
+
+            assert deleted == [due]
+            assert await database.messages(MessageFilter()) == [done, elsewhere]
+
     async def test_rows_are_found_by_topic_and_by_owner(self) -> None:
         """Oldest first; rows without are not found."""
         async with self.opened() as database:

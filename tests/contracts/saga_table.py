@@ -67,6 +67,25 @@ class SagaContract(Opened):
             assert len(await database.saga_steps(saga)) == 2
             assert await database.saga_steps(letter(2).id) == []
 
+    async def test_sagas_that_are_read_ahead_are_those_that_are_locked(self) -> None:
+        """Each with its own steps, in their order; one that is not there is None."""
+        async with self.opened() as database:
+            one, two = (SagaRow(letter(n).id, "a", n, "running", b"{}") for n in (1, 2))
+            steps = [StepRow(one.id, path, "call", b"1", at) for path, at in (("2", 4), ("1", 5))]
+            tx = await database.begin()
+            await tx.insert_saga(one)
+            await tx.insert_saga(two)
+            await tx.insert_steps(steps)
+            await tx.commit()
+            tx = await database.begin()
+            await tx.read_sagas([one.id, two.id, letter(3).id])
+            locked = [await tx.lock_saga(letter(n).id) for n in (2, 1, 3)]
+            found = [await tx.steps(letter(n).id) for n in (2, 1)]
+            await tx.abort()
+
+            assert locked == [two, one, None]
+            assert found == [[], steps]
+
     async def test_steps_are_deleted_for_a_restart(self) -> None:
         """Those of one saga."""
         async with self.opened() as database:
