@@ -70,6 +70,9 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "control character in the target": (400, b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n"),
     "target not ascii": (400, b"GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n"),
     "fragment": (400, b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "backslash in the path": (400, b"GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "half an escape": (400, b"GET /a%2 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "no escape": (400, b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"),
     "relative target": (400, b"GET a HTTP/1.1\r\nHost: a\r\n\r\n"),
     "asterisk": (400, b"GET * HTTP/1.1\r\nHost: a\r\n\r\n"),
     "URL of another host": (400, b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -137,7 +140,15 @@ async def test_a_refusal_is_a_problem_document_and_closes(name: str, serve: Serv
 ACCEPTED: dict[str, tuple[bytes, bytes]] = {
     "plain": (GET + b"\r\n", b"GET /? "),
     "query": (b"GET /a/b?x=1&y=%20 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /a/b?x=1&y=%20 "),
-    "encoded path stays raw": (b"GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /a%2Fb? "),
+    "encoded slash stays raw": (b"GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /a%2Fb? "),
+    "path in another spelling": (
+        b"GET /%61/.//x/../b%2f?/%61//.. HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /a/b%2F?/%61//.. ",
+    ),
+    "URL in another spelling": (
+        b"GET http://a/x/%2E%2e/b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /b? ",
+    ),
     "host and port": (b"GET / HTTP/1.1\r\nHost: a-1.b_c.example:8080\r\n\r\n", b"GET /? "),
     "IPv6 host": (b"GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", b"GET /? "),
     "own URL": (b"GET http://A:80/x?y HTTP/1.1\r\nHost: a:80\r\n\r\n", b"GET /x?y "),

@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.router import Router, Target
-from holdfast.errors import Invalid, MethodNotAllowed, NotFound
+from holdfast.errors import BadRequest, Invalid, MethodNotAllowed, NotFound
 
 
 async def serve(request: Request, path: dict[str, str]) -> Response:
@@ -131,3 +131,27 @@ def test_a_mounted_app_gets_what_no_route_takes(path: str, prefix: Any) -> None:
     else:
         with pytest.raises(NotFound, match="there is no route"):
             router.find("GET", path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/a%3Ab", "/orders%2F7", "/orders%5C7", "/x/..%2Forders%2F7", "/admin%2Fx", "/x%2F..%2Fadmin"],
+)
+def test_an_escaped_path_is_no_way_past_a_route(path: str) -> None:
+    """An app decodes its path: where it would read that of a route, it gets none."""
+    router = routed("GET /a:b", "GET /orders/{id}")
+    router.mount("", target("/"))
+    router.mount("/admin", target("/admin/"))
+
+    with pytest.raises(NotFound, match="there is no route"):
+        router.find("GET", path)
+
+
+def test_an_app_gets_escaped_paths_of_its_own() -> None:
+    """A slash in a name, where no route would be meant."""
+    router = routed("GET /orders/{id}")
+    router.mount("/files", target("/files/"))
+
+    assert found(router, "GET /files/a%2Fb%20c") == ("/files/", {})
+    with pytest.raises(BadRequest, match="NUL"):
+        router.find("GET", "/files/a%00b")

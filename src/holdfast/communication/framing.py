@@ -13,6 +13,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from holdfast.contract.http import HeaderList, Request
+from holdfast.contract.path import normal_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,10 @@ def read_head(
     if _ORIGIN_FORM(target) is None:
         target = _absolute_target(target, host)
     path, _, query = target.decode("ascii").partition("?")
+    try:
+        path = normal_path(path)
+    except ValueError as error:
+        raise Refusal(400, "bad_target", f"The request target cannot be read: {error}.") from error
     return Request(known, path, query, headers)
 
 

@@ -13,7 +13,8 @@ class Request:
 
     Attributes:
         method: upper case.
-        path: raw, as it was sent, percent-encoded, without the query; starts with "/".
+        path: percent-encoded, in its normal form (`path.normal_path`), without the query; starts
+            with "/".
         query: raw, without the "?"; "" when there is none.
         headers: [(lower-case name, value)], in the order sent.
         client: the address of the other end, "" for a Unix socket.

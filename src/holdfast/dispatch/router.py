@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from holdfast.contract.http import Request, Response
+from holdfast.contract.path import loosest_reading
 from holdfast.dispatch.inputs import decode_segment
-from holdfast.errors import MethodNotAllowed, NotFound
+from holdfast.errors import BadRequest, MethodNotAllowed, NotFound
 from holdfast.system.checks import PATH_NAME
 
 Serve = Callable[[Request, dict[str, str]], Awaitable[Response]]
@@ -14,13 +15,14 @@ Serve = Callable[[Request, dict[str, str]], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What serves a route, and what its door asks for."""
+    """What serves a route, and what its door asks for; `mount`: an app below a prefix."""
 
     service: str
     template: str
     serve: Serve
     public: bool
     scope: str | None
+    mount: bool = False
 
 
 @dataclass(slots=True)
@@ -58,16 +60,30 @@ class Router:
 
     def mount(self, prefix: str, target: Target) -> None:
         """Add an app that serves everything below a prefix; the longest prefix wins."""
-        self._mounts.append((prefix, target))
+        self._mounts.append((prefix, replace(target, mount=True)))
         self._mounts.sort(key=lambda mount: -len(mount[0]))
 
     def find(self, method: str, path: str) -> tuple[Target, dict[str, str]]:
         """Return what serves a request, and its path parameters.
 
+        An app below a prefix decodes its path itself. It gets one that is escaped only if nothing
+        else would serve what it may read there: `/a%2Fb` is not for an app when `/a/b` is a route.
+
         Raises:
             NotFound: no route has this path.
             MethodNotAllowed: some have, with other methods.
+            BadRequest: a mounted app would get a NUL.
         """
+        target, parameters = self._look(method, path)
+        if "%" in path and target.mount:
+            read = loosest_reading(path)
+            if "\0" in read:
+                raise BadRequest("the path holds the character NUL")
+            if self._look(method, read)[0] is not target:
+                raise NotFound(f"there is no route {path}")
+        return target, parameters
+
+    def _look(self, method: str, path: str) -> tuple[Target, dict[str, str]]:
         methods = self._static.get(path)
         if methods is not None:
             return _by_method(methods, method, path), {}
