@@ -13,7 +13,15 @@ from sqlalchemy import MetaData
 
 from holdfast import Caller, Failure, Outside, Query, Read, Service
 from holdfast.contract.http import Request, Response
-from holdfast.dispatch.inside import CALLER, DEADLINE, Asks, InnerDoor, caller_header
+from holdfast.dispatch.inside import (
+    CALLER,
+    DEADLINE,
+    ORIGIN,
+    Asks,
+    InnerDoor,
+    caller_header,
+    origin_header,
+)
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, Unreachable
 from holdfast.observability import Tracer
@@ -207,3 +215,34 @@ async def test_nobody_answers_a_query_of_another_system(tmp_path: Path) -> None:
         with pytest.raises(Unreachable, match="nobody answers Foreign"):
             await ask(asks, Foreign())
     assert sent == []
+
+
+async def test_where_a_request_came_from_travels(tmp_path: Path) -> None:
+    """A service elsewhere sees the client, the scheme and the host that the gateway saw."""
+    outer = Request("GET", "/v1/me", "", [(b"host", b"shop.example")], client="203.0.113.9")
+    outer.scheme = "https"
+    inner = Request("GET", "/v1/me", "", [(b"host", b"money:8000"), origin_header(outer)])
+    async with two_processes(tmp_path) as (_, door, _):
+        await door(inner)
+
+    assert (inner.client, inner.scheme) == ("203.0.113.9", "https")
+    assert inner.headers == [(b"host", b"shop.example")]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (CALLER, b'{"subject":"a\\u0000b","scopes":[]}'),
+        (CALLER, b'{"subject":7,"scopes":[]}'),
+        (ORIGIN, b'{"client":1}'),
+        (ORIGIN, b"\xff"),
+    ],
+)
+async def test_an_inner_header_that_cannot_be_read_is_refused(
+    tmp_path: Path, header: tuple[bytes, bytes]
+) -> None:
+    """It is the sender's mistake, and no bug of the service."""
+    async with two_processes(tmp_path) as (_, door, _):
+        answer = await door(Request("GET", "/v1/me", "", [header]))
+
+    assert answer.status == 400

@@ -104,7 +104,10 @@ async def legacy(
     if scope["type"] == "lifespan":
         raise NotImplementedError
     names = sorted(name.decode() for name, _ in scope["headers"])
-    seen = {"path": scope["path"], "root": scope["root_path"], "names": names}
+    host = dict(scope["headers"]).get(b"host", b"").decode()
+    client = scope["client"] and scope["client"][0]
+    origin = [client, scope["scheme"], host]
+    seen = {"path": scope["path"], "root": scope["root_path"], "names": names, "origin": origin}
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
 
@@ -282,3 +285,59 @@ async def test_an_address_has_a_rate(tmp_path: Path, trusted: tuple[str, ...]) -
             statuses.append(answer.status)
 
     assert statuses == ([200, 200, 429] if trusted else [200, 429, 429])
+
+
+PROXIED = {
+    "X-Forwarded-For": "198.51.100.1:4711",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "shop.example",
+}
+
+
+@pytest.mark.parametrize(
+    "told", [PROXIED, {"Forwarded": "for=198.51.100.1;proto=https;host=shop.example"}]
+)
+async def test_apps_and_logs_see_the_client_of_a_trusted_proxy(
+    tmp_path: Path, told: dict[str, str]
+) -> None:
+    """Scheme and host too, so that what an app redirects to is where the client came from."""
+    desk = Desk(replace(OPEN, trusted_proxies=("127.0.0.1",)))
+    async with running(desk.system, data=tmp_path) as run:
+        answer = await run.client.get("/open/", headers=told)
+        await run.client.get("/v1/nothing", headers=told)
+        run.process.logger.flush()
+        lines = [json.loads(line) for line in run.log.getvalue().splitlines()]
+
+    assert answer.json()["origin"] == ["198.51.100.1", "https", "shop.example"]
+    assert [line["client"] for line in lines if line["event"] == "request"] == ["198.51.100.1"] * 2
+
+
+async def test_apps_and_logs_do_not_see_what_a_stranger_says(run: Running) -> None:
+    """The peer, the scheme and the host of the connection."""
+    answer = await run.client.get("/open/", headers=PROXIED)
+
+    host = run.process.url.removeprefix("http://")
+    assert answer.json()["origin"] == ["127.0.0.1", "http", host]
+
+
+@pytest.mark.parametrize(
+    ("forms", "statuses"),
+    [
+        ([f"203.0.113.7:{port}" for port in range(1, 4)], [200, 200, 429]),
+        ([f"[2001:db8::7]:{port}" for port in range(1, 4)], [200, 200, 429]),
+        ([f"fe80::7%eth{n}" for n in range(3)], [200, 200, 429]),
+        ([f"_{n}" for n in range(3)], [200, 200, 429]),
+        (["2001:db8::7", "[2001:DB8:0::7]", "2001:db8:0:0:0::7"], [200, 200, 429]),
+        (["203.0.113.7", "::ffff:203.0.113.7", "203.0.113.7:1"], [200, 200, 429]),
+        (["203.0.113.7", "203.0.113.8", "203.0.113.9"], [200, 200, 200]),
+    ],
+)
+async def test_one_address_has_one_rate_however_it_is_written(
+    tmp_path: Path, forms: list[str], statuses: list[int]
+) -> None:
+    """Ports, zones and other spellings make no new sender; names that hide one share a rate."""
+    gateway = replace(OPEN, per_address=Rate(per_s=0.001, burst=2), trusted_proxies=("127.0.0.1",))
+    async with running(Desk(gateway).system, data=tmp_path) as run:
+        answers = [await run.client.get("/open/", headers={"X-Forwarded-For": f}) for f in forms]
+
+    assert [answer.status for answer in answers] == statuses

@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.communication import ClientPool, HttpServer, Origin
 from holdfast.contract.http import HeaderList, Request, Response
+from holdfast.dispatch.inside import ORIGIN
 from holdfast.engines.host import HostClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import DEADLINE, Forward
@@ -93,6 +94,8 @@ def request(method: str = "GET", *headers: tuple[bytes, bytes], within_s: float 
         "page=2",
         [(b"host", b"api.example"), *headers],
         b"{}" if method == "POST" else b"",
+        client="203.0.113.9",
+        scheme="https",
         deadline=deadline,
         correlation_id="c0ffee00c0ffee00",
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
@@ -114,6 +117,11 @@ async def test_a_request_arrives_as_it_came(pool: ClientPool, upstream: Upstream
     assert (seen.body, seen.header(b"accept")) == (b"{}", b"a/b")
     assert seen.header(b"x-correlation-id") == b"c0ffee00c0ffee00"
     assert (seen.header(b"traceparent") or b"").startswith(b"00-0af7651916cd43dd")
+    assert msgspec.json.decode(seen.header(ORIGIN) or b"") == {
+        "client": "203.0.113.9",
+        "scheme": "https",
+        "host": "api.example",
+    }
     assert seen.header(b"host") == upstream.url.removeprefix("http://").encode()
     assert (answer.status, answer.body, answer.header(b"etag")) == (200, b"done", b'"1"')
 

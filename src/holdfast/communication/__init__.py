@@ -2,7 +2,7 @@
 
 from holdfast.communication.asgi import AsgiLifespan, asgi_handler
 from holdfast.communication.client import ClientPool, PoolStats
-from holdfast.communication.framing import HttpLimits
+from holdfast.communication.framing import HttpLimits, is_host
 from holdfast.communication.lane import PoolLimits
 from holdfast.communication.origin import Origin
 from holdfast.communication.server import HttpServer, HttpStats
@@ -17,4 +17,5 @@ __all__ = [
     "PoolLimits",
     "PoolStats",
     "asgi_handler",
+    "is_host",
 ]

@@ -28,7 +28,6 @@ def asgi_handler(
     app: AsgiApp,
     *,
     root_path: str = "",
-    scheme: str = "http",
     state: Mapping[str, Any] | None = None,
     running: set[asyncio.Task[None]] | None = None,
 ) -> Handler:
@@ -46,7 +45,7 @@ def asgi_handler(
     tasks: set[asyncio.Task[None]] = set() if running is None else running
 
     async def handle(request: Request) -> Response:
-        scope = _scope(request, root_path, scheme)
+        scope = _scope(request, root_path)
         if state is not None:
             scope["state"] = dict(state)
         exchange = _Exchange(request)
@@ -62,14 +61,14 @@ def asgi_handler(
     return handle
 
 
-def _scope(request: Request, root_path: str, scheme: str) -> dict[str, Any]:
+def _scope(request: Request, root_path: str) -> dict[str, Any]:
     host, _, port = (request.header(b"host") or b"").decode("latin-1").rpartition(":")
     return {
         "type": "http",
         "asgi": _VERSIONS,
         "http_version": "1.1",
         "method": request.method,
-        "scheme": scheme,
+        "scheme": request.scheme,
         "path": unquote(request.path),
         "raw_path": request.path.encode("ascii"),
         "query_string": request.query.encode("ascii"),

@@ -110,7 +110,8 @@ class Connection(asyncio.Protocol):
         name = tcp.get_extra_info("peername")
         client = str(cast("tuple[object]", name)[0]) if isinstance(name, tuple) else ""
         caller = floor.identify(tcp) if floor.identify is not None else None
-        self._intake = Intake(self._ahead, self._limits, floor.bodies, (client, caller))
+        scheme = "http" if tcp.get_extra_info("sslcontext") is None else "https"
+        self._intake = Intake(self._ahead, self._limits, floor.bodies, (client, caller, scheme))
         if floor.draining or len(floor.connections) >= self._limits.connections_max:
             self._intake.end()
             self._write_refusal(Refusal(503, "too_many_connections", "Try again in a moment."))

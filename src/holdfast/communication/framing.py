@@ -84,7 +84,8 @@ _HOST = re.compile(
 
 
 @lru_cache(maxsize=256)
-def _valid_host(value: bytes) -> bool:
+def is_host(value: bytes) -> bool:
+    """Say whether these bytes are a host, or a host and port, as a Host header has them."""
     return _HOST(value) is not None
 
 
@@ -116,7 +117,7 @@ def read_head(
                 _check_body_header(name, value, version, limits)
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise Refusal(400, "bad_host", "A request has exactly one Host header.")
-    if hosts and not _valid_host(host):
+    if hosts and not is_host(host):
         raise Refusal(400, "bad_host", "The Host header is not a host and port.")
     if _ORIGIN_FORM(target) is None:
         target = _absolute_target(target, host)

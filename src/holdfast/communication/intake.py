@@ -56,7 +56,11 @@ class Intake:
     """
 
     def __init__(
-        self, ahead: deque[Request], limits: HttpLimits, bodies: Bodies, peer: tuple[str, object]
+        self,
+        ahead: deque[Request],
+        limits: HttpLimits,
+        bodies: Bodies,
+        peer: tuple[str, object, str],
     ) -> None:
         self.phase: Phase = _IDLE
         self.begun = 0
@@ -66,7 +70,7 @@ class Intake:
         self._ahead = ahead
         self._limits = limits
         self._bodies = bodies
-        self._client, self._caller = peer
+        self._client, self._caller, self._scheme = peer
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._encouraged: Request | None = None
@@ -156,6 +160,7 @@ class Intake:
             self._stop(refusal)
         request.client = self._client
         request.caller = self._caller
+        request.scheme = self._scheme
         self._request = request
         self.old = version == "1.0"
         self.phase = _BODY

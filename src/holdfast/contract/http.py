@@ -17,7 +17,9 @@ class Request:
             with "/".
         query: raw, without the "?"; "" when there is none.
         headers: [(lower-case name, value)], in the order sent.
-        client: the address of the other end, "" for a Unix socket.
+        client: the address of the other end, "" for a Unix socket; behind a proxy that the gateway
+            trusts, that of the proxy's client.
+        scheme: `https` where the client spoke TLS, as far as is known.
         deadline: loop time in seconds, after which nobody waits for the answer; None: no limit.
         correlation_id: finds all logs of what this request caused.
         traceparent: W3C trace context of the caller's span, "" without one.
@@ -31,6 +33,7 @@ class Request:
     headers: HeaderList = field(default_factory=list[tuple[bytes, bytes]])
     body: bytes = b""
     client: str = ""
+    scheme: str = "http"
     deadline: float | None = None
     correlation_id: str = ""
     traceparent: str = ""

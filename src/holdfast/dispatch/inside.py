@@ -38,6 +38,7 @@ from holdfast.system import Caller
 
 DEADLINE = b"holdfast-deadline-ms"
 CALLER = b"holdfast-caller"
+ORIGIN = b"holdfast-origin"
 _ASK = "/-/ask/"
 _JSON = (b"content-type", b"application/json")
 _CALL_ERRORS: dict[str, type[CallError]] = {
@@ -63,6 +64,32 @@ def caller_header(caller: Caller) -> tuple[bytes, bytes]:
     return CALLER, msgspec.json.encode(_Who(caller.subject, sorted(caller.scopes)))
 
 
+class _Where(msgspec.Struct, frozen=True):
+    client: str
+    scheme: str
+    host: str
+
+
+def origin_header(request: Request) -> tuple[bytes, bytes]:
+    """Return the header by which the gateway tells a service where a request came from."""
+    host = (request.header(b"host") or b"").decode("latin-1")
+    return ORIGIN, msgspec.json.encode(_Where(request.client, request.scheme, host))
+
+
+def _set_origin(request: Request) -> None:
+    """Give a request the client, scheme and host that the gateway saw."""
+    said = request.header(ORIGIN)
+    if said is None:
+        return
+    try:
+        where = msgspec.json.decode(said, type=_Where)
+    except msgspec.DecodeError as exc:
+        raise BadRequest(f"{ORIGIN.decode()} names no origin: {exc}") from exc
+    request.client, request.scheme = where.client, where.scheme
+    others = [pair for pair in request.headers if pair[0] not in (b"host", ORIGIN)]
+    request.headers = [(b"host", where.host.encode("latin-1", "replace")), *others]
+
+
 def _caller_of(request: Request) -> Caller | None:
     who = request.header(CALLER)
     if who is None:
@@ -71,6 +98,8 @@ def _caller_of(request: Request) -> Caller | None:
         found = msgspec.json.decode(who, type=_Who)
     except msgspec.DecodeError as exc:
         raise BadRequest(f"{CALLER.decode()} names nobody: {exc}") from exc
+    if "\0" in found.subject:
+        raise BadRequest(f"{CALLER.decode()} holds the character NUL, which databases do not store")
     return Caller(found.subject, frozenset(found.scopes))
 
 
@@ -99,6 +128,7 @@ class InnerDoor:
             target, path = self._router.find(request.method, request.path)
             request.route = target.template
             request.caller = _caller_of(request)
+            _set_origin(request)
             return await target.serve(request, path)
         except (HoldfastError, Failure) as exc:
             return problem_of(exc, request.correlation_id)

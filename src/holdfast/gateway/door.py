@@ -13,7 +13,8 @@ from holdfast.dispatch.inside import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router
 from holdfast.errors import BadRequest, HoldfastError, Overloaded, RateLimited
-from holdfast.gateway.headers import Proxies, client_address, correlation_of, forwarded_headers
+from holdfast.gateway.forwarded import Proxies, origin_of
+from holdfast.gateway.headers import correlation_of, forwarded_headers
 from holdfast.observability import Context, Logger, Metrics, RouteOutcomes, Tracer
 from holdfast.ports import Clock, Limits, Taken
 from holdfast.security import bearer_token, token_invalid, token_missing
@@ -96,6 +97,7 @@ class Door:
             answer = page(request)
             return answer if isinstance(answer, Response) else await answer  # type: ignore[misc]  # a page may be async
         started = self._clock.monotonic()
+        self._believe(request)
         given = correlation_of(request.headers)
         context = self._tracer.enter("", correlation_id=given, service="gateway")
         self._current.set(context)
@@ -113,14 +115,23 @@ class Door:
         self._account(request, response, context, self._clock.monotonic() - started)
         return response
 
+    def _believe(self, request: Request) -> None:
+        """Set where the request came from, as the proxies that are trusted say it."""
+        origin = origin_of(request.client, request.headers, self._trusted)
+        request.client = origin.client
+        if origin.scheme:
+            request.scheme = origin.scheme
+        if origin.host:
+            others = [pair for pair in request.headers if pair[0] != b"host"]
+            request.headers = [(b"host", origin.host.encode()), *others]
+
     async def _pass(self, request: Request, now: float) -> Response:
         gateway = self._gateway
         if self._in_flight > gateway.requests_max:
             self._shed += 1
             raise Overloaded("too many requests are under way", headers={"Retry-After": "1"})
-        address = client_address(request.client, request.headers, self._trusted)
         if gateway.per_address is not None:
-            await self._take("address", address, gateway.per_address)
+            await self._take("address", request.client, gateway.per_address)
         target, path = self._router.find(request.method, request.path)
         request.route = target.template
         taken: Taken | None = None

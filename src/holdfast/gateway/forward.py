@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from holdfast.contract.http import Request, Response
-from holdfast.dispatch.inside import DEADLINE, caller_header
+from holdfast.dispatch.inside import DEADLINE, caller_header, origin_header
 from holdfast.dispatch.problem import problem_of
 from holdfast.errors import CallError
 from holdfast.gateway.headers import response_headers
@@ -34,6 +34,7 @@ class Forward:
         headers = [pair for pair in request.headers if pair[0] not in (b"host", b"content-length")]
         headers.append((b"x-correlation-id", request.correlation_id.encode()))
         headers.append((b"traceparent", request.traceparent.encode()))
+        headers.append(origin_header(request))
         if request.caller is not None:
             headers.append(caller_header(request.caller))
         deadline = request.deadline

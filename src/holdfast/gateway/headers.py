@@ -1,9 +1,7 @@
 """Which headers cross the gateway: pure functions of header lists."""
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from holdfast.contract.http import HeaderList
 
@@ -93,36 +91,3 @@ def correlation_of(headers: HeaderList) -> str:
         if name == b"x-correlation-id":
             return value.decode() if _CORRELATION.fullmatch(value) else ""
     return ""
-
-
-class Proxies:
-    """The addresses and networks whose X-Forwarded-For is believed."""
-
-    __slots__ = ("_networks",)
-
-    def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ip_network(network) for network in networks]
-
-    def __contains__(self, address: str) -> bool:
-        if not self._networks:
-            return False
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-        return any((mapped or parsed) in network for network in self._networks)
-
-
-def client_address(client: str, headers: HeaderList, trusted: Proxies) -> str:
-    """Return who sent a request: the peer, or the last address that a trusted proxy vouches for."""
-    address = client
-    if address not in trusted:
-        return address
-    for name, value in reversed(headers):
-        if name == b"x-forwarded-for":
-            for part in reversed(value.decode("latin-1").split(",")):
-                address = part.strip()
-                if address not in trusted:
-                    return address
-    return address

@@ -127,7 +127,7 @@ class Logger:
 
         Method, route and status are encoded once for all lines that share them. The rest cannot
         hold anything that must be escaped or hidden: the correlation id was checked at the door,
-        and `client` is the peer's address.
+        and `client` is an address.
         """
         if self._rank > _RANKS["info"]:
             return

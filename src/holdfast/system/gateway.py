@@ -46,7 +46,8 @@ class Gateway:
         deadline_s: the longest that a request may take.
         body_bytes_max: 413 over it.
         requests_max: requests under way at once; 503 over it.
-        trusted_proxies: addresses and networks (`10.0.0.0/8`) whose X-Forwarded-For is believed.
+        trusted_proxies: addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-For`, `-Proto`,
+            `-Host` or `Forwarded` is believed.
     """
 
     tokens: Tokens | None = None
