@@ -103,6 +103,7 @@ class Nats:
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-nats-"))
         self.port = free_port()
         self._cluster: list[str] = []
+        self._settings: list[str] = []
         if routes:
             listen = f"nats://127.0.0.1:{own_route}"
             others = ",".join(f"nats://127.0.0.1:{port}" for port in routes)
@@ -119,7 +120,7 @@ class Nats:
         """Start it; returns when it listens."""
         command = [shutil.which("nats-server", path=str(BIN)) or "nats-server"]
         command += ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
-        command += self._cluster
+        command += self._cluster + self._settings
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for_port(self.port)
@@ -131,15 +132,25 @@ class Nats:
             self._process.wait()
             self._process = None
 
+    def configure(self, text: str) -> None:
+        """Write its settings; a server that runs reads them now."""
+        file = self.folder / "settings"
+        file.write_text(text)
+        self._settings = ["-c", str(file)]
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def forget(self) -> None:
-        """Delete what it has stored."""
+        """Delete what it has stored, whether it runs or not."""
         shutil.rmtree(self.folder / "jetstream", ignore_errors=True)
 
 
 @contextmanager
-def nats_server() -> Iterator[Nats]:
-    """Start a nats-server."""
+def nats_server(settings: str = "") -> Iterator[Nats]:
+    """Start a nats-server; only with settings can these be changed while it runs."""
     server = Nats()
+    if settings:
+        server.configure(settings)
     server.start()
     try:
         yield server

@@ -437,6 +437,19 @@ class Database(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerCounts:
+    """What went wrong with a broker since the start.
+
+    Attributes:
+        refused_total: times it refused this process, or a subject of it, for want of a right.
+        remade_total: streams that it had lost, and that were made again.
+    """
+
+    refused_total: int = 0
+    remade_total: int = 0
+
+
 class Broker(Protocol):
     """Carries parcels between services; it may lose, repeat, delay and reorder them."""
 
@@ -458,7 +471,11 @@ class Broker(Protocol):
         ...
 
     def trouble(self) -> str | None:
-        """Return why parcels cannot travel now, or None."""
+        """Return what is wrong now, or None: why parcels cannot travel, or some of them."""
+        ...
+
+    def counts(self) -> BrokerCounts:
+        """Return what went wrong since the start, for the metrics."""
         ...
 
     async def stop(self) -> None:

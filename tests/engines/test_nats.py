@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from holdfast.engines.nats import NatsBroker
+from holdfast.engines.nats_pull import ends_pull
 from holdfast.errors import Unreachable
 from holdfast.ports import Broker
 from tests.contracts.broker import BrokerContract, Inbox
@@ -101,3 +102,152 @@ async def test_replicas_share_what_comes(nats: Nats) -> None:
 
     assert sorted(inboxes[0].parcels + inboxes[1].parcels) == sorted(parcels)
     assert min(len(inbox.parcels) for inbox in inboxes) > 0
+
+
+PATIENCE_S = 60.0
+
+
+async def until(broker: NatsBroker, is_so: Callable[[str | None], bool]) -> str | None:
+    """Wait, not for ever, until the broker's trouble is such; return it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so(broker.trouble()):
+            await asyncio.sleep(0.02)
+    return broker.trouble()
+
+
+async def test_a_server_that_loses_its_store_while_it_runs_is_noticed_and_mended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It goes on answering, and acknowledges nothing: that is said, and the streams are remade."""
+    with nats_server() as server:
+        broker, inbox = NatsBroker("hollow", server.url, patience_s=2.0), Inbox()
+        await broker.subscribe("mine", "work", inbox.deliver)
+        await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        server.forget()
+        said = await until(broker, lambda why: why is not None)
+        await until(broker, lambda why: why is None)
+        before = len(inbox.parcels)
+        await publish_until(broker, lambda: len(inbox.parcels) > before)
+        counts = broker.counts()
+        await broker.stop()
+
+    assert said is not None and said.startswith("mine work: its stream acknowledged nothing")
+    assert counts.remade_total >= 1
+    assert "broker: mine work: its stream acknowledged nothing" in caplog.text
+
+
+async def test_a_subscriber_that_comes_to_a_hollow_server_makes_its_streams_again() -> None:
+    """The server still knows the stream by name, and fails at every file of it."""
+    with nats_server() as server:
+        first = NatsBroker("hollow", server.url)
+        await first.subscribe("mine", "work", Inbox().deliver)
+        await first.stop()
+        server.forget()
+        broker, inbox = NatsBroker("hollow", server.url), Inbox()
+        await broker.subscribe("mine", "work", inbox.deliver)
+        await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        counts = broker.counts()
+        await broker.stop()
+
+    assert counts.remade_total >= 1
+
+
+def settings(password: str, permissions: str = "") -> str:
+    """Return a server's settings, with one user."""
+    user = f'user: shop, password: "{password}", permissions: {{{permissions}}}'
+    return f"authorization {{ users: [{{{user}}}] }}"
+
+
+async def test_a_password_that_is_changed_and_changed_back_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The vendor's client closes for good; ours is made anew, and says who refused whom."""
+    with nats_server(settings("right")) as server:
+        url = server.url.replace("//", "//shop:right@")
+        broker, inbox = NatsBroker("rotated", url), Inbox()
+        await broker.subscribe("mine", "work", inbox.deliver)
+        await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        server.configure(settings("wrong"))
+        said = await until(broker, lambda why: why is not None and "refuses" in why)
+        with pytest.raises(Unreachable, match="refuses this process"):
+            await broker.publish("mine", "work", b"x")
+        server.configure(settings("right"))
+        before = len(inbox.parcels)
+        await publish_until(broker, lambda: len(inbox.parcels) > before)
+        there, counts = broker.trouble(), broker.counts()
+        await broker.stop()
+
+    assert said is not None and "authorization" in said.lower()
+    assert "right" not in caplog.text
+    assert "refuses this process" in caplog.text
+    assert (there, counts.refused_total > 0) == (None, True)
+
+
+async def test_a_wrong_password_at_the_start_is_told_from_a_server_that_is_away() -> None:
+    """Nobody waits for a start; what is wrong is said, and mended from outside."""
+    with nats_server(settings("other")) as server:
+        broker, inbox = NatsBroker("strange", server.url.replace("//", "//shop:right@")), Inbox()
+        await broker.subscribe("mine", "work", inbox.deliver)
+        refused = broker.trouble()
+        server.stop()
+        away = await until(broker, lambda why: why == "the broker is away")
+        server.configure(settings("right"))
+        await asyncio.to_thread(server.start)
+        await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        await broker.stop()
+
+    assert refused is not None and "refuses this process" in refused
+    assert away == "the broker is away"
+
+
+async def test_a_subject_that_is_forbidden_is_said_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And what is allowed goes on."""
+    with nats_server(settings("right", 'publish: {deny: ["narrow.other.>"]}')) as server:
+        url = server.url.replace("//", "//shop:right@")
+        broker, inbox = NatsBroker("narrow", url), Inbox()
+        await broker.subscribe("mine", "work", inbox.deliver)
+        await broker.publish("other", "work", b"x")
+        said = await until(broker, lambda why: why is not None)
+        await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        counts = broker.counts()
+        await broker.stop()
+
+    assert said is not None and 'publish to "narrow.other.work"' in said
+    assert 'permissions violation for publish to "narrow.other.work"' in caplog.text.lower()
+    assert counts.refused_total >= 1
+
+
+@pytest.mark.parametrize(("system", "service"), [("batch", "orders"), ("shop", "batch")])
+async def test_a_service_with_any_name_gets_its_stream_again(system: str, service: str) -> None:
+    """A refusal names the subject, which may hold any word."""
+    with nats_server() as server:
+        broker, inbox = NatsBroker(system, server.url), Inbox()
+        await broker.subscribe(service, "work", inbox.deliver)
+        client = await broker.connection.client()
+        await client.jetstream().delete_stream(f"{system}_{service}_work")
+        async with asyncio.timeout(PATIENCE_S):
+            while not inbox.parcels:
+                await broker.publish(service, "work", b"x")
+                await asyncio.sleep(0.1)
+        await broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("status", "about", "ends"),
+    [
+        ("100", "Idle Heartbeat", None),
+        ("404", "No Messages", False),
+        ("408", "Request Timeout", False),
+        ("409", "Batch Completed", False),
+        ("409", "Exceeded MaxRequestBatch of 10", True),
+        ("409", "Consumer Deleted", True),
+        ("409", "Server Shutdown", True),
+        ("503", "$JS.API.CONSUMER.MSG.NEXT.batch_orders_work.batch_orders_work", True),
+        ("400", "Bad Request", True),
+    ],
+)
+def test_what_a_status_ends(status: str, about: str, ends: bool | None) -> None:
+    """The code decides; the description does for a 409 alone."""
+    assert ends_pull(status, about) is ends

@@ -1,5 +1,6 @@
 """Rate limits in Redis: shared by gateways, like the local ones, and local while it is away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,3 +62,26 @@ async def test_without_redis_each_gateway_decides_for_itself(servers: Servers) -
 
     assert [t.allowed for t in taken] == [True, True, True, False]
     assert limit.alone() == 4
+
+
+async def test_a_question_without_an_answer_is_not_asked_twice() -> None:
+    """It may have been counted: some versions of the client would ask again by themselves."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while received := await reader.read(1 << 16):
+            if b"EVAL" in received:
+                asked.append(received)
+                break
+            writer.write(b"+OK\r\n" * received.count(b"*"))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    port, clock = server.sockets[0].getsockname()[1], HostClock()
+    limit = RedisLimits(f"redis://127.0.0.1:{port}", clock, MemoryLimits(clock), system="tiny")
+    taken = await limit.try_take("ada", 1.0, 3)
+    await limit.close()
+    server.close()
+    await server.wait_closed()
+
+    assert (len(asked), taken.allowed, limit.alone()) == (1, True, 1)

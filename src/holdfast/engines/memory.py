@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.errors import Unreachable
+from holdfast.ports import BrokerCounts
 
 Deliver = Callable[[bytes, bool], Coroutine[Any, Any, None]]
 URGENT_SHARE = 4  # urgent parcels before one of the other lane gets its turn
@@ -101,6 +102,10 @@ class MemoryBroker:
     def trouble(self) -> str | None:
         """See `ports.Broker.trouble`."""
         return None
+
+    def counts(self) -> BrokerCounts:
+        """See `ports.Broker.counts`: nothing can go wrong."""
+        return BrokerCounts()
 
     async def stop(self) -> None:
         """Drop what waits (its rows are in the tables) and wait for what is under way."""

@@ -3,6 +3,8 @@
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from holdfast.ports import Clock, Limits, Taken
@@ -36,7 +38,10 @@ class RedisLimits:
 
     def __init__(self, url: str, clock: Clock, local: Limits, *, system: str) -> None:
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # half typed
-            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S
+            url,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=ANSWER_S,
+            retry=Retry(NoBackoff(), 0),  # versions differ: a try that is repeated counts twice
         )
         self._script: Any = self._redis.register_script(_TAKE)
         self._clock, self._local, self._prefix = clock, local, f"{system}:limit:"

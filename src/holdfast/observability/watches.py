@@ -9,6 +9,9 @@ from holdfast.observability.instruments import head_text, label_text, number_tex
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ERRORS = "holdfast_watch_errors_total"
 _ABOUT = {
+    "holdfast_broker_refused_total": "Times the broker refused this process, or a subject of it.",
+    "holdfast_broker_remade_total": "Streams that the broker had lost, and that were made again.",
+    "holdfast_broker_up": "1 while all letters can travel, 0 when some or none can.",
     "holdfast_breaker_state": "Circuit breaker of an edge: 0 closed, 1 half-open, 2 open.",
     "holdfast_dead_letters": "Messages that gave up and wait for a person.",
     "holdfast_log_lines_dropped_total": "Log lines lost to a full buffer or a broken stream.",

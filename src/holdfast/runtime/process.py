@@ -379,6 +379,8 @@ class Process:
             return None
 
         self.health.watch("broker", broker)
+        self.metrics.watch("holdfast_broker_up", lambda: int(self._broker.trouble() is None))
+        self.metrics.watch("holdfast_broker", self._broker.counts)
         for host in self.hosts:
             self.health.watch(f"database of {host.name}", functools.partial(database, host))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.errors import Unreachable
+from holdfast.ports import BrokerCounts
 from holdfast.simulation.node import Node
 
 Deliver = Callable[[bytes, bool], Coroutine[Any, Any, None]]
@@ -282,6 +283,10 @@ class BrokerClient:
     def trouble(self) -> str | None:
         """See `ports.Broker.trouble`."""
         return "the broker is away" if self._stopped or self._server.down else None
+
+    def counts(self) -> BrokerCounts:
+        """See `ports.Broker.counts`."""
+        return BrokerCounts()
 
     async def stop(self) -> None:
         """See `ports.Broker.stop`."""

@@ -1,0 +1,219 @@
+"""The connection to NATS: it comes back by itself, whatever ended it, and says what is wrong.
+
+The vendor's client reconnects after an outage, but closes for good when the server ends it by a
+word: credentials that were changed, revoked or have run out, too many connections. Then there is a
+new client. One word of the server's is not the other: a broker that is *away* is waited for; one
+that *refuses* this process needs a person, and is asked no more often than once a second.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from holdfast.engines.troubles import Troubles
+from holdfast.errors import Unreachable
+
+AWAY = "the broker is away"
+CONNECT_S = 3.0
+CLOSE_S = 1.0
+REFUSED_PAUSE_S = 1.0
+MOVE_S = 10.0  # a connection is kept so long before another server is tried
+PLACE = "connection"
+_REFUSED = re.compile(r"authori[sz]ation|authentication|maximum .*connections", re.I)
+_FORBIDDEN = re.compile(r"permissions violation", re.I)
+
+
+class NatsConnection:
+    """One process's connection.
+
+    Args:
+        servers: URLs; any of them will do.
+        tls: verifies the servers; with it nothing is said to a server in clear.
+        changed: called when the connection was lost or made again: what stood on it is gone.
+    """
+
+    def __init__(
+        self,
+        servers: list[str],
+        *,
+        name: str,
+        troubles: Troubles,
+        tls: ssl.SSLContext | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._servers, self._name, self._tls = servers, name, tls
+        self._troubles, self._changed = troubles, changed
+        self._client: Any = None  # the client's types are half known
+        self._connecting = asyncio.Lock()
+        self._refusal = ""  # why the server does not want this process; "": it does
+        self._refusals = 0  # of the attempt that is being made
+        self._refused = asyncio.Event()
+        self._not_before_s = self._since_s = 0.0
+        self._avoid = ""
+        self._closing: set[asyncio.Task[None]] = set()
+        self._stopped = False
+        self.refused_total = 0
+
+    def trouble(self) -> str | None:
+        """Return why nothing can be sent now, or None."""
+        if not self._stopped and self._client is not None and self._client.is_connected:
+            return None
+        return self._refusal or AWAY
+
+    async def client(self) -> Any:
+        """Return the vendor's client, a new one if the last was closed. Raises Unreachable."""
+        if self._client is not None and not self._client.is_closed:
+            return self._client
+        async with self._connecting:
+            if self._client is None or self._client.is_closed:
+                now_s = asyncio.get_running_loop().time()
+                if self._stopped or now_s < self._not_before_s:
+                    raise Unreachable(self.trouble() or AWAY, edge="broker")
+                self._client = await self._connect()
+            return self._client
+
+    async def elsewhere(self) -> None:
+        """Leave this server for another one of the list, if there is one."""
+        kept_s = asyncio.get_running_loop().time() - self._since_s
+        if len(self._servers) > 1 and self._client is not None and kept_s > MOVE_S:
+            url = self._client.connected_url
+            self._avoid = url.netloc if url is not None else ""
+            await self._close(self._client)
+
+    async def stop(self) -> None:
+        """Close it for good."""
+        self._stopped = True
+        if self._client is not None:
+            await self._close(self._client)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def _connect(self) -> Any:
+        self._refusals = 0
+        self._refused.clear()
+        client: Any = _StrictClient()
+        client.demands_tls = self._tls is not None
+        attempt = asyncio.ensure_future(self._open(client))
+        refused = asyncio.ensure_future(self._refused.wait())
+        try:
+            await asyncio.wait(
+                {attempt, refused}, timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            well = attempt.done() and attempt.exception() is None and client.is_connected
+        finally:
+            refused.cancel()
+            attempt.cancel()
+            await asyncio.gather(refused, attempt, return_exceptions=True)
+        if well:
+            self._since_s = asyncio.get_running_loop().time()
+            self._well()
+            return client
+        await self._close(client)
+        if not self._refusals:
+            self._refusal = ""
+        self._not_before_s = asyncio.get_running_loop().time() + REFUSED_PAUSE_S * bool(
+            self._refusal
+        )
+        self._troubles.begin(PLACE, self._refusal or AWAY)
+        raise Unreachable(self._refusal or AWAY, edge="broker")
+
+    async def _open(self, client: Any) -> None:
+        options: dict[str, Any] = {} if self._tls is None else {"tls": self._tls}
+        servers = self._servers
+        if self._avoid:  # it comes last
+            servers = sorted(servers, key=lambda url: url.endswith(self._avoid))
+            options["dont_randomize"] = True
+            self._avoid = ""
+
+        async def closed() -> None:
+            await self._was_closed(client)
+
+        async def lost() -> None:
+            if client is self._client and not self._stopped:
+                self._troubles.begin(PLACE, self._refusal or AWAY)
+
+        async def back() -> None:
+            self._well()
+            self._changed()
+
+        async def heard(error: Exception) -> None:
+            self._hear(client, error)
+
+        await client.connect(
+            servers,
+            name=self._name,
+            connect_timeout=2,
+            reconnect_time_wait=0.25,
+            max_reconnect_attempts=-1,
+            ping_interval=10,
+            error_cb=heard,
+            closed_cb=closed,
+            disconnected_cb=lost,
+            reconnected_cb=back,
+            **options,
+        )
+
+    def _well(self) -> None:
+        self._refusal = ""
+        self._troubles.end(PLACE)
+
+    def _hear(self, client: Any, error: Exception) -> None:
+        """Take what the vendor's client tells: of a forbidden subject, or of a failed try."""
+        text = str(error).removeprefix("nats: ")
+        if _FORBIDDEN.search(text):
+            self.refused_total += 1
+            self._troubles.happen("permissions", text)
+        elif isinstance(error, ssl.SSLError | _NoTls) or _REFUSED.search(text):
+            self._refuse(text)
+            if client is self._client and not self._closing:  # it would try four times a second
+                task = asyncio.ensure_future(self._close(client))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    def _refuse(self, text: str) -> None:
+        self.refused_total += 1
+        self._refusals += 1
+        self._refusal = f"the broker refuses this process: {text}"
+        if self._refusals >= len(self._servers):
+            self._refused.set()
+
+    async def _was_closed(self, client: Any) -> None:
+        if client is not self._client or self._stopped:
+            return
+        error = client.last_error
+        if not self._refusal and error is not None and _REFUSED.search(str(error)):
+            self._refuse(str(error).removeprefix("nats: "))
+        self._troubles.begin(PLACE, self._refusal or AWAY)
+        self._changed()
+
+    async def _close(self, client: Any) -> None:
+        """Close a client; one that does not end in time is left to its end."""
+        await asyncio.wait({asyncio.ensure_future(client.close())}, timeout=CLOSE_S)
+
+
+class _NoTls(NatsError):
+    """The server speaks in clear, and TLS was asked for."""
+
+    def __str__(self) -> str:
+        return "it offers no TLS, and tls:// asks for it: nothing was sent"
+
+
+class _StrictClient(Client):
+    """The vendor's client, but that `tls://` is a demand.
+
+    The vendor's own speaks in clear, password and all, to a server that does not ask for TLS. So
+    the connection is looked at in the one place that every connection and reconnection passes
+    before it says who it is.
+    """
+
+    demands_tls = False
+
+    def _connect_command(self) -> bytes:
+        transport: Any = self._transport
+        if self.demands_tls and transport._io_writer.get_extra_info("ssl_object") is None:
+            raise _NoTls
+        return super()._connect_command()
