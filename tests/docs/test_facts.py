@@ -2,7 +2,10 @@
 
 import re
 import tomllib
+from dataclasses import MISSING, fields
 
+from holdfast import Tokens
+from holdfast.gateway.door import UNAUTHENTICATED
 from holdfast.runtime.settings import ProcessSettings
 from shop.system import shop
 from tests.docs.snippets import ROOT, blocks, section
@@ -79,6 +82,23 @@ def test_every_log_event_is_listed() -> None:
         for event in re.findall(r"`([a-z_.]+)`", line)
     }
     code = "".join(file.read_text() for file in (ROOT / "src" / "holdfast").rglob("*.py"))
-    dotted = r"\"((?:answer|letter|parcel|process|request|saga)\.[a-z_]+)\""
+    dotted = r"\"((?:answer|letter|parcel|process|request|saga|token)\.[a-z_]+)\""
 
     assert listed == {*re.findall(dotted, code), "request", "handled"}
+
+
+def test_every_reason_and_knob_of_tokens_is_listed() -> None:
+    """The tables of `docs/tokens.md` are the fields of Tokens, their defaults, and the reasons."""
+    page = ROOT / "docs" / "tokens.md"
+    knobs = dict(
+        re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|", section(page, "## Knobs"), re.MULTILINE)
+    )
+    reasons = re.findall(
+        r"^\| `(\w+)` \|", section(page, "## When a token is refused"), re.MULTILINE
+    )
+
+    for field in fields(Tokens):
+        default = "" if field.default is MISSING else repr(field.default).replace('"', "'")
+        default = "{}" if field.name == "claims" else default
+        assert knobs.get(field.name, "").replace('"', "'") == (default or "needed"), field.name
+    assert sorted(reasons) == sorted(UNAUTHENTICATED)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Column, MetaData, String, Table, Uuid
 
 from holdfast import Caller, Gateway, Model, Query, Rate, Read, Service, System, Tokens, Tx
+from holdfast.gateway.door import UNAUTHENTICATED
 from holdfast.security import SigningKey, TokenSigner, public_jwks
 from holdfast.testing import Running, running
 from holdfast.testing.run import Answer
@@ -154,6 +155,83 @@ async def test_without_a_good_token_nobody_comes_in(
     challenge = answer.headers["www-authenticate"]
     assert challenge.startswith("Bearer ")
     assert ("invalid_token" in challenge) is invalid
+
+
+REFUSED: dict[str, dict[str, str]] = {
+    "missing": {},
+    "bad_header": {"Authorization": "Bearer a b"},
+    "malformed": {"Authorization": "Bearer nonsense"},
+    "expired": {"Authorization": f"Bearer {token(now=time.time() - 3_600)}"},
+    "audience": {
+        "Authorization": "Bearer "
+        + TokenSigner(KEY, issuer=ISSUER, audience="elsewhere").sign(
+            "ada", (), now=time.time(), lifetime_s=60, token_id="t-1"
+        )
+    },
+}
+
+
+def refusals(run: Running) -> dict[str, float]:
+    """Return how often somebody was refused, by why, as a scrape finds it."""
+    text = run.process.metrics.render().decode()
+    found = re.findall(r'holdfast_unauthenticated_total\{.*reason="(\w+)"\} (\S+)', text)
+    return {reason: float(value) for reason, value in found}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+async def test_why_nobody_was_authenticated_is_for_us_alone(run: Running, reason: str) -> None:
+    """The log and the metric say it; the answer does not. Each series is there before it grows."""
+    before = refusals(run)
+
+    answer = await run.client.get("/v1/me", headers=REFUSED[reason])
+
+    assert before == dict.fromkeys(UNAUTHENTICATED, 0.0)
+    assert refusals(run) == {**before, reason: 1.0}
+    run.process.logger.flush()
+    lines = [json.loads(line) for line in run.log.getvalue().splitlines()]
+    (said,) = [line for line in lines if line["event"] == "token.refused"]
+    assert said["reason"] == reason
+    assert said["correlation_id"] == answer.headers["x-correlation-id"]
+    assert code(answer, 401) == "unauthenticated"
+    text = answer.body.decode() + str(answer.headers)
+    assert said["why"] not in text or reason == "missing"
+    assert "elsewhere" not in text
+
+
+@dataclass
+class Elsewhere(Desk):
+    """A desk whose issuer cannot be reached."""
+
+    async def keys(self, query: GetKeys) -> str:
+        """Bring no keys."""
+        return "{}"
+
+
+async def test_missing_keys_are_counted_apart() -> None:
+    """The token may be good: the answer is no 401, and the reason is our own."""
+    async with running(Elsewhere().system) as run:
+        answer = await run.client.get("/v1/me", token=token())
+
+        assert answer.status == 502
+        assert refusals(run)["no_keys"] == 1.0
+
+
+async def test_the_calling_application_is_known() -> None:
+    """`Caller.client` is what the token says, and travels to the service with the subject."""
+    desk = Desk()
+    seen: list[Caller] = []
+
+    async def me(caller: Caller) -> str:
+        seen.append(caller)
+        return caller.subject
+
+    service = Service("asks")
+    service.get("/v1/who")(me)
+    system = System("two", services=[*desk.system.services, service], gateway=OPEN)
+    async with running(system) as run:
+        await run.client.get("/v1/who", token=token("ada", "a"))
+
+    assert seen == [Caller("ada", frozenset({"a"}), "first-party")]
 
 
 async def test_a_token_without_the_scope_is_forbidden(run: Running, desk: Desk) -> None:

@@ -2,8 +2,10 @@
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from holdfast import Tokens
+from holdfast.runtime.keys import token_policy
 from holdfast.security import Jwks, TokenPolicy, read_jwks
 
 NOW_S = 1_800_000_000
@@ -19,6 +23,87 @@ POLICY = TokenPolicy(ISSUER, AUDIENCE)
 KIDS = {"EdDSA": "ed", "ES256": "ec", "RS256": "rs"}
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the tokens of one issuer differ from those of RFC 9068, and the policy that takes them.
+
+    `header` and `claims` are changes to the good ones; None removes a member. `names` are claims
+    that stand elsewhere: {where the attacks look for it: where this issuer puts it}.
+    """
+
+    policy: TokenPolicy = POLICY
+    header: Mapping[str, object] = field(default_factory=dict[str, object])
+    claims: Mapping[str, object] = field(default_factory=dict[str, object])
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+PLAIN = Dialect()
+_dialect: ContextVar[Dialect] = ContextVar("dialect", default=PLAIN)
+
+
+@contextmanager
+def speaking(dialect: Dialect) -> Iterator[Dialect]:
+    """Let good headers and claims be those of a dialect."""
+    kept = _dialect.set(dialect)
+    try:
+        yield dialect
+    finally:
+        _dialect.reset(kept)
+
+
+def _of(tokens: Tokens, **changes: Any) -> Dialect:
+    """Return a preset's dialect, widened to every algorithm that the attacks know.
+
+    They forge the issuer's name too, so that it is the one that they know.
+    """
+    wide = replace(tokens, algorithms=("EdDSA", "ES256", "RS256"), issuer=ISSUER)
+    return Dialect(token_policy(wide), **changes)
+
+
+JWT: dict[str, object] = {"typ": "JWT"}
+DIALECTS: dict[str, Dialect] = {
+    "keycloak": _of(
+        Tokens.keycloak(ISSUER, AUDIENCE),
+        header=JWT,
+        claims={"typ": "Bearer", "azp": "web", "realm_access": {"roles": ["clerk"]}},
+    ),
+    "auth0": _of(
+        Tokens.auth0("shop.eu.auth0.com", AUDIENCE),
+        header=JWT,
+        claims={"azp": "web", "jti": None, "permissions": ["read:orders"]},
+    ),
+    "entra": _of(
+        Tokens.entra("0d0d0d0d-0000-0000-0000-000000000000", AUDIENCE),
+        header=JWT,
+        claims={"azp": "web", "ver": "2.0", "jti": None, "uti": "x", "roles": ["Clerk"]},
+        names={"scope": "scp"},
+    ),
+    "cognito": _of(
+        Tokens.cognito("eu-west-1_AbCdEfGhI", AUDIENCE),
+        header={"typ": None},
+        claims={"token_use": "access", "cognito:groups": ["clerks"]},
+        names={"aud": "client_id"},
+    ),
+    "google": _of(
+        Tokens.google(AUDIENCE, hosted_domain="shop.example"),
+        header=JWT,
+        claims={"hd": "shop.example", "azp": AUDIENCE, "jti": None, "scope": None},
+    ),
+    "every knob open": Dialect(
+        TokenPolicy(
+            (ISSUER, "https://old.example"),
+            (AUDIENCE, "https://old.example"),
+            typ=("at+jwt", "JWT", ""),
+            required=(),
+            fractional_times=True,
+            kid_required=False,
+            scope_claims=("scope", "scp", "roles", ("realm_access", "roles")),
+            scope_form="either",
+        )
+    ),
+}
 
 
 @dataclass
@@ -105,7 +190,7 @@ def signature(key: PrivateKey, message: bytes) -> bytes:
 def header(algorithm: str = "EdDSA", **changes: object) -> dict[str, Any]:
     """Return a good header; a change to None removes the member."""
     good = {"alg": algorithm, "typ": "at+jwt", "kid": KIDS.get(algorithm, "ed")}
-    return _changed(good, changes)
+    return _changed(_changed(good, _dialect.get().header), changes)
 
 
 def claims(**changes: object) -> dict[str, Any]:
@@ -119,7 +204,10 @@ def claims(**changes: object) -> dict[str, Any]:
         "exp": NOW_S + 600,
         "jti": "token-1",
     }
-    return _changed(good, changes)
+    dialect = _dialect.get()
+    good = {dialect.names.get(name, name): value for name, value in good.items()}
+    changes = {dialect.names.get(name, name): value for name, value in changes.items()}
+    return _changed(_changed(good, dialect.claims), changes)
 
 
 def signed(head: str | bytes, body: str | bytes, key: PrivateKey) -> str:

@@ -42,7 +42,7 @@ async def test_a_signed_token_is_accepted() -> None:
 
     found = await TokenVerifier(POLICY, FixedKeys(jwks), ManualClock()).verify(sign())
 
-    assert found == Claims("user-1", frozenset({"a", "b"}), ISSUER, NOW_S + 300, "t")
+    assert found == Claims("user-1", frozenset({"a", "b"}), ISSUER, NOW_S + 300, "t", "first-party")
 
 
 def test_another_library_reads_the_token() -> None:

@@ -57,11 +57,12 @@ _CALL_ERRORS: dict[str, type[CallError]] = {
 class _Who(msgspec.Struct, frozen=True):
     subject: str
     scopes: list[str]
+    client: str = ""
 
 
 def caller_header(caller: Caller) -> tuple[bytes, bytes]:
     """Return the header by which the gateway tells a service who was authenticated."""
-    return CALLER, msgspec.json.encode(_Who(caller.subject, sorted(caller.scopes)))
+    return CALLER, msgspec.json.encode(_Who(caller.subject, sorted(caller.scopes), caller.client))
 
 
 class _Where(msgspec.Struct, frozen=True):
@@ -100,7 +101,7 @@ def _caller_of(request: Request) -> Caller | None:
         raise BadRequest(f"{CALLER.decode()} names nobody: {exc}") from exc
     if "\0" in found.subject:
         raise BadRequest(f"{CALLER.decode()} holds the character NUL, which databases do not store")
-    return Caller(found.subject, frozenset(found.scopes))
+    return Caller(found.subject, frozenset(found.scopes), found.client)
 
 
 class InnerDoor:

@@ -12,13 +12,29 @@ from holdfast.contract.http import Request, Response
 from holdfast.dispatch.inside import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router
-from holdfast.errors import BadRequest, HoldfastError, Overloaded, RateLimited
+from holdfast.errors import (
+    BadRequest,
+    CallError,
+    HoldfastError,
+    Overloaded,
+    RateLimited,
+    Unauthenticated,
+)
 from holdfast.gateway.forwarded import Proxies, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
 from holdfast.observability import Context, Logger, Metrics, RouteOutcomes, Tracer
 from holdfast.ports import Clock, Limits, Taken
-from holdfast.security import bearer_token, token_invalid, token_missing
+from holdfast.security import (
+    REASONS,
+    TokenRefused,
+    bearer_token,
+    token_invalid,
+    token_missing,
+)
 from holdfast.system import Caller, Gateway, Rate
+
+UNAUTHENTICATED = ("missing", "bad_header", "no_tokens", "no_keys", *REASONS)
+"""Why nobody was authenticated, as the metric's label and the log say it."""
 
 
 class Verifier(Protocol):
@@ -41,6 +57,9 @@ class VerifiedClaims(Protocol):
 
     @property
     def scopes(self) -> frozenset[str]: ...
+
+    @property
+    def client(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +107,10 @@ class Door:
         self._trusted = Proxies(gateway.trusted_proxies)
         self._outcomes: dict[tuple[str, str], RouteOutcomes] = {}
         self._limited = metrics.rate_limited("gateway")
+        # Made at the start, so that the first refusal is an increase and not a new series.
+        self._unauthenticated = {
+            reason: metrics.unauthenticated("gateway", reason) for reason in UNAUTHENTICATED
+        }
         self._in_flight = self._requests = self._rate_limited = self._shed = 0
 
     async def __call__(self, request: Request) -> Response:
@@ -152,15 +175,35 @@ class Door:
 
     async def _authenticate(self, request: Request) -> Caller:
         if self._verifier is None:
-            raise token_missing()
+            raise self._unknown("no_tokens", "the gateway accepts no tokens", token_missing())
         try:
             token = bearer_token(request.header_all(b"authorization"))
         except BadRequest as exc:  # a header that is no token is a token that is not valid
-            raise token_invalid() from exc
+            raise self._unknown("bad_header", exc.detail, token_invalid()) from exc
         if token is None:
-            raise token_missing()
-        claims = self._verifier.cached(token) or await self._verifier.verify(token)
-        return Caller(claims.subject, claims.scopes)
+            raise self._unknown("missing", "no bearer token", token_missing())
+        claims = self._verifier.cached(token)
+        if claims is None:
+            claims = await self._verify(self._verifier, token)
+        return Caller(claims.subject, claims.scopes, claims.client)
+
+    async def _verify(self, verifier: Verifier, token: bytes) -> VerifiedClaims:
+        try:
+            return await verifier.verify(token)
+        except Unauthenticated as exc:
+            cause = exc.__cause__
+            reason = cause.reason if isinstance(cause, TokenRefused) else "malformed"
+            self._unknown(reason, str(cause), exc)
+            raise
+        except CallError as exc:
+            self._unknown("no_keys", str(exc), exc)
+            raise
+
+    def _unknown(self, reason: str, why: str, error: HoldfastError) -> HoldfastError:
+        """Count and log why nobody was authenticated, which the answer must not say; return it."""
+        self._unauthenticated[reason].inc()
+        self._logger.info("token.refused", reason=reason, why=why)
+        return error
 
     async def _take(self, kind: str, key: str, rate: Rate) -> Taken:
         taken = await self._limits.try_take(f"{kind}:{key}", rate.per_s, rate.burst)

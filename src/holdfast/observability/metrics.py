@@ -79,7 +79,7 @@ class Metrics:
         self._http_families()
         self._message_families()
         self._families = (
-            *(self._served, self._asked, self._rate_limited),
+            *(self._served, self._asked, self._rate_limited, self._unauthenticated),
             *(self._processed, self._sagas, self._saga_durations),
             *(self._commits, self._batches),
         )
@@ -97,6 +97,11 @@ class Metrics:
         )
         self._rate_limited = _counts(
             "holdfast_rate_limited_total", "Requests refused by a rate limit.", "service"
+        )
+        self._unauthenticated = _counts(
+            "holdfast_unauthenticated_total",
+            "Requests whose caller was not authenticated, by why.",
+            "service reason",
         )
 
     def _message_families(self) -> None:
@@ -163,6 +168,10 @@ class Metrics:
     def rate_limited(self, service: str) -> Counter:
         """Return the counter of requests that a rate limit refused."""
         return self._rate_limited.of(service)
+
+    def unauthenticated(self, service: str, reason: str) -> Counter:
+        """Return the counter of requests that brought no token, or one that was refused."""
+        return self._unauthenticated.of(service, reason)
 
     def commit_duration(self, service: str) -> Histogram:
         """Return the histogram of commits; observe seconds."""

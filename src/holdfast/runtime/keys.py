@@ -1,6 +1,7 @@
 """Where the gateway's public keys come from: a service of the system, or a URL."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 
 from holdfast.communication import ClientPool, Origin
@@ -21,8 +22,19 @@ def token_policy(tokens: Tokens) -> TokenPolicy:
         tokens.issuer,
         tokens.audience,
         frozenset(tokens.algorithms),
-        typ="JWT" if tokens.typ == "JWT" else "at+jwt",
-        leeway_s=int(tokens.leeway_s),
+        typ=tokens.typ,
+        leeway_s=math.ceil(tokens.leeway_s),
+        max_token_bytes=tokens.token_bytes_max,
+        max_lifetime_s=int(tokens.max_lifetime_s),
+        required=tokens.required,
+        fractional_times=tokens.fractional_times,
+        kid_required=tokens.kid_required,
+        audience_claim=tokens.audience_claim,
+        subject_claim=tokens.subject_claim,
+        client_claims=tokens.client_claims,
+        scope_claims=tokens.scope_claims,
+        scope_form=tokens.scope_form,
+        claims=tokens.claims,
     )
 
 

@@ -353,7 +353,7 @@ class Process:
             return None
         edge = Edge("gateway→keys", EdgePolicy(), self._clock, self._engines.random)
         source = KeySource(tokens, self.options.environ, self._pool, self._asks, edge)
-        self._keys = CachedKeys(source.fetch, self._clock)
+        self._keys = CachedKeys(source.fetch, self._clock, kid_required=tokens.kid_required)
         return TokenVerifier(token_policy(tokens), self._keys, self._clock)
 
     # -- what services reach with -----------------------------------------------------------------

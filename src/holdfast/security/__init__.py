@@ -1,7 +1,8 @@
 """Tokens, keys, scopes and passwords."""
 
+from holdfast.security.acceptance import REASONS, Reason, TokenPolicy, TokenRefused
 from holdfast.security.bearer import bearer_token, scope_missing, token_invalid, token_missing
-from holdfast.security.claims import Claims, TokenPolicy, TokenRefused
+from holdfast.security.claims import Claims
 from holdfast.security.issuing import SigningKey, TokenSigner, public_jwks
 from holdfast.security.key_cache import CachedKeys, KeyCacheStats
 from holdfast.security.keys import FixedKeys, Jwks, KeySource, VerifyingKey, read_jwks
@@ -10,12 +11,14 @@ from holdfast.security.policy import require
 from holdfast.security.tokens import TokenVerifier, VerifierStats
 
 __all__ = [
+    "REASONS",
     "CachedKeys",
     "Claims",
     "FixedKeys",
     "Jwks",
     "KeyCacheStats",
     "KeySource",
+    "Reason",
     "SigningKey",
     "TokenPolicy",
     "TokenRefused",

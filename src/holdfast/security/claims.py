@@ -1,60 +1,15 @@
 """What a token must say to be accepted, and what we take from it; signatures are elsewhere."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
-from holdfast.security.bearer import DEFAULT_REALM, is_quotable
-
-Algorithm = Literal["EdDSA", "ES256", "RS256"]
-ALGORITHMS: frozenset[Algorithm] = frozenset(get_args(Algorithm))
+from holdfast.security.acceptance import TokenPolicy, TokenRefused, one_or_more
 
 _SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
-
-
-class TokenRefused(ValueError):
-    """Why a token was refused; for our own logs, as the cause of `Unauthenticated`."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenPolicy:
-    """Which tokens are accepted. Everything is pinned; nothing is taken from the token's word.
-
-    Attributes:
-        issuer: `iss`, compared as text.
-        audience: must be `aud`, or be in it.
-        algorithms: signatures that are accepted; each key still takes only its own one.
-        typ: the `typ` header. Access tokens say "at+jwt" (RFC 9068), so that an ID token of the
-            same issuer cannot pass for one; "JWT" is for issuers that do not.
-        leeway_s: how far the issuer's clock may be off, 0..60.
-        max_token_bytes: longer tokens are refused unread.
-        max_lifetime_s: the longest `exp - iat`; it bounds how long a stolen token is of use.
-        realm: names this API in WWW-Authenticate.
-    """
-
-    issuer: str
-    audience: str
-    algorithms: frozenset[Algorithm] = ALGORITHMS
-    typ: Literal["at+jwt", "JWT"] = "at+jwt"
-    leeway_s: int = 5
-    max_token_bytes: int = 8192
-    max_lifetime_s: int = 3600
-    realm: str = DEFAULT_REALM
-
-    def __post_init__(self) -> None:
-        if not self.issuer or not self.audience:
-            raise ValueError("issuer and audience must not be empty: every token would do")
-        if not self.algorithms or not self.algorithms <= ALGORITHMS:
-            raise ValueError(f"algorithms must be some of {sorted(ALGORITHMS)}")
-        if self.typ not in ("at+jwt", "JWT"):
-            raise ValueError(f'typ must be "at+jwt" or "JWT", got {self.typ!r}')
-        if not 0 <= self.leeway_s <= 60:
-            raise ValueError(f"leeway_s must be 0..60, got {self.leeway_s}")
-        if self.max_token_bytes < 1 or self.max_lifetime_s < 1:
-            raise ValueError("max_token_bytes and max_lifetime_s must be >= 1")
-        if not is_quotable(self.realm):
-            raise ValueError(f"realm must be printable ASCII without quotes, got {self.realm!r}")
+_FRACTION_MAX = 2.0**53  # above, a float does not know its seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +18,8 @@ class Claims:
 
     Attributes:
         expires_at: seconds since 1970, as the token says, without leeway.
-        token_id: `jti`; "" if a token of typ "JWT" has none.
+        token_id: `jti`; "" if a token that is not of typ "at+jwt" has none.
+        client: the application that calls; "" if the token names none.
     """
 
     subject: str
@@ -71,32 +27,43 @@ class Claims:
     issuer: str
     expires_at: int
     token_id: str
+    client: str = ""
 
 
-def read_claims(payload: Mapping[str, object], policy: TokenPolicy, now_s: float) -> Claims:
+def read_claims(
+    payload: Mapping[str, object], policy: TokenPolicy, now_s: float, *, typ: str = "at+jwt"
+) -> Claims:
     """Return what a payload claims, if the policy accepts it at `now_s` (seconds since 1970).
 
+    Args:
+        typ: what the token's header says that it is; "at+jwt" must have a `jti`.
     Raises:
         TokenRefused: a claim that is missing, of the wrong type or not acceptable.
     Source: RFC 7519, section 4.1; RFC 8725; RFC 9068, section 4.
     """
-    if payload.get("iss") != policy.issuer:
-        raise TokenRefused("iss is not the issuer")
-    _check_audience(payload.get("aud"), policy.audience)
+    issuer = payload.get("iss")
+    if not isinstance(issuer, str) or issuer not in one_or_more(policy.issuer):
+        raise TokenRefused("issuer", f"iss is not the issuer: {_shown(issuer)}")
+    _check_audience(payload.get(policy.audience_claim), policy)
     expires_at = _check_times(payload, policy, now_s)
+    _check_pinned(payload, policy)
     token_id = ""
-    if policy.typ == "at+jwt" or "jti" in payload:
+    if typ == "at+jwt" or "jti" in payload:
         token_id = _text(payload, "jti")
+    scopes: set[str] = set()
+    for claim in policy.scope_claims:
+        scopes |= _scopes_at(payload, claim, policy.scope_form)
     return Claims(
-        subject=_text(payload, "sub"),
-        scopes=read_scopes(payload.get("scope", "")),
-        issuer=policy.issuer,
+        subject=_text(payload, policy.subject_claim),
+        scopes=frozenset(scopes),
+        issuer=issuer,
         expires_at=expires_at,
         token_id=token_id,
+        client=next((_text(payload, name) for name in policy.client_claims if name in payload), ""),
     )
 
 
-def read_scopes(scope: object) -> frozenset[str]:
+def read_scopes(scope: object, name: str = "scope") -> frozenset[str]:
     """Return the scopes in a text, separated by single spaces (RFC 6749, section 3.3).
 
     Raises:
@@ -105,41 +72,108 @@ def read_scopes(scope: object) -> frozenset[str]:
     if scope == "":
         return frozenset()
     if not isinstance(scope, str) or not _SCOPES.fullmatch(scope):
-        raise TokenRefused("scope is not a text of scopes")
+        raise TokenRefused("scope", f"{name} is not a text of scopes: {_shown(scope)}")
     return frozenset(scope.split(" "))
 
 
-def _check_audience(audience: object, wanted: str) -> None:
-    names = cast(list[object], audience) if isinstance(audience, list) else [audience]
-    if not all(isinstance(name, str) for name in names) or wanted not in names:
-        raise TokenRefused("aud does not name us")
+def _scopes_at(
+    payload: Mapping[str, object],
+    claim: str | tuple[str, ...],
+    form: Literal["text", "list", "either"],
+) -> frozenset[str]:
+    """Return the scopes that one claim names; none if it is not there."""
+    name = ".".join(one_or_more(claim))
+    value: object = dict(payload)
+    for step in one_or_more(claim):
+        members = _object(value)
+        if members is None:
+            raise TokenRefused("scope", f"{name} is not where it should be: no object above {step}")
+        if step not in members:
+            return frozenset()
+        value = members[step]
+    if form == "text" or (form == "either" and isinstance(value, str)):
+        return read_scopes(value, name)
+    # An entry of a list is one scope, whatever is in it: it is compared as a whole, never split.
+    scopes: set[str] = set()
+    entries = _list(value)
+    for entry in [None] if entries is None else entries:
+        if not isinstance(entry, str) or not entry or not entry.isprintable():
+            raise TokenRefused("scope", f"{name} is not a list of printable texts: {_shown(value)}")
+        scopes.add(entry)
+    return frozenset(scopes)
+
+
+def _object(value: object) -> dict[str, object] | None:
+    return cast(dict[str, object], value) if isinstance(value, dict) else None
+
+
+def _list(value: object) -> list[object] | None:
+    return cast(list[object], value) if isinstance(value, list) else None
+
+
+def _check_audience(audience: object, policy: TokenPolicy) -> None:
+    names = _list(audience)
+    if names is None:
+        names = [audience]
+    wanted = one_or_more(policy.audience)
+    if not all(isinstance(name, str) for name in names) or not any(w in names for w in wanted):
+        name = policy.audience_claim
+        raise TokenRefused("audience", f"{name} does not name us: {_shown(audience)}")
 
 
 def _check_times(payload: Mapping[str, object], policy: TokenPolicy, now_s: float) -> int:
-    expires_at, issued_at = _seconds(payload, "exp"), _seconds(payload, "iat")
+    expires_at = _seconds(payload, "exp", policy)
+    # What is not there cannot be in the future; the lifetime is then reckoned from now.
+    issued_at = int(now_s)
+    if "iat" in payload or "iat" in policy.required:
+        issued_at = _seconds(payload, "iat", policy)
     if now_s >= expires_at + policy.leeway_s:
-        raise TokenRefused("exp has passed")
+        raise TokenRefused("expired", f"exp has passed, {now_s - expires_at:.0f} s ago")
     if issued_at > now_s + policy.leeway_s:
-        raise TokenRefused("iat is in the future")
-    if not 0 < expires_at - issued_at <= policy.max_lifetime_s:
-        raise TokenRefused(f"exp - iat is not 1..{policy.max_lifetime_s} s")
-    if "nbf" in payload and _seconds(payload, "nbf") > now_s + policy.leeway_s:
-        raise TokenRefused("nbf is in the future")
+        raise TokenRefused("not_yet", f"iat is in the future, at {_shown(issued_at)}")
+    shortest = 1 if "iat" in payload else -policy.leeway_s  # it may just have passed
+    if not shortest <= expires_at - issued_at <= policy.max_lifetime_s:
+        lifetime = _shown(expires_at - issued_at)
+        raise TokenRefused("lifetime", f"exp - iat is not 1..{policy.max_lifetime_s} s: {lifetime}")
+    if "nbf" in payload:
+        begins_at = _seconds(payload, "nbf", policy)
+        if begins_at > now_s + policy.leeway_s:
+            raise TokenRefused("not_yet", f"nbf is in the future, at {_shown(begins_at)}")
     return expires_at
 
 
-def _seconds(payload: Mapping[str, object], name: str) -> int:
+def _check_pinned(payload: Mapping[str, object], policy: TokenPolicy) -> None:
+    for name in policy.required:
+        if payload.get(name) is None:
+            raise TokenRefused("claim", f"{name} is missing")
+    for name, wanted in policy.claims.items():
+        value = payload.get(name)
+        if not isinstance(value, str) or value not in one_or_more(wanted):
+            raise TokenRefused("claim", f"{name} is not {wanted!r}: {_shown(value)}")
+
+
+def _seconds(payload: Mapping[str, object], name: str, policy: TokenPolicy) -> int:
     value = payload.get(name)
-    # Whole seconds only. RFC 7519 allows fractions, but no issuer of note sends them, and floats
-    # bring infinities and rounding. `type` and not isinstance, because True is an int.
-    if type(value) is not int or value < 0:
-        raise TokenRefused(f"{name} is not a number of seconds")
-    return value
+    # `type` and not isinstance, because True is an int.
+    if type(value) is int and value >= 0:
+        return value
+    if policy.fractional_times and type(value) is float and 0 <= value <= _FRACTION_MAX:
+        # To the safe side: it ends no later and begins no earlier than it says. For `iat` that
+        # makes its lifetime up to a second longer, which may only get it refused.
+        return math.ceil(value) if name == "nbf" else math.floor(value)
+    raise TokenRefused("claim", f"{name} is not a number of seconds: {_shown(value)}")
 
 
 def _text(payload: Mapping[str, object], name: str) -> str:
     value = payload.get(name)
     # Printable, because subjects and token ids end up in logs, headers and keys.
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise TokenRefused(f"{name} is not a printable text")
+        raise TokenRefused("claim", f"{name} is not a printable text: {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return what a log may show of a claim: the beginning of how Python writes it."""
+    if type(value) is int and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"  # writing it out takes time, or is refused
+    return "missing" if value is None else ascii(value)[:100]

@@ -44,6 +44,7 @@ class CachedKeys:
     Args:
         fetch: gets the document from the issuer; whatever it raises counts as "issuer down".
         fetch_timeout_s: how long one fetch may take.
+        kid_required: see `TokenPolicy`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class CachedKeys:
         min_refresh_s: float = 10.0,
         max_stale_s: float = 3600.0,
         fetch_timeout_s: float = 3.0,
+        kid_required: bool = True,
     ) -> None:
         if not 0 < min_refresh_s <= max_age_s <= max_stale_s:
             raise ValueError("it must hold that 0 < min_refresh_s <= max_age_s <= max_stale_s")
@@ -64,6 +66,7 @@ class CachedKeys:
         self._min_refresh_s = min_refresh_s
         self._max_stale_s = max_stale_s
         self._fetch_timeout_s = fetch_timeout_s
+        self._kid_required = kid_required
         self._jwks: Jwks | None = None
         self._stale_at_s = 0.0  # monotonic; from then on `_jwks` must not be used
         self._next_fetch_s = float("-inf")  # monotonic; no fetch begins before
@@ -101,7 +104,7 @@ class CachedKeys:
         return KeyCacheStats(
             fetches=self._fetches,
             failures=self._failures,
-            keys=len(jwks.keys) if jwks else 0,
+            keys=len(jwks.candidates("")) if jwks else 0,
             left_out=jwks.left_out if jwks else (),
             last_error=repr(self._error) if self._error else "",
         )
@@ -138,7 +141,11 @@ class CachedKeys:
             async with asyncio.timeout(self._fetch_timeout_s):
                 document = await self._fetch()
             now_s = self._clock.monotonic()
-            self._jwks = read_jwks(document, fresh_until_s=now_s + self._max_age_s)
+            self._jwks = read_jwks(
+                document,
+                fresh_until_s=now_s + self._max_age_s,
+                kid_required=self._kid_required,
+            )
             self._stale_at_s = now_s + self._max_stale_s
             self._error = None
         except Exception as error:  # whatever the issuer or the way to it does, the old set serves

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from holdfast.errors import BadAnswer
 from holdfast.security._jose import decode_base64url, read_object, thumbprint
-from holdfast.security.claims import Algorithm
+from holdfast.security.acceptance import Algorithm
 
 JWKS_BYTES_MAX = 262_144
 JWKS_KEYS_MAX = 100
@@ -68,14 +68,21 @@ class Jwks:
     """The keys that an issuer signs with.
 
     Attributes:
-        keys: {kid: key}, at most 100.
+        keys: {kid: the keys of that name}, at most 100 in all; under "" are those without a name,
+            which only a policy without `kid_required` uses.
         left_out: one line for each published key that is not used, and why; for logs.
         fresh_until_s: monotonic clock, when the source wants to be asked again.
     """
 
-    keys: Mapping[str, VerifyingKey]
+    keys: Mapping[str, tuple[VerifyingKey, ...]]
     left_out: tuple[str, ...] = ()
     fresh_until_s: float = math.inf
+
+    def candidates(self, kid: str) -> tuple[VerifyingKey, ...]:
+        """Return the keys that a token may be signed with; without a kid every key may be it."""
+        if kid:
+            return self.keys.get(kid) or self.keys.get("", ())
+        return tuple(key for keys in self.keys.values() for key in keys)
 
 
 class KeySource(Protocol):
@@ -101,36 +108,50 @@ class FixedKeys:
         return self._jwks
 
 
-def read_jwks(document: bytes | Mapping[str, object], *, fresh_until_s: float = math.inf) -> Jwks:
+def read_jwks(
+    document: bytes | Mapping[str, object],
+    *,
+    fresh_until_s: float = math.inf,
+    kid_required: bool = True,
+) -> Jwks:
     """Return the usable keys of a published JWKS.
 
     A key that must not verify anything (symmetric, private, weak, for encryption, of a kind that
     we do not know) is left out, and the rest still counts. This way an issuer that published a
     private key by accident makes that key worthless here, instead of freezing us on the set before.
+    A name may stand for several keys: only those that may sign count, and they are told apart by
+    their algorithm and, at the worst, by trying.
 
+    Args:
+        kid_required: leave out keys without a kid.
     Raises:
-        BadAnswer: not a JWKS, too large, more than 100 keys, a kid twice, or no usable key.
+        BadAnswer: not a JWKS, too large, more than 100 keys, or no usable key.
     """
     try:
-        jwks = _read_set(document)
+        members = _read_set(document)
     except ValueError as error:
         raise BadAnswer(f"not a usable JWKS: {error}", edge="jwks") from error
-    keys: dict[str, VerifyingKey] = {}
+    keys: dict[str, tuple[VerifyingKey, ...]] = {}
     left_out: list[str] = []
-    for jwk in jwks:
+    for member in members:
+        is_object = isinstance(member, Mapping)
+        jwk: Mapping[str, object] = cast(Mapping[str, object], member) if is_object else {}
         try:
-            key = read_key(jwk)
+            key = read_key(jwk, kid_required=kid_required)
         except ValueError as error:
             left_out.append(f"{jwk.get('kid')!r:.80}: {error}")
         else:
-            keys[key.kid] = key
+            same = keys.get(key.kid, ())
+            keys[key.kid] = same if key in same else (*same, key)
     if not keys:
         raise BadAnswer(f"no usable key in the JWKS: {'; '.join(left_out)}", edge="jwks")
     return Jwks(keys, tuple(left_out), fresh_until_s)
 
 
-def read_key(jwk: Mapping[str, object]) -> VerifyingKey:
+def read_key(jwk: Mapping[str, object], *, kid_required: bool = True) -> VerifyingKey:
     """Return the key that a public JWK describes (RFC 7517, RFC 7518 section 6, RFC 8037).
+
+    Its kid is "" if it has none, and that is allowed.
 
     Raises:
         ValueError: it must not be used to verify tokens.
@@ -138,7 +159,9 @@ def read_key(jwk: Mapping[str, object]) -> VerifyingKey:
     if _SECRET_MEMBERS & jwk.keys():
         raise ValueError("it holds secret material")
     kid = jwk.get("kid")
-    if not isinstance(kid, str) or not kid:
+    if "kid" not in jwk and not kid_required:
+        kid = ""
+    elif not isinstance(kid, str) or not kid:
         raise ValueError("it has no kid")
     if jwk.get("use", "sig") != "sig":
         raise ValueError("its use is not sig")
@@ -161,7 +184,7 @@ def read_key(jwk: Mapping[str, object]) -> VerifyingKey:
     return key
 
 
-def _read_set(document: bytes | Mapping[str, object]) -> list[Mapping[str, object]]:
+def _read_set(document: bytes | Mapping[str, object]) -> list[object]:
     if isinstance(document, bytes):
         if len(document) > JWKS_BYTES_MAX:
             raise ValueError(f"more than {JWKS_BYTES_MAX} bytes")
@@ -172,13 +195,7 @@ def _read_set(document: bytes | Mapping[str, object]) -> list[Mapping[str, objec
     members = cast(list[object], keys)
     if len(members) > JWKS_KEYS_MAX:
         raise ValueError(f"more than {JWKS_KEYS_MAX} keys")
-    jwks = [cast(Mapping[str, object], key) for key in members if isinstance(key, Mapping)]
-    if len(jwks) != len(members):
-        raise ValueError("a key that is not an object")
-    kids = [kid for jwk in jwks if isinstance(kid := jwk.get("kid"), str)]
-    if len(set(kids)) != len(kids):
-        raise ValueError("a kid twice")
-    return jwks
+    return members
 
 
 def _ed25519(kid: str, jwk: Mapping[str, object]) -> VerifyingKey:

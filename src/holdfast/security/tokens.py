@@ -10,9 +10,13 @@ from hashlib import sha256
 
 from holdfast.ports import Clock
 from holdfast.security._jose import decode_base64url, read_object
+from holdfast.security.acceptance import TokenPolicy, TokenRefused, one_or_more
 from holdfast.security.bearer import token_invalid
-from holdfast.security.claims import Claims, TokenPolicy, TokenRefused, read_claims
+from holdfast.security.claims import Claims, read_claims
 from holdfast.security.keys import Jwks, KeySource, VerifyingKey
+
+KEYS_TRIED_MAX = 16
+"""How many keys a token that names none, or a name of several, may cost; more: it is refused."""
 
 # Members that say where a key is, bring one along, or change what the bytes mean.
 _REFUSED_MEMBERS = frozenset(
@@ -26,12 +30,15 @@ class SignedToken:
 
     Attributes:
         digest: SHA-256 of the whole token.
+        kid: the name of its key; "" if it names none.
+        typ: what it says that it is, as the policy writes it.
         signed: the bytes that the signature is over.
     """
 
     digest: bytes
     algorithm: str
     kid: str
+    typ: str
     signed: bytes
     payload: bytes
     signature: bytes
@@ -61,17 +68,17 @@ def take_apart(token: bytes | str, policy: TokenPolicy) -> SignedToken:
         TokenRefused: too long, not three parts of strict base64url, or a header that is not ours.
     """
     if len(token) > policy.max_token_bytes:
-        raise TokenRefused(f"longer than {policy.max_token_bytes} bytes")
+        raise TokenRefused("too_long", f"longer than {policy.max_token_bytes} bytes")
     try:
         raw = token.encode("ascii") if isinstance(token, str) else token
         first, second, third = raw.split(b".")
         header = read_object(decode_base64url(first))
         payload, signature = decode_base64url(second), decode_base64url(third)
     except ValueError as error:
-        raise TokenRefused(f"not a signed token: {error}") from error
-    algorithm, kid = _check_header(header, policy)
+        raise TokenRefused("malformed", f"not a signed token: {error}") from error
+    algorithm, kid, typ = _check_header(header, policy)
     signed = raw[: len(first) + 1 + len(second)]
-    return SignedToken(sha256(raw).digest(), algorithm, kid, signed, payload, signature)
+    return SignedToken(sha256(raw).digest(), algorithm, kid, typ, signed, payload, signature)
 
 
 class TokenVerifier:
@@ -131,7 +138,7 @@ class TokenVerifier:
         try:
             parts = take_apart(token, self._policy)
             key = await self._key(parts)
-            claims = self._check(parts, key)
+            claims = self._check(parts)
         except TokenRefused as refused:
             self._refused += 1
             raise token_invalid(self._policy.realm) from refused
@@ -144,13 +151,32 @@ class TokenVerifier:
         return VerifierStats(self._hits, self._verified, self._refused, len(self._remembered))
 
     async def _key(self, parts: SignedToken) -> VerifyingKey:
+        """Return the key that signed; a newer set is asked for if it may be one of that."""
         self._adopt(await self._keys.keys(refresh=False))
-        if parts.kid not in self._jwks.keys:
+        known = self._jwks.keys
+        try:
+            return self._signed_by(parts)
+        except TokenRefused:
+            if parts.kid and parts.kid in known:
+                raise  # a bad signature under a known name is a forgery, and no reason to ask
             self._adopt(await self._keys.keys(refresh=True))
-        key = self._jwks.keys.get(parts.kid)
-        if key is None:
-            raise TokenRefused("kid is not a key of the issuer")
-        return key
+            if self._jwks.keys is known:
+                raise
+        return self._signed_by(parts)
+
+    def _signed_by(self, parts: SignedToken) -> VerifyingKey:
+        named = self._jwks.candidates(parts.kid)
+        if not named:
+            raise TokenRefused("kid", f"kid is not a key of the issuer: {ascii(parts.kid)[:80]}")
+        keys = [key for key in named if key.algorithm == parts.algorithm]
+        if not keys:
+            raise TokenRefused("algorithm", "alg is not the algorithm of the key")
+        if len(keys) > KEYS_TRIED_MAX:
+            raise TokenRefused("kid", f"kid leaves {len(keys)} keys, over {KEYS_TRIED_MAX}")
+        for key in keys:
+            if key.matches(parts.signed, parts.signature):
+                return key
+        raise TokenRefused("signature", "the signature does not match")
 
     def _adopt(self, jwks: Jwks) -> None:
         if jwks is self._jwks:
@@ -159,22 +185,18 @@ class TokenVerifier:
             gone = [
                 digest
                 for digest, remembered in self._remembered.items()
-                if jwks.keys.get(remembered.key.kid) != remembered.key
+                if remembered.key not in jwks.keys.get(remembered.key.kid, ())
             ]
             for digest in gone:
                 del self._remembered[digest]
         self._jwks, self._fresh_until_s = jwks, jwks.fresh_until_s
 
-    def _check(self, parts: SignedToken, key: VerifyingKey) -> Claims:
-        if key.algorithm != parts.algorithm:
-            raise TokenRefused("alg is not the algorithm of the key")
-        if not key.matches(parts.signed, parts.signature):
-            raise TokenRefused("the signature does not match")
+    def _check(self, parts: SignedToken) -> Claims:
         try:
             payload = read_object(parts.payload)
         except ValueError as error:
-            raise TokenRefused(f"the payload is not claims: {error}") from error
-        return read_claims(payload, self._policy, self._now())
+            raise TokenRefused("malformed", f"the payload is not claims: {error}") from error
+        return read_claims(payload, self._policy, self._now(), typ=parts.typ)
 
     def _remember(self, digest: bytes, claims: Claims, key: VerifyingKey) -> None:
         until_s = claims.expires_at + self._policy.leeway_s
@@ -183,15 +205,19 @@ class TokenVerifier:
             self._remembered.popitem(last=False)
 
 
-def _check_header(header: dict[str, object], policy: TokenPolicy) -> tuple[str, str]:
+def _check_header(header: dict[str, object], policy: TokenPolicy) -> tuple[str, str, str]:
     if refused := _REFUSED_MEMBERS & header.keys():
-        raise TokenRefused(f"the header has {sorted(refused)}")
-    algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
+        raise TokenRefused("header", f"the header has {sorted(refused)}")
+    algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "")
     if not isinstance(algorithm, str) or algorithm not in policy.algorithms:
-        raise TokenRefused("alg is not accepted")
-    if not isinstance(kid, str) or not kid:
-        raise TokenRefused("kid is missing")
+        raise TokenRefused("algorithm", f"alg is not accepted: {ascii(algorithm)[:40]}")
+    if "kid" not in header and not policy.kid_required:
+        kid = ""
+    elif not isinstance(kid, str) or not kid:
+        raise TokenRefused("kid", "kid is missing")
     # Media types are compared without case and without "application/" (RFC 7515, section 4.1.9).
-    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != policy.typ.lower():
-        raise TokenRefused(f"typ is not {policy.typ}")
-    return algorithm, kid
+    said = typ.lower().removeprefix("application/") if isinstance(typ, str) else None
+    for wanted in one_or_more(policy.typ):
+        if said == wanted.lower() and bool(wanted) == ("typ" in header):
+            return algorithm, kid, wanted
+    raise TokenRefused("typ", f"typ is not {policy.typ}: {ascii(header.get('typ'))[:40]}")

@@ -1,13 +1,14 @@
 """What users declare, and the graph that is read from it."""
 
 from holdfast.system.external import External, ExternalAnswer
-from holdfast.system.gateway import Gateway, Rate, Tokens
+from holdfast.system.gateway import Gateway, Rate
 from holdfast.system.graph import Graph, GraphEdge
 from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
 from holdfast.system.service import Service
 from holdfast.system.settings import Settings
 from holdfast.system.signature import Header
 from holdfast.system.system import System
+from holdfast.system.tokens import Tokens
 
 __all__ = [
     "Caller",

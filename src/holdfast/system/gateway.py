@@ -1,11 +1,8 @@
 """Gateway: the one entry point of a system, as it is declared."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from holdfast.contract.messages import Query
-
-Algorithm = Literal["EdDSA", "ES256", "RS256"]
+from holdfast.system.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,26 +11,6 @@ class Rate:
 
     per_s: float
     burst: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Which bearer tokens are accepted. Everything is pinned; nothing is taken from the token.
-
-    Attributes:
-        issuer, audience: must equal `iss` and be in `aud`.
-        keys: where the public keys (a JWKS) are: a query that a service of the system answers
-            with the JWKS as JSON text, or a URL.
-        typ: the header `typ`.
-        leeway_s: clock skew that is forgiven, at most 60.
-    """
-
-    issuer: str
-    audience: str
-    keys: type[Query[Any]] | str
-    algorithms: tuple[Algorithm, ...] = ("EdDSA", "ES256", "RS256")
-    typ: str = "at+jwt"
-    leeway_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

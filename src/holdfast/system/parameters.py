@@ -44,10 +44,12 @@ class Caller(NamedTuple):
     Attributes:
         subject: the `sub` of the token, or the name of a calling service.
         scopes: what the token allows.
+        client: the application that calls in the subject's name; "" if the token names none.
     """
 
     subject: str
     scopes: frozenset[str] = frozenset()
+    client: str = ""
 
 
 class Read(Protocol):

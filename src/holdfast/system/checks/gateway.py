@@ -5,7 +5,8 @@ from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from holdfast.system.checks.reading import Reading
-from holdfast.system.gateway import Gateway, Tokens
+from holdfast.system.gateway import Gateway
+from holdfast.system.tokens import Tokens
 
 
 def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
@@ -62,9 +63,36 @@ def _tokens(tokens: Tokens, reading: Reading) -> Iterator[str]:
             yield f"{place}: {keys.__name__} brings the keys as text; write `Query[str]`"
         if any(field.is_required() for field in keys.model_fields.values()):
             yield f"{place}: {keys.__name__} is asked as it is; give its fields defaults"
-    if not tokens.issuer or not tokens.audience:
-        yield f"{place}: issuer and audience are pinned and cannot be empty; name them"
+    yield from (f"{place}: {problem}" for problem in _pinned(tokens))
+
+
+def _pinned(tokens: Tokens) -> Iterator[str]:
+    """Yield the values that would let every token in, or none."""
+    if not _named(tokens.issuer) or not _named(tokens.audience):
+        yield "issuer and audience are pinned and cannot be empty; name them"
     if not tokens.algorithms:
-        yield f"{place}: algorithms is empty, so no token is valid; name one"
+        yield "algorithms is empty, so no token is valid; name one"
+    types = tokens.typ if isinstance(tokens.typ, tuple) else (tokens.typ,)
+    if not types or not set(types) <= {"at+jwt", "JWT", ""}:
+        yield f'typ={tokens.typ!r}; write "at+jwt", "JWT", "" (none), or a tuple of them'
     if not 0 <= tokens.leeway_s <= 60:
-        yield f"{place}: leeway_s={tokens.leeway_s:g}; write 0..60 seconds"
+        yield f"leeway_s={tokens.leeway_s:g}; write 0..60 seconds"
+    for name in ("max_lifetime_s", "token_bytes_max"):
+        if not getattr(tokens, name) >= 1:
+            yield f"{name}={getattr(tokens, name):g}, so no token is valid; raise it over 0"
+    if tokens.scope_form not in ("text", "list", "either"):
+        yield f'scope_form={tokens.scope_form!r}; write "text", "list" or "either"'
+    if not tokens.audience_claim or not tokens.subject_claim:
+        yield "audience_claim and subject_claim name a claim; they cannot be empty"
+    for name, value in tokens.claims.items():
+        if not _named(value):
+            yield f"claims={{{name!r}: …}} is empty, so no token is valid; name a value"
+    for name in ("required", "client_claims", "scope_claims"):
+        if isinstance(getattr(tokens, name), str):
+            yield f"{name}={getattr(tokens, name)!r}; write a tuple, ({getattr(tokens, name)!r},)"
+
+
+def _named(value: str | tuple[str, ...]) -> bool:
+    """Say whether there is a text, and no empty one."""
+    values = value if isinstance(value, tuple) else (value,)
+    return bool(values) and all(values)
