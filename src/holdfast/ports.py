@@ -230,10 +230,14 @@ class Transaction(Protocol):
         """Lock and return a row, or None when there is none."""
         ...
 
-    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+    async def update_message(
+        self, row: MessageRow, was: State, *, sure: bool = False, held: int | None = None
+    ) -> bool:
         """Write every column of `row` if its state is still `was`; say whether it was.
 
-        `sure`: as for `insert_messages`.
+        Args:
+            sure: as for `insert_messages`.
+            held: and if its `due_at` is still this: nobody has claimed it since.
         """
         ...
 
@@ -263,6 +267,13 @@ class Transaction(Protocol):
         """Take up to `limit` due rows whose `due_at` is past, skipping locked ones.
 
         Each gets due_at = now + lease_ms and tries + 1; the rows are returned as written.
+        """
+        ...
+
+    async def renew(self, rows: Sequence[MessageRow], lease_ms: int) -> list[MessageRow]:
+        """Set due_at = now + lease_ms of due rows whose `due_at` is still that of `rows`.
+
+        Return those, as they are stored now: the others were claimed, or settled, by somebody else.
         """
         ...
 

@@ -33,6 +33,35 @@ class MessageContract(Opened):
             assert kept is not None and kept.body == b"first"
             assert len(await database.messages(MessageFilter())) == 3
 
+    async def test_a_lease_is_renewed_by_who_holds_it(self) -> None:
+        """Only due rows whose `due_at` is still what the holder wrote; by the database's clock."""
+        async with self.opened() as database:
+            mine, taken = letter(1, due_at=1_000), letter(2, due_at=2_000)
+            done = letter(3, state=State.DONE, due_at=3_000)
+            await self.insert(database, mine, taken, done)
+            believed = [mine, replace(taken, due_at=1_999), done, letter(4, due_at=4_000)]
+            tx = await database.begin()
+            nothing = await tx.renew([], 500)
+            kept = await tx.renew(believed, 500)
+            until = tx.now_ms + 500
+            await tx.commit()
+
+            assert (nothing, kept) == ([], [replace(mine, due_at=until)])
+            stored = await database.messages(MessageFilter())
+            assert [row.due_at for row in stored] == [until, 2_000, 3_000]
+
+    async def test_a_row_is_written_by_who_holds_it(self) -> None:
+        """An update that names its token is refused once another has claimed the row."""
+        async with self.opened() as database:
+            await self.insert(database, letter(1, due_at=1_000))
+            settled = letter(1, state=State.DONE)
+            tx = await database.begin()
+            late = await tx.update_message(settled, State.DUE, held=999)
+            in_time = await tx.update_message(settled, State.DUE, held=1_000)
+            await tx.commit()
+
+            assert (late, in_time) == (False, True)
+
     async def test_a_letter_below_the_floor_is_not_inserted(self) -> None:
         """Only if asked for, and only on its own edge; the floor itself is not below."""
         async with self.opened() as database:

@@ -226,6 +226,31 @@ async def test_nothing_is_reached_after_the_first_write(tmp_path: Path) -> None:
     assert (hosted.sent, rows) == ([], [])
 
 
+async def test_each_call_of_a_long_handler_has_its_own_time(tmp_path: Path) -> None:
+    """A handler that works for longer than a lease may still reach, and ends once."""
+    seconds: list[float] = []
+
+    async def slow(request: Request) -> Response:
+        seconds.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(4)
+        return await fine(request)
+
+    async def pay(command: Pay, outside: Outside, tx: Tx) -> None:
+        for number in range(12):
+            await outside.get(bank, f"/v1/rates/{number}")
+        await outside.post(bank, "/v1/charges", json=1)
+        tx.insert(PAID, id=tx.new_id(), cents=command.cents)
+
+    async with hosting(office(pay), tmp_path, answering=slow) as hosted:
+        await hosted.command("office", Pay(cents=5))
+        await asyncio.sleep(120)
+        rows = await hosted.table("office", PAID)
+
+    assert [row.cents for row in rows] == [5]
+    assert len(hosted.sent) == 13
+    assert seconds[-1] - seconds[0] > 40
+
+
 def desk() -> System:
     """Return a service whose routes reach by themselves."""
     service = Service("office", tables=METADATA, reaches=[bank])

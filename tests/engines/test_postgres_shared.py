@@ -280,6 +280,26 @@ async def test_a_row_that_is_not_new_loses_the_transaction(database: PostgresDat
     assert (await things(database), new) == ([], [])
 
 
+async def test_a_row_that_was_claimed_by_another_loses_the_transaction(
+    database: PostgresDatabase,
+) -> None:
+    """The token is asked for where rows are written together, too; the right one is kept."""
+    tx = await database.begin()
+    await tx.insert_messages([letter(1, due_at=1_000)])
+    await tx.commit()
+    done = letter(1, state=State.DONE)
+    tx = await database.begin(sharing=Sharing.JOINED)
+    await tx.update_message(done, State.DUE, sure=True, held=999)
+    with pytest.raises(TransactionLost, match="had been changed by another"):
+        await tx.commit()
+    await tx.abort()
+    tx = await database.begin(sharing=Sharing.JOINED)
+    await tx.update_message(done, State.DUE, sure=True, held=1_000)
+    await tx.commit()
+
+    assert [row.state for row in await database.messages(MessageFilter())] == [State.DONE]
+
+
 async def test_one_that_is_refused_costs_the_others_one_more_run(
     database: PostgresDatabase,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,12 +30,19 @@ class Superseded(HoldfastError):
     code = "superseded"
 
 
+class LeaseLost(Superseded):
+    """Another process has claimed the letter while its handler worked here."""
+
+    code = "lease_lost"
+
+
 @dataclass(slots=True)
 class Delivery:
     """One letter on its way through its handler.
 
     Attributes:
-        row: its inbox row; None while it has none.
+        row: its inbox row as it is stored; None while it has none. Its `due_at` is the token of
+            the claim: whoever claims the row later writes another one.
         kept: what `outside` answered, kept over a re-run of the transaction.
         reach: commits `reached` before the first call to an External; given the call's digest,
             how many calls came before, and how long the External remembers its key; says
@@ -114,6 +122,10 @@ class Desk(Protocol):
     sagas: Sagas
     notice: Noticed
 
+    def keep(self, delivery: Delivery, limit: asyncio.Timeout) -> AbstractContextManager[None]:
+        """Keep a letter to this process as long as the block lasts."""
+        ...
+
     def new_row(self, edge: Edge, letter: Letter) -> MessageRow:
         """Return the inbox row of a letter."""
         ...
@@ -155,12 +167,27 @@ class HandlerTurn(Turn):
         try:
             begun = first_step(self._driver.to_first_statement())
             if not isinstance(begun, Finished):
-                async with asyncio.timeout(unit.ledger.schedule.lease_ms / 1000):
-                    await begun
+                await self._work(begun)
         except (Superseded, RunAgain):
             raise
         except Exception as exc:  # the handler's own: recorded in the turn
             self.error = exc
+
+    async def _work(self, begun: Awaitable[None]) -> None:
+        """Wait for what the handler reaches before its first statement, and keep its letter."""
+        limit_s = self._desk.ledger.schedule.work_ms / 1000
+        limit = asyncio.timeout(limit_s)
+        with self._desk.keep(self.delivery, limit):
+            try:
+                async with limit:
+                    await begun
+            except TimeoutError as exc:
+                if limit.expired():
+                    raise TimeoutError(
+                        f"{self.delivery.letter.type} worked for {limit_s:g} s before its first "
+                        "statement; let it do less in one letter, and send itself the rest"
+                    ) from exc
+                raise
 
     async def run(self, tx: Transaction) -> None:
         """Run the handler to its end. The savepoint that a refusal undoes is the turn's own."""
@@ -240,7 +267,8 @@ class HandlerTurn(Turn):
             return True
         if self.delivery.row is None:
             return bool(await tx.insert_messages([row], above_floor=safe.floor_check, sure=True))
-        if await tx.update_message(row, State.DUE, sure=safe.guarded_states):
+        held = self.delivery.row.due_at if safe.lease_fenced else None
+        if await tx.update_message(row, State.DUE, sure=safe.guarded_states, held=held):
             return True
         return not safe.guarded_states
 

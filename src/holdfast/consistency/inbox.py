@@ -20,6 +20,7 @@ from holdfast.consistency.delivery import (
     OtherBytes,
     Superseded,
 )
+from holdfast.consistency.leases import Leases
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.replies import Replies
@@ -76,7 +77,9 @@ class Inbox:
         self._replies = Replies(ledger, outbox, sagas, self._perform, notice)
         self._find = find
         self.waited = waited
-        self._running: set[tuple[int, UUID]] = set()
+        self._running: dict[tuple[int, UUID], Delivery | None] = {}
+        self.leases = Leases(ledger, self._perform, self.new_row, notice)
+        self.keep = self.leases.keep
         self._tasks: set[asyncio.Task[None]] = set()
         self.wake: Callable[[], None] = lambda: None
         self.too_full: Callable[[], bool] = lambda: False
@@ -211,11 +214,11 @@ class Inbox:
         key = (edge.id, letter.id)
         if key in self._running:
             return  # a copy of it is under way in this process
-        self._running.add(key)
+        self._running[key] = None
         try:
             await self._run(edge, letter, row, alone)
         finally:
-            self._running.discard(key)
+            del self._running[key]
 
     async def _run(self, edge: Edge, letter: Letter, row: MessageRow | None, alone: bool) -> None:
         handled = self._find(letter.type)
@@ -231,6 +234,7 @@ class Inbox:
                 trace=letter.trace,
             )
             delivery = Delivery(letter, edge, unit, _unreachable, row, kept)
+            self._running[edge.id, letter.id] = delivery
             delivery.reach = self._reach(delivery)
             turn = HandlerTurn(self, delivery, handled, alone)
             turn.lost = lost
@@ -262,7 +266,7 @@ class Inbox:
 
         async def write(tx: Transaction, effects: Effects) -> None:
             untried.due_at = postponed_to(row, tx.now_ms, self.ledger.schedule)
-            await tx.update_message(untried, State.DUE)
+            await tx.update_message(untried, State.DUE, held=self._token(row))
 
         pause_s = 0.1
         while True:  # left counted, a busy database would make letters dead
@@ -271,6 +275,10 @@ class Inbox:
             except RunAgain:
                 await asyncio.sleep(pause_s)
                 pause_s = min(5.0, pause_s * 2)
+
+    def _token(self, row: MessageRow) -> int | None:
+        """Return what shows that a claimed row has not been claimed by another since."""
+        return row.due_at if self.ledger.safe.lease_fenced else None
 
     async def _say_again(self, edge: Edge, letter: UUID) -> None:
         async def repeat(tx: Transaction, effects: Effects) -> None:
@@ -288,7 +296,6 @@ class Inbox:
                 return await reach_alone(digest, number, key_life_s)
 
         async def reach_alone(digest: bytes, number: int, key_life_s: float) -> bool:
-            row = delivery.row
             sent = delivery.made(number)
             if sent != NOT_MADE:
                 if sent != digest and safe.same_bytes:
@@ -300,7 +307,11 @@ class Inbox:
             if not safe.reached_committed:
                 return False
 
+            was = delivery.row
+
             async def commit(tx: Transaction, effects: Effects) -> None:
+                nonlocal was
+                was = row = delivery.row  # as it is now: its lease may have been renewed
                 marked = self.new_row(delivery.edge, delivery.letter) if row is None else row.copy()
                 marked.reached, marked.hash = True, delivery.with_made(number, digest)
                 marked.due_at = tx.now_ms + self.ledger.schedule.lease_ms
@@ -309,12 +320,16 @@ class Inbox:
                 if row is None:
                     ok = bool(await tx.insert_messages([marked], above_floor=safe.floor_check))
                 else:
-                    ok = await tx.update_message(marked, State.DUE)
+                    ok = await tx.update_message(marked, State.DUE, held=self._token(row))
                 if not ok:
-                    raise Superseded(f"{marked.kind} {marked.id} was settled by another copy")
+                    raise Superseded(f"{marked.kind} {marked.id} was taken over by another copy")
                 delivery.row = marked
 
-            await self.writer.perform(Own(commit))
+            try:
+                await self.writer.perform(Own(commit))
+            except (RunAgain, Superseded):
+                delivery.row = was  # nothing of it was kept
+                raise
             return False
 
         return reach
@@ -393,7 +408,7 @@ class Inbox:
                 answer = Answer(letter.id, "reply")
                 own = settled(own, answer)
             if row is not None:
-                ok = await tx.update_message(own, State.DUE)
+                ok = await tx.update_message(own, State.DUE, held=self._token(row))
             else:
                 ok = bool(await tx.insert_messages([own], above_floor=self.ledger.safe.floor_check))
             if not ok:
@@ -449,9 +464,24 @@ class Inbox:
                 "letter.postponed", letter=str(row.id), error=f"{type(exc).__name__}: {exc}"
             )
 
+    def claimed_again(self, rows: Sequence[MessageRow]) -> None:
+        """Leave rows to the handlers of this process that work on them; called after the claim.
+
+        One came again while it had no row yet, or could not be renewed for the time of a lease.
+        """
+        for row in rows:
+            delivery = self._running.get((row.edge, row.id))
+            if delivery is None:
+                continue
+            if delivery.row is None:
+                delivery.row = row
+            else:  # the claim has counted a try that is none
+                delivery.row = delivery.row.copy()
+                delivery.row.due_at = row.due_at
+
     async def _claimed(self, row: MessageRow) -> None:
         if (row.edge, row.id) in self._running:
-            return  # it takes longer than its lease; whoever runs it settles it
+            return  # whoever works on it settles it
         edge = self.ledger.edges[row.edge]
         if row.kind in (Kind.TIMER, Kind.WAIT):
             await self._wake(row)
@@ -480,7 +510,7 @@ class Inbox:
         async def bury(tx: Transaction, effects: Effects) -> None:
             dead = after_failed_try(row, why, tx.now_ms, self.ledger.schedule)
             dead.state, dead.due_at = State.DEAD, None
-            await tx.update_message(dead, State.DUE)
+            await tx.update_message(dead, State.DUE, held=self._token(row))
 
         await self._perform(bury)
         self.notice("letter.dead", letter=str(row.id), error=why)

@@ -103,6 +103,7 @@ class Relay:
                 row.due_at = resend_at(row, tx.now_ms, ledger.schedule)
             if out:
                 await tx.postpone(out)
+            effects.done.append(lambda: self._inbox.claimed_again(claimed))
 
         await self._writer.perform(Own(take))
         again: dict[int, list[MessageRow]] = {}

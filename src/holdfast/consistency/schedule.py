@@ -16,7 +16,8 @@ class Schedule:
     Attributes:
         resend_ms: the first pause before an unanswered letter is sent again; doubled each time.
         resend_cap_ms: the longest such pause. taken_ms: the pause once it was taken.
-        lease_ms: how long a claimed row is left to the one who runs it.
+        lease_ms: how long a claimed row is left to the one who runs it; renewed while it does.
+        work_ms: how long a handler may work before its first statement.
         retry_ms, retry_cap_ms: the first and the longest pause before a failed handler's next try.
         tries_max: tries of a handler before its letter is dead.
         saga_timeout_ms: how long a saga's command may stay unanswered.
@@ -36,6 +37,7 @@ class Schedule:
     resend_cap_ms: int = 300_000
     taken_ms: int = 60_000
     lease_ms: int = 30_000
+    work_ms: int = 3_600_000
     retry_ms: int = 500
     retry_cap_ms: int = 300_000
     tries_max: int = 8

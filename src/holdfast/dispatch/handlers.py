@@ -1,6 +1,5 @@
 """Compiled handlers of commands, undos, events and ticks: parse, resolve, run, encode."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
@@ -143,10 +142,9 @@ class CompiledJob:
 
 
 def _outside(reach: Reach, delivery: Delivery) -> OutsideView:
-    """Return the outside of one try; calls end within its lease, as an outage of who was called."""
-    lease_s = delivery.unit.ledger.schedule.lease_ms / 1000
-    deadline = asyncio.get_running_loop().time() + 0.9 * lease_s
-    return OutsideView(reach, unit=delivery.unit, delivery=delivery, deadline=deadline)
+    """Return the outside of one try; each call ends as an outage of who was called."""
+    call_s = 0.9 * delivery.unit.ledger.schedule.lease_ms / 1000
+    return OutsideView(reach, unit=delivery.unit, delivery=delivery, call_s=call_s)
 
 
 _TICKS = UUID(int=0)

@@ -281,12 +281,17 @@ class ServiceHost:
             lambda: relay.backlog.oldest_ms / 1000,
             service=name,
         )
+        leases = self.inbox.leases
+        metrics.watch("holdfast_leases_held", lambda: leases.stats().held, service=name)
+        metrics.watch("holdfast_leases_renewed_total", lambda: leases.stats().renewed, service=name)
+        metrics.watch("holdfast_leases_lost_total", lambda: leases.stats().lost, service=name)
         metrics.watch("holdfast_dead_letters", lambda: relay.backlog.dead, service=name)
 
     async def stop(self) -> None:
         """Finish what is under way; what is not begun stays in the tables."""
         self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
         await self.relay.stop()
+        self.inbox.leases.close()
         await self.writer.idle()
         await self.outbox.idle()
         await self.provided.close()

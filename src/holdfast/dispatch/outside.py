@@ -71,9 +71,23 @@ class Reach:
 
 
 class OutsideView:
-    """The outside of one run of one handler."""
+    """The outside of one run of one handler.
 
-    __slots__ = ("_calls", "_deadline", "_delivery", "_effects", "_reach", "_scratch", "_unit")
+    Args:
+        deadline: the loop time at which all of it has to end, a request's.
+        call_s: how long each of its calls may take, where there is no such end.
+    """
+
+    __slots__ = (
+        "_call_s",
+        "_calls",
+        "_deadline",
+        "_delivery",
+        "_effects",
+        "_reach",
+        "_scratch",
+        "_unit",
+    )
 
     def __init__(
         self,
@@ -82,8 +96,10 @@ class OutsideView:
         unit: Unit | None,
         delivery: Delivery | None = None,
         deadline: float | None = None,
+        call_s: float | None = None,
     ) -> None:
         self._reach = reach
+        self._call_s = call_s
         self._unit = unit
         self._delivery = delivery
         self._deadline = deadline
@@ -112,7 +128,7 @@ class OutsideView:
                 query, sender=service.name, deadline=loop.time() + timeout_s, trace=trace
             )
 
-        deadline = self._deadline if self._reach.safe.remaining_time_on_hops else None
+        deadline = self._until() if self._reach.safe.remaining_time_on_hops else None
         patient = self._delivery is not None
         reply = await edge.call(once, deadline=deadline, idempotent=True, patient=patient)
         kept[number] = reply
@@ -214,7 +230,7 @@ class OutsideView:
         edge = self._reach.edge(external.name, external.policy)
         response = await edge.call(
             once,
-            deadline=self._deadline,
+            deadline=self._until(),
             idempotent=idempotent,
             patient=self._delivery is not None,
         )
@@ -228,6 +244,12 @@ class OutsideView:
         if number not in kept:
             kept[number] = await self._reach.run(function, *args, **kwargs)
         return kept[number]
+
+    def _until(self) -> float | None:
+        """Return the loop time at which a call that begins now has to end, if there is one."""
+        if self._call_s is None:
+            return self._deadline
+        return asyncio.get_running_loop().time() + self._call_s
 
     def _next(self) -> int:
         if self._unit is not None:

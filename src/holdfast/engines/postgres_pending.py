@@ -32,9 +32,10 @@ _PARTS = {
         "ON CONFLICT DO NOTHING RETURNING 1",
     ),
     "settled": (
-        (*MESSAGE_TYPES.values(), "text"),
-        f"UPDATE holdfast_message m SET {_SET} FROM unnest({{}}) AS new ({_MESSAGES}, was) "
-        "WHERE m.edge = new.edge AND m.id = new.id AND m.state = new.was RETURNING 1",
+        (*MESSAGE_TYPES.values(), "text", "bigint"),
+        f"UPDATE holdfast_message m SET {_SET} FROM unnest({{}}) AS new ({_MESSAGES}, was, held) "
+        "WHERE m.edge = new.edge AND m.id = new.id AND m.state = new.was "
+        "AND (new.held IS NULL OR m.due_at = new.held) RETURNING 1",
     ),
     "started": (
         _SAGA_TYPES,
@@ -99,9 +100,9 @@ class Pending:
         for row in rows:
             self._add("sent", (*values_of(row), guarded), row.id, row.owner)
 
-    def settle(self, row: MessageRow, was: State) -> None:
-        """Gather a row that has changed its state."""
-        self._add("settled", (*values_of(row), was.value), row.id, row.owner)
+    def settle(self, row: MessageRow, was: State, held: int | None = None) -> None:
+        """Gather a row that has changed its state, if its `due_at` is still `held`."""
+        self._add("settled", (*values_of(row), was.value, held), row.id, row.owner)
 
     def saga(self, row: SagaRow, *, new: bool) -> None:
         """Gather a saga that was started, or that has gone on."""

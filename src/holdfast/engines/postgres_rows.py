@@ -37,7 +37,15 @@ INSERT_ABOVE = (
     "AND old.floor > new.id) ON CONFLICT DO NOTHING RETURNING edge, id"
 )
 _CHANGED = ", ".join(f"{name} = ${n}" for n, name in enumerate(MESSAGE_TYPES, 1) if n > 2)
-UPDATE = f"UPDATE holdfast_message SET {_CHANGED} WHERE edge = $1 AND id = $2 AND state = $17"
+UPDATE = (
+    f"UPDATE holdfast_message SET {_CHANGED} WHERE edge = $1 AND id = $2 AND state = $17 "
+    "AND ($18::bigint IS NULL OR due_at = $18)"
+)
+RENEW = (
+    "UPDATE holdfast_message m SET due_at = $1 FROM unnest($2::int[], $3::uuid[], $4::bigint[]) "
+    "AS held (edge, id, due_at) WHERE m.edge = held.edge AND m.id = held.id "
+    "AND m.state = 'due' AND m.due_at = held.due_at RETURNING m.edge, m.id"
+)
 CLAIM = (
     "UPDATE holdfast_message m SET tries = tries + 1, due_at = $1 FROM (SELECT edge, id FROM "
     "holdfast_message WHERE due_at <= $2 AND state = 'due' ORDER BY due_at LIMIT $3 "

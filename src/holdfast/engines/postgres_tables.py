@@ -15,6 +15,7 @@ from holdfast.engines.postgres_rows import (
     COLUMNS,
     INSERT,
     INSERT_ABOVE,
+    RENEW,
     SAGA_COLUMNS,
     UPDATE,
     columns_of,
@@ -84,11 +85,13 @@ class PostgresTables:
         )
         return message(found[0]) if found else None
 
-    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+    async def update_message(
+        self, row: MessageRow, was: State, *, sure: bool = False, held: int | None = None
+    ) -> bool:
         if sure and self._joined and not self._pending.touches(row.id):
-            self._pending.settle(row, was)
+            self._pending.settle(row, was, held)
             return True
-        return await self._do(UPDATE, *values_of(row), was.value) == 1
+        return await self._do(UPDATE, *values_of(row), was.value, held) == 1
 
     async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
         found = await self._fetch(
@@ -132,6 +135,23 @@ class PostgresTables:
     async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
         found = await self._fetch(CLAIM, self.now_ms + lease_ms, self.now_ms, limit)
         return sorted(map(message, found), key=lambda row: row.id)
+
+    async def renew(self, rows: Sequence[MessageRow], lease_ms: int) -> list[MessageRow]:
+        if not rows:
+            return []
+        until = self.now_ms + lease_ms
+        found = await self._fetch(
+            RENEW,
+            until,
+            [row.edge for row in rows],
+            [row.id for row in rows],
+            [row.due_at for row in rows],
+        )
+        held = {(edge, id_) for edge, id_ in found}
+        kept = [row.copy() for row in rows if (row.edge, row.id) in held]
+        for row in kept:
+            row.due_at = until
+        return kept
 
     async def postpone(self, rows: Sequence[MessageRow]) -> None:
         if rows:

@@ -21,6 +21,11 @@ UPDATE = (
     "owner = ?, path = ?, about = ?, expires_at = ?, hash = ?, body = ?, answer = ?, error = ?, "
     "topic = ? WHERE edge = ? AND id = ? AND state = ?"
 )
+UPDATE_HELD = f"{UPDATE} AND due_at = ?"
+RENEW = (
+    "UPDATE holdfast_message SET due_at = ? WHERE edge = ? AND id = ? AND state = 'due' "
+    "AND due_at = ?"
+)
 CLAIM = (
     "UPDATE holdfast_message SET tries = tries + 1, due_at = ? WHERE rowid IN (SELECT rowid FROM "
     "holdfast_message WHERE due_at <= ? AND state = 'due' ORDER BY due_at LIMIT ?) "

@@ -16,7 +16,9 @@ from holdfast.engines.sqlite_rows import (
     COLUMNS,
     INSERT,
     INSERT_ABOVE,
+    RENEW,
     UPDATE,
+    UPDATE_HELD,
     message,
     saga,
     steps_of,
@@ -153,9 +155,14 @@ class SqliteTransaction:
         ).fetchone()
         return None if found is None else message(found)
 
-    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+    async def update_message(
+        self, row: MessageRow, was: State, *, sure: bool = False, held: int | None = None
+    ) -> bool:
         edge, id_, *values = values_of(row)
-        cursor = self._sql.execute(UPDATE, (*values, edge, id_, was.value))
+        if held is None:
+            cursor = self._sql.execute(UPDATE, (*values, edge, id_, was.value))
+        else:
+            cursor = self._sql.execute(UPDATE_HELD, (*values, edge, id_, was.value, held))
         return cursor.rowcount == 1
 
     async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
@@ -190,6 +197,16 @@ class SqliteTransaction:
         parameters = (self.now_ms + lease_ms, self.now_ms, limit)
         found = self._sql.execute(CLAIM, parameters).fetchall()
         return sorted(map(message, found), key=lambda row: row.id)
+
+    async def renew(self, rows: Sequence[MessageRow], lease_ms: int) -> list[MessageRow]:
+        kept: list[MessageRow] = []
+        for row in rows:
+            renewed = row.copy()
+            renewed.due_at = self.now_ms + lease_ms
+            values = (renewed.due_at, row.edge, row.id.bytes, row.due_at)
+            if self._sql.execute(RENEW, values).rowcount:
+                kept.append(renewed)
+        return kept
 
     async def postpone(self, rows: Sequence[MessageRow]) -> None:
         self._sql.executemany(

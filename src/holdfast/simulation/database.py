@@ -362,9 +362,15 @@ class SimTransaction(SqliteTransaction):
         self._pass()
         return await super().lock_message(edge, id)
 
-    async def update_message(self, row: MessageRow, was: State, *, sure: bool = False) -> bool:
+    async def update_message(
+        self, row: MessageRow, was: State, *, sure: bool = False, held: int | None = None
+    ) -> bool:
         self._pass()
-        return await super().update_message(row, was, sure=sure)
+        return await super().update_message(row, was, sure=sure, held=held)
+
+    async def renew(self, rows: Sequence[MessageRow], lease_ms: int) -> list[MessageRow]:
+        self._pass()
+        return await super().renew(rows, lease_ms)
 
     async def lock_saga(self, id: UUID) -> SagaRow | None:
         self._pass()

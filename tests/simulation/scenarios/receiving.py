@@ -295,6 +295,82 @@ def paused_at_work(chance: random.Random) -> list[AnyFault]:
     return [twice, *pauses]
 
 
+# -- work that takes longer than a lease ----------------------------------------------------------
+
+
+class Fire(Command[None]):
+    """Fire a pot."""
+
+    number: int
+
+
+kiln = External("kiln", url="http://kiln")
+_fired = MetaData()
+fired = notes_table(_fired)
+pottery = Service("pottery", tables=_fired, reaches=[kiln])
+guild = Service("guild", calls=[Fire])
+
+
+@pottery.handles
+async def fire(command: Fire, outside: Outside, tx: Tx) -> None:
+    """Heat it several times, and write it down."""
+    for _ in range(6):
+        await outside.get(kiln, f"/v1/pots/{command.number}")
+    tx.insert(fired, what=str(command.number))
+
+
+@guild.post("/v1/pots", status_code=202, public=True)
+async def want_pot(body: Number, tx: Tx) -> None:
+    """Have a pot fired."""
+    tx.send(Fire(number=body.number))
+
+
+class Kiln:
+    """Heats for a while, and counts who heats one pot at the same time."""
+
+    def __init__(self) -> None:
+        self.under_way: dict[str, int] = {}
+        self.most = 0
+
+    async def handle(self, request: Request) -> Response:
+        """Heat."""
+        path = request.path
+        self.under_way[path] = self.under_way.get(path, 0) + 1
+        self.most = max(self.most, self.under_way[path])
+        await asyncio.sleep(1.0)
+        self.under_way[path] -= 1
+        return Response(200, [], b"{}")
+
+
+potters = System("potters", services=[pottery, guild])
+
+
+@potters.stand_in(kiln)
+def hot_kiln(clock: Clock) -> Kiln:
+    """Return it."""
+    return Kiln()
+
+
+@potters.workload
+async def buyers(client: Client) -> None:
+    """Buy pots."""
+    await post_all(client, "/v1/pots")
+
+
+@potters.invariant
+def nobody_fires_a_pot_that_is_in_the_fire(world: World) -> None:
+    """One run at a time, however long it takes."""
+    most = world.stand_ins["kiln"].most
+    assert most == 1, f"{most} heated one pot at the same time"
+
+
+@potters.invariant
+def every_pot_is_fired_once(world: World) -> None:
+    """Whoever did it."""
+    found = sorted(row.what for row in world.rows("pottery", select(fired)))
+    assert found == [str(n) for n in range(world.setup.size)], found
+
+
 # -- what must be checked before the commit, and what a transaction must not do -------------------
 
 
@@ -508,6 +584,16 @@ SCENARIOS = [
             schedule=Schedule(poll_ms=500, lease_ms=2_000, resend_ms=1_000),
         ),
         faults=paused_at_work,
+    ),
+    Scenario(
+        potters,
+        ("lease_renewed",),
+        setup=Setup(
+            size=3,
+            replicas={"pottery": 2},
+            schedule=Schedule(poll_ms=500, lease_ms=2_000, resend_ms=1_000),
+        ),
+        faults=lambda chance: [],
     ),
     Scenario(
         counter,

@@ -1,0 +1,183 @@
+"""Leases: a handler that works for long keeps its letter to itself.
+
+A claimed row belongs to whoever claimed it until its `due_at`. While the handler works, its
+process moves that on, by the database's clock. A letter that is run at its first delivery has no
+row yet; it gets one before its sender would send it again. Whoever finds that the row is not its
+own any more has lost it, and nothing of that run is kept.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from holdfast.consistency.delivery import Delivery, LeaseLost, Noticed
+from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.writer import Effects, RunAgain
+from holdfast.contract.envelope import Edge, Letter, MessageRow, State
+from holdfast.ports import Transaction
+
+Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
+NewRow = Callable[[Edge, Letter], MessageRow]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStats:
+    """Leases of one service in this process: held now, and counts since the start."""
+
+    held: int
+    renewed: int
+    lost: int
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    """One handler at work.
+
+    Attributes:
+        limit: what ends its work; see `Schedule.work_ms`.
+        renew_at: loop time. since: loop time at which the work began.
+    """
+
+    delivery: Delivery
+    limit: asyncio.Timeout
+    since: float
+    renew_at: float
+    said: bool = False
+    lost: bool = False
+
+
+def look_every_s(schedule: Schedule) -> float:
+    """Return how often leases are looked at, in seconds.
+
+    A third of a lease, so that two looks may fail; and half of a sender's patience, so that a
+    letter without a row has one before it comes again.
+    """
+    return min(schedule.lease_ms / 3, schedule.resend_ms / 2) / 1000
+
+
+class Leases:
+    """Renews what handlers of one service work on, by one statement a look.
+
+    Only handlers that wait for something before their first statement are known here; the others
+    end in the writer's next transaction.
+    """
+
+    def __init__(self, ledger: Ledger, perform: Perform, new_row: NewRow, notice: Noticed) -> None:
+        self._ledger = ledger
+        self._perform = perform
+        self._new_row = new_row
+        self._notice = notice
+        self._held: dict[_Lease, None] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._renewed = self._lost = 0
+
+    @contextmanager
+    def keep(self, delivery: Delivery, limit: asyncio.Timeout) -> Iterator[None]:
+        """Keep a letter as long as the block lasts. Raises LeaseLost where it was lost."""
+        now = asyncio.get_running_loop().time()
+        pause_s = look_every_s(self._ledger.schedule)
+        if delivery.row is not None:
+            pause_s = self._ledger.schedule.lease_ms / 3000
+        lease = _Lease(delivery, limit, now, now + pause_s)
+        if self._ledger.safe.lease_renewed:
+            self._held[lease] = None
+            if self._task is None:
+                self._task = asyncio.create_task(self._look(), name="leases")
+        try:
+            yield
+        finally:
+            self._held.pop(lease, None)
+            if lease.lost:
+                raise _lost(delivery)
+
+    async def _look(self) -> None:
+        """Renew what is due for it, as long as anything is held."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._held:
+                await asyncio.sleep(look_every_s(self._ledger.schedule))
+                if any(lease.renew_at <= loop.time() for lease in self._held):
+                    await self._renew(loop.time())
+        finally:
+            self._task = None
+
+    async def _renew(self, now: float) -> None:
+        stored: list[tuple[Delivery, MessageRow | None]] = []
+        lost: list[_Lease] = []
+
+        async def renew(tx: Transaction, effects: Effects) -> None:
+            del stored[:], lost[:]
+            due = [lease for lease in self._held if lease.renew_at <= now]
+            rows = [lease.delivery.row for lease in due if lease.delivery.row is not None]
+            kept = await tx.renew(rows, self._ledger.schedule.lease_ms)
+            by_key = {(row.edge, row.id): row for row in kept}
+            for lease in due:
+                delivery = lease.delivery
+                if delivery.row is None:
+                    row = await self._take(tx, delivery)
+                else:
+                    row = by_key.get((delivery.row.edge, delivery.row.id))
+                if row is None:
+                    lost.append(lease)
+                    continue
+                stored.append((delivery, delivery.row))
+                delivery.row = row  # a turn that shares this transaction must find it so
+                lease.renew_at = now + self._ledger.schedule.lease_ms / 3000
+
+        try:
+            await self._perform(renew)
+        except RunAgain:
+            for delivery, was in stored:
+                delivery.row = was
+            return  # the next look tries again; a lease lasts for three
+        self._renewed += len(stored)
+        for lease in self._held:
+            if not lease.said and lease.renew_at > now:
+                self._say(lease, "letter.takes_long", now)
+        for lease in lost:
+            self._give_up(lease, now)
+
+    async def _take(self, tx: Transaction, delivery: Delivery) -> MessageRow | None:
+        """Give a first delivery its row, claimed; None if another copy has it."""
+        row = self._new_row(delivery.edge, delivery.letter)
+        row.due_at = tx.now_ms + self._ledger.schedule.lease_ms
+        if await tx.insert_messages([row], above_floor=self._ledger.safe.floor_check):
+            return row
+        found = await tx.lock_message(row.edge, row.id)
+        if found is None or found.state is not State.DUE or found.tries > 0:
+            return None
+        if not await tx.update_message(row, State.DUE, held=found.due_at):
+            return None
+        return row  # it came again, and nobody has begun with the copy
+
+    def _give_up(self, lease: _Lease, now: float) -> None:
+        if lease not in self._held:
+            return  # it has ended meanwhile; its commit is refused
+        lease.lost = True
+        self._lost += 1
+        self._say(lease, "letter.lease_lost", now)
+        lease.limit.reschedule(now)  # what still waits is ended; a thread goes on to its end
+
+    def _say(self, lease: _Lease, event: str, now: float) -> None:
+        lease.said = True
+        letter = lease.delivery.letter
+        self._notice(event, type=letter.type, letter=str(letter.id), seconds=now - lease.since)
+
+    def stats(self) -> LeaseStats:
+        """Return the counts."""
+        return LeaseStats(len(self._held), self._renewed, self._lost)
+
+    def close(self) -> None:
+        """Renew nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _lost(delivery: Delivery) -> LeaseLost:
+    letter = delivery.letter
+    return LeaseLost(
+        f"{letter.type} {letter.id} was claimed by another process while its handler worked here; "
+        "nothing of this run is kept"
+    )

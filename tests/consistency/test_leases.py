@@ -1,0 +1,225 @@
+"""Handlers that work for longer than a lease: one at a time, and only its owner decides."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from holdfast.consistency.leases import look_every_s
+from holdfast.consistency.safeguards import ALL_ON, Safeguards
+from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.unit import Unit
+from holdfast.consistency.writer import Effects, Own
+from holdfast.contract.envelope import State
+from holdfast.ports import Transaction
+from tests.consistency.messages import Note, Pay
+from tests.consistency.world import Core, Reaching, World, effect
+
+
+@dataclass
+class Work:
+    """A handler that takes its time, and counts itself."""
+
+    seconds: float
+    begun: int = 0
+    ended: int = 0
+    under_way: int = 0
+    most: int = 0
+    fails: list[str] = field(default_factory=list)
+
+    async def __call__(self, command: Any, tx: Unit, outside: Reaching) -> Any:
+        """Work, and write that it was done."""
+        self.begun += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.under_way -= 1
+        if self.fails:
+            raise LookupError(self.fails.pop())
+        self.ended += 1
+        return await effect("money", "worked")(command, tx, outside)
+
+
+async def rival(world: World, *, safe: Safeguards = ALL_ON) -> Core:
+    """Start a second process of `money` on the same database; parcels go to it from now on."""
+    other = Core(world, "money")
+    other.ledger.safe = safe
+    await other.start()
+    return other
+
+
+def claim_no_more(core: Core) -> None:
+    """Leave what is due to the other process."""
+    core.relay._stopping = True  # pyright: ignore[reportPrivateUsage]  # and nothing else of a stop
+
+
+async def end(*cores: Core) -> None:
+    """End processes that the world does not know."""
+    for core in cores:
+        await core.relay.stop()
+        core.inbox.leases.close()
+        await core.database.close()
+
+
+def told(world: World) -> list[str]:
+    """Return what was said of leases."""
+    return [event for event, _ in world.notices if event.startswith("letter.")]
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_handler_that_works_long_runs_once(
+    world: World, renewed: bool, again: bool
+) -> None:
+    """Whether its letter was claimed or came for the first time, and is sent again meanwhile."""
+    if not renewed:
+        world.safe = ALL_ON.without("lease_renewed")
+    work = world.handlers[Note] = Work(seconds=200)
+    await world.start()
+    world.broker.fate = lambda to, lane, parcel: (again,)
+    await world.send(Note())
+    await world.pass_time(2)
+    other = await rival(world, safe=world.safe)
+    await world.pass_time(450)
+    most, effects = work.most, await world["money"].effects()
+    await end(other)
+
+    assert effects == ["worked"]
+    assert (most == 1) is renewed
+    assert (work.begun == 1) is renewed
+    assert ("letter.takes_long" in told(world)) is renewed
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_who_has_lost_the_lease_does_not_decide(world: World, fenced: bool) -> None:
+    """A process that stood still fails at last; the one that took over has reached outside."""
+    if not fenced:
+        world.safe = ALL_ON.without("lease_fenced")
+    slow = world.safe.without("lease_renewed")  # as if it had stood still
+    stuck = asyncio.Event()
+    runs: list[int] = []
+
+    async def pay(command: Pay, tx: Unit, outside: Reaching) -> int:
+        runs.append(len(runs))
+        if len(runs) == 1:
+            await asyncio.sleep(60)
+            raise LookupError("it had stood still")
+        if len(runs) == 2:
+            await outside.charge(command.cents)
+        await stuck.wait()
+        return 5
+
+    world.handlers[Pay] = pay
+    world.broker.fate = lambda to, lane, parcel: (True,)
+    await world.start()
+    world["money"].ledger.safe = slow
+    await world.send(Pay())
+    await world.pass_time(10)
+    claim_no_more(world["money"])
+    other = await rival(world, safe=world.safe)
+    await world.pass_time(100)
+    [row] = await other.rows(State.DUE)
+    stuck.set()
+    begun = len(runs)
+    await end(other)
+
+    assert row.reached is fenced
+    assert begun == 2 if fenced else begun > 2
+
+
+async def test_a_lost_lease_ends_the_work_and_is_said(world: World) -> None:
+    """Whoever claimed the row keeps it; what waits here is ended, and nothing of it is kept."""
+    work = world.handlers[Note] = Work(seconds=100)
+    world.broker.fate = lambda to, lane, parcel: (True,)
+    await world.start()
+    await world.send(Note())
+    await world.pass_time(5)
+    claim_no_more(world["money"])
+    other = await rival(world)
+    await make_due(other)
+    await world.pass_time(20)
+
+    assert "letter.lease_lost" in told(world)
+    assert world["money"].inbox.leases.stats().lost == 1
+    assert (work.begun, work.under_way) == (2, 1)
+
+    await world.pass_time(100)
+
+    assert await other.effects() == ["worked"]
+    assert work.ended == 1
+    await end(other)
+
+
+async def make_due(core: Core) -> None:
+    """Let every row be claimed now, as a clock that went wrong would."""
+
+    async def write(tx: Transaction, effects: Effects) -> None:
+        rows = [row.copy() for row in await core.rows(State.DUE)]
+        for row in rows:
+            row.due_at = tx.now_ms
+        await tx.postpone(rows)
+
+    await core.writer.perform(Own(write))
+
+
+async def test_a_claim_of_ones_own_is_no_try_and_no_loss(world: World) -> None:
+    """A process that could not renew in time claims the row itself: the work goes on."""
+    world.safe = ALL_ON.without("lease_renewed")
+    work = world.handlers[Note] = Work(seconds=100, fails=["once"])
+    world.broker.fate = lambda to, lane, parcel: (True,)
+    await world.start()
+    await world.send(Note())
+    await world.pass_time(102)
+    [row] = await world["money"].rows(State.DUE)
+    await world.pass_time(200)
+
+    assert row.error is not None and row.error.startswith("try 1 ")
+    assert await world["money"].effects() == ["worked"]
+    assert (work.begun, work.most) == (2, 1)
+
+
+async def test_a_letter_that_reaches_late_is_marked_all_the_same(world: World) -> None:
+    """The row that the lease has made is the one that `reached` is written to."""
+    world.schedule = Schedule(saga_timeout_ms=600_000)
+    seen: list[bool] = []
+
+    async def pay(command: Pay, tx: Unit, outside: Reaching) -> int:
+        await asyncio.sleep(60)
+        charged = await outside.charge(command.cents)
+        seen.extend(row.reached for row in await world["money"].rows(State.DUE))
+        await asyncio.sleep(60)
+        return charged
+
+    world.handlers[Pay] = pay
+    await world.start()
+    await world.send(Pay())
+    await world.settle(300)
+
+    assert seen == [True]
+    assert len(world.till.calls) == 1
+
+
+async def test_work_without_an_end_is_ended_and_counted(world: World) -> None:
+    """A handler that never comes to its first statement is poison, however patient we are."""
+    world.schedule = replace(world.schedule, work_ms=60_000, tries_max=2)
+    work = world.handlers[Note] = Work(seconds=10_000_000)
+    await world.start()
+    await world.send(Note())
+    await world.pass_time(200)
+    [dead] = await world["money"].rows(State.DEAD)
+
+    assert work.begun == 2
+    assert dead.error is not None and "Note.v1 worked for 60 s before its first" in dead.error
+
+
+@pytest.mark.parametrize("lease_ms", [300, 3_000, 30_000])
+@pytest.mark.parametrize("resend_ms", [200, 5_000, 60_000])
+def test_two_looks_fit_into_a_lease(lease_ms: int, resend_ms: int) -> None:
+    """And one into the time after which a sender repeats itself."""
+    pause_s = look_every_s(Schedule(lease_ms=lease_ms, resend_ms=resend_ms))
+
+    assert lease_ms / 3000 + 2 * pause_s <= lease_ms / 1000 + 1e-9
+    assert pause_s < resend_ms / 1000
