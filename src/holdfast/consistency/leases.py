@@ -7,7 +7,7 @@ own any more has lost it, and nothing of that run is kept.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -74,7 +74,7 @@ class Leases:
         self._renewed = self._lost = 0
 
     @contextmanager
-    def keep(self, delivery: Delivery, limit: asyncio.Timeout) -> Iterator[None]:
+    def keep(self, delivery: Delivery, limit: asyncio.Timeout) -> Generator[None]:
         """Keep a letter as long as the block lasts. Raises LeaseLost where it was lost."""
         now = asyncio.get_running_loop().time()
         pause_s = look_every_s(self._ledger.schedule)
