@@ -8,6 +8,7 @@ from holdfast.contract import Command, Event, Failure, Model, Query, Unanswered,
 # What is declared, and what handlers take.
 from holdfast.system import (
     Caller,
+    Cors,
     External,
     ExternalAnswer,
     Gateway,
@@ -26,6 +27,7 @@ from holdfast.system import (
 __all__ = [
     "Caller",
     "Command",
+    "Cors",
     "Event",
     "External",
     "ExternalAnswer",

@@ -16,7 +16,7 @@ from holdfast import Caller, Gateway, Model, Query, Rate, Read, Service, System,
 from holdfast.gateway.door import UNAUTHENTICATED
 from holdfast.security import SigningKey, TokenSigner, public_jwks
 from holdfast.testing import Running, running
-from holdfast.testing.run import Answer
+from holdfast.testing.run import Answer, Client
 
 METADATA = MetaData()
 NOTES = Table(
@@ -419,3 +419,14 @@ async def test_one_address_has_one_rate_however_it_is_written(
         answers = [await run.client.get("/open/", headers={"X-Forwarded-For": f}) for f in forms]
 
     assert [answer.status for answer in answers] == statuses
+
+
+async def test_strangers_are_told_whether_it_is_ready_and_no_more(run: Running) -> None:
+    """Which databases there are is for the port of the operators."""
+    outside = [await run.client.get(f"/health/{page}") for page in ("ready", "live")]
+    operators = Client(run.process.ops_url)
+    inside = await operators.get("/health/ready")
+    await operators.close()
+
+    assert [answer.json() for answer in outside] == [{"status": "ready"}, {"status": "alive"}]
+    assert set(inside.json()["checks"]) == {"broker", "database of desk"}

@@ -27,6 +27,7 @@ from holdfast.ports import Clock
 
 OnError = Callable[[Request, BaseException], None]
 Identify = Callable[[asyncio.Transport], object]
+RefusalHeaders = Callable[[HeaderList], HeaderList]
 
 _IDLE, _HEAD, _BODY, _ENDED = Phase
 _NEVER = float("inf")
@@ -45,12 +46,14 @@ class Floor:
         clock: Clock,
         on_error: OnError | None,
         identify: Identify | None,
+        refusal_headers: RefusalHeaders | None,
     ) -> None:
         self.handler = handler
         self.limits = limits
         self.date = DateLine(clock.now)
         self.on_error = on_error
         self.identify = identify
+        self.refusal_headers = refusal_headers or _no_headers
         self.connections: set[Connection] = set()
         self.bodies = Bodies()
         self.refused: Counter[str] = Counter()
@@ -236,7 +239,7 @@ class Connection(asyncio.Protocol):
             except Exception as error:
                 floor.report(request, error)
                 closing = self._is_last()
-                response = _bug()
+                response = _bug(floor.refusal_headers(request.headers))
                 head = self._head(request, response, closing=closing)
             if response.stream is not None:
                 await self._stream(request, response, head)
@@ -311,7 +314,8 @@ class Connection(asyncio.Protocol):
         self._floor.refused[refusal.code] += 1
         body = refusal.document()
         framing = b"connection: close\r\ncontent-length: %d\r\n" % len(body)
-        head = encode_head(refusal.status, _PROBLEM, framing, self._floor.date())
+        headers = _PROBLEM + self._floor.refusal_headers(self._intake.headers)
+        head = encode_head(refusal.status, headers, framing, self._floor.date())
         self._transport.write(head + body)
 
     # -- ending
@@ -388,6 +392,10 @@ class Connection(asyncio.Protocol):
             self._watch_reader(left_bytes)
 
 
-def _bug() -> Response:
+def _no_headers(headers: HeaderList) -> HeaderList:
+    return []
+
+
+def _bug(headers: HeaderList) -> Response:
     refusal = Refusal(500, "internal", "The server failed to serve this request.")
-    return Response(500, list(_PROBLEM), refusal.document())
+    return Response(500, _PROBLEM + headers, refusal.document())

@@ -52,6 +52,7 @@ class Intake:
         begun: how many requests began to come.
         last: the newest request is the last one: its client said so, or it was refused.
         old: the newest request is HTTP/1.0, which knows no chunked bodies.
+        headers: of the newest request, as far as they came.
         refusal: why reading ended, if the client is to blame.
     """
 
@@ -66,6 +67,7 @@ class Intake:
         self.begun = 0
         self.last = False
         self.old = False
+        self.headers: HeaderList = []
         self.refusal: Refusal | None = None
         self._ahead = ahead
         self._limits = limits
@@ -75,7 +77,6 @@ class Intake:
         self._request: Request | None = None
         self._encouraged: Request | None = None
         self._target = b""
-        self._headers: HeaderList = []
         self._body = b""
         self._more_body = bytearray()
         self._feed_bytes = 0  # the size of what is being parsed
@@ -129,7 +130,7 @@ class Intake:
         self.phase = _HEAD
         self.begun += 1
         self._target = b""
-        self._headers = []
+        self.headers = []
         self._fed_bytes = self._feed_bytes
 
     def on_url(self, piece: bytes) -> None:
@@ -142,12 +143,12 @@ class Intake:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Gather a header; trailers are dropped."""
         if self.phase is _HEAD:
-            self._headers.append((name.lower(), value.rstrip(b" \t")))
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Decide whether the head may be served."""
         parser = cast(httptools.HttpRequestParser, self._parser)
-        limits, headers, target = self._limits, self._headers, self._target
+        limits, headers, target = self._limits, self.headers, self._target
         if len(headers) > limits.headers_max or (
             self._fed_bytes > limits.header_bytes_max
             and _head_bytes(target, headers) > limits.header_bytes_max

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from holdfast.communication.connection import Connection, Floor, Identify, OnError
+from holdfast.communication.connection import Connection, Floor, Identify, OnError, RefusalHeaders
 from holdfast.communication.framing import HttpLimits
 from holdfast.contract.http import Handler
 from holdfast.ports import Clock, Listener, Network
@@ -43,6 +43,8 @@ class HttpServer:
     Args:
         on_error: told of what a handler raised; the client gets a 500 without any of it. Without
             it the event loop's exception handler is told.
+        refusal_headers: what an answer that the handler did not make carries besides, by the
+            headers of the request as far as they were read.
         identify: asked once for each connection, such as for the certificate of its peer; what it
             returns is the `caller` of the connection's requests.
     """
@@ -56,9 +58,10 @@ class HttpServer:
         limits: HttpLimits = _DEFAULT_LIMITS,
         on_error: OnError | None = None,
         identify: Identify | None = None,
+        refusal_headers: RefusalHeaders | None = None,
     ) -> None:
         self._network = network
-        self._floor = Floor(handler, limits, clock, on_error, identify)
+        self._floor = Floor(handler, limits, clock, on_error, identify, refusal_headers)
         self._listeners: list[Listener] = []
 
     async def start(

@@ -1,6 +1,7 @@
 """The door: what every request passes on its way in, compiled into one callable.
 
-correlation → load → rate by address → route → token → rate by caller → deadline → service.
+correlation → load → rate by address → preflight → route → token → rate by caller → deadline →
+service.
 """
 
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from holdfast.contract.http import Request, Response
+from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.dispatch.inside import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router
@@ -20,6 +21,7 @@ from holdfast.errors import (
     RateLimited,
     Unauthenticated,
 )
+from holdfast.gateway.cors import CorsRules, is_preflight
 from holdfast.gateway.forwarded import Proxies, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
 from holdfast.observability import Context, Logger, Metrics, RouteOutcomes, Tracer
@@ -105,6 +107,7 @@ class Door:
         self._current = current
         self._pages = pages
         self._trusted = Proxies(gateway.trusted_proxies)
+        self._cors = CorsRules(gateway.cors) if gateway.cors is not None else None
         self._outcomes: dict[tuple[str, str], RouteOutcomes] = {}
         self._limited = metrics.rate_limited("gateway")
         # Made at the start, so that the first refusal is an increase and not a new series.
@@ -115,6 +118,20 @@ class Door:
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is an answer."""
+        if self._cors is None:
+            return await self._serve(request)
+        origin = request.header(b"origin")
+        response = await self._serve(request)
+        self._cors.dress(origin, response)
+        return response
+
+    def refusal_headers(self, headers: HeaderList) -> HeaderList:
+        """Return what the answer of the server itself to a request with these headers carries."""
+        if self._cors is None:
+            return []
+        return self._cors.answer(next((v for name, v in headers if name == b"origin"), None))
+
+    async def _serve(self, request: Request) -> Response:
         page = self._pages.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
             answer = page(request)
@@ -155,10 +172,13 @@ class Door:
             raise Overloaded("too many requests are under way", headers={"Retry-After": "1"})
         if gateway.per_address is not None:
             await self._take("address", request.client, gateway.per_address)
+        preflight = is_preflight(request)
+        if preflight and self._cors is not None:
+            return self._cors.preflight(request)
         target, path = self._router.find(request.method, request.path)
         request.route = target.template
         taken: Taken | None = None
-        if not target.public:
+        if not target.public and not (preflight and target.mount):
             request.caller = await self._authenticate(request)
             if gateway.per_caller is not None:
                 taken = await self._take("caller", request.caller.subject, gateway.per_caller)

@@ -1,7 +1,7 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
 from holdfast.observability.context import NO_CONTEXT, Context, current
-from holdfast.observability.health import Check, Health
+from holdfast.observability.health import Check, Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
 from holdfast.observability.log_buffer import LogStats
 from holdfast.observability.logs import Bridge, Level, Logger, bridge
@@ -35,6 +35,7 @@ __all__ = [
     "bridge",
     "current",
     "describe",
+    "in_brief",
     "is_secret_name",
     "parse_traceparent",
     "scrub",

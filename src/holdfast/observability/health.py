@@ -100,6 +100,11 @@ class Health:
             return describe(error)
 
 
+def in_brief(answer: Response) -> Response:
+    """Return the answer to a probe with its status alone, for a port that strangers reach."""
+    return _answer(answer.status, {"status": msgspec.json.decode(answer.body)["status"]})
+
+
 def _short(why: str) -> str:
     return scrub(why)[:_WHY_CHARS_MAX]
 

@@ -18,7 +18,7 @@ from holdfast.communication import (
 )
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
-from holdfast.contract.http import Handler, Request, Response
+from holdfast.contract.http import Handler, HeaderList, Request, Response
 from holdfast.dispatch.host import Ports, ServiceHost
 from holdfast.dispatch.inside import Asks, InnerDoor
 from holdfast.dispatch.openapi import DOCS_PAGE, openapi
@@ -34,6 +34,7 @@ from holdfast.observability import (
     Metrics,
     Tracer,
     current,
+    in_brief,
 )
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.control import Control
@@ -267,8 +268,8 @@ class Process:
     async def _listen(self, router: Router) -> None:
         options, gateway = self.options, self.system.gateway
         pages: dict[str, Callable[[Request], object]] = {
-            "/health/live": lambda request: self.health.live(),
-            "/health/ready": lambda request: self.health.ready(),
+            "/health/live": lambda request: in_brief(self.health.live()),
+            "/health/ready": self._ready_in_brief,
             "/openapi.json": lambda request: _page(b"application/json", self._openapi()),
             "/docs": lambda request: _page(b"text/html; charset=utf-8", DOCS_PAGE.encode()),
         }
@@ -286,8 +287,12 @@ class Process:
         )
         self.metrics.watch("holdfast_limits_alone_total", self._limits.alone)
         limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
-        listener = await self._http(self.door, limits).start(options.host, options.port)
+        server = self._http(self.door, limits, self.door.refusal_headers)
+        listener = await server.start(options.host, options.port)
         self.url = "http://{}:{}".format(*listener.address)
+
+    async def _ready_in_brief(self, request: Request) -> Response:
+        return in_brief(await self.health.ready())
 
     async def _listen_to_operators(self) -> None:
         """Serve health and metrics, and in the data folder the commands."""
@@ -314,7 +319,10 @@ class Process:
         await self._listen_to_commands()
 
     def _http(
-        self, handler: Callable[[Request], Awaitable[Response]], limits: HttpLimits
+        self,
+        handler: Callable[[Request], Awaitable[Response]],
+        limits: HttpLimits,
+        refusal_headers: Callable[[HeaderList], HeaderList] | None = None,
     ) -> HttpServer:
         server = HttpServer(
             handler,
@@ -324,6 +332,7 @@ class Process:
             on_error=lambda request, error: self.logger.error(
                 "request.failed", exc=error, method=request.method, path=request.path
             ),
+            refusal_headers=refusal_headers,
         )
         self._servers.append(server)
         return server

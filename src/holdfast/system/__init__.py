@@ -1,7 +1,7 @@
 """What users declare, and the graph that is read from it."""
 
 from holdfast.system.external import External, ExternalAnswer
-from holdfast.system.gateway import Gateway, Rate
+from holdfast.system.gateway import Cors, Gateway, Rate
 from holdfast.system.graph import Graph, GraphEdge
 from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
 from holdfast.system.service import Service
@@ -12,6 +12,7 @@ from holdfast.system.tokens import Tokens
 
 __all__ = [
     "Caller",
+    "Cors",
     "External",
     "ExternalAnswer",
     "Gateway",

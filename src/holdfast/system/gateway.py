@@ -14,6 +14,44 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages of other origins may use this gateway from a browser; mounted apps too.
+
+    A browser asks first, by a preflight, which the gateway answers without a token. Tokens in the
+    `Authorization` header need no `credentials`; cookies do.
+
+    Attributes:
+        origins: as browsers write them, `https://shop.example`; `*` alone is any.
+        methods, headers: what a page may send; `*` among the headers is any.
+        expose: what of an answer's headers a page may read.
+        credentials: whether cookies are sent along; not together with the origin `*`.
+        max_age_s: how long a browser may remember the answer to a preflight, 0..86400.
+    """
+
+    origins: tuple[str, ...]
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    headers: tuple[str, ...] = (
+        "authorization",
+        "content-type",
+        "holdfast-deadline-ms",
+        "idempotency-key",
+        "x-correlation-id",
+    )
+    expose: tuple[str, ...] = (
+        "etag",
+        "idempotency-replayed",
+        "location",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "www-authenticate",
+        "x-correlation-id",
+    )
+    credentials: bool = False
+    max_age_s: int = 600
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """The entry point: who may come in, how often, how much, and for how long.
 
@@ -25,6 +63,8 @@ class Gateway:
         requests_max: requests under way at once; 503 over it.
         trusted_proxies: addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-For`, `-Proto`,
             `-Host` or `Forwarded` is believed.
+        cors: None lets no page of another origin read an answer, except of mounted apps that
+            answer for themselves.
     """
 
     tokens: Tokens | None = None
@@ -34,3 +74,4 @@ class Gateway:
     body_bytes_max: int = 1 << 20
     requests_max: int = 1_000
     trusted_proxies: tuple[str, ...] = ()
+    cors: Cors | None = None

@@ -1,12 +1,19 @@
 """Checks of the gateway: who may come in, and how much."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from holdfast.system.checks.reading import Reading
-from holdfast.system.gateway import Gateway
+from holdfast.system.gateway import Cors, Gateway
 from holdfast.system.tokens import Tokens
+
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9](?:[a-z0-9._-]*)|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+)
+_USUAL_PORT = re.compile(r"http://.*:80|https://.*:443")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
@@ -30,6 +37,34 @@ def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
             ip_network(address)
         except ValueError as exc:
             yield f"Gateway(trusted_proxies=…): {exc}; write an address or a network, 10.0.0.0/8"
+    if gateway.cors is not None:
+        yield from _cors(gateway.cors)
+
+
+def _cors(cors: Cors) -> Iterator[str]:
+    place = "Gateway(cors=Cors(…))"
+    if not cors.origins:
+        yield f"{place}: origins is empty, so no page may read an answer; name one"
+    for origin in cors.origins:
+        if origin == "*":
+            if len(cors.origins) > 1:
+                yield f"{place}: origins has '*' beside others; write it alone, or leave it out"
+            if cors.credentials:
+                yield (
+                    f"{place}: every page could act with its visitor's cookies; name the origins "
+                    "instead of '*', or leave credentials out"
+                )
+        elif _ORIGIN.fullmatch(origin) is None or _USUAL_PORT.fullmatch(origin):
+            yield (
+                f"{place}: origin {origin!r} is not as browsers write it; write scheme and host in "
+                "lower case, and the port if it is not the usual one: https://shop.example"
+            )
+    for kind in ("methods", "headers", "expose"):
+        for name in getattr(cors, kind):
+            if _TOKEN.fullmatch(name) is None or (name == "*" and kind != "headers"):
+                yield f"{place}: {kind} has {name!r}; write each name by itself"
+    if not 0 <= cors.max_age_s <= 86_400:
+        yield f"{place}: max_age_s={cors.max_age_s}; write 0..86400 seconds"
 
 
 def _closed_doors(reading: Reading) -> Iterator[str]:
