@@ -45,11 +45,16 @@ def test_a_table_gets_a_column(cli: Cli, serve: Callable[..., Server]) -> None:
     code = serve("run", "notes").stop()
 
     assert "revisions/notes_0001_first.py is written" in first.out
-    assert (drift.code, "no revision makes this change" in drift.err) == (1, True)
+    assert (drift.code, "no revision changes that" in drift.err) == (1, True)
     assert "revisions/notes_0002_add_text.py is written" in second.out
-    told = "holdfast: the database of notes lacks notes_0002; run `holdfast migrate notes --service"
-    assert (refused.code, refused.err.startswith(told)) == (1, True)
+    told = "lacks notes_0002; run `holdfast migrate notes --service notes`"
+    assert (refused.code, refused.out) == (1, "")  # not a word in the log of what was not begun
+    assert refused.err == f"holdfast: the database of notes {told}\n"
     assert (checked.code, checked.err) == (0, "")
+    assert checked.out == (
+        "notes: 1 of 2 revisions, which the database lacks, and the tables in the code: no "
+        "problems\n"
+    )
     assert migrated.out == "notes: notes_0002\n"
     assert again.out == "notes: nothing to do\n"
     assert (columns(cli), code) == (["id", "text"], 0)
@@ -61,12 +66,40 @@ def test_a_revision_that_breaks_the_running_version_is_refused(cli: Cli) -> None
     cli("migrate", "notes", "--service", "notes", "--new", "first")
     cli("migrate", "notes")
     declare(cli)
-    cli("migrate", "notes", "--service", "notes", "--new", "drop text")
+    retired = cli("migrate", "notes", "--service", "notes", "--new", "retire text")
+    cli("migrate", "notes", "--service", "notes", "--new", "drop text", "--contract")
     done = cli("migrate", "notes", "--check")
 
+    assert "note.text stays for the version that is running" in retired.out
     assert done.code == 1
-    assert "notes: notes_0002: note.text is dropped: the running version uses it" in done.err
+    assert "notes: notes_0003: note.text is dropped: the running version uses it" in done.err
     assert columns(cli) == ["id", "text"]
+
+
+def test_the_command_to_run_names_the_data_folder(cli: Cli, serve: Callable[..., Server]) -> None:
+    """It is run as it is told; it stamps what was simply made, and the next one runs."""
+    declare(cli, migrations="")
+    serve("run", "notes", "--data", "my data").stop()
+    declare(cli)
+    cli("migrate", "notes", "--service", "notes", "--new", "first")
+    refused = cli("run", "notes", "--port", "0", "--data", "my data")
+    again = cli("migrate", "notes", "--service", "notes", "--data", "my data")
+    noted = cli("migrate", "notes", "--service", "notes", "--data", "my data", "--baseline")
+    code = serve("run", "notes", "--data", "my data").stop()
+
+    command = "`holdfast migrate notes --data 'my data' --service notes"
+    assert (refused.code, f"run {command}`" in refused.err) == (1, True)
+    assert (again.code, f"run {command} --baseline`" in again.err) == (1, True)
+    assert noted.out == "notes: its tables are at notes_0001\n"
+    assert code == 0
+
+
+def test_options_that_exclude_each_other_are_told(cli: Cli) -> None:
+    """One thing at a time."""
+    declare(cli)
+
+    assert "are one each" in cli("migrate", "notes", "--check", "--baseline").err
+    assert "are one each" in cli("migrate", "notes", "--contract").err
 
 
 @pytest.mark.parametrize(

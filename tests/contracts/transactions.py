@@ -39,6 +39,12 @@ class TransactionContract(Opened):
         assert second[0].events == ("Shipped.v1",)
         assert len(second) == len(EDGES) + 1
 
+    async def test_what_was_not_opened_is_closed(self) -> None:
+        """A start that is refused before it opens says why, and nothing else."""
+        database = await self.make()
+        await database.close()
+        await database.close()
+
     async def test_what_is_aborted_is_gone(self) -> None:
         """Of every kind; abort is safe when repeated."""
         async with self.opened() as database:

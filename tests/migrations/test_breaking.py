@@ -116,5 +116,5 @@ def test_contracts_name_one_thing_only() -> None:
 
     assert problems(body) == [
         "r1: book.author is dropped: the running version uses it; let a release go out that does "
-        'not, then say contracts = ("book.author",) in the revision'
+        'not, with retires = ("book.author",) in its revision, and do this in the one after'
     ]

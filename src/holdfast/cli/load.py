@@ -1,10 +1,12 @@
 """Finds the System that a name on the command line stands for."""
 
 import os
+import shlex
 import sys
 import traceback
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from holdfast.errors import HoldfastError, UnknownName
@@ -13,10 +15,19 @@ from holdfast.system import System
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A system and the module that declares it."""
+    """A system and the module that declares it.
+
+    Attributes:
+        name: as it was typed.
+    """
 
     system: System
     module: ModuleType
+    name: str
+
+    def typed(self, data: Path | None) -> str:
+        """Return what another command is given to be about the same system and data folder."""
+        return self.name if data is None else f"{self.name} --data {shlex.quote(str(data))}"
 
 
 def load(name: str) -> Loaded:
@@ -37,13 +48,13 @@ def load(name: str) -> Loaded:
         module = _module(module_name)
         if module is None:
             raise UnknownName(f"there is no module {module_name!r} in {os.getcwd()}")
-        return Loaded(_attribute(module, attribute), module)
+        return Loaded(_attribute(module, attribute), module, name)
     whole = _module(module_name)
     part = _module(f"{module_name}.system") if hasattr(whole, "__path__") else None
     for module in (part, whole):
         system = None if module is None else _only_system(module)
         if module is not None and system is not None:
-            return Loaded(system, module)
+            return Loaded(system, module, name)
     raise UnknownName(
         f"there is no system {name!r}: neither {module_name}.system nor {module_name} is a module "
         f"with a System, seen from {os.getcwd()}"

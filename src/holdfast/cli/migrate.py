@@ -1,6 +1,7 @@
 """`holdfast migrate`: revisions of the tables, written, checked and run."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from holdfast.cli.load import load
+from holdfast.cli.load import Loaded, load
 from holdfast.cli.options import DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.errors import Invalid, UnknownName
@@ -35,11 +36,23 @@ On = Annotated[
 ]
 
 
+Contract = Annotated[
+    bool,
+    typer.Option("--contract", help="With --new: drop what earlier revisions have retired."),
+]
+Baseline = Annotated[
+    bool,
+    typer.Option("--baseline", help="Note which revision tables that were simply made are at."),
+]
+
+
 def command(
     system: SystemName,
     service: ServiceName = None,
     new: New = None,
+    contract: Contract = False,
     check: Check = False,
+    baseline: Baseline = False,
     on: On = "",
     data: DataFolderPath = None,
 ) -> None:
@@ -47,39 +60,75 @@ def command(
 
     The databases are those that DATABASE_URL names, or the files of the data folder.
     """
-    declared = load(system).system
-    histories = _histories(declared, system, service)
-    folder = data_folder(data, declared.name)
+    loaded = load(system)
+    histories = _histories(loaded, service, data, on)
+    if (new is not None) + check + baseline > 1 or (contract and new is None):
+        raise Invalid("--new, --check and --baseline are one each; --contract goes with --new")
     if new is not None:
         if len(histories) != 1:
             raise Invalid("--new writes one service's revision: name it with --service")
-        print(_write(histories[0], new))
+        _write(histories[0], new, contract)
         return
+    act = _check if check else _note if baseline else _migrate
+    folder = data_folder(data, loaded.system.name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        problems = runner.run(_each(declared, histories, folder, on, check))
+        problems = runner.run(_each(loaded.system, histories, folder, on, act))
     for problem in problems:
         complain(problem)
     if problems:
         raise typer.Exit(1)
 
 
-def _histories(system: System, name: str, only: str | None) -> list[History]:
-    names = [service.name for service in system.services]
+def _histories(loaded: Loaded, only: str | None, data: Path | None, on: str) -> list[History]:
+    names = [service.name for service in loaded.system.services]
     if only is not None and only not in names:
-        raise UnknownName(f"there is no service {only!r} in {name}; there are {', '.join(names)}")
-    return [History(name, s) for s in system.services if only in (None, s.name)]
+        raise UnknownName(
+            f"there is no service {only!r} in {loaded.name}; there are {', '.join(names)}"
+        )
+    typed = loaded.typed(data) + (f" --on {on}" if on else "")
+    return [History(typed, s) for s in loaded.system.services if only in (None, s.name)]
 
 
-def _write(history: History, message: str) -> str:
+def _write(history: History, message: str, contract: bool) -> None:
     from holdfast.migrations.written import write  # what it needs is Alembic's
 
-    return f"{write(history, message)} is written; read it, then run `holdfast migrate`"
+    revision = write(history, message, contract=contract)
+    print(f"{revision.path} is written; read it, then run `holdfast migrate`")
+    for name in revision.retires:
+        print(f"{name} stays for the version that is running; drop it a release later: --contract")
+    for line in revision.left:
+        complain(f"it does not do this, which is yours to write: {line}")
+
+
+async def _check(history: History, url: str) -> list[str]:
+    from holdfast.migrations.verdict import verdict  # what it needs is Alembic's
+
+    found = await verdict(history, url)
+    print(f"{history.service.name}: {found.done}: {len(found.problems) or 'no'} problems")
+    return list(found.problems)
+
+
+async def _note(history: History, url: str) -> list[str]:
+    from holdfast.migrations.baseline import baseline  # what it needs is Alembic's
+
+    if history.managed:
+        print(f"{history.service.name}: its tables are at {await baseline(history, url)}")
+    return []
+
+
+async def _migrate(history: History, url: str) -> list[str]:
+    ran = await upgrade(history, url)
+    print(f"{history.service.name}: {', '.join(ran) or 'nothing to do'}")
+    return []
+
+
+Act = Callable[[History, str], Awaitable[list[str]]]
 
 
 async def _each(
-    system: System, histories: list[History], path: Path, on: str, check: bool
+    system: System, histories: list[History], path: Path, on: str, act: Act
 ) -> list[str]:
-    """Migrate or check each database; return the problems."""
+    """Do something to each database; return the problems."""
     problems: list[str] = []
     names = [service.name for service in system.services]
     environ = environment()
@@ -91,17 +140,11 @@ async def _each(
             environ |= servers.environ
         folder = DataFolder(path)
         urls = {name: database_url(name, environ, alone=len(names) == 1) for name in names}
-        if not (check or all(urls.values())):
+        if act is not _check and not all(urls.values()):
             folder.take()  # whoever serves it has read what its tables are
             stack.callback(folder.give)
         for history in histories:
             name = history.service.name
             url = urls[name] or f"sqlite:///{folder.database(name)}"
-            if check:
-                from holdfast.migrations.written import problems_of  # what it needs is Alembic's
-
-                problems += await problems_of(history, url)
-            else:
-                ran = await upgrade(history, url)
-                print(f"{name}: {', '.join(ran) or 'nothing to do'}")
+            problems += await act(history, url)
     return problems

@@ -69,7 +69,8 @@ def command(
     where = Where(host, port, ops_port, data)
     kinds = kinds_of(on)
     folder = data_folder(data, loaded.system.name)
-    servers = Servers(folder / "servers", kinds, loaded.system) if kinds else None
+    typed = loaded.typed(data)
+    servers = Servers(folder / "servers", kinds, loaded.system, typed=typed) if kinds else None
     if processes and (split or replicas):
         raise SettingError(["--processes runs all services in each process: without --split"])
     if split or replicas or processes > 1:
@@ -107,6 +108,7 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
     system = loaded.system
     options = Options(
         data=data_folder(where.data, system.name),
+        typed=loaded.typed(where.data),
         host=where.host,
         port=where.port,
         ops_port=where.ops_port,

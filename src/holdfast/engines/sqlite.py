@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -66,6 +67,7 @@ class SqliteDatabase:
         self._now_s = self._monotonic_s = 0.0
         self._idle: list[Connection] = []
         self._readers = asyncio.Semaphore(readers_max)
+        self._opened = ExitStack()  # closes what `open` has opened, were it only a part
 
     def _connect(self, *, read_only: bool) -> tuple[sqlite3.Connection, Connection]:
         raw = sqlite3.connect(
@@ -97,9 +99,11 @@ class SqliteDatabase:
 
     async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
         self.writer, self.users = self._connect(read_only=False)
+        self._opened.callback(_close, self.users)
         self._committed = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False
         )  # what is not committed yet must not be seen by floors and operators
+        self._opened.callback(self._committed.close)
         self._committed.execute("PRAGMA query_only=ON")
         self.prepared = PreparedWrites(self.users.dialect)
         if tables is not None:
@@ -261,9 +265,13 @@ class SqliteDatabase:
         return uuid_of(found[0])
 
     async def close(self) -> None:
-        self._committed.close()
-        for connection in (*self._idle, self.users):
-            raw = connection.connection.driver_connection
-            connection.invalidate()
-            assert raw is not None
-            raw.close()
+        while self._idle:
+            _close(self._idle.pop())
+        self._opened.close()
+
+
+def _close(connection: Connection) -> None:
+    raw = connection.connection.driver_connection
+    connection.invalidate()
+    assert raw is not None
+    raw.close()

@@ -5,7 +5,7 @@ and writes whatever it wrote before. A revision must let it.
 """
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +13,14 @@ from typing import Any
 from alembic.operations import BatchOperations, Operations, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from sqlalchemy import String
-from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy import Dialect, String, create_engine, text
+from sqlalchemy.dialects import postgresql, sqlite
 
-_UNSURE = re.compile(r"\b(DROP|RENAME|TRUNCATE|SET\s+NOT\s+NULL|TYPE)\b", re.IGNORECASE)
+_UNSURE = re.compile(
+    r"\b(DROP|RENAME|TRUNCATE|SET\s+NOT\s+NULL|TYPE|ADD\s+(CONSTRAINT|CHECK|UNIQUE|FOREIGN|PRIMARY"
+    r"|NOT\s+NULL))\b",
+    re.IGNORECASE,
+)
 _LIMITS = (
     ops.CreateUniqueConstraintOp,
     ops.CreateCheckConstraintOp,
@@ -25,28 +29,53 @@ _LIMITS = (
 )
 
 
-def breaking(scripts: Sequence[Script]) -> list[str]:
+def breaking(scripts: Sequence[Script], *, retired: Collection[str] = ()) -> list[str]:
     """Return what would break the running version, one line each, with what to do instead.
 
     A revision's `contracts = ("table.column", "table")` names what no running version uses any
     more; of that anything may be changed.
+
+    Args:
+        scripts: what comes with one release, oldest first.
+        retired: what the running version does not use: earlier revisions say so with `retires`.
     """
     problems: list[str] = []
     new: set[str] = set()  # tables that the running version does not know
     for script in scripts:
-        unused: set[str] = set(getattr(script.module, "contracts", ()))
-        for operation in recorded(script.module.upgrade):
+        unused = {*named(script, "contracts"), *retired}
+        for operation in _recorded_anywhere(script, problems):
             table = str(getattr(operation, "table_name", ""))
             if isinstance(operation, ops.CreateTableOp):
                 new.add(table)
             elif table not in new and table not in unused:
                 why = _why(operation, table, unused)
                 problems += [f"{script.revision}: {why}"] if why else []
-    return problems
+    return list(dict.fromkeys(problems))  # what is done on both databases is told once
 
 
-def recorded(upgrade: Callable[[], None]) -> list[ops.MigrateOperation]:
-    """Return what a revision would do, without a database."""
+def named(script: Script, attribute: str) -> tuple[str, ...]:
+    """Return what a revision names in `contracts` or `retires`."""
+    return tuple(getattr(script.module, attribute, ()))
+
+
+def _recorded_anywhere(script: Script, problems: list[str]) -> Iterator[ops.MigrateOperation]:
+    """Yield what a revision does on Postgres, then what it does on SQLite."""
+    for dialect in (postgresql.dialect(), sqlite.dialect()):  # type: ignore[no-untyped-call]
+        try:
+            yield from recorded(script.module.upgrade, dialect)
+        except Exception as exc:  # it is the application's, and may do anything
+            problems.append(
+                f"{script.revision}: what it does on {dialect.name} cannot be told without a "
+                f"database ({type(exc).__name__}: {exc}); write what changes tables with `op`, and "
+                "let it bear that a SELECT finds no rows"
+            )
+
+
+def recorded(upgrade: Callable[[], None], dialect: Dialect) -> list[ops.MigrateOperation]:
+    """Return what a revision would do on a kind of database, without one.
+
+    What it reads is empty.
+    """
     found: list[ops.MigrateOperation] = []
 
     @contextmanager
@@ -56,12 +85,24 @@ def recorded(upgrade: Callable[[], None]) -> list[ops.MigrateOperation]:
         inner.invoke = found.append
         yield inner
 
-    context = MigrationContext.configure(dialect=DefaultDialect(), opts={"as_sql": True})
-    with Operations.context(context) as operations:
-        recorder: Any = operations  # both are its methods
-        recorder.invoke = found.append
-        recorder.batch_alter_table = batch
-        upgrade()
+    def execute(statement: Any, *_: Any, **__: Any) -> Any:
+        found.append(ops.ExecuteSQLOp(statement))
+        return nothing.execute(text("SELECT 1 WHERE 0"))
+
+    def scalar(statement: Any, *_: Any, **__: Any) -> None:
+        found.append(ops.ExecuteSQLOp(statement))
+
+    with create_engine("sqlite://").connect() as nothing:
+        context = MigrationContext.configure(dialect=dialect, opts={"as_sql": True})
+        context.connection = SimpleNamespace(  # type: ignore[assignment]
+            dialect=dialect, execute=execute, exec_driver_sql=execute, scalar=scalar
+        )
+        context.impl.connection = context.connection
+        with Operations.context(context) as operations:
+            recorder: Any = operations  # both are its methods
+            recorder.invoke = found.append
+            recorder.batch_alter_table = batch
+            upgrade()
     return found
 
 
@@ -132,8 +173,8 @@ def _wider(new: Any, old: Any) -> bool:
 
 def _later(what: str, name: str) -> str:
     return (
-        f"{what}: the running version uses it; let a release go out that does not, then say "
-        f'contracts = ("{name}",) in the revision'
+        f"{what}: the running version uses it; let a release go out that does not, with "
+        f'retires = ("{name}",) in its revision, and do this in the one after'
     )
 
 

@@ -11,6 +11,7 @@ from holdfast.migrations.history import ours
 settings = context.config.attributes
 connection = settings["connection"]
 tables = settings["tables"]
+rewrite = settings.get("rewrite")  # while a revision is written
 
 
 def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
@@ -27,7 +28,9 @@ context.configure(
     render_item=render,
     render_as_batch=True,
     transactional_ddl=True,  # SQLite can, when its transactions are begun by hand
-    compare_type=True,
+    compare_type=rewrite.differs("type") if rewrite else True,
+    compare_server_default=rewrite.differs("server_default") if rewrite else True,
+    process_revision_directives=rewrite,
 )
 with context.begin_transaction():
     if connection.dialect.name == "postgresql":  # for this transaction: a pool has others' next

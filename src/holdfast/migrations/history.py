@@ -25,11 +25,17 @@ class History:
     """The revisions of one service's database: the framework's, and the service's own.
 
     Attributes:
-        system: as it is named on the command line.
+        system: what `holdfast migrate` is given: its name and, unless it is the usual one, its
+            data folder.
     """
 
     system: str
     service: Service
+
+    @property
+    def command(self) -> str:
+        """What is typed to migrate this service's database."""
+        return f"holdfast migrate {self.system} --service {self.service.name}"
 
     @property
     def managed(self) -> bool:
@@ -106,13 +112,13 @@ class History:
         Raises:
             OldSchema: with the command to run.
         """
-        remedy = f"run `holdfast migrate {self.system} --service {self.service.name}`"
+        remedy = f"run `{self.command}`"
         if not self.managed and (not at or REVISION in at):
             return
         if self.managed and len(self.lineages()) < 2 and self.service.metadata:
             raise OldSchema(
-                f"{self.service.name} has tables and no revision in {self.folder}; {remedy} "
-                "--new first"
+                f"{self.service.name} has tables and no revision in {self.folder}; run "
+                f"`{self.command} --new first`"
             )
         if pending := self.pending(at):
             names = ", ".join(script.revision for script in pending)

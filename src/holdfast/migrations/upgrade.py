@@ -2,16 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from holdfast.errors import Conflict
-from holdfast.migrations.history import History
+from holdfast.errors import Conflict, OldSchema
+from holdfast.migrations.history import FRAMEWORK, History
+
+if TYPE_CHECKING:
+    from alembic.script import Script
 
 TRIES = 10  # for the lock of a table that is in use
 _WAIT_S = 60  # for another process that migrates
@@ -27,6 +30,7 @@ async def upgrade(history: History, url: str) -> list[str]:
         url: `postgresql://…`, or `sqlite:///path`.
     Raises:
         Conflict: another process migrates it, or a table stayed in use.
+        OldSchema: its tables were made without revisions.
     """
     if url.startswith("sqlite:"):
         return await over(url, history, run)
@@ -58,15 +62,47 @@ async def make(history: History, url: str) -> None:
 
 def run(history: History, connection: Connection) -> list[str]:
     """Run what a database lacks, over a connection."""
-    from alembic import command
-
-    pending = history.pending(revisions(history, connection))
+    at = revisions(history, connection)
+    pending = history.pending(at)
+    _refuse_made_tables(history, connection, pending, at)
     connection.rollback()  # the transaction is Alembic's to begin and to end
     if pending:
-        config = history.config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "heads")
+        upgrade_to(history, connection, "heads")
     return [script.revision for script in pending]
+
+
+def upgrade_to(history: History, connection: Connection, revision: str) -> None:
+    """Run the revisions up to one, over a connection; in its transaction if one has begun."""
+    from alembic import command
+
+    config = history.config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _refuse_made_tables(
+    history: History, connection: Connection, pending: "Sequence[Script]", at: frozenset[str]
+) -> None:
+    """Refuse to make tables that were made without revisions."""
+    from alembic.operations.ops import CreateTableOp
+
+    from holdfast.migrations.breaking import recorded
+
+    if not at or not at <= {name for name in at if name.startswith(FRAMEWORK)}:
+        return  # it is new, or has a history of its own
+    there = set(inspect(connection).get_table_names())
+    made = {
+        str(operation.table_name)
+        for script in pending
+        if not script.revision.startswith(FRAMEWORK)
+        for operation in recorded(script.module.upgrade, connection.dialect)
+        if isinstance(operation, CreateTableOp)
+    }
+    if both := sorted(made & there):
+        raise OldSchema(
+            f"{', '.join(both)} of {history.service.name} was made without revisions; run "
+            f"`{history.command} --baseline`, which notes the revision that it is at"
+        )
 
 
 def revisions(history: History, connection: Connection) -> frozenset[str]:

@@ -1,32 +1,51 @@
-"""Writes revisions by comparing tables, and says what is wrong with those that are written.
-
-Tables are compared in a new SQLite database in memory, which all revisions have run on.
-"""
+"""Writes revisions by comparing what they make with what the code declares."""
 
 import contextlib
 import io
-import os
-from collections.abc import Generator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection
 
 from holdfast.errors import Invalid
-from holdfast.migrations.breaking import breaking
-from holdfast.migrations.history import FRAMEWORK, History, ours
-from holdfast.migrations.upgrade import over, revisions, run
+from holdfast.migrations.breaking import named
+from holdfast.migrations.history import FRAMEWORK, History
+from holdfast.migrations.rewrite import Rewrite
+from holdfast.migrations.schema import Schema, differences, schema_of
+from holdfast.migrations.scratch import declared, scratch
+from holdfast.migrations.upgrade import run
+
+if TYPE_CHECKING:
+    from alembic.script import Script
 
 
-def write(history: History, message: str) -> Path:
-    """Write the next revision of a service; return its file.
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision that was written.
 
+    Attributes:
+        retires: what the code no longer has, and the database keeps.
+        left: what it does not do of what the tables have changed, for whoever reads it.
+    """
+
+    path: Path
+    retires: Sequence[str]
+    left: Sequence[str]
+
+
+def write(history: History, message: str, *, contract: bool = False) -> Revision:
+    """Write the next revision of a service.
+
+    What the code no longer has is not dropped: it is retired, as the version that is running uses
+    it still.
+
+    Args:
+        contract: write the revision that drops what earlier ones have retired.
     Raises:
-        Invalid: the service has no `migrations=`, or its tables have not changed.
+        Invalid: the service has no `migrations=`, or there is nothing to write.
     """
     name, folder = history.service.name, history.folder
     if folder is None:
@@ -35,59 +54,65 @@ def write(history: History, message: str) -> Path:
             f'`migrations="package:migrations"` to Service({name!r})'
         )
     folder.mkdir(parents=True, exist_ok=True)
-    own = [line for line in history.lineages() if not line[0].revision.startswith(FRAMEWORK)]
-    count = len(own[0]) if own else 0
-    with _scratch(history) as connection:
-        if count and not _changes(history, connection):
-            raise Invalid(f"the tables of {name} are those of {own[0][0].revision}")
+    own = own_scripts(history)
+    retired = retired_by(own)
+    made, wanted = made_by(history), declared_by(history)
+    open_ = differences(made, wanted, retired=() if contract else retired)
+    if own and not open_:
+        raise Invalid(f"the tables of {name} are those of {own[-1].revision}")
+    rewrite = Rewrite(made, wanted, retired, contract)
+
+    def make(connection: Connection) -> None:
+        run(history, connection)
         config = history.config()
-        config.attributes["connection"] = connection
+        config.attributes.update(connection=connection, rewrite=rewrite)
         with contextlib.redirect_stdout(io.StringIO()):
-            script = command.revision(
-                config,
-                message,
-                autogenerate=True,
-                rev_id=f"{name.replace('-', '_')}_{count + 1:04d}",
-                head=own[0][0].revision if own else "base",
-                version_path=str(folder),
-                branch_label=None if own else name,
-            )
+            paths.append(_revision(config, history, own, message, folder))
+
+    paths: list[Path] = []
+    with scratch(make):
+        pass
+    after = History(history.system, history.service)
+    scripts = own_scripts(after)
+    left = differences(made_by(after), wanted, retired=retired_by(scripts))
+    return Revision(paths[0], named(scripts[-1], "retires"), left)
+
+
+def _revision(
+    config: Any, history: History, own: "Sequence[Script]", message: str, folder: Path
+) -> Path:
+    name = history.service.name
+    script = command.revision(
+        config,
+        message,
+        autogenerate=True,
+        rev_id=f"{name.replace('-', '_')}_{len(own) + 1:04d}",
+        head=own[-1].revision if own else "base",
+        version_path=str(folder),
+        branch_label=None if own else name,
+    )
     assert script is not None and not isinstance(script, list)
     return Path(script.path)
 
 
-async def problems_of(history: History, url: str) -> list[str]:
-    """Return what is wrong with the revisions that a database lacks, one line each.
-
-    Args:
-        url: of a database at the version that is running; a SQLite file may be missing, then all
-            revisions are looked at.
-    """
-    new = url.startswith("sqlite:") and not os.path.exists(url.removeprefix("sqlite:///"))  # noqa: ASYNC240
-    at: frozenset[str] = frozenset() if new else await over(url, history, revisions)
-    pending = [s for s in history.pending(at) if not s.revision.startswith(FRAMEWORK)]
-    problems = [f"{history.service.name}: {problem}" for problem in breaking(pending)]
-    if history.managed:
-        with _scratch(history) as connection:
-            problems += [
-                f"{history.service.name}: no revision makes this change of its tables: {change}; "
-                f"run `holdfast migrate {history.system} --service {history.service.name} --new …`"
-                for change in _changes(history, connection)
-            ]
-    return problems
+def own_scripts(history: History) -> "list[Script]":
+    """Return the service's own revisions, oldest first."""
+    lines = [x for x in history.lineages() if not x[0].revision.startswith(FRAMEWORK)]
+    return list(reversed(lines[0])) if lines else []
 
 
-@contextlib.contextmanager
-def _scratch(history: History) -> Generator[Connection]:
-    with create_engine("sqlite://", poolclass=StaticPool).connect() as connection:
-        run(history, connection)
-        yield connection
+def retired_by(scripts: "Sequence[Script]") -> frozenset[str]:
+    """Return what revisions say that the code no longer has, `table.column` or `table`."""
+    return frozenset(name for script in scripts for name in named(script, "retires"))
 
 
-def _changes(history: History, connection: Connection) -> list[Any]:
-    options = {"include_name": ours, "compare_type": True}
-    context = MigrationContext.configure(connection, opts=options)
-    tables: Any = list(history.service.metadata)  # its types know only one
-    found: list[Any] = compare_metadata(context, tables)
-    connection.rollback()
-    return found
+def made_by(history: History) -> Schema:
+    """Return what all revisions make, in a new database."""
+    with scratch(lambda connection: run(history, connection)) as connection:
+        return schema_of(connection)
+
+
+def declared_by(history: History) -> Schema:
+    """Return what the code declares."""
+    with scratch(declared(list(history.service.metadata))) as connection:
+        return schema_of(connection)

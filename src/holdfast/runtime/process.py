@@ -58,6 +58,8 @@ class Options:
         gateway: it is the gateway, for its own services and for those of other processes.
         port, ops_port: 0: any free one. ops_port None: the port after `port`.
         locals: whether stand-ins of Externals are started beside.
+        typed: what `holdfast migrate` is given for this system: its name, and its data folder
+            unless that is the usual one.
         schedule, safe: changed by tests alone.
     """
 
@@ -68,6 +70,7 @@ class Options:
     services: tuple[str, ...] | None = None
     gateway: bool = True
     locals: bool = True
+    typed: str = ""
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     settings: ProcessSettings = field(default_factory=ProcessSettings)
     schedule: Schedule = field(default_factory=Schedule)
@@ -141,7 +144,10 @@ class Process:
         """Whether revisions made a service's tables. Raises OldSchema if they are old."""
         if self._brought:  # whoever brings engines has new databases in them
             return False
-        history, database = History(self.system.name, host.service), host.ledger.database
+        history, database = (
+            History(self.options.typed or self.system.name, host.service),
+            host.ledger.database,
+        )
         if not database.remote:
             assert self.folder is not None
             await make(history, f"sqlite:///{self.folder.database(host.name)}")

@@ -40,9 +40,12 @@ class Servers:
     Args:
         kinds: of KINDS.
         system: each service of it gets a database, a role and a password of its own.
+        typed: see `Options.typed`.
     """
 
-    def __init__(self, folder: Path, kinds: Sequence[str], system: System) -> None:
+    def __init__(
+        self, folder: Path, kinds: Sequence[str], system: System, *, typed: str = ""
+    ) -> None:
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown:
             raise SettingError(
@@ -50,7 +53,7 @@ class Servers:
             )
         self._folder = folder.resolve()
         self._lock = DataFolder(folder)
-        self._kinds, self._system = kinds, system
+        self._kinds, self._system, self._typed = kinds, system, typed or system.name
         self._services = [service.name for service in system.services]
         self._postgres: Any = None
         self.children: dict[str, asyncio.subprocess.Process] = {}
@@ -119,7 +122,7 @@ class Servers:
 
     async def _make_tables(self, wanted: bool) -> None:
         for service in self._system.services if wanted else ():
-            history = History(f"{self._system.name} --on postgres", service)
+            history = History(f"{self._typed} --on postgres", service)
             await make(history, self.environ[database_variable(service.name)])
 
     async def restart_postgres(self) -> None:
