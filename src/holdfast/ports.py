@@ -289,6 +289,10 @@ class Transaction(Protocol):
         """Delete request records whose `due_at` is past, and let go of old events' topics."""
         ...
 
+    async def oldest_unsettled(self, edge: int) -> UUID | None:
+        """Return the smallest id of an edge's rows that are not settled."""
+        ...
+
     async def set_floor(self, edge: int, floor: UUID, limit: int) -> int:
         """Store an edge's floor; delete up to `limit` settled rows below it; return how many."""
         ...
@@ -397,11 +401,22 @@ class Database(Protocol):
         """Return the revisions of tables that it is at; none: it is new."""
         ...
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence["MetaData"] | None) -> list[Edge]:
+    async def open(
+        self,
+        edges: Sequence[Edge],
+        tables: Sequence["MetaData"] | None,
+        *,
+        lag_ms: int | None = 0,
+    ) -> list[Edge]:
         """Make what is missing, and return the stored edges.
+
+        From here on its time is never before that at which a process of the service has stored
+        the floor of the edge to itself, whatever the clock of the database says.
 
         Args:
             tables: the user's, made with the framework's; None: all of them are there.
+            lag_ms: how far that floor is behind the time at which it is stored; None, of tests
+                alone: its time may go back.
         Raises:
             OldSchema: a table lacks a column that is declared.
         """
@@ -432,15 +447,14 @@ class Database(Protocol):
         ...
 
     async def due_in_ms(self) -> int | None:
-        """Return in how many ms by the database's clock the first row is due; <= 0: now."""
+        """Return in how many ms by the database's clock the first row is due; <= 0: now.
+
+        What this process knows of that clock is renewed by it.
+        """
         ...
 
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
         """Return those of the letters that are still waiting for an answer."""
-        ...
-
-    async def oldest_unsettled(self, edge: int) -> UUID | None:
-        """Return the smallest id of an edge's rows that are not settled."""
         ...
 
     async def close(self) -> None:

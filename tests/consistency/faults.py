@@ -85,9 +85,15 @@ class WatchedDatabase(SqliteDatabase):
         super().__init__(path, clock)
         self.plan, self.name = plan, name
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
+    async def open(
+        self,
+        edges: Sequence[Edge],
+        tables: Sequence[MetaData] | None,
+        *,
+        lag_ms: int | None = 0,
+    ) -> list[Edge]:
         """Open the file."""
-        found = await super().open(edges, tables)
+        found = await super().open(edges, tables, lag_ms=lag_ms)
         self.writer.execute("PRAGMA synchronous=OFF")
         return found
 

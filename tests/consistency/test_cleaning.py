@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from holdfast.consistency.safeguards import ALL_ON
-from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.schedule import Schedule, id_before
 from holdfast.consistency.unit import Unit
+from holdfast.consistency.writer import Effects, Own, RunAgain
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
+from holdfast.ports import Transaction
 from tests.consistency.faults import drop_all
 from tests.consistency.messages import Note, Order, Take
 from tests.consistency.sagas import checkout
@@ -93,7 +95,33 @@ async def test_a_letter_below_the_floor_is_ignored(world: World, safe: bool) -> 
     await world.pass_time(5)
 
     assert await core.effects() == (["take"] if safe else ["take", "take"])
-    assert core.inbox.ignored_below_floor == (2 if safe else 0)
+    assert core.inbox.ignored_below_floor.total() == (2 if safe else 0)
+    told = [fields["letter"] for event, fields in world.notices if event == "letter.ignored"]
+    assert len(told) == (2 if safe else 0)
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_a_letter_is_not_made_below_a_floor_that_was_announced(
+    world: World, safe: bool
+) -> None:
+    """Another replica was ahead: the transaction is lost, instead of the letter."""
+    if not safe:
+        world.safe = ALL_ON.without("sent_above_floor")
+    await world.start()
+    core = world["shop"]
+    edge = core.ledger.edge_to("stock")
+
+    async def announce(tx: Transaction, effects: Effects) -> None:
+        await tx.set_floor(edge, id_before(tx.now_ms + 3_600_000), 10)
+
+    await core.writer.perform(Own(announce))
+    if safe:
+        with pytest.raises(RunAgain, match="below a floor that it announced"):
+            await world.send(Take())
+    else:
+        await world.send(Take())
+
+    assert len(await core.out_rows()) == (0 if safe else 1)
 
 
 async def test_a_floor_stays_below_what_is_open(world: World) -> None:

@@ -320,16 +320,6 @@ class MessageContract(Opened):
             assert await database.unanswered(2, asked) == set()
             assert await database.unanswered(1, []) == set()
 
-    async def test_the_oldest_unsettled_id_is_that_of_the_edge(self) -> None:
-        """Any row of an outgoing edge holds it, a held one as well."""
-        async with self.opened() as database:
-            assert await database.oldest_unsettled(1) is None
-
-            held = letter(5, state=State.HELD)
-            await self.insert(database, letter(6), held, letter(1, edge=2))
-
-            assert await database.oldest_unsettled(1) == held.id
-
     async def test_messages_are_listed_by_filter(self) -> None:
         """By edges, states and id; oldest first; bounded."""
         async with self.opened() as database:

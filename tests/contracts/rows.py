@@ -38,6 +38,7 @@ EDGES = [
     Edge(0, "other", "me", Lane.WORK),
     Edge(0, "other", "me", Lane.URGENT),
     Edge(0, HTTP, "me", Lane.WORK),
+    Edge(0, "me", "me", Lane.WORK),
 ]
 _MS = st.none() | st.integers(0, 1 << 50)
 _BYTES = st.binary(max_size=300)

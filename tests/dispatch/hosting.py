@@ -52,6 +52,7 @@ class Hosted:
     asks: LocalAsks
     answering: Answering
     log: io.BytesIO
+    metrics: Metrics
     hosts: dict[str, ServiceHost] = field(default_factory=dict)
     router: Router = field(default_factory=Router)
     sent: list[Request] = field(default_factory=list)
@@ -115,7 +116,7 @@ async def hosting(
 ) -> AsyncIterator[Hosted]:
     """Start every service of a system, and stop them at the end."""
     clock, chance, log = LoopClock(), random.Random(1), io.BytesIO()
-    hosted = Hosted(LocalAsks(), answering, log)
+    hosted = Hosted(LocalAsks(), answering, log, Metrics("tiny"))
 
     async def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
@@ -128,7 +129,7 @@ async def hosting(
         send=hosted.send,
         run=run,
         environ=environ or {},
-        metrics=Metrics("tiny"),
+        metrics=hosted.metrics,
         logger=Logger(log, clock, "tiny", form="json"),
         tracer=Tracer(chance, ratio=0.0),
         current=current,

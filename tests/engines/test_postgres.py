@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from holdfast.consistency.schedule import id_before
 from holdfast.contract.envelope import Kind, State
 from holdfast.engines.host import HostClock
 from holdfast.engines.postgres import PostgresDatabase
@@ -152,6 +153,68 @@ async def test_a_reader_whose_server_goes_away_says_so(postgres: Postgres) -> No
         again = await one.read()
         assert (await again.execute(text("SELECT 1"))).scalar_one() == 1
         await again.close()
+
+
+async def now_of(database: PostgresDatabase) -> int:
+    """Return the time of a new transaction."""
+    tx = await database.begin()
+    await tx.abort()
+    return tx.now_ms
+
+
+async def set_clock(url: str, shift: str) -> None:
+    """Let the clock of the server be wrong for everybody who connects to a database."""
+    connection = await asyncpg.connect(url)
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(
+        "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+        f"$$ SELECT pg_catalog.clock_timestamp() + interval '{shift}' $$"
+    )
+    await connection.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
+    await connection.close()
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_a_clock_that_is_set_back_sets_nobody_back(
+    postgres: Postgres, restarted: bool
+) -> None:
+    """Neither who runs meanwhile, nor who starts then: floors were announced by the later time."""
+    url, lag_ms = await postgres.database(), 60_000
+    await set_clock(url, "1 hour")
+    database = PostgresDatabase(url, HostClock())
+    edges = await database.open(EDGES, [METADATA], lag_ms=lag_ms)
+    own = next(edge.id for edge in edges if edge.sender == edge.receiver)
+    tx = await database.begin()
+    await tx.set_floor(own, id_before(tx.now_ms - lag_ms), 100)
+    await tx.insert_messages([letter(1, due_at=tx.now_ms)])
+    await tx.commit()
+    await set_clock(url, "-1 hour")
+    if restarted:
+        await database.close()
+        database = PostgresDatabase(url, HostClock())
+        await database.open(EDGES, [METADATA], lag_ms=lag_ms)
+    due_ms = await database.due_in_ms()
+    after_ms = await now_of(database)
+    await database.close()
+
+    assert after_ms >= tx.now_ms
+    assert due_ms is not None and due_ms <= 0, "what was due is due, and not in an hour"
+
+
+async def test_a_replica_that_is_behind_catches_up_with_a_look(postgres: Postgres) -> None:
+    """Another one has seen a later time, and announced a floor by it."""
+    async with two_replicas(postgres) as (ahead, behind):
+        edges = await ahead.open(EDGES, [METADATA])
+        own = next(edge.id for edge in edges if edge.sender == edge.receiver)
+        tx = await ahead.begin()
+        floor_ms = tx.now_ms + 3_600_000
+        await tx.set_floor(own, id_before(floor_ms), 100)
+        await tx.commit()
+        before_ms = await now_of(behind)
+        await behind.due_in_ms()
+        after_ms = await now_of(behind)
+
+    assert before_ms < floor_ms < after_ms
 
 
 async def test_connections_have_a_maximum(postgres: Postgres) -> None:

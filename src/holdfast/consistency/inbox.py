@@ -5,6 +5,7 @@ is put into the table before it is acknowledged, and from there only the table r
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -83,7 +84,7 @@ class Inbox:
         self._tasks: set[asyncio.Task[None]] = set()
         self.wake: Callable[[], None] = lambda: None
         self.too_full: Callable[[], bool] = lambda: False
-        self.ignored_below_floor = 0
+        self.ignored_below_floor = Counter[int]()  # by edge
 
     # -- parcels --------------------------------------------------------------------------------
 
@@ -201,11 +202,30 @@ class Inbox:
     async def _repeat(self, tx: Transaction, edge: Edge, letter: UUID, effects: Effects) -> None:
         """A letter that is known already: say again what was said."""
         row = await tx.lock_message(edge.id, letter)
-        if row is None:
-            self.ignored_below_floor += 1  # settled long ago, and forgotten by evidence
+        if row is None:  # settled long ago, and forgotten by evidence
+            self._ignore(edge, letter, effects)
             return
         if self.ledger.safe.answer_again:
             self.answer(effects, edge, answer_again(row))
+
+    def _ignore(self, edge: Edge, letter: UUID, effects: Effects) -> None:
+        """Count and tell a letter below the floor, once that is committed.
+
+        It is a late copy, as a rule. If its sender still waits for an answer, floors or clocks
+        have gone wrong, and this is the only trace that it leaves here.
+        """
+
+        def tell() -> None:
+            self.ignored_below_floor[edge.id] += 1
+            self.notice(
+                "letter.ignored",
+                sender=edge.sender,
+                lane=edge.lane.value,
+                letter=str(letter),
+                reason="it is below its sender's floor: settled long ago",
+            )
+
+        effects.done.append(tell)
 
     async def run(
         self, edge: Edge, letter: Letter, row: MessageRow | None, *, alone: bool = False
@@ -430,7 +450,7 @@ class Inbox:
         async def decide(tx: Transaction, effects: Effects) -> None:
             meeting, row = await self._meet_command(tx, edge, letter.id)
             if row is None:
-                self.ignored_below_floor += 1
+                self._ignore(edge, letter.id, effects)
             elif meeting is Meeting.REFUSE:
                 self.answer(effects, edge, Answer(letter.id, "refused"))
             else:

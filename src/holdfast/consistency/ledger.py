@@ -1,6 +1,6 @@
 """The ledger: one service's four tables, and what the graph says about its letters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -19,12 +19,20 @@ from holdfast.contract.envelope import (
     State,
 )
 from holdfast.contract.messages import Command, Event, Message, Undo
-from holdfast.errors import MessageTooLarge, NotDeclared
-from holdfast.ports import Clock, Database, Ids
+from holdfast.errors import MessageTooLarge, NotDeclared, TransactionLost
+from holdfast.ports import Clock, Database, Ids, Transaction
 
 MESSAGE_BYTES_MAX = 256 * 1024
 
 encode = msgspec.json.encode
+
+
+class BelowFloor(TransactionLost):
+    """A letter's id is below a floor that was announced: its receiver would ignore it.
+
+    Another replica has seen a later time of the database's clock than this one. Once that is
+    looked at again, the transaction can be run again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,16 @@ class Ledger:
     def letter_id(self, now_ms: int) -> UUID:
         """Return a fresh time-ordered letter id."""
         return self.ids.uuid7(now_ms)
+
+    async def insert_new(self, tx: Transaction, rows: Sequence[MessageRow]) -> None:
+        """Insert letters, timers and waits of this service's own making.
+
+        Raises:
+            BelowFloor: this process is behind the time at which a floor was announced.
+        """
+        above = self.safe.sent_above_floor
+        if len(await tx.insert_messages(rows, above_floor=above, sure=True)) < len(rows):
+            raise BelowFloor(f"{self.service} made a letter's id below a floor that it announced")
 
     # -- outgoing rows --------------------------------------------------------------------------
 

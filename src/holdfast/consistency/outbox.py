@@ -6,7 +6,7 @@ does not fit into the window waits in the table.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from holdfast.consistency.ledger import Ledger, encode
-from holdfast.consistency.schedule import floor_of, window_room
+from holdfast.consistency.schedule import window_room
 from holdfast.consistency.writer import Turn
 from holdfast.contract.envelope import Answer, MessageRow, Parcel
 from holdfast.errors import CallError
@@ -161,11 +161,9 @@ class Outbox:
             batch = [ready.popleft() for _ in range(min(len(ready), 64))]
             self.send(edge, batch)
 
-    async def announce_floors(self, now_ms: int) -> None:
-        """Tell each receiver below which id everything is settled."""
-        for edge in self._ledger.out_edges:
-            oldest = await self._ledger.database.oldest_unsettled(edge)
-            floor = floor_of(oldest, now_ms, self._ledger.schedule)
+    def announce(self, floors: Mapping[int, UUID]) -> None:
+        """Tell receivers below which id everything is settled, once it is stored here."""
+        for edge, floor in floors.items():
             where = self._ledger.edges[edge]
             self._publish(Parcel(where.sender, where.receiver, where.lane, floor=floor))
 

@@ -6,11 +6,12 @@ rows of a process that died. It also announces floors and forgets what is settle
 
 import asyncio
 import logging
+from uuid import UUID
 
 from holdfast.consistency.inbox import Inbox
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
-from holdfast.consistency.schedule import expired, id_before, resend_at
+from holdfast.consistency.schedule import expired, floor_of, resend_at
 from holdfast.consistency.writer import Effects, Own, Writer
 from holdfast.contract.envelope import Answer, MessageRow, Parcel
 from holdfast.errors import CallError
@@ -146,23 +147,29 @@ class Relay:
     async def keep_house(self) -> None:
         """Announce floors, forget what is settled, and measure what waits.
 
-        Letters to oneself settle in place; they are forgotten after 2T, like any other.
+        Letters to oneself settle in place; they are forgotten after 2T, like any other. A floor is
+        stored before it is announced: no process of this service makes a letter below it any more.
         """
         schedule = self._ledger.schedule
         own = self._ledger.edge_to(self._ledger.service)
-        now_ms, deleted = 0, DELETE_MAX
+        deleted, floors = DELETE_MAX, dict[int, UUID]()
 
         async def forget(tx: Transaction, effects: Effects) -> None:
-            nonlocal now_ms, deleted
-            now_ms = tx.now_ms
-            floor = id_before(now_ms - 2 * schedule.transaction_ms)
+            nonlocal deleted
             deleted = max(
                 await tx.forget(DELETE_MAX),
-                await tx.delete_ended_sagas(now_ms - schedule.saga_kept_ms, DELETE_MAX),
-                await tx.set_floor(own, floor, DELETE_MAX),
+                await tx.delete_ended_sagas(tx.now_ms - schedule.saga_kept_ms, DELETE_MAX),
+                await tx.set_floor(own, floor_of(None, tx.now_ms, schedule), DELETE_MAX),
             )
+
+        async def store_floors(tx: Transaction, effects: Effects) -> None:
+            for edge in self._ledger.out_edges:
+                oldest = await tx.oldest_unsettled(edge)
+                floors[edge] = floor_of(oldest, tx.now_ms, schedule)
+                await tx.set_floor(edge, floors[edge], DELETE_MAX)
 
         while deleted >= DELETE_MAX:
             await self._writer.perform(Own(forget))
-        await self._outbox.announce_floors(now_ms)
+        await self._writer.perform(Own(store_floors))
+        self._outbox.announce(floors)
         self.backlog = await self._ledger.database.backlog(self._ledger.out_edges)

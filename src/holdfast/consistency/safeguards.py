@@ -62,6 +62,8 @@ class Safeguards:
     # 8. Time and cleaning
     remaining_time_on_hops: bool = True
     floor_check: bool = True
+    time_goes_on: bool = True
+    sent_above_floor: bool = True
     derived_ticks: bool = True
 
     def without(self, name: str) -> "Safeguards":

@@ -398,7 +398,7 @@ class Sagas:
                     continue
             new.append(made)
         if new:
-            await tx.insert_messages(new, sure=True)
+            await self._ledger.insert_new(tx, new)
             advance.effects.rows += new
         return met
 

@@ -97,13 +97,18 @@ def time_of(letter: UUID) -> int:
     return letter.int >> 80
 
 
+def floors_lag_ms(schedule: Schedule) -> int:
+    """Return how far floors are behind the time at which they are announced: 2T."""
+    return 2 * schedule.transaction_ms
+
+
 def floor_of(oldest_unsettled: UUID | None, now_ms: int, schedule: Schedule) -> UUID:
     """Return the floor that a sender announces: below it every letter is settled, for ever.
 
     min(its oldest unsettled id, now - 2T): a transaction that is still open may hold ids that are
     younger than T, and nobody sees them yet.
     """
-    lag = id_before(now_ms - 2 * schedule.transaction_ms)
+    lag = id_before(now_ms - floors_lag_ms(schedule))
     return lag if oldest_unsettled is None else min(oldest_unsettled, lag)
 
 

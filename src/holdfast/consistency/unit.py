@@ -256,7 +256,7 @@ class Unit:
             await self.tx.insert_messages([make(now) for make in self._makers])
             self._makers = []
         if new:
-            await self.tx.insert_messages(new, sure=True)
+            await self.ledger.insert_new(self.tx, new)
             self.rows += new
         try:
             await self.tx.verify()

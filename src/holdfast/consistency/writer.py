@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.ledger import BelowFloor, Ledger
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
 from holdfast.ports import Sharing, Transaction
@@ -184,6 +184,8 @@ class Writer:
                 _fail(future, lost)
             if tx is not None:  # left open, it would be in the way of every later one
                 await tx.abort()
+            if isinstance(exc, BelowFloor):
+                await self._look_at_time()
             if isinstance(exc, Exception):
                 return
             raise
@@ -198,6 +200,13 @@ class Writer:
                 _fail(future, error)
             elif not future.done():
                 future.set_result(None)
+
+    async def _look_at_time(self) -> None:
+        """Learn how far other replicas are, so that the next transaction is not before them."""
+        try:
+            await self._ledger.database.due_in_ms()
+        except TransactionLost:
+            pass  # the database is away: the next transaction fails at its beginning
 
     async def _named(self, tx: Transaction) -> MessageRow | None:
         """Give the transaction a name that can be asked for if its COMMIT is not answered."""

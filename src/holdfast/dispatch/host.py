@@ -1,6 +1,7 @@
 """The host of one service: its core, its compiled handlers and routes, its start and its stop."""
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -16,10 +17,10 @@ from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.relay import Relay
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.sagas import Sagas, SagaType
-from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.schedule import Schedule, floors_lag_ms
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
-from holdfast.contract.envelope import Lane, MessageRow, State
+from holdfast.contract.envelope import HTTP, Lane, MessageRow, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command, Query
 from holdfast.dispatch.addresses import addresses_of, edges_of
@@ -170,7 +171,8 @@ class ServiceHost:
         """Open the database; make its tables, unless they were made."""
         tables = None if made else self.service.metadata
         edges = edges_of(self.name, self._graph)
-        self.ledger.know(await self.ledger.database.open(edges, tables))
+        lag_ms = floors_lag_ms(self.ledger.schedule) if self.ledger.safe.time_goes_on else None
+        self.ledger.know(await self.ledger.database.open(edges, tables, lag_ms=lag_ms))
 
     async def start(self) -> None:
         """Compile everything, and begin to take letters."""
@@ -286,6 +288,11 @@ class ServiceHost:
         metrics.watch("holdfast_leases_renewed_total", lambda: leases.stats().renewed, service=name)
         metrics.watch("holdfast_leases_lost_total", lambda: leases.stats().lost, service=name)
         metrics.watch("holdfast_dead_letters", lambda: relay.backlog.dead, service=name)
+        for edge in self.ledger.edges.values():
+            if edge.receiver == name and edge.sender not in (name, HTTP):
+                ignored = functools.partial(self.inbox.ignored_below_floor.__getitem__, edge.id)
+                labels = {"service": name, "sender": edge.sender, "lane": edge.lane.value}
+                metrics.watch("holdfast_letters_ignored_total", ignored, **labels)
 
     async def stop(self) -> None:
         """Finish what is under way; what is not begun stays in the tables."""

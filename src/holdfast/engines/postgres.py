@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, StepRow
+from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, message, plain, saga
 from holdfast.engines.postgres_tables import STEPS
 from holdfast.engines.postgres_transaction import DRIVER_ERRORS, PostgresTransaction
@@ -31,6 +32,10 @@ CONNECT_S = 5.0
 OPEN_S = 30.0  # a server that is starting is waited for
 _MAKE = 7_368_425_001  # the advisory lock under which tables are made
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_TIMES = (
+    f"{_NOW}, (SELECT floor FROM holdfast_edge WHERE sender = receiver AND floor IS NOT NULL "
+    "ORDER BY floor DESC LIMIT 1)"
+)
 _BEGIN = (
     "BEGIN ISOLATION LEVEL SERIALIZABLE; "
     f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}; "
@@ -79,7 +84,8 @@ class PostgresDatabase:
         self._free = asyncio.Semaphore(connections_max)
         self._wait_s = wait_s
         self._prepared = PreparedWrites(self._engine.dialect)
-        self._server_ms, self._at_s = 0, 0.0  # the server's time when this host's clock was that
+        self._time = DatabaseClock(clock)
+        self._lag_ms: int | None = 0
 
     # -- the start --------------------------------------------------------------------------------
 
@@ -92,7 +98,13 @@ class PostgresDatabase:
         finally:
             await self.give(connection)
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
+    async def open(
+        self,
+        edges: Sequence[Edge],
+        tables: Sequence[MetaData] | None,
+        *,
+        lag_ms: int | None = 0,
+    ) -> list[Edge]:
         """See `ports.Database`. Raises TransactionLost if the server stays away."""
         connection, driver = await self._first_connection()
         try:
@@ -117,7 +129,8 @@ class PostgresDatabase:
                     "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge "
                     "ORDER BY id"
                 )
-            self._set_clock(await driver.fetchval(f"SELECT {_NOW}"))
+            self._lag_ms = lag_ms
+            self._see_time(*await driver.fetchrow(f"SELECT {_TIMES}"))
         finally:
             await self.give(connection)
         return [
@@ -177,12 +190,14 @@ class PostgresDatabase:
 
     # -- time ------------------------------------------------------------------------------------
 
-    def _set_clock(self, server_ms: int) -> None:
-        self._server_ms, self._at_s = server_ms, self._clock.monotonic()
+    def _see_time(self, server_ms: int, floor: UUID | None) -> None:
+        """Take down what the server's clock says, and how far other replicas are."""
+        self._time.sees(server_ms)
+        self._time.goes_on_from(floor, self._lag_ms)
 
     def now_ms(self) -> int:
         """Return the server's time, as far as it was seen: each look of the relay renews it."""
-        return self._server_ms + int((self._clock.monotonic() - self._at_s) * 1000)
+        return self._time.now_ms()
 
     # -- transactions and views -------------------------------------------------------------------
 
@@ -261,11 +276,11 @@ class PostgresDatabase:
 
     async def due_in_ms(self) -> int | None:
         """See `ports.Database`."""
-        [(now_ms, due_at)] = await self._fetch(
-            f"SELECT {_NOW}, (SELECT min(due_at) FROM holdfast_message WHERE state = 'due')"
+        [(server_ms, floor, due_at)] = await self._fetch(
+            f"SELECT {_TIMES}, (SELECT min(due_at) FROM holdfast_message WHERE state = 'due')"
         )
-        self._set_clock(now_ms)
-        return None if due_at is None else due_at - now_ms
+        self._see_time(server_ms, floor)
+        return None if due_at is None else due_at - self.now_ms()
 
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
         """See `ports.Database`."""
@@ -276,13 +291,6 @@ class PostgresDatabase:
             list(ids),
         )
         return {id_ for (id_,) in found}  # the driver's ids are equal to plain ones
-
-    async def oldest_unsettled(self, edge: int) -> UUID | None:
-        """See `ports.Database`."""
-        found = await self._fetch(
-            "SELECT id FROM holdfast_message WHERE edge = $1 ORDER BY id LIMIT 1", edge
-        )
-        return plain(found[0][0]) if found else None
 
     async def close(self) -> None:
         """See `ports.Database`."""

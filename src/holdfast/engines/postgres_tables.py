@@ -20,6 +20,7 @@ from holdfast.engines.postgres_rows import (
     UPDATE,
     columns_of,
     message,
+    plain,
     saga,
     saga_values,
     values_of,
@@ -189,6 +190,12 @@ class PostgresTables:
             limit,
         )
         return max(deleted, let_go)
+
+    async def oldest_unsettled(self, edge: int) -> UUID | None:
+        found = await self._fetch(
+            "SELECT id FROM holdfast_message WHERE edge = $1 ORDER BY id LIMIT 1", edge, reads=True
+        )
+        return plain(found[0][0]) if found else None
 
     async def set_floor(self, edge: int, floor: UUID, limit: int) -> int:
         await self._do(

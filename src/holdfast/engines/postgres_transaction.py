@@ -239,7 +239,9 @@ class PostgresTransaction(PostgresTables):
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
         if list(found) != wanted:
-            raise self._loses(ValueError("a row was not new, or had been changed by another"))
+            raise self._loses(
+                ValueError("a row was not new or below a floor, or had been changed by another")
+            )
 
     async def _insert(self, table: Table, columns: tuple[str, ...], rows: list[Any]) -> None:
         statement = self._prepared.insert(table, columns)

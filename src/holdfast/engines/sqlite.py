@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
+from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite_rows import COLUMNS, message, saga, steps_of, uuid_of
 from holdfast.engines.sqlite_transaction import SqliteTransaction, run_users
@@ -27,7 +28,6 @@ from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
 from holdfast.ports import Backlog, Clock, MessageFilter, Sharing
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
-SLOWED = 0.9  # of its speed, until a wall clock that was set back has caught up
 
 
 class SqliteReader:
@@ -64,7 +64,7 @@ class SqliteDatabase:
     def __init__(self, path: Path | str, clock: Clock, *, readers_max: int = 16) -> None:
         self._path = str(path)
         self._clock = clock
-        self._now_s = self._monotonic_s = 0.0
+        self._time = DatabaseClock(clock)
         self._idle: list[Connection] = []
         self._readers = asyncio.Semaphore(readers_max)
         self._opened = ExitStack()  # closes what `open` has opened, were it only a part
@@ -97,7 +97,13 @@ class SqliteDatabase:
         finally:
             connection.close()
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
+    async def open(
+        self,
+        edges: Sequence[Edge],
+        tables: Sequence[MetaData] | None,
+        *,
+        lag_ms: int | None = 0,
+    ) -> list[Edge]:
         self.writer, self.users = self._connect(read_only=False)
         self._opened.callback(_close, self.users)
         self._committed = sqlite3.connect(
@@ -110,7 +116,8 @@ class SqliteDatabase:
             self.make_tables(tables)
             check_columns(self.users, tables)
         found = self.know_edges(edges)
-        self.go_on_from_last_time()
+        self.now_ms()
+        self.go_on_from_floor(self._time, lag_ms)
         self._hand_back_leases()
         return found
 
@@ -138,18 +145,12 @@ class SqliteDatabase:
             for id_, sender, receiver, lane, events, floor in found
         ]
 
-    def go_on_from_last_time(self) -> None:
-        """Begin above every floor that an earlier process announced.
-
-        On an earlier clock new letters would be below it: taken for settled long ago, and ignored.
-        No floor was announced above that of the edge to oneself.
-        """
-        found = self.writer.execute(
+    def go_on_from_floor(self, clock: DatabaseClock, lag_ms: int | None) -> None:
+        """Let a clock be no earlier than the last floor of the edge to oneself."""
+        found = self._committed.execute(
             "SELECT max(floor) FROM holdfast_edge WHERE sender = receiver"
         ).fetchone()
-        self._monotonic_s = self._clock.monotonic()
-        if found[0] is not None:
-            self._now_s = ((UUID(bytes=found[0]).int >> 80) + 1) / 1000
+        clock.goes_on_from(uuid_of(found[0]), lag_ms)
 
     def _hand_back_leases(self) -> None:
         """This process is the only one: what an earlier one was busy with is due now.
@@ -164,15 +165,9 @@ class SqliteDatabase:
         )
 
     def now_ms(self) -> int:
-        """Return the database's time; it never goes back, and never stands still.
-
-        While the wall clock is behind, because it was set back, this runs on at a lower speed.
-        """
-        monotonic_s = self._clock.monotonic()
-        ran_s = SLOWED * (monotonic_s - self._monotonic_s)
-        self._now_s = max(self._clock.now(), self._now_s + ran_s)
-        self._monotonic_s = monotonic_s
-        return int(self._now_s * 1000)
+        """Return the database's time: that of this host."""
+        self._time.sees(self._clock.now() * 1000)
+        return self._time.now_ms()
 
     async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> SqliteTransaction:
         self.writer.execute("BEGIN IMMEDIATE")
@@ -257,12 +252,6 @@ class SqliteDatabase:
             (edge, wanted),
         )
         return {UUID(bytes=id_) for (id_,) in found}
-
-    async def oldest_unsettled(self, edge: int) -> UUID | None:
-        found = self._committed.execute(
-            "SELECT min(id) FROM holdfast_message WHERE edge = ?", (edge,)
-        ).fetchone()
-        return uuid_of(found[0])
 
     async def close(self) -> None:
         while self._idle:

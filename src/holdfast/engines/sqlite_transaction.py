@@ -22,6 +22,7 @@ from holdfast.engines.sqlite_rows import (
     message,
     saga,
     steps_of,
+    uuid_of,
     values_of,
 )
 from holdfast.engines.statements import (
@@ -235,6 +236,12 @@ class SqliteTransaction:
             (self.now_ms, limit),
         ).rowcount
         return max(deleted, let_go)
+
+    async def oldest_unsettled(self, edge: int) -> UUID | None:
+        found = self._sql.execute(
+            "SELECT min(id) FROM holdfast_message WHERE edge = ?", (edge,)
+        ).fetchone()
+        return uuid_of(found[0])
 
     async def set_floor(self, edge: int, floor: UUID, limit: int) -> int:
         self._sql.execute(

@@ -17,6 +17,7 @@ _ABOUT = {
     "holdfast_leases_held": "Letters whose handlers wait for something before they write.",
     "holdfast_leases_lost_total": "Letters that another process claimed while a handler worked.",
     "holdfast_leases_renewed_total": "Times that a letter was kept for a handler at work.",
+    "holdfast_letters_ignored_total": "Letters below their sender's floor: settled long ago.",
     "holdfast_log_lines_dropped_total": "Log lines lost to a full buffer or a broken stream.",
     "holdfast_outbox_oldest_seconds": "Age of the oldest unanswered letter.",
     "holdfast_outbox_rows": "Letters that were not answered yet.",

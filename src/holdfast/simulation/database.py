@@ -18,11 +18,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Executable, MetaData, Result
 
 from holdfast.contract.envelope import Edge, Kind, MessageRow, SagaRow, State, StepRow
+from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
 from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Write
+from holdfast.simulation.clock import SimClock
 from holdfast.simulation.node import Node
 
 TRANSACTION_S = 30.0  # the server ends a transaction that takes longer
@@ -76,7 +78,14 @@ class _Memory(SqliteDatabase):
     def renew(self, clock: Clock) -> None:
         """Make ready for another run."""
         self._clock = clock
-        self._now_s = self._monotonic_s = 0.0
+        self._time = DatabaseClock(clock)
+
+    def first_due_at(self) -> int | None:
+        """Return when the first row is due."""
+        found: tuple[int | None] = self._committed.execute(
+            "SELECT min(due_at) FROM holdfast_message WHERE state = 'due'"
+        ).fetchone()
+        return found[0]
 
     async def take_reader(self) -> Connection:
         """Return a connection of its own to what is committed now."""
@@ -116,7 +125,7 @@ class SimStore:
     def __init__(
         self,
         name: str,
-        clock: Clock,
+        clock: SimClock,
         chance: random.Random,
         *,
         record: Callable[..., None] = _nothing,
@@ -132,7 +141,7 @@ class SimStore:
         self.slow_commit_s: tuple[float, float] | None = None
         self.late_commit_s: tuple[float, float] | None = None
         self.letters: dict[UUID, MessageRow] = {}
-        self._clock = clock
+        self.clock = clock
         self._record = record
         self._extra = tuple(extra)
         self._seeding = seeding
@@ -144,7 +153,7 @@ class SimStore:
 
     def database(self, node: Node | None) -> "SimDatabase":
         """Return the database as one node sees it."""
-        return SimDatabase(self, node)
+        return SimDatabase(self, node, self.clock)
 
     @property
     def memory(self) -> _Memory:
@@ -157,8 +166,8 @@ class SimStore:
         if self._memory is None:
             self._key = (self.name, *map(id, tables), *map(id, self._extra))
             pool = _POOL.setdefault(self._key, [])
-            self._memory = pool.pop() if pool else _Memory(self._clock)
-            self._memory.renew(self._clock)
+            self._memory = pool.pop() if pool else _Memory(self.clock)
+            self._memory.renew(self.clock)
             if self._key not in _TEMPLATES:
                 with self._seeding():
                     self._memory.make_tables([*tables, *self._extra])
@@ -166,7 +175,6 @@ class SimStore:
             self._memory.load(_TEMPLATES[self._key])
         known = self.memory.know_edges(edges)
         self.memory.changed()
-        self.memory.go_on_from_last_time()
         self._edges = {edge.id: edge for edge in known}
         return known
 
@@ -270,8 +278,9 @@ class _Wait:
 class SimTransaction(SqliteTransaction):
     """One write transaction of a node."""
 
-    def __init__(self, store: SimStore, node: Node | None) -> None:
+    def __init__(self, store: SimStore, node: Node | None, time: DatabaseClock) -> None:
         super().__init__(store.memory, 0)
+        self._time = time
         self.node = node
         self.lands_later = False
         self._store = store
@@ -287,7 +296,7 @@ class SimTransaction(SqliteTransaction):
         store = self._store
         store.memory.image()
         store.memory.writer.execute("BEGIN IMMEDIATE")
-        self.now_ms = store.memory.now_ms()
+        self.now_ms = self._time.now_ms()
         if store.strikes(store.conflict):
             self._fails_by = "conflict"
         elif store.strikes(store.drop):
@@ -439,9 +448,12 @@ class SimDatabase:
 
     remote = True
 
-    def __init__(self, store: SimStore, node: Node | None) -> None:
+    def __init__(self, store: SimStore, node: Node | None, clock: Clock) -> None:
         self.store = store
         self._node = node
+        self._clock = clock
+        self._time = DatabaseClock(clock)
+        self._lag_ms: int | None = 0
 
     def _served(self) -> SqliteDatabase:
         if self.store.down:
@@ -452,18 +464,32 @@ class SimDatabase:
         """See `ports.Database`. Its tables are always those of the code."""
         return frozenset()
 
-    async def open(self, edges: Sequence[Edge], tables: Sequence[MetaData] | None) -> list[Edge]:
+    async def open(
+        self,
+        edges: Sequence[Edge],
+        tables: Sequence[MetaData] | None,
+        *,
+        lag_ms: int | None = 0,
+    ) -> list[Edge]:
         """See `ports.Database`. A database that is away is waited for."""
         while self.store.down:  # noqa: ASYNC110  # a process asks until it is served
             await asyncio.sleep(0.5)
-        return self.store.open(edges, tables or ())
+        known = self.store.open(edges, tables or ())
+        self._lag_ms = lag_ms
+        self._look()
+        return known
+
+    def _look(self) -> None:
+        """Look at the server's clock, as Postgres is looked at."""
+        self._time.sees(self._clock.now() * 1000)
+        self.store.memory.go_on_from_floor(self._time, self._lag_ms)
 
     async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> SimTransaction:
         """See `ports.Database`."""
         if self._node is not None:
             await self._node.step("begin")
         self._served()
-        tx = SimTransaction(self.store, self._node)
+        tx = SimTransaction(self.store, self._node, self._time)
         await self.store.enter(self._node, tx)
         tx.started()
         return tx
@@ -490,15 +516,14 @@ class SimDatabase:
 
     async def due_in_ms(self) -> int | None:
         """See `ports.Database`."""
-        return await self._served().due_in_ms()
+        self._served()
+        self._look()
+        due_at = self.store.memory.first_due_at()
+        return None if due_at is None else due_at - self._time.now_ms()
 
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
         """See `ports.Database`."""
         return await self._served().unanswered(edge, ids)
-
-    async def oldest_unsettled(self, edge: int) -> UUID | None:
-        """See `ports.Database`."""
-        return await self._served().oldest_unsettled(edge)
 
     async def close(self) -> None:
         """See `ports.Database`; the server goes on."""

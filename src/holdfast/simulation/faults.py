@@ -104,7 +104,11 @@ class Restart(Fault, frozen=True, tag="restart"):
 
 
 class Jump(Fault, frozen=True, tag="clock jump"):
-    """A wall clock is set by `by_s`; `database` is that of all database servers."""
+    """A wall clock is set by `by_s`; `database` is that of all database servers.
+
+    Attributes:
+        node: a node, `database orders`, or `database`.
+    """
 
     node: str
     by_s: float
@@ -114,7 +118,8 @@ class Jump(Fault, frozen=True, tag="clock jump"):
         return "clock jump"
 
     async def begin(self, world: World) -> None:
-        world.clock_of(self.node).skew_s += self.by_s
+        for clock in world.clocks_of(self.node):
+            clock.skew_s += self.by_s
 
 
 class Cut(Fault, frozen=True, tag="cut"):
@@ -236,7 +241,7 @@ def _restart(chance: random.Random, nodes: Sequence[str], services: Sequence[str
 
 def _jump(chance: random.Random, nodes: Sequence[str], services: Sequence[str]) -> AnyFault:
     by_s = chance.choice([-600, -60, -1, 1, 60, 600]) * chance.random()
-    node = chance.choice([*nodes, "database"])
+    node = chance.choice([*nodes, "database", *(f"database {name}" for name in services)])
     return Jump(node=node, by_s=round(by_s, 3), **_when(chance, (0, 0)))
 
 

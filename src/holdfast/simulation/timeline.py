@@ -121,6 +121,7 @@ def tell_fault(fault: AnyFault) -> str:
             return f"{fault.node} is asked to stop, and {back}"
         case Jump():
             whose = "all databases" if fault.node == "database" else fault.node
+            whose = whose.replace("database ", "the database of ", 1)
             way = "back" if fault.by_s < 0 else "forward"
             return f"the wall clock of {whose} is set {way} by {abs(fault.by_s):g} s"
         case Cut():

@@ -112,11 +112,10 @@ class World:
         self.commits = 0
         self.crashes = 0
         self._hosts: dict[str, list[str]] = {GATEWAY: [GATEWAY]}
-        self.database_clock = SimClock()
         self.stores = {
             service.name: SimStore(
                 service.name,
-                self.database_clock,
+                SimClock(),
                 self.chance(f"database {service.name}"),
                 record=self.record,
                 extra=(effect_metadata,),
@@ -359,9 +358,13 @@ class World:
         if self._armed:
             self._strike(node, "await")
 
-    def clock_of(self, name: str) -> SimClock:
-        """Return a node's clock; `database` has that of all database servers."""
-        return self.database_clock if name == "database" else self.clocks[name]
+    def clocks_of(self, name: str) -> list[SimClock]:
+        """Return a node's clock, that of `database orders`, or with `database` those of all."""
+        if name == "database":
+            return [store.clock for store in self.stores.values()]
+        if name.startswith("database "):
+            return [self.stores[name.removeprefix("database ")].clock]
+        return [self.clocks[name]]
 
     def set_lever(self, engine: str, lever: str, value: Any) -> None:
         """Let an engine misbehave in one of its ways."""

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Uuid
 
 from holdfast import Command, Model, Service, System, Tx
+from holdfast.consistency.safeguards import ALL_ON
 from tests.dispatch.hosting import Hosted, hosting, system
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
@@ -102,6 +103,27 @@ async def test_letters_after_a_restart_on_an_earlier_clock_are_not_taken_for_set
 
         assert await done(hosted) == list(range(18))
         assert await hosted.rows("front") == []
+
+
+async def test_without_it_new_letters_are_ignored_and_counted(
+    clock: JumpingClock, tmp_path: Path
+) -> None:
+    """What the receiver takes for settled is in its log and its metrics, by edge."""
+    safe = ALL_ON.without("time_goes_on").without("sent_above_floor")
+    async with hosting(office(), tmp_path, safe=safe) as hosted:
+        for number in range(3):
+            await wish(hosted, number, wait_s=30)
+    clock.shift_s -= HOUR_S
+    async with hosting(office(), tmp_path, safe=safe) as hosted:
+        await wish(hosted, 3, wait_s=3)
+
+        assert await done(hosted) == [0, 1, 2]
+        assert len(await hosted.rows("front")) == 1, "its sender waits for an answer"
+        text = hosted.metrics.render().decode()
+        edge = 'lane="work",sender="front",service="back"'
+        assert f"holdfast_letters_ignored_total{{{edge}}} 1" in text
+        assert 'lane="urgent",sender="front",service="back"} 0' in text
+        assert b"letter.ignored" in hosted.log.getvalue()
 
 
 async def test_a_day_forward_and_back_again_loses_nothing(
