@@ -474,7 +474,12 @@ class SimDatabase:
         """See `ports.Database`. A database that is away is waited for."""
         while self.store.down:  # noqa: ASYNC110  # a process asks until it is served
             await asyncio.sleep(0.5)
-        known = self.store.open(edges, tables or ())
+        turn = object()
+        await self.store.enter(self._node, turn)
+        try:
+            known = self.store.open(edges, tables or ())
+        finally:
+            self.store.leave(turn)
         self._lag_ms = lag_ms
         self._look()
         return known
