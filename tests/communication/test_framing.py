@@ -97,12 +97,10 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "HTTP/2": (505, b"GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
     "HTTP/3": (505, b"GET / HTTP/3.0\r\nHost: a\r\n\r\n"),
     "CONNECT": (501, b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"),
-    "WebSocket": (501, GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
-    "h2c": (501, GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"),
-    "h2c with a body": (
-        501,
-        POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc",
-    ),
+    "RTSP": (505, b"GET /a RTSP/1.0\r\nHost: a\r\n\r\n"),
+    "RTSP/1.1": (505, b"GET  /a  RTSP/1.1\r\nHost: a\r\n\r\n"),
+    "RTSP of its own method": (505, b"OPTIONS /a?b RTSP/1.0\r\nHost: a\r\n\r\n"),
+    "ICE": (505, b"SOURCE /a ICE/1.0\r\nHost: a\r\n\r\n"),
     "unknown expectation": (417, POST + b"Expect: tea\r\nContent-Length: 1\r\n\r\n"),
     "length over the limit": (413, POST + b"Content-Length: 1048577\r\n\r\n"),
     "chunks over the limit": (413, CHUNKED + b"100001\r\n" + b"a" * 0x100001 + b"\r\n0\r\n\r\n"),
@@ -169,6 +167,37 @@ ACCEPTED: dict[str, tuple[bytes, bytes]] = {
     "chunk extension": (CHUNKED + b"3;x=y\r\nabc\r\n0\r\n\r\n", b"POST /? abc"),
     "trailer": (CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\n\r\n", b"POST /? abc"),
     "GET with a body": (GET + b"Content-Length: 2\r\n\r\nab", b"GET /? ab"),
+    "h2c is ignored": (
+        GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n",
+        b"GET /? ",
+    ),
+    "h2c with a body": (
+        POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc",
+        b"POST /? abc",
+    ),
+    "h2c with chunks": (
+        POST
+        + b"Connection: upgrade\r\nUpgrade: h2c, tea/1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"3\r\nabc\r\n0\r\n\r\n",
+        b"POST /? abc",
+    ),
+    "WebSocket is a GET": (
+        GET
+        + b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+        + b"Sec-WebSocket-Version: 13\r\n\r\n",
+        b"GET /? ",
+    ),
+    "upgrade without a connection header": (GET + b"Upgrade: h2c\r\n\r\n", b"GET /? "),
+    "upgrade in 1.0": (
+        b"GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"GET /? ",
+    ),
+    "RTSP in a body": (
+        POST + b"Content-Length: 14\r\n\r\nGET / RTSP/1.0",
+        b"POST /? GET / RTSP/1.0",
+    ),
+    "RTSP in a header": (GET + b"X: GET / RTSP/1.0 ICE/1.0\r\n\r\n", b"GET /? "),
+    "RTSP in the target": (b"GET /RTSP/1.0 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /RTSP/1.0? "),
     "DELETE": (b"DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n", b"DELETE /x? "),
 }
 
@@ -181,7 +210,9 @@ async def test_a_good_request_is_served(name: str, serve: Serve) -> None:
     assert (answer.status, answer.body) == (200, expected)
 
 
-@pytest.mark.parametrize("name", [*ACCEPTED, "chunks over the limit", "two lengths", "long header"])
+@pytest.mark.parametrize(
+    "name", [*ACCEPTED, "chunks over the limit", "two lengths", "long header", "RTSP", "ICE"]
+)
 async def test_the_cuts_between_reads_change_nothing(name: str, serve: Serve) -> None:
     """The same bytes, sent in pieces of seven, get the same answer."""
     status, data = (200, ACCEPTED[name][0]) if name in ACCEPTED else REFUSED[name]
@@ -204,3 +235,48 @@ async def test_nothing_is_smuggled_behind_a_refusal(serve: Serve) -> None:
     assert (await wire.answer()).status == 400
     assert await wire.rest() == b""
     assert served.server.stats().requests == 0
+
+
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 7, 1_000])
+async def test_requests_behind_an_ignored_upgrade_are_served(step: int, serve: Serve) -> None:
+    """The connection goes on in HTTP/1.1, with whatever came in the same packet."""
+    served = await serve()
+    wire = await served.open()
+    data = (
+        b"GET /1 HTTP/1.1\r\nHost: a\r\n%b\r\n" % UPGRADE
+        + b"POST /2 HTTP/1.1\r\nHost: a\r\n%bContent-Length: 2\r\n\r\nab" % UPGRADE
+        + b"GET /3 HTTP/1.1\r\nHost: a\r\n%bConnection: close\r\n\r\n" % UPGRADE
+    )
+    for start in range(0, len(data), step):
+        wire.send(data[start : start + step])
+        await asyncio.sleep(0)
+
+    answers = [await wire.answer() for _ in range(3)]
+    assert [answer.body for answer in answers] == [b"GET /1? ", b"POST /2? ab", b"GET /3? "]
+    assert await wire.rest() == b""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        b"GET /1 HTTP/1.0\r\n\r\n",
+        b"POST /1 HTTP/1.0\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
+        b"GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    ],
+)
+async def test_nothing_is_read_after_the_last_request(first: bytes, serve: Serve) -> None:
+    """An answer that says `close` is the only one; a request behind it was never promised one."""
+    served = await serve()
+    wire = await served.open()
+    wire.send(first + b"GET /2 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + GET + b"\r\n")
+
+    answer = await wire.answer()
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert answer.body.split(b"?")[0].endswith(b"/1")
+    assert await wire.rest() == b""
+    assert served.server.stats().requests == 1

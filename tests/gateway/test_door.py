@@ -430,3 +430,32 @@ async def test_strangers_are_told_whether_it_is_ready_and_no_more(run: Running) 
 
     assert [answer.json() for answer in outside] == [{"status": "ready"}, {"status": "alive"}]
     assert set(inside.json()["checks"]) == {"broker", "database of desk"}
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{TRACE}-b7ad6b7169203331"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sent", "follows"),
+    [
+        (True, [f"{PARENT}-01"], True),
+        (True, [f"{PARENT}-00"], True),
+        (True, ["nonsense"], False),
+        (True, [f"{PARENT}-01, {PARENT}-01"], False),
+        (False, [f"{PARENT}-01"], False),
+    ],
+)
+async def test_the_trace_of_a_trusted_proxy_is_followed(
+    tmp_path: Path, trusted: bool, sent: list[str], follows: bool
+) -> None:
+    """A stranger's is not, or it could have every request recorded."""
+    gateway = replace(OPEN, trusted_proxies=("127.0.0.1",) if trusted else ())
+    async with running(Desk(gateway).system, data=tmp_path) as run:
+        for value in sent:
+            await run.client.get("/open/", headers={"traceparent": value})
+        run.process.logger.flush()
+        lines = [json.loads(line) for line in run.log.getvalue().splitlines()]
+
+    traces = {line["trace_id"] for line in lines if line["event"] == "request"}
+    assert (traces == {TRACE}) is follows

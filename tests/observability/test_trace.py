@@ -94,3 +94,18 @@ def test_a_ratio_outside_zero_to_one_is_refused() -> None:
 def test_no_context_has_no_traceparent() -> None:
     """Outside a trace nothing is handed on."""
     assert Context().traceparent == ""
+
+
+@pytest.mark.parametrize(
+    ("sent", "handed_on"),
+    [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("ff", "03"), ("fc", "00")],
+)
+def test_flags_are_a_bit_field(sent: str, handed_on: str) -> None:
+    """Sampled and random go on as they came, from service to service; the others are unknown."""
+    tracer = Tracer(SetRandom([0xABC, 0xABD, 0xABE]), ratio=0.0)
+
+    first = tracer.enter(f"00-{TRACE}-{SPAN}-{sent}", correlation_id="", service="gateway")
+    second = tracer.enter(tracer.child(first).traceparent, correlation_id="", service="orders")
+
+    assert first.traceparent[-2:] == second.traceparent[-2:] == handed_on
+    assert second.trace_id == TRACE

@@ -1,6 +1,6 @@
 """Existing ASGI apps (FastAPI, Starlette, …) as a `Handler`.
 
-HTTP and lifespan are served; WebSockets are not: the server refuses their upgrade with 501.
+HTTP and lifespan are served; WebSockets are not: an app sees their request as a plain GET.
 """
 
 import asyncio

@@ -73,9 +73,7 @@ class Refusal(Exception):
 _METHODS = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 }
-_DECIDES_FRAMING = frozenset(
-    [b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect"]
-)
+_DECIDES_FRAMING = frozenset([b"host", b"content-length", b"transfer-encoding", b"expect"])
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*').fullmatch
 _ABSOLUTE_FORM = re.compile(rb'(?i:https?)://([^/?#]*)((?:[/?][!"$-~]*)?)').fullmatch
 _HOST = re.compile(
@@ -87,6 +85,14 @@ _HOST = re.compile(
 def is_host(value: bytes) -> bool:
     """Say whether these bytes are a host, or a host and port, as a Host header has them."""
     return _HOST(value) is not None
+
+
+def speaks_http(method: bytes, target: bytes, raw: bytes) -> bool:
+    """Say whether a request line in `raw` names HTTP; the parser takes RTSP and ICE for it."""
+    if b"RTSP/" not in raw and b"ICE/" not in raw:
+        return True
+    line = rb"(?:^|\n)%b +%b +(?:RTSP|ICE)/" % (re.escape(method), re.escape(target))
+    return re.search(line, raw) is None
 
 
 def read_head(
@@ -136,8 +142,6 @@ def _check_body_header(name: bytes, value: bytes, version: str, limits: HttpLimi
     elif name == b"transfer-encoding":
         if version == "1.0" or value.lower() != b"chunked":
             raise Refusal(400, "bad_framing", "Transfer-Encoding may only be chunked, in HTTP/1.1.")
-    elif name == b"upgrade":  # the parser would take what follows for another protocol
-        raise Refusal(501, "upgrade_not_implemented", "Upgrades are not served.")
     elif value.lower() != b"100-continue":
         raise Refusal(417, "expectation_failed", "Only 100-continue may be expected.")
 

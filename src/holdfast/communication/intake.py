@@ -15,6 +15,7 @@ from holdfast.communication.framing import (
     body_too_large,
     head_too_large,
     read_head,
+    speaks_http,
     unreadable,
 )
 from holdfast.contract.http import HeaderList, Request
@@ -32,7 +33,16 @@ class Phase(IntEnum):
     ENDED = 3
 
 
+class _Offer(IntEnum):
+    """What became of the offer of another protocol: none, made by the head, being declined."""
+
+    NONE = 0
+    MADE = 1
+    DECLINING = 2
+
+
 _IDLE, _HEAD, _BODY, _ENDED = Phase
+_NONE, _MADE, _DECLINING = _Offer
 
 
 class Bodies:
@@ -77,6 +87,8 @@ class Intake:
         self._request: Request | None = None
         self._encouraged: Request | None = None
         self._target = b""
+        self._offer = _NONE
+        self._raw = b""  # what the head that is being read came in
         self._body = b""
         self._more_body = bytearray()
         self._feed_bytes = 0  # the size of what is being parsed
@@ -84,24 +96,50 @@ class Intake:
 
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE_BYTES; sets `refusal` if they are not a request to be served."""
+        while data:
+            data = self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse up to the next offer of another protocol; return what stands behind it."""
         parser = self._parser
         if parser is None or self.phase is _ENDED:
-            return
+            return b""
         self._feed_bytes = len(data)
         self._fed_bytes += len(data)
+        if self.phase is _HEAD:
+            self._raw += data
+        else:
+            self._raw = data
         try:
             parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline()
+            return data[offer.args[0] :]
         except httptools.HttpParserError as error:
             if self.phase is not _ENDED:  # bytes after the last message are not looked at
                 if self.refusal is None and isinstance(error, httptools.HttpParserCallbackError):
                     raise
                 self.refuse(self.refusal or unreadable(str(error)))
-            return
+            return b""
         # The parser keeps a header or trailer that is not complete, and says nothing of chunk
         # extensions: what was fed without another piece of body bounds both.
         limits = self._limits
         if self.phase is not _IDLE and self._fed_bytes > limits.header_bytes_max + SLICE_BYTES:
             self.refuse(head_too_large(limits))
+        return b""
+
+    def _decline(self) -> None:
+        """Go on in HTTP/1.1 after a head that offers another protocol (RFC 9110, 7.8).
+
+        The parser leaves what follows a head, the body too, to that protocol. So a new one is told
+        of a head that frames the same body and offers nothing, and reads on from there.
+        """
+        parser = cast(httptools.HttpRequestParser, self._parser)
+        head = _plain_head(cast(Request, self._request), keeps=parser.should_keep_alive())
+        self._offer = _DECLINING
+        self._parser = parser = httptools.HttpRequestParser(self)
+        parser.feed_data(head)
+        self._offer = _NONE
 
     def refuse(self, refusal: Refusal) -> None:
         """Read no more, because of what the client sent or did not send in time."""
@@ -126,7 +164,11 @@ class Intake:
     # -- the parser calls these
 
     def on_message_begin(self) -> None:
-        """Start a new message."""
+        """Start a new message; what follows the last one is not read."""
+        if self._offer is _DECLINING:
+            return
+        if self.last:
+            raise _AfterTheLast
         self.phase = _HEAD
         self.begun += 1
         self._target = b""
@@ -135,6 +177,8 @@ class Intake:
 
     def on_url(self, piece: bytes) -> None:
         """Gather the target, which may come in pieces."""
+        if self._offer is _DECLINING:
+            return
         self._target += piece
         if len(self._target) > self._limits.target_bytes_max:
             maximum = self._limits.target_bytes_max
@@ -147,16 +191,22 @@ class Intake:
 
     def on_headers_complete(self) -> None:
         """Decide whether the head may be served."""
+        if self._offer is _DECLINING:
+            return
         parser = cast(httptools.HttpRequestParser, self._parser)
+        if parser.should_upgrade():
+            self._offer = _MADE
         limits, headers, target = self._limits, self.headers, self._target
         if len(headers) > limits.headers_max or (
             self._fed_bytes > limits.header_bytes_max
             and _head_bytes(target, headers) > limits.header_bytes_max
         ):
             self._stop(head_too_large(limits))
-        version = parser.get_http_version()
+        method, version = parser.get_method(), parser.get_http_version()
+        if not speaks_http(method, target, self._raw):
+            self._stop(Refusal(505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served."))
         try:
-            request = read_head(parser.get_method(), target, version, headers, limits)
+            request = read_head(method, target, version, headers, limits)
         except Refusal as refusal:
             self._stop(refusal)
         request.client = self._client
@@ -182,6 +232,8 @@ class Intake:
 
     def on_message_complete(self) -> None:
         """Queue the request."""
+        if self._offer is _MADE:  # the parser takes the head for the whole message
+            return
         request = cast(Request, self._request)
         if self._body:
             request.body = self._body + self._more_body if self._more_body else self._body
@@ -203,6 +255,20 @@ class Intake:
             self._body = b""
             if self._more_body:
                 self._more_body = bytearray()
+
+
+def _plain_head(request: Request, *, keeps: bool) -> bytes:
+    framing = [
+        b"%b: %b\r\n" % pair
+        for pair in request.headers
+        if pair[0] in (b"content-length", b"transfer-encoding")
+    ]
+    closing = b"" if keeps else b"connection: close\r\n"
+    return b"POST / HTTP/1.1\r\nhost: x\r\n%b%b\r\n" % (b"".join(framing), closing)
+
+
+class _AfterTheLast(Exception):
+    """Makes the parser give up; `feed` does not look at what comes after the last request."""
 
 
 def _head_bytes(target: bytes, headers: HeaderList) -> int:

@@ -137,9 +137,9 @@ class Door:
             answer = page(request)
             return answer if isinstance(answer, Response) else await answer  # type: ignore[misc]  # a page may be async
         started = self._clock.monotonic()
-        self._believe(request)
+        trace = self._believe(request)
         given = correlation_of(request.headers)
-        context = self._tracer.enter("", correlation_id=given, service="gateway")
+        context = self._tracer.enter(trace, correlation_id=given, service="gateway")
         self._current.set(context)
         request.correlation_id = correlation = context.correlation_id
         request.traceparent = context.traceparent
@@ -155,8 +155,12 @@ class Door:
         self._account(request, response, context, self._clock.monotonic() - started)
         return response
 
-    def _believe(self, request: Request) -> None:
-        """Set where the request came from, as the proxies that are trusted say it."""
+    def _believe(self, request: Request) -> str:
+        """Set where the request came from, and return its trace, as trusted proxies say it.
+
+        A stranger's trace is not followed: it could have every request recorded.
+        """
+        traces = request.header_all(b"traceparent") if request.client in self._trusted else []
         origin = origin_of(request.client, request.headers, self._trusted)
         request.client = origin.client
         if origin.scheme:
@@ -164,6 +168,7 @@ class Door:
         if origin.host:
             others = [pair for pair in request.headers if pair[0] != b"host"]
             request.headers = [(b"host", origin.host.encode()), *others]
+        return traces[0].decode("latin-1") if len(traces) == 1 else ""
 
     async def _pass(self, request: Request, now: float) -> Response:
         gateway = self._gateway

@@ -15,6 +15,7 @@ class Context(msgspec.Struct, frozen=True):
         sampled: whether spans of this trace are recorded; logs are written either way.
         service: whose code runs; several services may share a process.
         parent_id: the span that caused this one, "" for the first of a trace.
+        random: whoever began the trace says that its id is random; it is handed on as it came.
     """
 
     correlation_id: str = ""
@@ -23,13 +24,15 @@ class Context(msgspec.Struct, frozen=True):
     sampled: bool = False
     service: str = ""
     parent_id: str = ""
+    random: bool = False
 
     @property
     def traceparent(self) -> str:
         """The W3C header value that hands this span on as the parent, "" outside a trace."""
         if not self.trace_id:
             return ""
-        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+        flags = self.sampled | self.random << 1
+        return f"00-{self.trace_id}-{self.span_id}-{flags:02x}"
 
 
 NO_CONTEXT = Context()

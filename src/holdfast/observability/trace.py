@@ -14,7 +14,8 @@ from holdfast.ports import Random
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
-_SAMPLED = 0x01
+_SAMPLED, _RANDOM = 0x01, 0x02  # a bit field: others are unknown, and not handed on
+_FLAGS = slice(53, 55)
 
 
 class Parent(NamedTuple):
@@ -30,7 +31,7 @@ def parse_traceparent(value: str) -> Parent | None:
 
     A version above 00 is read as far as 00 goes, and may carry more after a dash.
 
-    Source: W3C Trace Context, section 3.2.
+    Source: W3C Trace Context, section 3.2; the random bit is of its level 2.
     """
     found = _TRACEPARENT.fullmatch(value)
     if found is None:
@@ -70,7 +71,13 @@ class Tracer:
         span_id = self._span_id()
         if parent is not None:
             return Context(
-                correlation_id, parent.trace_id, span_id, parent.sampled, service, parent.span_id
+                correlation_id,
+                parent.trace_id,
+                span_id,
+                parent.sampled,
+                service,
+                parent.span_id,
+                bool(int(traceparent[_FLAGS], 16) & _RANDOM),
             )
         trace = self._random.getrandbits(128) or 1
         sampled = trace & (2**56 - 1) >= self._threshold
