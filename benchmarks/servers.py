@@ -113,9 +113,8 @@ class Costs:
         url = servers.addresses["postgres"]
         self._nats = servers.children["nats"].pid
         self._connection: Any = psycopg.connect(url, autocommit=True)
-        pid_file = self._connection.execute("SHOW data_directory").fetchone()[0] + "/postmaster.pid"
-        self._log = next(Path(pid_file).parent.glob("log*"))
-        self._postmaster = int(Path(pid_file).read_text().split()[0])
+        self._log = servers.folder / "postgres.log"
+        self._postmaster = servers.children["postgres"].pid
 
     def __call__(self) -> Mapping[str, float]:
         """Return {what is counted for each order: its value now}."""

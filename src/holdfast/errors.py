@@ -4,6 +4,7 @@ HoldfastError                     code, status, effect
 ├── DeclarationError              the declared system is wrong; all problems in one report
 ├── SettingError                  a setting from the environment is wrong
 ├── DataFolderBusy                another process owns this data folder
+├── DataFolderUnfit               others may look into it, or it cannot be written
 ├── OldSchema                     a database lacks revisions of this code
 ├── UnknownName                   a system, service or id that does not exist
 ├── CallError                     a call to a service or to an External did not go well
@@ -70,6 +71,12 @@ class DataFolderBusy(HoldfastError):
     """Another process owns the data folder; commands that write go through that process."""
 
     code = "data_folder_busy"
+
+
+class DataFolderUnfit(HoldfastError):
+    """The data folder cannot be used as it is; says what to run."""
+
+    code = "data_folder_unfit"
 
 
 class OldSchema(HoldfastError):

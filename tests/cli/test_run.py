@@ -137,8 +137,9 @@ def test_bad_settings_are_listed(cli: Cli) -> None:
 def test_a_data_folder_that_is_none_is_one_line(cli: Cli) -> None:
     """A file in the place of the folder, or of something else in the place of a database."""
     (cli.folder / "file").write_text("x")
-    (cli.folder / "data").mkdir()
+    (cli.folder / "data").mkdir(mode=0o700)
     (cli.folder / "data" / "desk.db").write_bytes(b"this is no database" * 100)
+    (cli.folder / "data" / "desk.db").chmod(0o600)
 
     in_the_way = cli("run", "tiny", "--port", "0", "--data", "file")
     garbled = cli("run", "tiny", "--port", "0", "--data", "data")

@@ -11,6 +11,7 @@ from holdfast.cli.load import Loaded
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
+from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.settings import environment, process_settings
@@ -41,46 +42,94 @@ class Split:
 
 
 async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split: Split) -> None:
-    """Run until a signal; an operator's commands are taken here. Raises SettingError."""
-    stop = asyncio.Event()
-    HostSignals().on_stop(stop.set)
-    environ = environment()
+    """Run until a signal, also during the start; an operator's commands are taken here.
+
+    A second signal ends all processes at once. In either case nothing is left running.
+
+    Raises:
+        SettingError: it cannot be run so.
+        asyncio.CancelledError: a second signal came.
+    """
+    held = DataFolder(folder)
+    held.take()
+    apart = _Apart(loaded, servers, held, split)
     try:
-        if servers is not None:
-            await servers.start()
-            environ |= servers.environ
-        supervisor = Supervisor(
-            loaded.system,
+        work = asyncio.create_task(apart.run())
+        HostSignals().on_stops(lambda: _cancel(work), apart.hurry)
+        try:
+            await work
+        except asyncio.CancelledError:
+            if apart.hurried:
+                raise
+    finally:
+        held.give()
+
+
+def _cancel(work: "asyncio.Task[None]") -> None:
+    work.cancel()
+
+
+class _Apart:
+    """A system in several processes, and the servers that were started for it."""
+
+    def __init__(
+        self, loaded: Loaded, servers: Servers | None, folder: DataFolder, split: Split
+    ) -> None:
+        self._loaded, self._servers = loaded, servers
+        self._folder, self._split = folder, split
+        self._supervisor: Supervisor | None = None
+        self.hurried = False
+
+    def hurry(self) -> None:
+        """Do not wait for what is being drained."""
+        self.hurried = True
+        if self._supervisor is not None:
+            self._supervisor.hurry()
+
+    async def run(self) -> None:
+        """Start all of it, serve until this is cancelled, stop all of it."""
+        environ = environment()
+        try:
+            if self._servers is not None:
+                await self._servers.start()
+                environ |= self._servers.environ
+            await self._serve(environ)
+        finally:
+            if self._servers is not None:
+                await self._servers.stop()
+
+    async def _serve(self, environ: Mapping[str, str]) -> None:
+        system, split, folder = self._loaded.system, self._split, self._folder
+        settings = process_settings(environ)
+        self._supervisor = supervisor = Supervisor(
+            system,
             split.module,
-            folder,
+            folder.path,
             host=split.host,
             port=split.port,
             ops_port=split.ops_port,
             replicas=split.replicas,
             environ=environ,
-            drain_s=process_settings(environ).drain_s,
+            drain_s=settings.drain_s,
             processes=split.processes,
         )
-        settings = process_settings(environ)
-        logger = Logger(sys.stdout.buffer, HostClock(), loaded.system.name, settings.log_level)
-        options = Options(data=folder, environ=environ, settings=settings)
-        commands = Process(loaded.system, options, logger)
+        logger = Logger(sys.stdout.buffer, HostClock(), system.name, settings.log_level)
+        options = Options(data=folder.path, environ=environ, settings=settings)
+        commands = Process(system, options, logger, folder=folder)
         try:
             await supervisor.start()
             await commands.take_commands()
-            greet(loaded, _facts(servers, supervisor, folder), supervisor.url)
-            await stop.wait()
+            greet(self._loaded, _facts(self._servers, supervisor, folder.path), supervisor.url)
+            await asyncio.Event().wait()
         finally:
             await supervisor.stop()
-            await commands.stop()
-    finally:
-        if servers is not None:
-            await servers.stop()
+            if commands.hosts:  # it was opened
+                await commands.stop()
 
 
 def _facts(servers: Servers | None, supervisor: Supervisor, folder: Path) -> dict[str, str]:
     members = sorted(supervisor.members.values(), key=lambda member: member.name != GATEWAY)
     facts = {GATEWAY: f"{supervisor.url}  {len(members)} processes"}
-    facts |= {m.name: f"http://{m.host}:{m.port}  process {m.pid}" for m in members}
-    facts |= servers.addresses if servers else {}
+    facts |= {m.name: f"{m.origin}  process {m.pid}" for m in members}
+    facts |= servers.shown if servers else {}
     return {**facts, "data": str(folder)}

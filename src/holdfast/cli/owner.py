@@ -48,6 +48,7 @@ def perform(system: System, data: Path | None, verb: str, **arguments: object) -
         UnknownName: there is no such data folder, message, saga or dead letter.
         Invalid, Conflict: the verb was refused.
         DataFolderBusy: the folder's owner does not answer.
+        DataFolderUnfit: the folder must not be opened as it is.
     """
     return uvloop.run(_perform(system, data_folder(data, system.name), verb, arguments))
 

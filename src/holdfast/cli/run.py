@@ -1,5 +1,6 @@
 """`holdfast run`: a whole system in one process."""
 
+import asyncio
 import errno
 import re
 import signal
@@ -19,6 +20,7 @@ from holdfast.cli.on_servers import Split as Apart
 from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
+from holdfast.communication.origin import Origin
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
@@ -75,7 +77,7 @@ def command(
         raise SettingError(["--processes runs all services in each process: without --split"])
     if split or replicas or processes > 1:
         apart = Apart(system, host, port, ops_port, counts(replicas or []), processes)
-        _run(run_split(loaded, servers, folder, apart), str(folder), f"{host}:{port}")
+        _run(run_split(loaded, servers, folder, apart), str(folder), Origin.of(host, port).place)
     else:
         serve_here(loaded, where, servers)
 
@@ -134,15 +136,16 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
         if servers is None:
             await serve(system, options, logger, _Signals(), show)
             return
+        signals = _SignalsWithServers()
         try:
             await servers.start()
             found = replace(options, environ={**environ, **servers.environ})
-            await serve(system, found, logger, _Signals(), show)
+            await serve(system, found, logger, signals, show)
         finally:
             await servers.stop()
 
     try:
-        _run(main(), str(options.data), f"{options.host}:{options.port}")
+        _run(main(), str(options.data), Origin.of(options.host, options.port).place)
     finally:
         logger.close()
 
@@ -151,6 +154,9 @@ def _run(main: Coroutine[Any, Any, None], data: str, address: str) -> None:
     """Run to the end; what the machine refuses is one line, and exit 1."""
     try:
         uvloop.run(main)
+    except asyncio.CancelledError as exc:
+        complain("stopped at once; what was under way is finished after the next start")
+        raise typer.Exit(1) from exc
     except (OSError, sqlite3.Error) as exc:
         complain(_refused(exc, data, address))
         raise typer.Exit(1) from exc
@@ -170,6 +176,26 @@ class _Signals:
         HostSignals().on_stop(stop)
 
 
+class _SignalsWithServers:
+    """The host's signals where servers are stopped in any case: a second one ends the drain.
+
+    One that comes before the system takes part ends the start.
+    """
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._on_stop: Callable[[], None] = self._break_off
+        HostSignals().on_stops(lambda: self._on_stop(), self._break_off)
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        self._on_stop = callback
+
+    def _break_off(self) -> None:
+        task, self._task = self._task, None  # once: what ends the servers is not broken off
+        if task is not None:
+            task.cancel()
+
+
 def _refused(exc: Exception, data: str, usual: str) -> str:
     """Return one line that says what the machine refused, and what to change."""
     if not isinstance(exc, OSError):
@@ -177,7 +203,7 @@ def _refused(exc: Exception, data: str, usual: str) -> str:
     if isinstance(exc.filename, str | Path) and exc.filename:
         return f"{exc.filename} cannot be used: {exc.strerror}"
     named = _ADDRESS.search(str(exc))
-    address = f"{named['host']}:{named['port']}" if named else usual
+    address = Origin.of(named["host"], int(named["port"])).place if named else usual
     if exc.errno == errno.EADDRINUSE:
         return f"{address} is in use by another process; choose another port with --port"
     return f"cannot listen on {address}: {exc.strerror or exc}"

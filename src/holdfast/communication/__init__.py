@@ -4,7 +4,7 @@ from holdfast.communication.asgi import AsgiLifespan, asgi_handler
 from holdfast.communication.client import ClientPool, PoolStats
 from holdfast.communication.framing import HttpLimits, is_host
 from holdfast.communication.lane import PoolLimits
-from holdfast.communication.origin import Origin
+from holdfast.communication.origin import Origin, origin_and_path
 from holdfast.communication.server import HttpServer, HttpStats
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "PoolStats",
     "asgi_handler",
     "is_host",
+    "origin_and_path",
 ]

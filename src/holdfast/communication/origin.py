@@ -1,8 +1,8 @@
 """Where a client's requests go: scheme, host and port, and how a request to it looks in bytes."""
 
 import re
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from urllib.parse import SplitResult, urlsplit
 
 from holdfast.contract.http import Request
 
@@ -25,9 +25,19 @@ _TARGET = re.compile(r'/[!"$-~]*').fullmatch
 _TOKEN = re.compile(r"[A-Z]+").fullmatch
 
 
+_EVERY = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # listened on
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One server: TCP host and port, or the Unix socket `path`; encrypted with `tls`."""
+    """One server: TCP host and port, or the Unix socket `path`; encrypted with `tls`.
+
+    Wherever an address is read, printed or reached, it is one of these: a text that was put
+    together from a host and a port is wrong for IPv6, for sockets and for "every address".
+
+    Attributes:
+        host: a name or an address; an IPv6 address has no brackets here.
+    """
 
     host: str
     port: int
@@ -36,7 +46,7 @@ class Origin:
 
     @classmethod
     def parse(cls, url: str) -> "Origin":
-        """Read `http://host:port`, `https://host` or `unix:/run/a.sock`.
+        """Read `http://host:port`, `https://host`, `http://[::1]:8000` or `unix:/run/a.sock`.
 
         Raises:
             ValueError: it is none of these, or names more than an origin.
@@ -44,24 +54,73 @@ class Origin:
         parts = urlsplit(url)
         if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
             return cls("localhost", 0, path=parts.path)
-        extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
-        host = parts.hostname or ""
-        if parts.scheme not in ("http", "https") or not host or not host.isascii() or extra:
+        extra = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+        host, port = parts.hostname or "", _port(parts)
+        if ":" in host:
+            host = host.replace("%25", "%", 1)  # a zone, RFC 6874
+        bad = not host or not host.isascii() or port == 0
+        if parts.scheme not in ("http", "https") or bad or extra:
             raise ValueError(f"an origin is http(s)://host[:port] or unix:/path, got {url!r}")
         tls = parts.scheme == "https"
-        return cls(host, parts.port or (443 if tls else 80), tls)
+        return cls(host, port or (443 if tls else 80), tls)
+
+    @classmethod
+    def of(cls, host: str, port: int) -> "Origin":
+        """Return what listens on a host and a port; the host may be `unix:/run/a.sock`.
+
+        Raises:
+            ValueError: the path of a socket is not absolute.
+        """
+        if host.startswith("unix:"):
+            return cls.parse(host)
+        return cls(host.removeprefix("[").removesuffix("]"), port)
+
+    @property
+    def reachable(self) -> "Origin":
+        """Where a client on this machine finds it: nobody connects to "every address"."""
+        return replace(self, host=_EVERY.get(self.host, self.host))
 
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        return f"{'https' if self.tls else 'http'}://{self.authority}"
+        return f"{'https' if self.tls else 'http'}://{self._location(self.host, '%25')}"
 
     @property
     def authority(self) -> str:
-        """The Host header: the port is left out when it is the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """The Host header: the port is left out when it is the scheme's own, and a zone always."""
+        return self._location(self.host.partition("%")[0], "")
+
+    @property
+    def place(self) -> str:
+        """Host and port, or the path: what a person is told of a listener."""
+        return self.path or f"{_bracketed(self.host)}:{self.port}"
+
+    def _location(self, host: str, zone: str) -> str:
+        host = _bracketed(host.replace("%", zone, 1))
         usual = self.path is not None or self.port == (443 if self.tls else 80)
         return host if usual else f"{host}:{self.port}"
+
+
+def origin_and_path(url: str) -> tuple[Origin, str]:
+    """Return `https://host/a/b` as its origin and `/a/b`; the path is at least `/`.
+
+    Raises:
+        ValueError: it is no URL of HTTP.
+    """
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    return Origin.parse(f"{scheme}://{authority}"), f"/{path}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError as exc:
+        raise ValueError(f"{exc}: {parts.geturl()!r}") from exc
 
 
 def encode_request(request: Request, host_line: bytes) -> bytes:

@@ -72,3 +72,17 @@ class HostSignals:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
+
+    def on_stops(self, first: Callable[[], None], again: Callable[[], None]) -> None:
+        """Call `first` at the first of the two signals and `again` at the second; more do nothing.
+
+        For a process that must not end before it has ended others, however often it is told.
+        """
+        loop, left = asyncio.get_running_loop(), [again, first]
+
+        def stop() -> None:
+            if left:
+                left.pop()()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)

@@ -1,8 +1,12 @@
 """The network of the machine: TCP and Unix sockets through the running event loop."""
 
 import asyncio
+import errno
+import os
+import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from holdfast.ports import Listener
@@ -68,6 +72,7 @@ class SystemNetwork:
         loop = asyncio.get_running_loop()
         handshake_s = _HANDSHAKE_S if tls else None
         if path is not None:
+            _free(path)
             server = await loop.create_unix_server(
                 factory, path, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
             )
@@ -84,6 +89,22 @@ class SystemNetwork:
         return _SystemListener(server)
 
 
+def _free(path: str) -> None:
+    """Remove the socket of a process that is gone. Raises OSError: somebody listens there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:  # a socket without a listener
+            os.unlink(path)
+            return
+        except BlockingIOError:  # its queue is full: somebody listens
+            pass
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
+
+
 class _SystemListener:
     def __init__(self, server: asyncio.AbstractServer) -> None:
         self._server = server
@@ -96,3 +117,6 @@ class _SystemListener:
 
     def close(self) -> None:
         self._server.close()
+        if not self._address[1]:
+            with suppress(FileNotFoundError):
+                os.unlink(self._address[0])

@@ -1,15 +1,23 @@
-"""The data folder: one owner at a time, and where its running process listens for commands."""
+"""The data folder: one owner at a time, nobody else's eyes, and where its process takes commands.
+
+A database holds customers, passwords' hashes and signing keys, so the folder is its user's alone.
+That is seen to twice: it is made so, and one that others may enter is refused.
+"""
 
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from holdfast.errors import DataFolderBusy
+from holdfast.errors import DataFolderBusy, DataFolderUnfit
 
 _SOCKET_PATH_MAX = 100  # the kernel allows 107 bytes for the path of a Unix socket
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_SECRET = ("*.db", "*.db-*", "*.conf", "*.err", "passwords.json")
 
 
 class DataFolder:
@@ -17,7 +25,9 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
+        self._held: int | None = None
         self._lock: IO[str] | None = None
+        self._umask = 0
 
     def database(self, service: str) -> Path:
         """Return the path of a service's database."""
@@ -41,38 +51,93 @@ class DataFolder:
         Path(self.socket).chmod(0o600)
 
     def take(self) -> None:
-        """Become the owner. Raises DataFolderBusy."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = open(self.path / "lock", "a+")  # noqa: SIM115  # held for the life of the process
+        """Become the owner, if this is not the owner yet.
+
+        What this process makes is from now on for its user alone, whatever the umask was: SQLite,
+        the servers that it starts and the stand-ins make files that no code of ours opens.
+
+        Raises:
+            DataFolderBusy: another process owns it.
+            DataFolderUnfit: others may look into it, or it cannot be written.
+        """
+        if self._held is not None:
+            return
+        self._umask = os.umask(_OTHERS)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            lock.close()
+            self._take()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _take(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._refuse_if_open()
+            self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            # The folder itself is locked: a lock on a file in it ends when the file is removed.
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115  # held like the folder
+            os.fchmod(self._lock.fileno(), 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # older versions look at it
+        except BlockingIOError as exc:
             raise DataFolderBusy(
-                f"{self.path} is in use by process {owner}; stop it, or give another folder "
-                "with --data"
+                f"{self.path} is in use by process {self._owner()}; stop it, or give another "
+                "folder with --data"
             ) from exc
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        self._lock = lock
+        except OSError as exc:
+            raise DataFolderUnfit(
+                f"the data folder {self.path} cannot be used: {exc.strerror}: it must be a folder "
+                "that this user may write; give another one with --data"
+            ) from exc
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def _refuse_if_open(self) -> None:
+        for path in (self.path, *self._secrets()):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & _OTHERS:
+                raise DataFolderUnfit(
+                    f"{path} is open to other users of this machine (mode {mode:04o}), and "
+                    f"databases hold keys: run `chmod -R go= {self.path}`, or name a new folder "
+                    "with --data"
+                )
+
+    def _secrets(self) -> Iterator[Path]:
+        for pattern in _SECRET:
+            yield from sorted(self.path.glob(pattern))
+
+    def _owner(self) -> str:
+        try:
+            return (self.path / "lock").read_text().strip() or "unknown"
+        except OSError:  # somebody removed it; the folder is locked all the same
+            return "unknown"
 
     def give(self) -> None:
         """Stop being the owner."""
-        if self._lock is not None:
+        if self._held is not None:
             self.free_socket()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
             self._lock.close()
             self._lock = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+        os.umask(self._umask)
 
     def is_owned(self) -> bool:
         """Whether a process owns the folder now."""
-        if not (self.path / "lock").exists():
+        try:
+            held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
             return False
-        with open(self.path / "lock") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return True
+        try:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(held)
         return False

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 
-from holdfast.communication import ClientPool, Origin
+from holdfast.communication import ClientPool, origin_and_path
 from holdfast.contract.http import Request
 from holdfast.dispatch.outside import Asks
 from holdfast.errors import BadAnswer
@@ -79,10 +79,3 @@ class KeySource:
         if response.status != 200:
             raise BadAnswer(f"{url} answered {response.status}")
         return response.body
-
-
-def origin_and_path(url: str) -> tuple[Origin, str]:
-    """Return `https://host/a/b` as its origin and `/a/b`; the path is at least `/`."""
-    scheme, _, rest = url.partition("://")
-    authority, _, path = rest.partition("/")
-    return Origin.parse(f"{scheme}://{authority}"), f"/{path}"

@@ -14,7 +14,9 @@ from holdfast.communication import (
     ClientPool,
     HttpLimits,
     HttpServer,
+    Origin,
     asgi_handler,
+    origin_and_path,
 )
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
@@ -40,12 +42,14 @@ from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.control import Control
 from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.folder import DataFolder
-from holdfast.runtime.keys import KeySource, origin_and_path, token_policy
+from holdfast.runtime.keys import KeySource, token_policy
 from holdfast.runtime.local import Local
 from holdfast.runtime.replicas import Replicas
 from holdfast.runtime.settings import ProcessSettings, external_urls
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import External, Service, System
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Options:
     Attributes:
         data: the data folder; None when the engines keep nothing on this machine.
         services: those that it hosts; None: all.
+        host: what it listens on: a name, an IPv4 or IPv6 address, or `unix:/run/a.sock`; health
+            and metrics are on the loopback address then.
         gateway: it is the gateway, for its own services and for those of other processes.
         port, ops_port: 0: any free one. ops_port None: the port after `port`.
         locals: whether stand-ins of Externals are started beside.
@@ -84,6 +90,7 @@ class Process:
         engines: what it runs on; embedded ones in the data folder by default. Whoever brings
             engines has checked the system.
         witness: see `consistency.ledger.Ledger`.
+        folder: the data folder, if it has been taken before.
     """
 
     def __init__(
@@ -94,13 +101,16 @@ class Process:
         engines: Engines | None = None,
         *,
         witness: Callable[[Any], None] | None = None,
+        folder: DataFolder | None = None,
     ) -> None:
         if engines is None:
             system.check()
         self.system = system
         self.options = options
         self.logger = logger
-        self.folder = DataFolder(options.data) if options.data is not None else None
+        self.folder = folder
+        if folder is None and options.data is not None:
+            self.folder = DataFolder(options.data)
         self.health = Health()
         self.metrics = Metrics(system.name)
         self.hosts: list[ServiceHost] = []
@@ -268,8 +278,7 @@ class Process:
         """Serve the gateway and the other services; the outside comes by the gateway."""
         door = InnerDoor(router, self._local_asks, self._tracer)
         server = self._http(door, HttpLimits())
-        listener = await server.start(self.options.host, self.options.port)
-        self.url = "http://{}:{}".format(*listener.address)
+        self.url = str(await self._bind(server, self.options.host, self.options.port))
 
     async def _listen(self, router: Router) -> None:
         options, gateway = self.options, self.system.gateway
@@ -294,8 +303,7 @@ class Process:
         self.metrics.watch("holdfast_limits_alone_total", self._limits.alone)
         limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
         server = self._http(self.door, limits, self.door.refusal_headers)
-        listener = await server.start(options.host, options.port)
-        self.url = "http://{}:{}".format(*listener.address)
+        self.url = str(await self._bind(server, options.host, options.port))
 
     async def _ready_in_brief(self, request: Request) -> Response:
         return in_brief(await self.health.ready())
@@ -306,11 +314,17 @@ class Process:
         if ops_port is None:
             ops_port = options.port + 1 if options.port else 0
         self._ops = self._http(self._operations, HttpLimits())
-        ops = await self._ops.start(options.host, ops_port)
-        self.ops_url = f"http://{ops.address[0]}:{ops.address[1]}"
+        host = LOOPBACK if options.host.startswith("unix:") else options.host
+        self.ops_url = str(await self._bind(self._ops, host, ops_port))
         await self._listen_to_commands()
         face = "gateway" if options.gateway else "inside"
         self.addresses = {face: self.url, "operations": self.ops_url, **self.addresses}
+
+    async def _bind(self, server: HttpServer, host: str, port: int) -> Origin:
+        """Listen; return where, which is what is printed."""
+        wanted = Origin.of(host, port)
+        listener = await server.start(wanted.host, wanted.port, path=wanted.path)
+        return wanted if wanted.path is not None else Origin.of(*listener.address)
 
     async def _listen_to_commands(self) -> None:
         if self.folder is not None:

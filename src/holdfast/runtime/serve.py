@@ -5,7 +5,7 @@ import gc
 import logging
 from collections.abc import Callable
 
-from holdfast.errors import DataFolderBusy
+from holdfast.errors import DataFolderBusy, DataFolderUnfit
 from holdfast.observability import Logger, bridge
 from holdfast.ports import Signals
 from holdfast.runtime.process import Options, Process
@@ -27,7 +27,8 @@ async def serve(
     Args:
         on_ready: called once, when the process takes requests.
     Raises:
-        DeclarationError, SettingError, DataFolderBusy, UnknownName: it cannot be started so.
+        DeclarationError, SettingError, DataFolderBusy, DataFolderUnfit, UnknownName: it cannot be
+            started so.
         OSError: an address is in use or not ours, or the data folder is not.
         ExceptionGroup: the drain was not clean.
     """
@@ -54,7 +55,7 @@ async def start(process: Process) -> None:
     """Start a process. One that fails half way is stopped, so that it leaves nothing behind."""
     try:
         await process.start()
-    except DataFolderBusy:
+    except (DataFolderBusy, DataFolderUnfit):
         raise  # nothing was opened
     except BaseException:
         try:

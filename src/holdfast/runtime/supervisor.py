@@ -9,9 +9,10 @@ import asyncio
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from holdfast.communication import Origin
 from holdfast.errors import SettingError
 from holdfast.runtime.children import free_port, start_child, stop_child
 from holdfast.runtime.engines import database_url, database_variable
@@ -22,6 +23,8 @@ READY_S = 60.0
 PAUSE_S, PAUSE_CAP_S = 0.2, 10.0
 WELL_S = 10.0  # a process that lived so long ended for another reason than its start
 GATEWAY = "gateway"
+LOOPBACK = "127.0.0.1"
+DATABASES = "DATABASE_URL"
 
 
 @dataclass
@@ -30,14 +33,14 @@ class Member:
 
     Attributes:
         name: `orders-2`, or `gateway`. starts: how often it was started.
+        origin, operations: where it serves requests, and probes.
     """
 
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
-    host: str
-    port: int
-    ops_port: int
+    origin: Origin
+    operations: Origin
     starts: int = 0
     process: asyncio.subprocess.Process | None = None
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
@@ -87,12 +90,14 @@ class Supervisor:
             self._one_for_each(replicas, host, port, ops_port)
 
     def _all_in_each(self, count: int, host: str, port: int, ops_port: int | None) -> None:
-        port = port or free_port()
-        self.url = f"http://{host}:{port}"
+        at = _origin(host, port)
+        if at.path is not None:
+            raise SettingError([f"--host {host}: several processes cannot share one socket"])
+        self.url = str(at)
         self._environ["HOLDFAST_SHARE_PORT"] = "true"
         for n in range(1, count + 1):
             name = f"{self._system.name}-{n}"
-            self._member(name, ["run", self._module], host, port, ops_port if n == 1 else None)
+            self._member(name, ["run", self._module], at, ops_port if n == 1 else None)
 
     def _one_for_each(
         self, replicas: Mapping[str, int], host: str, port: int, ops_port: int | None
@@ -101,46 +106,55 @@ class Supervisor:
         urls: dict[str, str] = {}
         for service in self._system.services:
             made = [
-                self._member(f"{service.name}-{n}", [*serve, service.name], "127.0.0.1")
+                self._member(f"{service.name}-{n}", [*serve, service.name], _origin(LOOPBACK, 0))
                 for n in range(1, replicas.get(service.name, 1) + 1)
             ]
-            variable = f"{service.name}_URL".upper().replace("-", "_")
-            urls[variable] = ",".join(f"http://127.0.0.1:{member.port}" for member in made)
-        gateway = self._member(GATEWAY, [*serve, GATEWAY], host, port, ops_port)
-        self.url = f"http://{host}:{gateway.port}"
+            urls[_variable(service.name)] = ",".join(str(member.origin) for member in made)
+        gateway = self._member(GATEWAY, [*serve, GATEWAY], _origin(host, port), ops_port)
+        self.url = str(gateway.origin)
         self._environ |= urls
 
     def _member(
-        self,
-        name: str,
-        what: Sequence[str],
-        host: str,
-        port: int = 0,
-        ops_port: int | None = None,
+        self, name: str, what: Sequence[str], origin: Origin, ops_port: int | None = None
     ) -> Member:
-        port = port or free_port()
-        ops_port = ops_port or free_port()
+        operations = _origin(LOOPBACK if origin.path else origin.host, ops_port or 0)
+        listens = f"unix:{origin.path}" if origin.path else origin.host
         command = [sys.executable, "-m", "holdfast.cli", *what]
-        command += ["--host", host, "--port", str(port), "--ops-port", str(ops_port)]
-        command += ["--data", str(self._folder / name)]
-        self.members[name] = Member(name, command, self._environ, host, port, ops_port)
+        command += ["--host", listens, "--port", str(origin.port)]
+        command += ["--ops-port", str(operations.port), "--data", str(self._folder / name)]
+        self.members[name] = Member(name, command, self._environ, origin, operations)
         return self.members[name]
 
     async def start(self) -> None:
         """Start everything; when this returns all are ready. Raises SettingError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for service in self._system.services:
             for external in service.reaches:
                 await self._start_local(external)
         for member in self.members.values():
-            member.environ = self._environ
+            member.environ = self._environ_of(member.name)
             member.task = asyncio.create_task(self._watch(member), name=member.name)
         async with asyncio.TaskGroup() as group:
             for member in self.members.values():
                 group.create_task(self._ready(member))
 
+    def _environ_of(self, name: str) -> dict[str, str]:
+        """Return the environment of a member: of databases, it learns where its own are.
+
+        A process that is broken into cannot tell what it was not told.
+        """
+        named = {service.name: database_variable(service.name) for service in self._system.services}
+        serves = name.rpartition("-")[0]
+        if serves not in named:  # the gateway, which has none, or a process with all services
+            serves = "" if name == GATEWAY else "*"
+        if serves == "*":
+            return self._environ
+        told = {k: v for k, v in self._environ.items() if k not in {*named.values(), DATABASES}}
+        url = database_url(serves, self._environ, alone=False) if serves else ""
+        return told | {named[serves]: url} if url else told
+
     async def _start_local(self, external: External) -> None:
-        variable = f"{external.name}_URL".upper().replace("-", "_")
+        variable = _variable(external.name)
         if external.local and not self._environ.get(variable):
             local = Local(external, self._folder)
             self._locals.append(local)
@@ -169,7 +183,7 @@ class Supervisor:
     async def _ready(self, member: Member) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + READY_S
-        while not await _is_ready(member.ops_port):
+        while not await _is_ready(member.operations.reachable):
             if loop.time() > give_up:
                 raise SettingError([f"{member.name} was not ready within {READY_S:g} s"])
             await asyncio.sleep(0.05)
@@ -189,14 +203,34 @@ class Supervisor:
         """Stop the gateway, then all others, then the stand-ins."""
         self._stopping = True
         grace_s = self._drain_s + 5
+        watching = [member.task for member in self.members.values() if member.task is not None]
+        for task in watching:  # before the processes: none of them starts another one
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
         if GATEWAY in self.members:
             await stop_child(self.members[GATEWAY].process, grace_s)
         await asyncio.gather(*(stop_child(m.process, grace_s) for m in self.members.values()))
-        for member in self.members.values():
-            if member.task is not None:
-                member.task.cancel()
         for local in self._locals:
             await local.stop()
+
+    def hurry(self) -> None:
+        """End all processes at once: what they have not finished is found at the next start."""
+        self._stopping = True
+        for member in self.members.values():
+            if member.process is not None and member.process.returncode is None:
+                member.process.kill()
+
+
+def _origin(host: str, port: int) -> Origin:
+    """Return where a member listens, on a free port if none is named."""
+    origin = Origin.of(host, port)
+    if port or origin.path is not None:
+        return origin
+    return replace(origin, port=free_port(origin.host))
+
+
+def _variable(name: str) -> str:
+    return f"{name}_URL".upper().replace("-", "_")
 
 
 def _check(
@@ -220,11 +254,12 @@ def _check(
             )
 
 
-async def _is_ready(port: int) -> bool:
+async def _is_ready(operations: Origin) -> bool:
+    asked = f"GET /health/ready HTTP/1.1\r\nhost: {operations.authority}\r\n\r\n"
     try:
         async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            reader, writer = await asyncio.open_connection(operations.host, operations.port)
+            writer.write(asked.encode())
             line = await reader.readline()
             writer.close()
     except (OSError, TimeoutError):

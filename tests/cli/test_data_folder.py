@@ -1,0 +1,58 @@
+"""Who may look into a running system's data folder, and into one that is only looked at."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli, Server
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """Whoever starts us lets everybody read and write what is made."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """Return what in a folder, itself included, others may do anything with."""
+    found = [folder, *folder.rglob("*")]
+    wide: list[str] = []
+    for path in found:
+        with suppress(FileNotFoundError):  # a server that runs has removed it meanwhile
+            if stat.S_IMODE(path.lstat().st_mode) & 0o077:
+                wide.append(str(path))
+    return wide
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_everything_in_it_is_its_users_alone(cli: Cli, serve: Callable[..., Server]) -> None:
+    """Databases with their logs, the lock, the socket and the servers' files, under umask 000."""
+    server = serve("run", "tiny", "--on", "nats,redis")
+    posted = server.post("/v1/parcels", {"note": "a", "kg": 1})
+    data = cli.folder / ".holdfast" / "tiny"
+    running = open_to_others(data)
+    names = {path.name for path in data.rglob("*")}
+    server.stop()
+
+    assert posted == 202
+    assert names >= {"desk.db", "desk.db-wal", "lock", "control.sock", "nats.log", "redis.log"}
+    assert running == []
+    assert open_to_others(data) == []
+
+
+def test_a_command_that_looks_refuses_an_open_folder(cli: Cli) -> None:
+    """One line, exit 1, and how to close it."""
+    data = cli.folder / "data"
+    data.mkdir(mode=0o755)
+
+    done = cli("sagas", "list", "tiny", "--data", "data")
+
+    assert done.code == 1
+    assert f"`chmod -R go= {data}`" in done.err
+    assert len(done.err.splitlines()) == 1
