@@ -23,6 +23,7 @@ HoldfastError                     code, status, effect
 │   ├── StatementFailed           it swallowed a database error
 │   ├── TransactionControl        its SQL would begin or end a transaction
 │   ├── MessageTooLarge           a letter, an answer or a response is over the limit
+│   ├── NotCarried                what it sends would arrive changed
 │   ├── TransactionLost           the database ended the transaction by itself
 │   │   └── CommitUnknown         its COMMIT was not answered
 │   └── NotDeclared               it sends what its service does not declare
@@ -259,6 +260,12 @@ class MessageTooLarge(TransactionError):
     """A letter, an answer or a response is over the limit, found before the commit."""
 
     code = "message_too_large"
+
+
+class NotCarried(TransactionError):
+    """What is sent, answered or recorded would arrive changed; found before anything is written."""
+
+    code = "not_carried"
 
 
 class TransactionLost(TransactionError):

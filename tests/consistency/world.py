@@ -22,9 +22,10 @@ from holdfast.consistency.relay import Relay
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.sagas import Sagas, SagaType
 from holdfast.consistency.schedule import Schedule
-from holdfast.consistency.steps import adapter, recorded
+from holdfast.consistency.steps import recorded
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Turn, Writer
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     HTTP,
     Edge,
@@ -106,8 +107,8 @@ class Hand:
         kind = getattr(self.message, "reply_type", None)
         if kind is None:
             return b"null"
-        shape = adapter(kind)
-        return shape.dump_json(shape.validate_python(value))
+        carrier = carrier_of(kind)
+        return carrier.encode(carrier.fit(value))
 
     def observe(self, outcome: str, seconds: float) -> None:
         """Remember how it ended."""

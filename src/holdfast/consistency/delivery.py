@@ -14,6 +14,7 @@ from holdfast.consistency.sagas import NewerVersion, Sagas
 from holdfast.consistency.transitions import after_failed_try, settled
 from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.writer import Effects, RunAgain, Turn
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import Answer, Edge, Kind, Letter, MessageRow, State
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Message
@@ -241,7 +242,7 @@ class HandlerTurn(Turn):
 
     def _refusal(self, failure: Failure) -> Answer:
         self.outcome = failure.name
-        body = msgspec.Raw(encode(failure.fields()))
+        body = msgspec.Raw(carrier_of(type(failure)).encode(failure))
         return Answer(self.delivery.letter.id, "failure", body, failure.name)
 
     def _forget_effects(self) -> None:

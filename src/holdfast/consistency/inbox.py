@@ -39,6 +39,7 @@ from holdfast.consistency.transitions import (
 )
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     Answer,
     Edge,
@@ -164,7 +165,7 @@ class Inbox:
         waited = self.waited.get(letter.type)
         if waited is None:
             return None
-        event: Any = waited.model_validate_json(bytes(letter.body))
+        event: Any = carrier_of(waited).decode(bytes(letter.body))
         topic: str | None = event.topic_key()
         return topic
 

@@ -9,6 +9,7 @@ import msgspec
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     HTTP,
     Edge,
@@ -124,12 +125,15 @@ class Ledger:
         about: UUID | None = None,
         known: bool = False,
         delay_ms: int = 0,
+        payload: bytes | None = None,
     ) -> MessageRow:
         """Return the row of a new letter: a command on the work lane, an undo on the urgent one.
 
+        Args:
+            payload: what `payload_of` made of the message, if it was asked already.
         Raises:
             NotDeclared: the service does not declare the message.
-            MessageTooLarge: it is over 256 KiB.
+            NotCarried, MessageTooLarge: see `payload_of`.
         """
         receiver = self.receiver_of(message)
         undo = isinstance(message, Undo)
@@ -145,10 +149,17 @@ class Ledger:
             about=about,
             known=known,
             delay_ms=delay_ms,
+            payload=payload,
         )
 
     def event_rows(
-        self, event: Event, now_ms: int, *, correlation: str, trace: str
+        self,
+        event: Event,
+        now_ms: int,
+        *,
+        correlation: str,
+        trace: str,
+        payload: bytes | None = None,
     ) -> list[MessageRow]:
         """Return one row per subscriber; none if there is none."""
         wire = event.wire_name()
@@ -159,9 +170,32 @@ class Ledger:
                 f"Service({self.service!r})"
             )
         return [
-            self._row(self.edge_to(receiver), event, Kind.EVENT, now_ms, correlation, trace)
+            self._row(
+                self.edge_to(receiver),
+                event,
+                Kind.EVENT,
+                now_ms,
+                correlation,
+                trace,
+                payload=payload,
+            )
             for receiver in subscribers
         ]
+
+    def payload_of(self, message: Message) -> bytes:
+        """Return a message as it travels.
+
+        Raises:
+            NotCarried: it would arrive changed.
+            MessageTooLarge: it is over 256 KiB.
+        """
+        payload = carrier_of(type(message)).encode(message)
+        if len(payload) > MESSAGE_BYTES_MAX and self.safe.encode_before_commit:
+            raise MessageTooLarge(
+                f"{message.name} is {len(payload):,} bytes; the maximum is "
+                f"{MESSAGE_BYTES_MAX:,}: send a reference instead"
+            )
+        return payload
 
     def receiver_of(self, message: Message) -> str:
         """Return who handles a command or an undo. Raises NotDeclared."""
@@ -186,14 +220,10 @@ class Ledger:
         about: UUID | None = None,
         known: bool = False,
         delay_ms: int = 0,
+        payload: bytes | None = None,
     ) -> MessageRow:
         id_ = self.letter_id(now_ms)
-        payload = message.__pydantic_serializer__.to_json(message)
-        if len(payload) > MESSAGE_BYTES_MAX and self.safe.encode_before_commit:
-            raise MessageTooLarge(
-                f"{message.name} is {len(payload):,} bytes; the maximum is "
-                f"{MESSAGE_BYTES_MAX:,}: send a reference instead"
-            )
+        payload = self.payload_of(message) if payload is None else payload
         letter = Letter(
             id=id_,
             kind=kind,

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 from uuid import UUID
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
-from holdfast.consistency.steps import Recorded, StepOutcome, adapter, refusal, result_of
+from holdfast.consistency.steps import Recorded, StepOutcome, local_value, refusal, result_of
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Command, Event, Undo
 from holdfast.contract.model import Model
@@ -157,6 +158,8 @@ class Replay:
         path, kind = self._next(f"call {command.wire_name()}")
         step = self._recorded(path, kind)
         if step is None:
+            if undo is not None:  # it may be needed at night, and must be able to leave then
+                carrier_of(type(undo)).encode(undo)
             self.wants.append(Call(path, kind, command, undo, timeout))
             return await _suspend()
         outcome = step.outcome
@@ -181,8 +184,7 @@ class Replay:
             assert step is not None, f"local step {path} was not recorded"
         if step.outcome.kind == "failure":
             raise refusal(step.outcome)
-        returned = get_type_hints(function).get("return")
-        return adapter(returned).validate_json(bytes(step.outcome.body)) if returned else None
+        return local_value(function, step.outcome)
 
     async def sleep(self, duration: timedelta) -> None:
         """See `system.Saga.sleep`."""
@@ -199,7 +201,7 @@ class Replay:
             self.wants.append(Wait(path, kind, event, f"{event.name}:{key}", timeout))
             return await _suspend()
         body = bytes(step.outcome.body)
-        return None if body == b"null" else event.model_validate_json(body)
+        return None if body == b"null" else carrier_of(event).decode(body)
 
     async def gather(self, *calls: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
         """Run calls together: waits for all, raises the first failure by position."""

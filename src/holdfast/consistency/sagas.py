@@ -11,13 +11,21 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from pydantic_core import ValidationError, to_json
+from pydantic_core import ValidationError
 
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
-from holdfast.consistency.steps import Ended, Recorded, StepOutcome, recorded, refusal_of
+from holdfast.consistency.steps import (
+    Ended,
+    Recorded,
+    StepOutcome,
+    local_outcome,
+    recorded,
+    refusal_of,
+)
 from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.writer import Effects
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     Kind,
     Letter,
@@ -29,7 +37,13 @@ from holdfast.contract.envelope import (
 )
 from holdfast.contract.failure import Failure
 from holdfast.contract.model import Model
-from holdfast.errors import HoldfastError, MessageTooLarge, NotDeclared, SagaTooLong
+from holdfast.errors import (
+    HoldfastError,
+    MessageTooLarge,
+    NotCarried,
+    NotDeclared,
+    SagaTooLong,
+)
 from holdfast.ports import Transaction
 
 RESTARTS_MAX = 100  # in one advance; a saga that restarts without waiting never ends
@@ -116,7 +130,7 @@ class Sagas:
                     f"{start.function.__name__} is not a saga of {self._ledger.service}; "
                     f"write `@{self._ledger.service}.saga` above it"
                 )
-            body = start.input.__pydantic_serializer__.to_json(start.input)
+            body = carrier_of(kind.input_type).encode(start.input)
             row = SagaRow(
                 start.id,
                 kind.name,
@@ -215,7 +229,7 @@ class Sagas:
 
     def _input(self, row: SagaRow, kind: SagaType) -> tuple[Model, SagaInput]:
         stored = msgspec.json.decode(row.input, type=SagaInput)
-        return kind.input_type.model_validate_json(bytes(stored.body)), stored
+        return carrier_of(kind.input_type).decode(bytes(stored.body)), stored
 
     def _replay(self, advance: "_Advance", parked: frozenset[str]) -> Replay:
         async def local(
@@ -224,7 +238,7 @@ class Sagas:
             await advance.open()
             try:
                 value = await self._local(advance, path, function, args, kwargs)
-                outcome = StepOutcome("value", msgspec.Raw(to_json(value)))
+                outcome = local_outcome(function, value)
             except Failure as failure:
                 outcome = refusal_of(failure)
             await advance.record(path, kind, outcome)
@@ -268,7 +282,13 @@ class Sagas:
             if replay.ended == "waiting":
                 try:
                     met = await self._send(advance, stored, replay.wants, open_rows)
-                except (MessageTooLarge, NotDeclared) as exc:  # no answer could ever come
+                except (MessageTooLarge, NotCarried, NotDeclared) as exc:  # it could never leave
+                    replay.park(exc)
+            body = b""
+            if replay.ended == "restarted":
+                try:
+                    body = carrier_of(kind.input_type).encode(replay.restart_input)
+                except NotCarried as exc:
                     replay.park(exc)
             if restarts > RESTARTS_MAX:
                 replay.park(SagaTooLong(f"it restarted {restarts} times without waiting"))
@@ -279,7 +299,6 @@ class Sagas:
                 restarts += 1
                 await self._close(tx, replay, open_rows, effects)
                 assert replay.restart_input is not None
-                body = replay.restart_input.__pydantic_serializer__.to_json(replay.restart_input)
                 stored = SagaInput(msgspec.Raw(body), stored.correlation, stored.trace)
                 row.input, row.version = encode(stored), kind.version
                 await tx.delete_steps(row.id)

@@ -1,16 +1,17 @@
 """The recorded outcomes of a saga's steps."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 from uuid import UUID
 
 import msgspec
-from pydantic import TypeAdapter
-from pydantic_core import to_json
 
+from holdfast.contract.carrier import Carrier, carrier_of
 from holdfast.contract.envelope import Answer, StepRow
 from holdfast.contract.failure import Failure, Unanswered
-from holdfast.errors import BadAnswer
+from holdfast.errors import BadAnswer, NotCarried
 
 OutcomeKind = Literal["reply", "failure", "unanswered", "value", "slept", "event", "undone"]
 
@@ -75,7 +76,7 @@ def outcome_of(answer: Answer) -> StepOutcome:
 def result_of(outcome: StepOutcome, command: Any) -> Any:
     """Return a command's reply. Raises its failure, or Unanswered."""
     if outcome.kind == "reply":
-        return adapter(command.reply_type).validate_json(bytes(outcome.body))
+        return carrier_of(command.reply_type).decode(bytes(outcome.body))
     if outcome.kind == "unanswered":
         raise Unanswered(command=command.wire_name(), effect=outcome.effect)
     raise failure_of(outcome.type, bytes(outcome.body), command)
@@ -85,7 +86,7 @@ def failure_of(name: str, body: bytes, message: Any) -> Failure:
     """Return a declared failure from the wire. Raises BadAnswer for one that is not declared."""
     for kind in message.fails:
         if kind.name == name:
-            made: Failure = adapter(kind).validate_json(body)
+            made: Failure = carrier_of(kind).decode(body)
             return made
     raise BadAnswer(f"{message.wire_name()} was answered with {name}, which `fails` does not name")
 
@@ -94,7 +95,7 @@ def refusal_of(failure: Failure) -> StepOutcome:
     """Return how a local step ended that raised a failure."""
     kind = type(failure)
     name = f"{kind.__module__}:{kind.__qualname__}"
-    return StepOutcome("failure", msgspec.Raw(to_json(failure.fields())), name)
+    return StepOutcome("failure", msgspec.Raw(carrier_of(kind).encode(failure)), name)
 
 
 def refusal(outcome: StepOutcome) -> Failure:
@@ -103,21 +104,33 @@ def refusal(outcome: StepOutcome) -> Failure:
     while todo:
         kind = todo.pop()
         if f"{kind.__module__}:{kind.__qualname__}" == outcome.type:
-            made: Failure = adapter(kind).validate_json(bytes(outcome.body))
+            made: Failure = carrier_of(kind).decode(bytes(outcome.body))
             return made
         todo += kind.__subclasses__()
     raise BadAnswer(f"a local step was refused with {outcome.type}, which no longer exists")
 
 
-_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}  # a cache of pure values, one per type in the code
+def local_outcome(function: Callable[..., Any], value: Any) -> StepOutcome:
+    """Return how a local step ended that returned a value. Raises NotCarried."""
+    carrier = _carrier_of_local(function)
+    if carrier is None:
+        if value is not None:
+            raise NotCarried(
+                f"{function.__name__} returned {value!r} to its saga and does not say what it "
+                f"returns; write `-> {type(value).__name__}`"
+            )
+        return StepOutcome("value")
+    return StepOutcome("value", msgspec.Raw(carrier.encode(value)))
 
 
-def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return the (cached) TypeAdapter of a type."""
-    try:
-        found = _ADAPTERS.get(kind)
-        if found is None:
-            found = _ADAPTERS[kind] = TypeAdapter(kind)
-        return found
-    except TypeError:  # an unhashable annotation
-        return TypeAdapter(kind)
+def local_value(function: Callable[..., Any], outcome: StepOutcome) -> Any:
+    """Return what a recorded local step returned."""
+    carrier = _carrier_of_local(function)
+    return None if carrier is None else carrier.decode(bytes(outcome.body))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _carrier_of_local(function: Callable[..., Any]) -> Carrier[Any] | None:
+    """Return the carrier of what a local function says that it returns; None if it says nothing."""
+    hints = get_type_hints(function, include_extras=True)
+    return carrier_of(hints["return"]) if "return" in hints else None

@@ -102,7 +102,7 @@ class Unit:
         self.rows: list[MessageRow] = []
         self.starts: list[Start] = []
         self._buffer: list[Write] = []
-        self._outgoing: list[tuple[Command[Any] | Event, int]] = []
+        self._outgoing: list[tuple[Command[Any] | Event, bytes, int]] = []
         self._makers: list[Callable[[int], MessageRow]] = []
         self._statement = 0
         self._count = 0
@@ -138,13 +138,15 @@ class Unit:
     def publish(self, event: Event) -> None:
         """See `system.Tx.publish`."""
         self.shut = True
-        self._outgoing.append((event, 0))
+        self._outgoing.append((event, self.ledger.payload_of(event), 0))
 
     def send(self, command: Command[Any], *, delay: timedelta | None = None) -> None:
         """See `system.Tx.send`."""
         self.shut = True
         self.ledger.receiver_of(command)  # refused here, where the user's line is in the traceback
-        self._outgoing.append((command, int(delay.total_seconds() * 1000) if delay else 0))
+        payload = self.ledger.payload_of(command)
+        delay_ms = int(delay.total_seconds() * 1000) if delay else 0
+        self._outgoing.append((command, payload, delay_ms))
 
     def start(self, saga: Callable[..., Any], input: Model, *, key: str | None = None) -> UUID:
         """See `system.Tx.start`."""
@@ -236,10 +238,14 @@ class Unit:
         await self._flush_writes(self.tx)
         new: list[MessageRow] = []
         now = self.tx.now_ms
-        for message, delay_ms in self._outgoing:
+        for message, payload, delay_ms in self._outgoing:
             if isinstance(message, Event):
                 new += self.ledger.event_rows(
-                    message, now, correlation=self.correlation, trace=self.trace
+                    message,
+                    now,
+                    correlation=self.correlation,
+                    trace=self.trace,
+                    payload=payload,
                 )
             else:
                 new.append(
@@ -249,6 +255,7 @@ class Unit:
                         correlation=self.correlation,
                         trace=self.trace,
                         delay_ms=delay_ms,
+                        payload=payload,
                     )
                 )
         self._outgoing = []

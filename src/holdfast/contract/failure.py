@@ -4,7 +4,10 @@ import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
+import msgspec
 from pydantic.dataclasses import dataclass
+
+from holdfast.contract.model import WIRE
 
 _TAKEN = frozenset({"name", "status", "fields", "args", "add_note", "with_traceback"})
 """What a failure's class itself has: a field of that name would hide it."""
@@ -38,7 +41,7 @@ class Failure(Exception):
                 f"failure has already; call it `{cls.__name__.lower()}_{field}`"
             )
         cls.name = cls.__name__
-        dataclass(kw_only=True, eq=False, repr=False)(cls)
+        dataclass(kw_only=True, eq=False, repr=False, config=WIRE)(cls)
 
     if not TYPE_CHECKING:
 
@@ -48,7 +51,8 @@ class Failure(Exception):
     def fields(self) -> dict[str, Any]:
         """Return {field: value}, as JSON types."""
         made_by_pydantic: Any = self
-        data: dict[str, Any] = made_by_pydantic.__pydantic_serializer__.to_python(self, mode="json")
+        serializer = made_by_pydantic.__pydantic_serializer__
+        data: dict[str, Any] = msgspec.json.decode(serializer.to_json(self, round_trip=True))
         return data
 
     def __str__(self) -> str:

@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict
 
+WIRE = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
+"""What JSON has no form for: bytes travel as base64, floats that are no numbers as their names."""
+
 
 class Model(BaseModel):
     """Typed, immutable data.
@@ -10,4 +13,4 @@ class Model(BaseModel):
     HTTP bodies are checked by `dispatch` with unknown fields forbidden.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64")
+    model_config = WIRE | ConfigDict(frozen=True, extra="ignore")

@@ -8,7 +8,7 @@ from uuid import UUID
 from holdfast.consistency.delivery import Delivery
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.replay import derived_id
-from holdfast.consistency.steps import adapter
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import Kind, Letter, MessageRow, State
 from holdfast.contract.messages import Message
 from holdfast.dispatch.outside import OutsideView, Reach
@@ -24,6 +24,7 @@ class CompiledHandler:
 
     __slots__ = (
         "_arguments",
+        "_carrier",
         "_current",
         "_function",
         "_logger",
@@ -59,7 +60,8 @@ class CompiledHandler:
         self._current = current
         self._service = reach.service.name
         reply_type: Any = getattr(handler.message, "reply_type", None)  # only commands have one
-        self._reply = None if reply_type is None else adapter(reply_type)
+        self._carrier = carrier_of(handler.message)
+        self._reply = None if reply_type is None else carrier_of(reply_type)
 
     async def invoke(self, delivery: Delivery) -> Any:
         """Run the handler on a letter."""
@@ -70,22 +72,25 @@ class CompiledHandler:
         self._current.set(context)
         unit.trace = context.traceparent
         tolerant = unit.ledger.safe.tolerant_letters  # a newer sender's fields are not poison
-        message = self.message.model_validate_json(
-            bytes(letter.body), extra="ignore" if tolerant else "forbid"
-        )
+        message = self._carrier.decode(bytes(letter.body), extra=None if tolerant else "forbid")
         outside = _outside(self._reach, delivery)
         work = Work(message=message, tx=unit, read=unit, outside=outside)
         return await self._function(**self._arguments(work))
 
     def encode_reply(self, value: Any) -> bytes:
-        """Encode the reply. Raises ValidationError if it is not what the message promises."""
+        """Encode the reply.
+
+        Raises:
+            ValidationError, TypeError: it is not what the message promises.
+            NotCarried: it would arrive changed.
+        """
         if self._reply is None:
             if value is not None:
                 raise TypeError(
                     f"{self.message.name} promises None, the handler answered {value!r}"
                 )
             return b"null"
-        return self._reply.dump_json(self._reply.validate_python(value))
+        return self._reply.encode(self._reply.fit(value))
 
     def observe(self, outcome: str, seconds: float) -> None:
         """Count and log one run."""

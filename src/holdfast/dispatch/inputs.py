@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
+from holdfast.contract.carrier import adapter_of
 from holdfast.contract.http import Request
 from holdfast.dispatch.problem import unfit
 from holdfast.errors import BadRequest, Invalid, UnsupportedMediaType
@@ -51,7 +52,7 @@ class Inputs:
         bodies = signature.of(Source.BODY)
         self.body = bodies[0] if bodies else None
         self.body_optional = bool(bodies) and bodies[0].default is not EMPTY
-        self._body = TypeAdapter[Any](self.body.annotation) if self.body else None
+        self._body = adapter_of(self.body.annotation) if self.body else None
         self._lists = {p.alias for p in signature.of(Source.QUERY) if _is_list(p)}
         self._headers = [p.alias.lower() for p in signature.of(Source.HEADER)]
         self._aliases = {p.alias.lower(): p.alias for p in signature.of(Source.HEADER)}
@@ -154,18 +155,21 @@ def _refuse_nul(text: str, where: str) -> None:
 
 
 def reply_encoder(annotation: Any) -> Callable[[Any], bytes]:
-    """Return what encodes a route's answer: validated, then JSON; None is an empty body."""
+    """Return what encodes a route's answer: validated, then JSON; None is an empty body.
+
+    Fields have their aliases, as in the API document.
+    """
     if annotation in (None, types.NoneType):
         return lambda value: b""
-    adapter = TypeAdapter[Any](annotation)
+    adapter = adapter_of(annotation)
     kind = bare(annotation)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         exact = kind.__pydantic_serializer__
 
         def encode_model(value: Any) -> bytes:
             if type(value) is kind:
-                return exact.to_json(value)
-            return adapter.dump_json(adapter.validate_python(value))
+                return exact.to_json(value, by_alias=True)
+            return adapter.dump_json(adapter.validate_python(value), by_alias=True)
 
         return encode_model
-    return lambda value: adapter.dump_json(adapter.validate_python(value))
+    return lambda value: adapter.dump_json(adapter.validate_python(value), by_alias=True)

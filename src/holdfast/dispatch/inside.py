@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import msgspec
 from pydantic import ValidationError
 
-from holdfast.consistency.steps import adapter, failure_of
+from holdfast.consistency.steps import failure_of
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Query
@@ -140,14 +141,14 @@ class InnerDoor:
         if query_type is None:
             raise NotFound(f"nobody in this process answers {wire}")
         try:  # a newer process may ask with fields that this one does not know
-            query = query_type.model_validate_json(request.body, extra="ignore")
+            query = carrier_of(query_type).decode(request.body)
         except ValidationError as exc:
             raise unfit(exc, "query") from exc
         deadline = request.deadline
         if deadline is None:
             raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
         reply = await self._asks.ask(query, sender=sender, deadline=deadline, trace=trace)
-        return Response(200, [_JSON], adapter(query_type.reply_type).dump_json(reply))
+        return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))
 
 
 class Discover(Protocol):
@@ -184,13 +185,13 @@ class Asks:
         ]
         if trace:
             headers.append((b"traceparent", trace.encode()))
-        body = query.__pydantic_serializer__.to_json(query)
+        body = carrier_of(type(query)).encode(query)
         request = Request("POST", f"{_ASK}{sender}/{wire}", "", headers, body)
         response = await self._call(owner, request, left_s)
         if response.status != 200:
             raise _refused(query, response)
         try:
-            return adapter(query.reply_type).validate_json(response.body)
+            return carrier_of(query.reply_type).decode(response.body)
         except ValidationError as exc:
             raise BadAnswer(f"{query.name}: the reply does not fit", edge=query.name) from exc
 

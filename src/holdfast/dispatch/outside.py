@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from holdfast.consistency.delivery import Delivery, Hopeless
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.unit import Unit
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Query
 from holdfast.errors import BadAnswer, CallError, HoldfastError, NotDeclared
@@ -119,6 +120,7 @@ class OutsideView:
                 f"{service.name} asks {query.name}; add {query.name} to `calls=[…]` of "
                 f"Service({service.name!r})"
             )
+        carrier_of(type(query)).encode(query)  # in every layout alike, at the line that asks
         edge = self._reach.edge(query.wire_name(), service.policies.get(type(query)))
         trace = self._unit.trace if self._unit else ""
         loop = asyncio.get_running_loop()

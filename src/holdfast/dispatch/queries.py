@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from holdfast.consistency.ledger import Ledger
+from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Query
 from holdfast.dispatch.outside import OutsideView, Reach
@@ -15,6 +16,7 @@ from holdfast.errors import (
     CallError,
     DeadlineExceeded,
     Forbidden,
+    NotCarried,
     TransactionLost,
     Unreachable,
 )
@@ -52,6 +54,7 @@ class CompiledQuery:
         self._current = current
         self._senders = senders
         self._watch = Watch()
+        self._reply = carrier_of(handler.message.reply_type)  # type: ignore[attr-defined]  # of a query
 
     async def answer(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
         """Answer as a remote service would: a reply, a declared failure, or a CallError."""
@@ -68,16 +71,18 @@ class CompiledQuery:
         outside = OutsideView(self._reach, unit=None, deadline=deadline)
         try:
             arguments = self._arguments(Work(message=query, read=view, outside=outside))
-            return await self._watch.run(
+            reply = await self._watch.run(
                 lambda _: self._function(**arguments), limit_s=deadline - started, now=started
             )
+            fitting = self._reply.fit(reply)
+            self._reply.encode(fitting)  # refused here too if it could not leave the process
+            return fitting
         except TimeoutError as exc:
             outcome = "deadline_exceeded"
             raise DeadlineExceeded(f"{query.name}: no answer in time") from exc
         except Failure as failure:
             outcome = failure.name
-            if type(failure) not in type(query).fails:
-                raise BadAnswer(f"{query.name}: {failure.name} is not declared") from failure
+            _check(query, failure)
             raise
         except CallError as exc:
             outcome = exc.code
@@ -98,6 +103,16 @@ class CompiledQuery:
         return self._tracer.enter(
             trace, correlation_id=correlation_id, service=self._reach.service.name
         )
+
+
+def _check(query: Query[Any], failure: Failure) -> None:
+    """Refuse a failure that could not cross to another process. Raises BadAnswer."""
+    if type(failure) not in type(query).fails:
+        raise BadAnswer(f"{query.name}: {failure.name} is not declared") from failure
+    try:
+        carrier_of(type(failure)).encode(failure)
+    except NotCarried as exc:
+        raise BadAnswer(f"{query.name}: {exc}") from exc
 
 
 class Answers(Protocol):

@@ -86,7 +86,7 @@ class Control:
             raise UnknownName(f"there is no command {message!r}; there are {known}")
         host, kind = commands[message]
         try:
-            command = kind.model_validate_json(body, extra="forbid")
+            command = kind.model_validate_json(body, extra="forbid", by_alias=True, by_name=True)
         except ValidationError as exc:
             first = exc.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the body"

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
-from pydantic_core import to_json
 
 from holdfast.consistency.replay import (
     Call,
@@ -21,7 +20,9 @@ from holdfast.consistency.replay import (
     Want,
     derived_id,
 )
+from holdfast.consistency.steps import local_outcome
 from holdfast.contract import Event, Failure, Model, Unanswered
+from holdfast.contract.carrier import carrier_of
 
 I = TypeVar("I", bound=Model)  # noqa: E741  # the input's type
 
@@ -100,7 +101,7 @@ class _Stage:
         value = self._answer(function) if function in self._answers else None
         if isinstance(value, Failure):
             raise value
-        self.recorded[path] = Recorded(kind, StepOutcome("value", _raw(value)), 0)
+        self.recorded[path] = Recorded(kind, local_outcome(function, value), 0)
         return value
 
     def grant(self, want: Want) -> None:
@@ -144,8 +145,8 @@ def _name(want: Want) -> str:
             return want.event.name
 
 
-def _raw(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(to_json(value))
+def _raw(kind: Any, value: Any) -> msgspec.Raw:
+    return msgspec.Raw(carrier_of(kind).encode(value))
 
 
 def _outcome(want: Want, answer: Callable[[Any], Any]) -> StepOutcome:
@@ -158,11 +159,11 @@ def _outcome(want: Want, answer: Callable[[Any], Any]) -> StepOutcome:
         case Wait():
             event = answer(want.event)
             assert event is None or isinstance(event, Event)
-            return StepOutcome("event", _raw(event), letter=letter)
+            return StepOutcome("event", _raw(want.event | None, event), letter=letter)
         case Call():
             given = answer(type(want.command))
             if isinstance(given, Unanswered):
                 return StepOutcome("unanswered", letter=letter, effect=given.effect)
             if isinstance(given, Failure):
-                return StepOutcome("failure", _raw(given.fields()), given.name, letter)
-            return StepOutcome("reply", _raw(given), letter=letter)
+                return StepOutcome("failure", _raw(type(given), given), given.name, letter)
+            return StepOutcome("reply", _raw(want.command.reply_type, given), letter=letter)

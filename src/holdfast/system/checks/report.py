@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from holdfast.system.checks.carried import carried_problems
 from holdfast.system.checks.functions import function_problems
 from holdfast.system.checks.gateway import gateway_problems
 from holdfast.system.checks.messages import message_problems
@@ -21,6 +22,7 @@ def problems_of(services: Sequence[Service], gateway: Gateway) -> list[str]:
         *service_problems(reading),
         *function_problems(reading),
         *message_problems(reading),
+        *carried_problems(reading),
         *route_problems(reading),
         *module_problems(reading),
         *sending_problems(reading),

@@ -1,0 +1,206 @@
+"""Carriers: how a value of one type travels and is stored, and arrives as it was given.
+
+One for each type, made once. `encode` reads back what it wrote: whoever sends hears of what would
+arrive changed, before anything is written. On the wire fields have their names, not their aliases,
+which belong to HTTP.
+"""
+
+import typing
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, SchemaSerializer
+
+from holdfast.contract.difference import first_difference
+from holdfast.contract.model import WIRE
+from holdfast.errors import NotCarried
+
+T = TypeVar("T")
+Node = dict[str, Any]
+
+_PLAIN = frozenset(
+    {
+        *("model", "model-fields", "model-field", "dataclass", "dataclass-args"),
+        *("dataclass-field", "definitions", "definition-ref", "default", "nullable", "none"),
+        *(
+            "str",
+            "int",
+            "bool",
+            "bytes",
+            "uuid",
+            "date",
+            "datetime",
+            "timedelta",
+            "enum",
+            "literal",
+        ),
+        *("list", "dict"),
+    }
+)
+"""Parts of a schema whose values arrive changed only if `==` says so; `1 == True` holds too."""
+
+_NEVER = {
+    "callable": "a function does not travel; send what it works on",
+    "generator": "what is read once does not travel; declare a list",
+    "is-subclass": "a class does not travel; send its name",
+}
+_NO_SCHEMA = frozenset(
+    {"metadata", "function", "default", "expected", "members", "config", "cls", "post_init"}
+)
+
+
+class Carrier(Generic[T]):
+    """Writes and reads the values of one type.
+
+    Attributes:
+        name: of the type, for errors.
+        problems: why no value, or not every field of one, could ever arrive; for `check`.
+    """
+
+    __slots__ = ("_extra", "_plain", "_serializer", "_validator", "name", "problems")
+
+    def __init__(self, kind: Any) -> None:
+        adapter = adapter_of(kind)
+        self._serializer: SchemaSerializer = adapter.serializer
+        self._validator: Any = adapter.validator
+        self.name = name_of(kind)
+        nodes = list(_nodes(adapter.core_schema, ""))
+        self._plain = all(n["type"] in _PLAIN and "serialization" not in n for _, n in nodes)
+        keeps = any(_config(node).get("extra_fields_behavior") == "allow" for _, node in nodes)
+        self._extra: Any = None if keeps else "ignore"  # a newer sender's fields are not poison
+        self.problems = tuple(dict.fromkeys(_problems(self.name, nodes)))
+
+    def encode(self, value: T) -> bytes:
+        """Return a value as JSON.
+
+        Raises:
+            NotCarried: it would not arrive as it is; says which field, and what would come.
+        """
+        try:
+            body = self._serializer.to_json(value, round_trip=True, by_alias=False, warnings=False)
+            back = self.decode(body)
+        except ValidationError as exc:
+            first = exc.errors(include_url=False)[0]
+            path = _path(self.name, first["loc"])
+            raise NotCarried(f"{path}: who gets it would refuse it: {first['msg']}") from exc
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as exc:
+            raise NotCarried(f"{self.name} cannot be written as JSON: {exc}") from exc
+        if not (self._plain and value == back):
+            changed = first_difference(value, back, self.name)
+            if changed is not None:
+                raise NotCarried(str(changed))
+        return body
+
+    def decode(self, body: bytes, *, extra: Any = None) -> T:
+        """Return the value. Raises pydantic's ValidationError for what does not fit."""
+        value: T = self._validator.validate_json(
+            body, extra=extra or self._extra, by_alias=False, by_name=True
+        )
+        return value
+
+    def fit(self, value: Any) -> T:
+        """Return a value as this type. Raises pydantic's ValidationError."""
+        fitting: T = self._validator.validate_python(value)
+        return fitting
+
+
+_CARRIERS: dict[Any, Carrier[Any]] = {}  # a cache of pure values, one per type in the code
+
+
+def carrier_of(kind: Any) -> Carrier[Any]:
+    """Return the (cached) carrier of a type.
+
+    Raises:
+        PydanticUserError, NameError: pydantic knows no JSON for it, or a name in it is not defined.
+    """
+    try:
+        found = _CARRIERS.get(kind)
+    except TypeError:  # an annotation that cannot be hashed
+        return Carrier(kind)
+    if found is None:
+        found = _CARRIERS[kind] = Carrier(kind)
+    return found
+
+
+def adapter_of(kind: Any) -> TypeAdapter[Any]:
+    """Return pydantic's adapter of a type, with the forms of `WIRE`."""
+    try:
+        return TypeAdapter(kind, config=WIRE)
+    except PydanticUserError as exc:
+        if exc.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(kind)  # a Model, or what else has its own configuration
+
+
+def name_of(kind: Any) -> str:
+    """Return how errors call a type."""
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _config(node: Node) -> Node:
+    found: Node = node.get("config") or {}
+    return found
+
+
+def _path(name: str, location: tuple[int | str, ...]) -> str:
+    return ".".join([name, *(str(part) for part in location)])
+
+
+# -- what a schema says ---------------------------------------------------------------------------
+
+
+def _nodes(schema: Any, path: str) -> Iterator[tuple[str, Node]]:
+    """Yield each part of a core schema, with the path of the field that it belongs to."""
+    if isinstance(schema, (list, tuple)):
+        for one in typing.cast("list[Any]", schema):
+            yield from _nodes(one, path)
+        return
+    if not isinstance(schema, dict):
+        return
+    node = typing.cast("Node", schema)
+    if isinstance(node.get("type"), str):
+        yield path, node
+    if node.get("serialization", {}).get("type") == "function-plain":
+        return  # what is below is not asked how it is written
+    for key, below in node.items():
+        if key == "fields" and isinstance(below, dict):
+            for name, field in typing.cast("Node", below).items():
+                yield from _nodes(field, f"{path}.{name}")
+        elif key == "fields" and node["type"] == "dataclass-args":
+            for field in below:
+                yield from _nodes(field, f"{path}.{field['name']}")
+        elif key != "serialization" and key not in _NO_SCHEMA:
+            yield from _nodes(below, path)
+
+
+def _problems(name: str, nodes: list[tuple[str, Node]]) -> Iterator[str]:
+    for path, node in nodes:
+        field, kind = f"{name}{path}", node["type"]
+        written: Node = node.get("serialization") or {}
+        if _is_masked(written):
+            yield (
+                f"{field} is a secret, which would arrive as asterisks; send a reference to it, or "
+                "declare a str (letters are stored as they are)"
+            )
+        elif kind in _NEVER and not written:
+            yield f"{field}: {_NEVER[kind]}"
+        elif node.get("serialization_exclude") is True and not _has_default(node):
+            yield (
+                f"{field} is required and left out (`exclude=True`), so that nobody could read it; "
+                "give it a default, or remove exclude"
+            )
+
+
+def _is_masked(written: Node) -> bool:
+    """Whether pydantic's own serializer of secrets writes it."""
+    function = written.get("function")
+    name = getattr(function, "__name__", "")
+    return getattr(function, "__module__", "") == "pydantic.types" and "secret" in name
+
+
+def _has_default(node: Node) -> bool:
+    return isinstance(node.get("schema"), dict) and node["schema"].get("type") == "default"
+
+
+__all__ = ["Carrier", "adapter_of", "carrier_of", "name_of"]
