@@ -4,13 +4,16 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from holdfast.engines.nats import NatsBroker
 from holdfast.engines.nats_pull import ends_pull
-from holdfast.errors import Unreachable
+from holdfast.errors import SettingError, Unreachable
 from holdfast.ports import Broker
+from holdfast.runtime.engines import broker_of
+from tests.certificates import Authority
 from tests.contracts.broker import BrokerContract, Inbox
 from tests.servers import Nats, nats_server
 
@@ -251,3 +254,99 @@ async def test_a_service_with_any_name_gets_its_stream_again(system: str, servic
 def test_what_a_status_ends(status: str, about: str, ends: bool | None) -> None:
     """The code decides; the description does for a 409 alone."""
     assert ends_pull(status, about) is ends
+
+
+def tls_settings(authority: Authority, *, verify: bool = False) -> str:
+    """Return the settings of a server that speaks TLS."""
+    files = authority.issue("localhost")
+    return (
+        f'tls {{ cert_file: "{files.certificate}", key_file: "{files.key}", '
+        f'ca_file: "{authority.file}", verify: {str(verify).lower()} }}'
+    )
+
+
+async def test_tls_is_spoken_and_a_certificate_shown(tmp_path: Path) -> None:
+    """The parameters are those of a Postgres's URL."""
+    authority = Authority(tmp_path)
+    mine, inbox = authority.issue("orders"), Inbox()
+    with nats_server(tls_settings(authority, verify=True)) as server:
+        files = f"sslrootcert={authority.file}&sslcert={mine.certificate}&sslkey={mine.key}"
+        broker = broker_of("secret", f"tls://localhost:{server.port}?{files}")
+        await broker.subscribe("mine", "work", inbox.deliver)
+        async with asyncio.timeout(PATIENCE_S):
+            while not inbox.parcels:
+                await broker.publish("mine", "work", b"x")
+                await asyncio.sleep(0.1)
+        await broker.stop()
+
+    assert inbox.parcels[0] == b"x"
+
+
+async def test_a_server_of_another_authority_is_not_trusted(tmp_path: Path) -> None:
+    """That is a refusal, by us, and is said as one."""
+    other = Authority(tmp_path, "other")
+    with nats_server(tls_settings(Authority(tmp_path))) as server:
+        broker = broker_of("secret", f"tls://localhost:{server.port}?sslrootcert={other.file}")
+        await broker.subscribe("mine", "work", Inbox().deliver)
+        said = broker.trouble()
+        await broker.stop()
+
+    assert said is not None and said.startswith("no TLS with the broker: ")
+    assert "certificate verify failed" in said
+
+
+async def test_a_server_in_clear_hears_no_password_of_a_tls_url() -> None:
+    """The vendor's client would tell it: no name, no password, nothing."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.11.0","auth_required":true}\r\n')
+        while received := await reader.read(1 << 16):
+            heard.append(received)
+            writer.write(b"PONG\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "localhost", 0)
+    port = server.sockets[0].getsockname()[1]
+    broker = broker_of("secret", f"tls://ada:password@localhost:{port}")
+    await broker.subscribe("mine", "work", Inbox().deliver)
+    said = broker.trouble()
+    await broker.stop()
+    server.close()
+
+    assert said is not None and "it offers none, and tls:// asks for it" in said
+    assert heard == []
+
+
+async def test_a_server_in_clear_is_refused_after_an_outage_too(tmp_path: Path) -> None:
+    """A reconnection is as strict as the first connection."""
+    authority, inbox = Authority(tmp_path), Inbox()
+    with nats_server(tls_settings(authority)) as server:
+        url = f"tls://localhost:{server.port}?sslrootcert={authority.file}"
+        broker = broker_of("secret", url)
+        await broker.subscribe("mine", "work", inbox.deliver)
+        there = broker.trouble()
+        server.stop()
+        server.configure("max_connections: 100")
+        await asyncio.to_thread(server.start)
+        said = await until(broker, lambda why: why is not None and "no TLS" in why)
+        await broker.stop()
+
+    assert there is None
+    assert said is not None and "it offers none" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("nats://host:4222?sslrootcert=/ca.pem", "sslrootcert needs tls://host:4222"),
+        ("tls://host:4222?sslrootcert=/nowhere.pem", "sslrootcert=/nowhere.pem: No such file"),
+        ("http://host", "write it as nats://host:4222"),
+    ],
+)
+def test_a_broker_url_that_cannot_be_kept_is_refused(url: str, why: str) -> None:
+    """At the start, with the variable."""
+    with pytest.raises(SettingError, match="BROKER_URL") as refused:
+        broker_of("secret", url)
+
+    assert why in refused.value.problems[0]

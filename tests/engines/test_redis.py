@@ -11,6 +11,7 @@ from holdfast.engines.redis import RedisLimits
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.servers import Servers
 from shop.system import shop
+from tests.certificates import Authority
 
 
 @pytest.fixture
@@ -85,3 +86,61 @@ async def test_a_question_without_an_answer_is_not_asked_twice() -> None:
     await server.wait_closed()
 
     assert (len(asked), taken.allowed, limit.alone()) == (1, True, 1)
+
+
+class Answering:
+    """Stands where a Redis is: answers everything, and notes whether it was asked in secret."""
+
+    def __init__(self) -> None:
+        self.secret: list[bool] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        while received := await reader.read(1 << 16):
+            if b"EVAL" in received:
+                self.secret.append(writer.get_extra_info("ssl_object") is not None)
+                writer.write(b"*2\r\n:1\r\n$1\r\n2\r\n")
+            else:
+                writer.write(b"+OK\r\n" * received.count(b"*"))
+        writer.close()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_rediss_is_tls_with_a_server_that_is_known(trusted: bool, tmp_path: Path) -> None:
+    """A server of another authority is asked nothing, and the log says why."""
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    where, clock = Answering(), HostClock()
+    server = await asyncio.start_server(where.serve, "localhost", 0, ssl=authority.server())
+    port = server.sockets[0].getsockname()[1]
+    known = authority if trusted else other
+    url = f"rediss://localhost:{port}?sslrootcert={known.file}"
+    limit = RedisLimits(url, clock, MemoryLimits(clock), system="tiny", answer_s=10.0)
+    await limit.try_take("ada", 1.0, 3)
+    await limit.close()
+    server.close()
+
+    assert where.secret == ([True] if trusted else [])
+    assert limit.alone() == (0 if trusted else 1)
+
+
+async def test_rediss_tells_a_server_in_clear_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """There is no fall-back, and the log says so once."""
+    where, clock = Answering(), HostClock()
+    server = await asyncio.start_server(where.serve, "localhost", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"rediss://localhost:{port}"
+    limit = RedisLimits(url, clock, MemoryLimits(clock), system="tiny")
+    for _ in range(3):
+        await limit.try_take("ada", 1.0, 3)
+    await limit.close()
+    server.close()
+
+    assert (where.secret, limit.alone()) == ([], 3)
+    assert caplog.text.count("limits: redis: each gateway counts for itself") == 1
+
+
+def test_parameters_of_tls_need_rediss() -> None:
+    """What is asked for and cannot be had is refused at the start."""
+    clock = HostClock()
+    with pytest.raises(ValueError, match="sslrootcert needs rediss://"):
+        RedisLimits("redis://h:1?sslrootcert=/ca.pem", clock, MemoryLimits(clock), system="tiny")

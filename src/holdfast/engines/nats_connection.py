@@ -19,6 +19,7 @@ from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
 
 AWAY = "the broker is away"
+REFUSED = "the broker refuses this process"
 CONNECT_S = 3.0
 CLOSE_S = 1.0
 REFUSED_PAUSE_S = 1.0
@@ -167,8 +168,8 @@ class NatsConnection:
         if _FORBIDDEN.search(text):
             self.refused_total += 1
             self._troubles.happen("permissions", text)
-        elif isinstance(error, ssl.SSLError | _NoTls) or _REFUSED.search(text):
-            self._refuse(text)
+        elif (tls := isinstance(error, ssl.SSLError | _NoTls)) or _REFUSED.search(text):
+            self._refuse(f"no TLS with the broker: {text}" if tls else f"{REFUSED}: {text}")
             if client is self._client and not self._closing:  # it would try four times a second
                 task = asyncio.ensure_future(self._close(client))
                 self._closing.add(task)
@@ -177,7 +178,7 @@ class NatsConnection:
     def _refuse(self, text: str) -> None:
         self.refused_total += 1
         self._refusals += 1
-        self._refusal = f"the broker refuses this process: {text}"
+        self._refusal = text
         if self._refusals >= len(self._servers):
             self._refused.set()
 
@@ -186,7 +187,7 @@ class NatsConnection:
             return
         error = client.last_error
         if not self._refusal and error is not None and _REFUSED.search(str(error)):
-            self._refuse(str(error).removeprefix("nats: "))
+            self._refuse(f"{REFUSED}: {str(error).removeprefix('nats: ')}")
         self._troubles.begin(PLACE, self._refusal or AWAY)
         self._changed()
 
@@ -199,7 +200,7 @@ class _NoTls(NatsError):
     """The server speaks in clear, and TLS was asked for."""
 
     def __str__(self) -> str:
-        return "it offers no TLS, and tls:// asks for it: nothing was sent"
+        return "it offers none, and tls:// asks for it: nothing was sent"
 
 
 class _StrictClient(Client):

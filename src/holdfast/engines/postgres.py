@@ -5,7 +5,6 @@ batches run one after another, and SERIALIZABLE finds no conflict between them.
 """
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -20,6 +19,7 @@ from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, message, plain, saga
 from holdfast.engines.postgres_tables import STEPS
 from holdfast.engines.postgres_transaction import DRIVER_ERRORS, PostgresTransaction
+from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
@@ -50,7 +50,8 @@ class PostgresDatabase:
     """One service's database on a server. See `ports.Database`.
 
     Args:
-        url: `postgresql://user:password@host:port/database`.
+        url: `postgresql://user:password@host:port/database?sslmode=verify-full`; see
+            `read_postgres_url`.
         clock: for durations between two looks at the server's clock.
         connections_max: at once, for everything; who waits longer than `wait_s` fails.
         pooled: behind PgBouncer in transaction mode, where prepared statements have no home.
@@ -68,17 +69,18 @@ class PostgresDatabase:
         pooled: bool = False,
     ) -> None:
         self._clock = clock
-        self._where = re.sub(r"//[^@/]*@", "//", url)
+        read = read_postgres_url(url)
+        self._where, self._demands_tls = read.shown, read.demands_tls
         unprepared: dict[str, Any] = {
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
             "prepared_statement_name_func": str,  # the unnamed one
         }
         self._engine = create_async_engine(
-            re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", url),
+            read.url,
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,  # ours keeps them: a checkout costs more than a statement
-            connect_args={"timeout": CONNECT_S} | (unprepared if pooled else {}),
+            connect_args={"timeout": CONNECT_S} | read.options | (unprepared if pooled else {}),
         )
         self._idle: list[AsyncConnection] = []
         self._free = asyncio.Semaphore(connections_max)
@@ -173,7 +175,11 @@ class PostgresDatabase:
                     return connection, driver
                 await _end(connection)  # the server was restarted meanwhile
             connection = await self._engine.connect()
-            return connection, await _driver_of(connection)
+            driver = await _driver_of(connection)
+            if self._demands_tls and driver._transport.get_extra_info("ssl_object") is None:
+                await _end(connection)
+                raise ConnectionError("it speaks in clear, and sslmode asks for TLS")
+            return connection, driver
         except BaseException as exc:
             self._free.release()
             if isinstance(exc, _AWAY):

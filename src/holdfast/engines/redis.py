@@ -1,5 +1,6 @@
 """Rate limits that several gateways share, in Redis; local ones while Redis is away."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -7,6 +8,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from holdfast.engines.tls import client_context, take_tls
+from holdfast.engines.troubles import Troubles
 from holdfast.ports import Clock, Limits, Taken
 
 ANSWER_S = 0.1  # a request does not wait longer for its limit
@@ -32,19 +35,25 @@ class RedisLimits:
     """Implements `ports.Limits` on a server.
 
     Args:
-        url: `redis://host:6379`.
+        url: `redis://host:6379`; `rediss://host:6379?sslrootcert=…` is TLS from the first byte.
+        answer_s: how long it may take to connect, and to answer.
         local: decides while the server is away: each gateway for itself.
     """
 
-    def __init__(self, url: str, clock: Clock, local: Limits, *, system: str) -> None:
+    def __init__(
+        self, url: str, clock: Clock, local: Limits, *, system: str, answer_s: float = ANSWER_S
+    ) -> None:
+        bare, given = take_tls(url)
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # half typed
-            url,
-            socket_timeout=ANSWER_S,
-            socket_connect_timeout=ANSWER_S,
+            bare,
+            socket_timeout=answer_s,
+            socket_connect_timeout=answer_s,
             retry=Retry(NoBackoff(), 0),  # versions differ: a try that is repeated counts twice
+            **_tls_options(bare, given),
         )
         self._script: Any = self._redis.register_script(_TAKE)
         self._clock, self._local, self._prefix = clock, local, f"{system}:limit:"
+        self._troubles = Troubles("limits")
         self._away_until = 0.0
         self._alone = 0
 
@@ -55,9 +64,11 @@ class RedisLimits:
                 allowed, held = await self._script(
                     keys=[self._prefix + key], args=[rate_per_s, burst]
                 )
-            except (RedisError, OSError, TimeoutError):
+            except (RedisError, OSError, TimeoutError) as exc:
                 self._away_until = self._clock.monotonic() + AWAY_S
+                self._troubles.begin("redis", f"each gateway counts for itself: {exc!r}")
             else:
+                self._troubles.end("redis")
                 tokens = float(held)
                 remaining = int(tokens + 1e-3)
                 return Taken(bool(allowed), remaining, (remaining + 1 - tokens) / rate_per_s)
@@ -71,3 +82,25 @@ class RedisLimits:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+def _tls_options(url: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters of TLS under the client's names. Raises ValueError."""
+    if not url.startswith("rediss://"):
+        if not given:
+            return {}
+        raise ValueError(f"{next(iter(given))} needs rediss://host:6379")
+    client_context(given)  # a file that cannot be read is said now, not at the first request
+    names = {
+        "sslrootcert": "ssl_ca_certs",
+        "sslcert": "ssl_certfile",
+        "sslkey": "ssl_keyfile",
+        "sslpassword": "ssl_password",
+    }
+    if given.get("sslrootcert") == "system":
+        names.pop("sslrootcert")
+    options: dict[str, Any] = {"ssl_check_hostname": "ssl_cert_reqs" not in url}
+    options |= {ours: given[name] for name, ours in names.items() if name in given}
+    if "ssl_min_protocol_version" in given:
+        options["ssl_min_version"] = client_context(given).minimum_version
+    return options

@@ -1,7 +1,6 @@
 """Runs revisions on a database: one process at a time, all of them or none."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -139,10 +138,12 @@ def _sqlite(url: str) -> Any:
 async def _postgres(url: str) -> AsyncGenerator[Any]:
     from sqlalchemy.ext.asyncio import create_async_engine  # it needs greenlet
 
+    from holdfast.engines.postgres_url import read_postgres_url
+
+    read = read_postgres_url(url)
+    unprepared = {"statement_cache_size": 0, "prepared_statement_name_func": str}
     engine = create_async_engine(
-        re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", url),
-        poolclass=NullPool,
-        connect_args={"statement_cache_size": 0, "prepared_statement_name_func": str},
+        read.url, poolclass=NullPool, connect_args=read.options | unprepared
     )
     try:
         yield engine

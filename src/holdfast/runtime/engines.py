@@ -1,6 +1,7 @@
 """What one process runs on: the concrete classes behind the ports."""
 
 import functools
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from holdfast.communication import Origin
 from holdfast.engines.host import HostClock, HostIds, host_random
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.network import SystemNetwork
+from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.engines.tls import client_context, take_tls
 from holdfast.errors import SettingError
 from holdfast.ports import Broker, Clock, Database, Ids, Limits, Network, Random
 from holdfast.resilience import MemoryLimits
@@ -95,7 +98,7 @@ def engines_of(
         copies = environ.get("BROKER_COPIES") or "1"
         if copies not in ("1", "3", "5"):
             raise SettingError([f"BROKER_COPIES={copies!r}: write 1, 3 or 5"])
-        broker = _broker(system, url, int(copies))
+        broker = broker_of(system, url, copies=int(copies))
         engines = replace(engines, broker=broker, discover=_discovery(environ))
     if url := environ.get("REDIS_URL"):
         engines = replace(engines, limits=_limits(system, url, engines.clock))
@@ -109,7 +112,10 @@ def _limits(system: str, url: str, clock: Clock) -> Limits:
         raise SettingError([f"REDIS_URL needs `pip install holdfast[redis]`: {exc}"]) from exc
     if not url.startswith(("redis://", "rediss://")):
         raise SettingError([f"REDIS_URL={url!r}: write it as redis://host:6379"])
-    return RedisLimits(url, clock, MemoryLimits(clock), system=system)
+    try:
+        return RedisLimits(url, clock, MemoryLimits(clock), system=system)
+    except ValueError as exc:
+        raise SettingError([f"REDIS_URL: {exc}"]) from exc
 
 
 def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> str:
@@ -131,7 +137,14 @@ def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> st
                 f"or set {own}"
             ]
         )
-    return url.replace("{service}", service)
+    url = url.replace("{service}", service)
+    try:
+        if url:
+            read_postgres_url(url)
+    except ValueError as exc:
+        variable = own if environ.get(own) else "DATABASE_URL"
+        raise SettingError([f"{variable}: {exc}"]) from exc
+    return url
 
 
 def _databases(
@@ -152,14 +165,36 @@ def _databases(
     return database
 
 
-def _broker(system: str, url: str, copies: int) -> Broker:
+def broker_of(system: str, url: str, *, copies: int = 1) -> Broker:
+    """Return the broker that BROKER_URL names. Raises SettingError."""
     try:
         from holdfast.engines.nats import NatsBroker  # only where it is wanted
     except ModuleNotFoundError as exc:
         raise SettingError([f"BROKER_URL needs `pip install holdfast[nats]`: {exc}"]) from exc
     if not url.startswith(("nats://", "tls://")):
         raise SettingError([f"BROKER_URL={url!r}: write it as nats://host:4222"])
-    return NatsBroker(system, url, copies=copies)
+    try:
+        servers, tls = _broker_tls(url)
+    except ValueError as exc:
+        raise SettingError([f"BROKER_URL: {exc}"]) from exc
+    return NatsBroker(system, servers, copies=copies, tls=tls)
+
+
+def _broker_tls(urls: str) -> tuple[str, ssl.SSLContext | None]:
+    """Return the servers without the parameters of TLS, and what verifies them.
+
+    One `tls://` is a demand on all servers, for the client tells it to any.
+    """
+    read = [take_tls(url.strip()) for url in urls.split(",")]
+    given: dict[str, str] = {}
+    for _, some in read:
+        given |= some
+    servers = ",".join(url for url, _ in read)
+    if "tls://" in servers:
+        return servers, client_context(given)
+    if given:
+        raise ValueError(f"{next(iter(given))} needs tls://host:4222")
+    return servers, None
 
 
 def _discovery(environ: Mapping[str, str]) -> Callable[[str], Sequence[Origin]]:
