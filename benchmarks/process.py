@@ -136,8 +136,12 @@ def disk_folder() -> Generator[Path, None, None]:
     """Make a folder for data in the repository's own, which is on a disk; /tmp may be memory."""
     parent = ROOT / ".holdfast"
     parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
-        yield Path(folder)
+    before = os.umask(0o077)  # a data folder is its user's alone, a ledger in it included
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
+            yield Path(folder)
+    finally:
+        os.umask(before)
 
 
 # -- what the kernel counts -----------------------------------------------------------------------

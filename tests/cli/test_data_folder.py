@@ -1,5 +1,6 @@
 """Who may look into a running system's data folder, and into one that is only looked at."""
 
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -56,3 +57,26 @@ def test_a_command_that_looks_refuses_an_open_folder(cli: Cli) -> None:
     assert done.code == 1
     assert f"`chmod -R go= {data}`" in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_each_process_is_told_of_its_own_database_alone(
+    cli: Cli, serve: Callable[..., Server]
+) -> None:
+    """What was not told cannot be read out of a process that is broken into; nor printed."""
+    server = serve("run", "tiny", "--on", "postgres,nats", "--split")
+    told: dict[str, list[str]] = {}
+    for line in server.greeting:
+        name, _, pid = line.strip().partition("  ")[0], *line.rpartition(" process ")[1:]
+        if pid.isdigit():
+            environ = Path(f"/proc/{pid}/environ").read_text().split("\0")
+            told[name] = sorted(v.partition("=")[0] for v in environ if "postgresql://" in v)
+    passwords = json.loads(
+        (cli.folder / ".holdfast" / "tiny" / "servers" / "passwords.json").read_text()
+    )
+
+    assert told == {
+        "gateway": [],
+        "desk-1": ["DESK_DATABASE_URL"],
+        "shed-1": ["SHED_DATABASE_URL"],
+    }
+    assert not [word for word in passwords.values() if word in "\n".join(server.greeting)]

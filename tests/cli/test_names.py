@@ -1,5 +1,7 @@
 """What is typed wrong gets one clear line and exit code 2; what is declared wrong, a list and 1."""
 
+from importlib.metadata import version
+
 import pytest
 
 from tests.cli.conftest import Cli
@@ -129,3 +131,10 @@ def test_the_graph_as_lines_json_and_mermaid(cli: Cli) -> None:
     assert document["services"] == ["desk", "shed"]
     assert mermaid.startswith("flowchart")
     assert cli.quick("graph", "tiny", "--mermaid", "--json").code == 2
+
+
+def test_the_version_is_that_of_the_package(cli: Cli) -> None:
+    """For a report of a fault; no system is needed."""
+    done = cli("--version")
+
+    assert (done.code, done.out) == (0, f"holdfast {version('holdfast')}\n")

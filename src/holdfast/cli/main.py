@@ -4,9 +4,11 @@ Exit codes: 0 it went well; 1 it was refused (a wrong declaration or setting, a 
 port); 2 what was typed does not exist or does not fit.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -30,6 +32,8 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command line and exit."""
+    # What is imported stays: looking for garbage in it is an eighth of a short command's CPU.
+    gc.set_threshold(50_000, 20, 20)
     try:
         _app(sys.argv[1:])(prog_name="holdfast")
     except HoldfastError as exc:
@@ -59,7 +63,7 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_holdfast)
     for name, line in COMMANDS.items():
         if name != next(iter(arguments), None):
-            app.command(name, help=line)(_holdfast)
+            app.command(name, help=line)(_not_wanted)
             continue
         command = import_module(f"holdfast.cli.{name.replace('-', '_')}").command
         if isinstance(command, typer.Typer):
@@ -69,5 +73,23 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
-def _holdfast() -> None:
-    """Stand in for what is not wanted now."""
+def _not_wanted() -> None:
+    """Stand in for a command that is not wanted now."""
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"holdfast {version('holdfast')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version."),
+]
+
+
+def _holdfast(version: Version = False) -> None:
+    """Take what stands before the command."""

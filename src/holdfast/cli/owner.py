@@ -29,13 +29,13 @@ from holdfast.errors import (
 )
 from holdfast.observability import Logger
 from holdfast.runtime.folder import DataFolder
-from holdfast.runtime.process import Options, Process
 from holdfast.runtime.settings import environment, process_settings
 from holdfast.system import System
 
 ANSWER_S = 30.0
 PATIENCE_S = 5.0
 _PAUSE_S = 0.1
+_LOOKS = {"sagas", "saga", "dead-letters", "dead-letter"}
 _KNOWN: dict[str, type[HoldfastError]] = {
     kind.code: kind for kind in (UnknownName, Invalid, Conflict)
 }
@@ -67,7 +67,7 @@ async def _perform(system: System, path: Path, verb: str, arguments: dict[str, o
         try:
             if folder.is_owned():
                 return _result(await _ask(folder.socket, request))
-            return _result(await _open(system, path, request))
+            return _result(await _open(system, path, request, to_look=verb in _LOOKS))
         except (Unreachable, DataFolderBusy) as exc:
             # The owner starts or stops just now, or is another command like this one.
             if loop.time() > give_up:
@@ -87,13 +87,15 @@ async def _ask(socket: str, request: Request) -> Response:
         await pool.close()
 
 
-async def _open(system: System, path: Path, request: Request) -> Response:
+async def _open(system: System, path: Path, request: Request, *, to_look: bool) -> Response:
+    from holdfast.runtime.process import Options, Process  # whoever asks an owner need not wait
+
     environ = environment()
     options = Options(data=path, environ=environ, settings=process_settings(environ))
     logger = Logger(sys.stderr.buffer, HostClock(), system.name, "warning")
     process = Process(system, options, logger)
     try:
-        await process.open()
+        await process.open(to_look=to_look)
         return await process.control(request)
     finally:
         await process.close()

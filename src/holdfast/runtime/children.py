@@ -18,7 +18,20 @@ from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1
 _LOW, _HIGH = 16_000, 32_000
+PAUSE_S, PAUSE_CAP_S = 0.2, 10.0
+WELL_S = 10.0  # a child that lived so long ended for another reason than its start
 _given: set[int] = set()
+
+
+def pause_s(before_s: float, lived_s: float) -> float:
+    """Return the pause before a child that ended is started again, in seconds.
+
+    Args:
+        before_s: the pause before, 0 if there was none. lived_s: how long it ran.
+    """
+    if before_s == 0 or lived_s > WELL_S:
+        return PAUSE_S
+    return min(PAUSE_CAP_S, before_s * 2)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

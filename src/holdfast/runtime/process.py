@@ -27,6 +27,7 @@ from holdfast.dispatch.openapi import DOCS_PAGE, openapi
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router, Serve, Target
+from holdfast.engines.tables import REVISION
 from holdfast.gateway import Door, Forward
 from holdfast.migrations import History, make
 from holdfast.observability import (
@@ -142,15 +143,19 @@ class Process:
 
     # -- start ----------------------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Take the data folder and open the services, without serving anything."""
+    async def open(self, *, to_look: bool = False) -> None:
+        """Take the data folder and open the services, without serving anything.
+
+        Args:
+            to_look: only the framework's own tables are read; those of services may be old.
+        """
         if self.folder is not None:
             self.folder.take()
         self._wire()
         for host in self.hosts:
-            await host.open(made=await self._made(host))
+            await host.open(made=await self._made(host, to_look))
 
-    async def _made(self, host: ServiceHost) -> bool:
+    async def _made(self, host: ServiceHost, to_look: bool) -> bool:
         """Whether revisions made a service's tables. Raises OldSchema if they are old."""
         if self._brought:  # whoever brings engines has new databases in them
             return False
@@ -158,6 +163,8 @@ class Process:
             History(self.options.typed or self.system.name, host.service),
             host.ledger.database,
         )
+        if to_look and history.managed and REVISION in await database.revisions():
+            return True  # Alembic, which knows of the service's own, takes as long as the rest
         if not database.remote:
             assert self.folder is not None
             await make(history, f"sqlite:///{self.folder.database(host.name)}")
@@ -403,6 +410,9 @@ class Process:
         async def broker() -> str | None:
             return self._broker.trouble()
 
+        async def stand_in(local: Local) -> str | None:
+            return local.trouble()
+
         async def database(host: ServiceHost) -> str | None:
             await host.ledger.database.due_in_ms()
             return None
@@ -412,6 +422,14 @@ class Process:
         self.metrics.watch("holdfast_broker", self._broker.counts)
         for host in self.hosts:
             self.health.watch(f"database of {host.name}", functools.partial(database, host))
+
+        for local in self._locals:
+            self.health.watch(f"stand-in of {local.name}", functools.partial(stand_in, local))
+            self.metrics.watch(
+                "holdfast_stand_in_restarts_total",
+                functools.partial(getattr, local, "restarts"),
+                external=local.name,
+            )
 
     # -- stop -----------------------------------------------------------------------------------
 

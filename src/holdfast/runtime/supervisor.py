@@ -14,14 +14,12 @@ from pathlib import Path
 
 from holdfast.communication import Origin
 from holdfast.errors import SettingError
-from holdfast.runtime.children import free_port, start_child, stop_child
+from holdfast.runtime.children import free_port, pause_s, start_child, stop_child
 from holdfast.runtime.engines import database_url, database_variable
 from holdfast.runtime.local import Local
 from holdfast.system import External, System
 
 READY_S = 60.0
-PAUSE_S, PAUSE_CAP_S = 0.2, 10.0
-WELL_S = 10.0  # a process that lived so long ended for another reason than its start
 GATEWAY = "gateway"
 LOOPBACK = "127.0.0.1"
 DATABASES = "DATABASE_URL"
@@ -163,7 +161,7 @@ class Supervisor:
 
     async def _watch(self, member: Member) -> None:
         loop = asyncio.get_running_loop()
-        pause_s = PAUSE_S
+        paused_s = 0.0
         while not self._stopping:
             member.starts += 1
             begun = loop.time()
@@ -177,8 +175,8 @@ class Supervisor:
                 return
             last = (said.read_text(errors="replace").splitlines() or [""])[-1] if code > 0 else ""
             logging.getLogger("holdfast").warning("%s ended with %s %s", member.name, code, last)
-            pause_s = PAUSE_S if loop.time() - begun > WELL_S else min(PAUSE_CAP_S, pause_s * 2)
-            await asyncio.sleep(pause_s)
+            paused_s = pause_s(paused_s, loop.time() - begun)
+            await asyncio.sleep(paused_s)
 
     async def _ready(self, member: Member) -> None:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,105 @@
+"""Stand-ins of third parties: one that ends is started again, and seen."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holdfast import External, Service, System
+from holdfast.errors import SettingError
+from holdfast.runtime.children import PAUSE_CAP_S, PAUSE_S, WELL_S, pause_s
+from holdfast.runtime.local import Local
+from holdfast.testing import Running, running
+
+SCRIPT = """
+import http.server, pathlib, sys
+port, closed = sys.argv[1:]
+if pathlib.Path(closed).exists():
+    sys.exit(3)
+http.server.HTTPServer(("127.0.0.1", int(port)), http.server.BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+def system_with(folder: Path) -> System:
+    """Return a system whose third party has a stand-in that ends while `closed` exists."""
+    script = folder / "stand_in.py"
+    script.write_text(SCRIPT)
+    bank = External(
+        "bank", url="https://bank.test", local=f"python {script} {{port}} {folder}/closed"
+    )
+    return System("stood", services=[Service("desk", reaches=[bank])])
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait; the test's time-out is the bound."""
+    while not reached():
+        await asyncio.sleep(0.01)
+
+
+def stand_in_of(run: Running) -> Local:
+    """Return the only one."""
+    (local,) = run.process._locals  # pyright: ignore[reportPrivateUsage]
+    return local
+
+
+async def test_a_stand_in_that_dies_is_shown_and_comes_back(tmp_path: Path) -> None:
+    """At its address; readiness says why it is away, and turns no request away for it."""
+    closed = tmp_path / "closed"
+    async with running(system_with(tmp_path)) as run:
+        local = stand_in_of(run)
+        url, first = local.url, local.pid
+        closed.touch()
+        os.kill(first or 0, signal.SIGKILL)
+        await until(lambda: local.restarts >= 2 and local.trouble() == "it ended with 3")
+        away = await run.process.health.ready()
+        closed.unlink()
+        await until(lambda: local.trouble() is None)
+        back = await run.process.health.ready()
+        metrics = run.process.metrics.render().decode()
+
+        assert (local.url, local.pid is not None) == (url, True)
+        assert local.pid != first
+    assert (away.status, back.status) == (200, 200)
+    shown = [json.loads(answer.body)["checks"]["stand-in of bank"] for answer in (away, back)]
+    assert shown == [{"ok": False, "why": "it ended with 3"}, {"ok": True}]
+    assert f'holdfast_stand_in_restarts_total{{external="bank"}} {local.restarts}' in metrics
+    assert local.pid is None
+
+
+async def test_one_that_is_away_is_not_started_again_after_the_end(tmp_path: Path) -> None:
+    """Its next start was due; the system has stopped before."""
+    closed = tmp_path / "closed"
+    async with running(system_with(tmp_path)) as run:
+        local = stand_in_of(run)
+        closed.touch()
+        os.kill(local.pid or 0, signal.SIGKILL)
+        await until(lambda: local.trouble() is not None)
+
+    closed.unlink()
+    assert local.pid is None
+    assert not [task for task in asyncio.all_tasks() if "stand-in" in task.get_name()]
+
+
+async def test_one_that_never_starts_is_refused(tmp_path: Path) -> None:
+    """With its command; only one that was well once is started again."""
+    system = system_with(tmp_path)
+    (tmp_path / "closed").touch()
+
+    with pytest.raises(SettingError, match=r"the stand-in of bank did not start: .*stand_in\.py"):
+        async with running(system):
+            pass
+
+
+def test_pauses_grow_until_one_lives_well() -> None:
+    """Doubling up to a bound; one that ran for a while begins anew."""
+    pauses = [0.0]
+    for _ in range(9):
+        pauses.append(pause_s(pauses[-1], lived_s=0.1))
+
+    assert pauses[1:4] == [PAUSE_S, 2 * PAUSE_S, 4 * PAUSE_S]
+    assert pauses[-1] == PAUSE_CAP_S
+    assert pause_s(PAUSE_CAP_S, lived_s=WELL_S + 1) == PAUSE_S
