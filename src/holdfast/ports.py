@@ -263,10 +263,11 @@ class Transaction(Protocol):
         """Return the rows that belong to a saga: open commands, undos, timers and waits."""
         ...
 
-    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
+    async def claim(self, limit: int, lease_ms: int, *, waiting: bool = True) -> list[MessageRow]:
         """Take up to `limit` due rows whose `due_at` is past, skipping locked ones.
 
-        Each gets due_at = now + lease_ms and tries + 1; the rows are returned as written.
+        Each gets due_at = now + lease_ms and tries + 1; the rows are returned as written. Without
+        `waiting`, those that wait for a version that knows them are left to other processes.
         """
         ...
 
@@ -361,14 +362,38 @@ class Reader(Protocol):
         ...
 
 
+WAITS = "waits for a version that knows it: "
+"""Begins the error line of a letter that this version of a service does not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which message rows to list: by edge ids, states and kinds; empty means any."""
+    """Which message rows to list: by edge ids and states; empty means any.
+
+    Attributes:
+        waiting: also due rows that wait for a version that knows them, whatever `states` says.
+    """
 
     edges: tuple[int, ...] = ()
     states: tuple[State, ...] = ()
     id: UUID | None = None
     limit: int = 100
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How much work of one name a database holds.
+
+    Attributes:
+        kind: `saga`, or a letter's kind. name: the saga's type, or the letter's.
+        version: the newest version that has advanced one of these sagas; 1 for letters.
+    """
+
+    kind: str
+    name: str
+    version: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,12 +403,14 @@ class Backlog:
     Attributes:
         out_rows: unanswered letters to others. out_bytes: their bodies.
         oldest_ms: the age of the oldest of them. dead: dead letters.
+        waiting: letters and timers that wait for a version that knows them.
     """
 
     out_rows: int
     out_bytes: int
     oldest_ms: int
     dead: int
+    waiting: int = 0
 
 
 class Database(Protocol):
@@ -440,6 +467,13 @@ class Database(Protocol):
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
         """List the ended steps of a saga, oldest first."""
+        ...
+
+    async def unfinished(self) -> list[Unfinished]:
+        """Count sagas under way by type, ticks to come, and letters that wait for a version.
+
+        It may be asked of a database that was not opened; nothing is written.
+        """
         ...
 
     async def backlog(self, out_edges: Sequence[int]) -> Backlog:

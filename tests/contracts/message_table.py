@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from holdfast.contract.envelope import (
     Kind,
     MessageRow,
+    SagaRow,
     State,
 )
-from holdfast.ports import MessageFilter
+from holdfast.ports import WAITS, MessageFilter, Unfinished
 from tests.contracts.rows import EDGES, METADATA, Opened, letter, message_rows
 
 
@@ -293,6 +294,48 @@ class MessageContract(Opened):
             assert (backlog.out_rows, backlog.out_bytes, backlog.dead) == (2, 8, 1)
             assert 5_000 <= backlog.oldest_ms < 60_000
             assert (none.out_rows, none.dead) == (0, 1)
+
+    async def test_what_waits_for_a_version_is_found(self) -> None:
+        """Counted, listed beside dead letters, and told by name with ticks and sagas under way."""
+        async with self.opened() as database:
+            before = await database.unfinished()
+            unknown, tick = b'{"id":"1","type":"Note.v2"}', b'{"type":"tick sweep"}'
+            why = f"try 1: x\n{WAITS}nobody"
+            rows = [
+                letter(1, body=unknown, error=why, due_at=1),
+                letter(2, body=unknown, error=why, due_at=2),
+                letter(3, body=unknown, error="try 1: y", due_at=3),
+                letter(4, body=unknown, error=why, state=State.DONE),
+                letter(5, body=b"", kind=Kind.TIMER, error=why, due_at=5),
+                letter(6, body=tick, kind=Kind.TICK, due_at=6),
+                letter(7, body=unknown, state=State.DEAD),
+            ]
+            await self.insert(database, *rows)
+            tx = await database.begin()
+            for number, (version, ended) in enumerate([(1, None), (3, None), (9, 5)]):
+                id_ = letter(number).id
+                saga = SagaRow(id_, "travel", version, "running", b"{}", ended_at=ended)
+                await tx.insert_saga(saga)
+            await tx.commit()
+            tx = await database.begin()
+            left = await tx.claim(100, 1_000, waiting=False)
+            await tx.abort()
+            backlog = await database.backlog([])
+            shown = await database.messages(MessageFilter(states=(State.DEAD,), waiting=True))
+            one = await database.messages(
+                MessageFilter(states=(State.DEAD,), waiting=True, id=rows[1].id)
+            )
+
+            assert before == []
+            assert [row.id for row in left] == [rows[2].id, rows[5].id]
+            assert (backlog.waiting, backlog.dead) == (3, 1)
+            assert shown == [rows[0], rows[1], rows[4], rows[6]]
+            assert one == [rows[1]]
+            assert sorted(await database.unfinished(), key=str) == [
+                Unfinished("command", "Note.v2", 1, 2),
+                Unfinished("saga", "travel", 3, 2),
+                Unfinished("tick", "tick sweep", 1, 1),
+            ]
 
     async def test_what_was_sent_before_is_hastened(self) -> None:
         """Of one edge, the oldest first; what was never sent twice keeps its time."""

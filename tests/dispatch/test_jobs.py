@@ -3,10 +3,12 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Column, MetaData, Table, Uuid
 
 from holdfast import Service, System, Tx
+from holdfast.consistency.unknown import waits
 from holdfast.contract.envelope import Kind, State
 from tests.dispatch.hosting import Hosted, hosting, system
 
@@ -67,6 +69,65 @@ async def test_two_processes_that_start_make_one_tick(tmp_path: Path) -> None:
     """The tick's id derives from the job and the moment, so the second insert finds it there."""
     async with hosting(cleaner([]), tmp_path), hosting(cleaner([]), tmp_path) as second:
         assert await ticks(second) == 1
+
+
+def keeper(runs: list[float], job: str = "sweep", **service: Any) -> System:
+    """Return a service with one job of that name; `was` goes to the job, `gone` to the service."""
+    was = service.pop("was", None)
+    made = Service("cleaner", tables=METADATA, **service)
+
+    async def function(tx: Tx) -> None:
+        runs.append(asyncio.get_running_loop().time())
+
+    function.__name__ = job
+    made.every(timedelta(minutes=1), was=was)(function)
+    return system(made)
+
+
+async def test_a_tick_of_a_job_that_is_unknown_waits_and_is_told(tmp_path: Path) -> None:
+    """It may be a newer version's: it is never given up, and the remedy names it."""
+    runs: list[float] = []
+    async with hosting(keeper(runs), tmp_path):
+        pass
+
+    async with hosting(keeper([], "tidy"), tmp_path) as hosted:
+        await asyncio.sleep(60 * MINUTE)
+        rows = [row for row in await hosted.rows("cleaner", State.DUE) if waits(row)]
+        told = hosted.hosts["cleaner"].strangers
+    async with hosting(keeper(runs), tmp_path):
+        await asyncio.sleep(2 * MINUTE)
+
+    assert [row.tries for row in rows] == [0]
+    assert [line.partition(" has ")[0] for line in told] == ["cleaner: the job sweep"]
+    assert b"work.unknown" in hosted.log.getvalue()
+    assert len(runs) in (2, 3)
+
+
+async def test_a_renamed_job_goes_on_with_its_ticks(tmp_path: Path) -> None:
+    """Its ticks are the same rows: none is left over, none runs twice, whoever makes them."""
+    runs: list[float] = []
+
+    for rename in ("sweep", "tidy"):
+        was = "sweep" if rename == "tidy" else None
+        async with hosting(keeper(runs, rename, was=was), tmp_path) as hosted:
+            waiting = await ticks(hosted)
+            await asyncio.sleep(MINUTE)
+        assert waiting == 1
+
+    assert [int(at // MINUTE) for at in runs] == [17, 18]
+
+
+async def test_what_a_job_that_is_gone_has_left_is_dropped(tmp_path: Path) -> None:
+    """Its last tick ends without doing anything, and makes no other."""
+    async with hosting(keeper([]), tmp_path):
+        pass
+
+    async with hosting(keeper([], "tidy", gone=["sweep"]), tmp_path) as hosted:
+        await asyncio.sleep(2 * MINUTE)
+        waiting = await ticks(hosted)
+        told = hosted.hosts["cleaner"].strangers
+
+    assert (waiting, told) == (1, [])
 
 
 async def test_ticks_that_were_missed_become_one(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_every_log_event_is_listed() -> None:
         for event in re.findall(r"`([a-z_.]+)`", line)
     }
     code = "".join(file.read_text() for file in (ROOT / "src" / "holdfast").rglob("*.py"))
-    dotted = r"\"((?:answer|letter|parcel|process|request|saga|token)\.[a-z_]+)\""
+    dotted = r"\"((?:answer|letter|parcel|process|request|saga|token|work)\.[a-z_]+)\""
 
     assert listed == {*re.findall(dotted, code), "request", "handled"}
 

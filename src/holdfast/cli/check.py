@@ -1,15 +1,31 @@
 """`holdfast check`: is the declaration right?"""
 
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from holdfast.cli.load import load
-from holdfast.cli.options import AsJson, SystemName
+from holdfast.cli.options import AsJson, SystemName, data_folder
 from holdfast.cli.output import print_json
 from holdfast.errors import DeclarationError
+from holdfast.runtime.settings import environment
+from holdfast.runtime.strangers import strangers_in
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FOLDER",
+        help="Also look whether this version knows what is under way in the folder's databases; "
+        "those that DATABASE_URL names are looked at without this.",
+    ),
+]
 
 
-def command(system: SystemName, as_json: AsJson = False) -> None:
-    """Print what is wrong with a system's declaration; exit 1 if anything is."""
+def command(system: SystemName, data: Data = None, as_json: AsJson = False) -> None:
+    """Print what is wrong with a system's declaration, or with its data; exit 1 if anything is."""
     problems: tuple[str, ...] = ()
     services = edges = 0
     try:
@@ -17,6 +33,10 @@ def command(system: SystemName, as_json: AsJson = False) -> None:
         declared.check()
         graph = declared.graph()
         services, edges = len(graph.services), len(graph.edges)
+        environ = environment()
+        if data is not None or any(name.endswith("DATABASE_URL") for name in environ):
+            folder = data_folder(data, declared.name)
+            problems = tuple(asyncio.run(strangers_in(declared, folder, environ)))
     except DeclarationError as exc:
         problems = exc.problems
     if as_json:

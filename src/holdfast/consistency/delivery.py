@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import msgspec
 
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
-from holdfast.consistency.sagas import NewerVersion, Sagas
+from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.transitions import after_failed_try, settled
 from holdfast.consistency.unit import Driver, Unit
+from holdfast.consistency.unknown import NotKnown, waiting
 from holdfast.consistency.writer import Effects, RunAgain, Turn
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import Answer, Edge, Kind, Letter, MessageRow, State
@@ -137,6 +138,10 @@ class Desk(Protocol):
 
     def answer(self, effects: Effects, edge: Edge, answer: Answer) -> None:
         """Have an answer given after the commit."""
+        ...
+
+    def met_unknown(self) -> None:
+        """Leave what waits for another version to it for a while."""
         ...
 
     async def wake_waits(self, tx: Transaction, row: MessageRow, effects: Effects) -> None:
@@ -282,19 +287,26 @@ class HandlerTurn(Turn):
         row.tries = max(row.tries, 1)
         if not row.body:
             row.body = encode(self.delivery.letter)
-        failed = after_failed_try(
-            row,
-            f"{type(exc).__name__}: {exc}",
-            tx.now_ms,
-            ledger.schedule,
-            outage=isinstance(exc, (CallError, NewerVersion)),
-            safe=ledger.safe,
-        )
+        unknown = isinstance(exc, NotKnown) and ledger.safe.unknown_waits
+        if unknown:
+            failed = waiting(row, str(exc), tx.now_ms, ledger.schedule)
+        else:
+            failed = after_failed_try(
+                row,
+                f"{type(exc).__name__}: {exc}",
+                tx.now_ms,
+                ledger.schedule,
+                outage=isinstance(exc, CallError),
+                safe=ledger.safe,
+            )
         if isinstance(exc, Hopeless):
             failed.state, failed.due_at = State.DEAD, None
         if not await self._write(tx, failed):
             raise Superseded(f"{row.kind} {row.id} was settled by another copy") from exc
         event = "letter.dead" if failed.state is State.DEAD else "letter.failed"
+        if unknown:
+            event = "letter.waits"
+            self.effects.done.append(self._desk.met_unknown)
         context = self._driver.context if self._driver is not None else copy_context()
         context.run(
             self._desk.notice,

@@ -38,6 +38,7 @@ from holdfast.consistency.transitions import (
     settled,
 )
 from holdfast.consistency.unit import Unit
+from holdfast.consistency.unknown import NotKnown, waiting
 from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
@@ -86,6 +87,7 @@ class Inbox:
         self.wake: Callable[[], None] = lambda: None
         self.too_full: Callable[[], bool] = lambda: False
         self.ignored_below_floor = Counter[int]()  # by edge
+        self._leaves_waiting_until = 0.0  # loop time
 
     # -- parcels --------------------------------------------------------------------------------
 
@@ -260,8 +262,8 @@ class Inbox:
             turn = HandlerTurn(self, delivery, handled, alone)
             turn.lost = lost
             if handled is None and letter.type not in self.waited:
-                turn.error = LookupError(
-                    f"nobody handles {letter.type} in {self.ledger.service}; a newer version may"
+                turn.error = NotKnown(
+                    f"nobody handles {letter.type} in {self.ledger.service}; another version may"
                 )
             try:
                 await turn.prepare()
@@ -375,13 +377,13 @@ class Inbox:
             return
         await tx.lock_topic(row.topic)
         letter = msgspec.json.decode(row.body, type=Letter)
-        for waiting in await tx.messages_of_topic(row.topic):
-            if waiting.kind is not Kind.WAIT or waiting.owner is None or waiting.path is None:
+        for wait in await tx.messages_of_topic(row.topic):
+            if wait.kind is not Kind.WAIT or wait.owner is None or wait.path is None:
                 continue
-            if await tx.delete_message(waiting.edge, waiting.id, State.DUE):
+            if await tx.delete_message(wait.edge, wait.id, State.DUE):
                 outcome = StepOutcome("event", letter.body, letter=row.id)
-                ended = Ended(waiting.path, waiting.body.decode(), outcome)
-                await self.sagas.advance(tx, waiting.owner, [ended], effects)
+                ended = Ended(wait.path, wait.body.decode(), outcome)
+                await self.sagas.advance(tx, wait.owner, [ended], effects)
 
     # -- undos and withdrawals ------------------------------------------------------------------
 
@@ -458,6 +460,15 @@ class Inbox:
                 self.answer(effects, edge, answer_again(row))
 
         await self._perform(decide)
+
+    def met_unknown(self) -> None:
+        """Leave what waits for another version to it for a while: it is due there at once."""
+        pause_s = self.ledger.schedule.version_ms / 1000
+        self._leaves_waiting_until = asyncio.get_running_loop().time() + pause_s
+
+    def takes_waiting(self) -> bool:
+        """Whether rows that wait for a version are claimed here, to see whether it is this one."""
+        return asyncio.get_running_loop().time() >= self._leaves_waiting_until
 
     # -- claimed rows ---------------------------------------------------------------------------
 
@@ -548,7 +559,18 @@ class Inbox:
             kind = "sleep" if timer else row.body.decode()
             await self.sagas.advance(tx, row.owner, [Ended(row.path, kind, outcome)], effects)
 
-        await self._perform(wake)
+        async def wait(tx: Transaction, effects: Effects) -> None:
+            waits = waiting(row, str(unknown), tx.now_ms, self.ledger.schedule)
+            await tx.update_message(waits, State.DUE, held=self._token(row))
+
+        try:
+            await self._perform(wake)
+            return
+        except NotKnown as exc:
+            unknown = exc
+        await self._perform(wait)
+        self.met_unknown()
+        self.notice("saga.waits", id=str(row.owner), error=str(unknown))
 
     async def idle(self) -> None:
         """Wait until nothing that was claimed is under way."""

@@ -6,6 +6,7 @@ rows of a process that died. It also announces floors and forgets what is settle
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from holdfast.consistency.inbox import Inbox
@@ -39,6 +40,7 @@ class Relay:
         self._poll_s = ledger.schedule.poll_ms / 1000
         self.backlog = Backlog(0, 0, 0, 0)
         inbox.wake = outbox.wake = self.wake
+        self.kept_house: Callable[[], Awaitable[None]] = _nothing
 
     def start(self) -> None:
         """Begin."""
@@ -85,6 +87,8 @@ class Relay:
     async def _pause_s(self) -> float:
         if self._inbox.room <= 0:
             return self._poll_s  # it wakes this
+        if not self._inbox.takes_waiting():
+            return self._poll_s  # what is due may be left to others
         return min(self._poll_s, max(0.001, await self._due_in_s()))
 
     async def claim(self) -> bool:
@@ -97,7 +101,9 @@ class Relay:
         ledger = self._ledger
 
         async def take(tx: Transaction, effects: Effects) -> None:
-            claimed[:] = await tx.claim(limit, ledger.schedule.lease_ms)
+            claimed[:] = await tx.claim(
+                limit, ledger.schedule.lease_ms, waiting=self._inbox.takes_waiting()
+            )
             out = [row for row in claimed if ledger.is_out(row.edge)]
             late[:] = [row for row in out if expired(row, tx.now_ms)]
             for row in out:
@@ -173,3 +179,8 @@ class Relay:
         await self._writer.perform(Own(store_floors))
         self._outbox.announce(floors)
         self.backlog = await self._ledger.database.backlog(self._ledger.out_edges)
+        await self.kept_house()
+
+
+async def _nothing() -> None:
+    """Nobody wants to be told."""

@@ -107,6 +107,7 @@ class Replay:
     Attributes:
         steps: {path: recorded step}.
         local_runner: runs a local function in the advancing transaction; see `Local`.
+        version: of the function, when the saga began.
         parked_undos: paths of undos that were unanswered for so long that the next may go.
         wants: what the function waits for, in order; of those, the new ones are to be sent.
         error: why it is parked. failure: why it failed. restart: the new input.
@@ -118,6 +119,7 @@ class Replay:
     steps: Mapping[str, Recorded]
     local_runner: Local
     started_at: int = 0
+    version: int = 1
     parked_undos: frozenset[str] = frozenset()
     safe: Safeguards = ALL_ON
     wants: list[Want] = field(default_factory=list[Want])

@@ -25,6 +25,7 @@ class Safeguards:
     conflicts_are_no_tries: bool = True
     undo_never_dead: bool = True
     guarded_states: bool = True
+    unknown_waits: bool = True
     lease_renewed: bool = True
     lease_fenced: bool = True
     encode_before_commit: bool = True

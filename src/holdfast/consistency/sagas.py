@@ -24,6 +24,7 @@ from holdfast.consistency.steps import (
     refusal_of,
 )
 from holdfast.consistency.unit import Driver, Unit
+from holdfast.consistency.unknown import NotKnown
 from holdfast.consistency.writer import Effects
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
@@ -38,7 +39,6 @@ from holdfast.contract.envelope import (
 from holdfast.contract.failure import Failure
 from holdfast.contract.model import Model
 from holdfast.errors import (
-    HoldfastError,
     MessageTooLarge,
     NotCarried,
     NotDeclared,
@@ -47,12 +47,6 @@ from holdfast.errors import (
 from holdfast.ports import Transaction
 
 RESTARTS_MAX = 100  # in one advance; a saga that restarts without waiting never ends
-
-
-class NewerVersion(HoldfastError):
-    """The saga belongs to a newer version of the service: this replica hands it back."""
-
-    code = "newer_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +68,17 @@ SagaParked = Callable[[str, UUID, str], None]
 
 @dataclass(slots=True)
 class _Advance:
-    """One advance of one saga; its savepoint is opened by the first thing that it writes."""
+    """One advance of one saga; its savepoint is opened by the first thing that it writes.
+
+    Attributes:
+        began: the version of the function that the saga began with.
+    """
 
     tx: Transaction
     row: SagaRow
     steps: dict[str, Recorded]
     effects: Effects
+    began: int
     opened: bool = False
 
     async def open(self) -> None:
@@ -136,7 +135,7 @@ class Sagas:
                 kind.name,
                 kind.version,
                 "running",
-                encode(SagaInput(msgspec.Raw(body), unit.correlation, unit.trace)),
+                encode(SagaInput(msgspec.Raw(body), unit.correlation, unit.trace, kind.version)),
                 start.key,
                 started_at=tx.now_ms,
             )
@@ -171,23 +170,30 @@ class Sagas:
         if news and row.state == "running":
             await self._go_on(tx, row, known, steps, effects)
 
-    def _known(self, row: SagaRow) -> SagaType:
-        """Return the saga's type. Raises NewerVersion: a newer process goes on with it."""
+    def stranger(self, row: SagaRow) -> str:
+        """Return why this version cannot go on with a saga; "" if it can."""
         known = self._types.get(row.type)
         if known is None:
-            raise NewerVersion(f"saga {row.type} {row.id} is not known to this process")
-        if row.version > known.version and self._ledger.safe.older_version_hands_back:
-            raise NewerVersion(
+            return f"saga {row.type} {row.id} is not known to this process"
+        if row.version > known.version:
+            return (
                 f"saga {row.type} {row.id} is at version {row.version}, this process has "
                 f"{known.version}"
             )
+        return ""
+
+    def _known(self, row: SagaRow) -> SagaType:
+        """Return the saga's type. Raises NotKnown: a process that knows it goes on with it."""
+        why, known = self.stranger(row), self._types.get(row.type)
+        if known is None or (why and self._ledger.safe.older_version_hands_back):
+            raise NotKnown(why)
         return known
 
     async def resume(self, tx: Transaction, saga: UUID, effects: Effects) -> SagaRow | None:
         """Run a parked saga again, for an operator.
 
         Raises:
-            NewerVersion: a newer process must do it.
+            NotKnown: a process of another version must do it.
         """
         row = await tx.lock_saga(saga)
         if row is None or row.ended_at is not None:
@@ -213,10 +219,11 @@ class Sagas:
             return None
         kind = self._known(row)
         try:
-            input_ = self._input(row, kind)[0]
+            input_, stored = self._input(row, kind)
         except ValidationError:
             return None
-        advance = _Advance(tx, row, recorded(await tx.steps(saga)), Effects())
+        steps = recorded(await tx.steps(saga))
+        advance = _Advance(tx, row, steps, Effects(), _began(row, stored))
         replay = self._replay(advance, frozenset())
         ended = await replay.run(kind.function, input_)
         await advance.close(keep=False)
@@ -248,6 +255,7 @@ class Sagas:
             advance.steps,
             local,
             started_at=advance.row.started_at,
+            version=advance.began,
             parked_undos=parked,
             safe=self._ledger.safe,
         )
@@ -276,7 +284,7 @@ class Sagas:
         restarts = 0
         while True:
             kept = len(effects.rows), len(effects.done)
-            advance = _Advance(tx, row, steps, effects)
+            advance = _Advance(tx, row, steps, effects, _began(row, stored))
             replay, open_rows = await self._run(advance, kind, input_, look=resumed)
             met = False
             if replay.ended == "waiting":
@@ -299,7 +307,9 @@ class Sagas:
                 restarts += 1
                 await self._close(tx, replay, open_rows, effects)
                 assert replay.restart_input is not None
-                stored = SagaInput(msgspec.Raw(body), stored.correlation, stored.trace)
+                stored = SagaInput(
+                    msgspec.Raw(body), stored.correlation, stored.trace, kind.version
+                )
                 row.input, row.version = encode(stored), kind.version
                 await tx.delete_steps(row.id)
                 steps.clear()
@@ -505,6 +515,11 @@ class Sagas:
         effects.rows += made.rows
         effects.done += made.done
         return value
+
+
+def _began(row: SagaRow, stored: SagaInput) -> int:
+    """Return the version that a saga began with; of an older one, that which advanced it last."""
+    return stored.version or row.version
 
 
 def _changes(row: SagaRow) -> tuple[object, ...]:

@@ -19,6 +19,7 @@ class Schedule:
         lease_ms: how long a claimed row is left to the one who runs it; renewed while it does.
         work_ms: how long a handler may work before its first statement.
         retry_ms, retry_cap_ms: the first and the longest pause before a failed handler's next try.
+        version_ms: the longest pause of a letter that this version does not know.
         tries_max: tries of a handler before its letter is dead.
         saga_timeout_ms: how long a saga's command may stay unanswered.
         undo_parks_ms: how long an undo holds up the next one.
@@ -40,6 +41,7 @@ class Schedule:
     work_ms: int = 3_600_000
     retry_ms: int = 500
     retry_cap_ms: int = 300_000
+    version_ms: int = 60_000
     tries_max: int = 8
     saga_timeout_ms: int = 86_400_000
     undo_parks_ms: int = 3_600_000

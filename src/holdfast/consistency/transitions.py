@@ -105,8 +105,8 @@ def answer_again(row: MessageRow) -> Answer:
 
 
 def replayed(dead: MessageRow, now_ms: int) -> MessageRow:
-    """Return a dead letter, due again with its tries counted from zero."""
-    assert dead.state is State.DEAD
+    """Return a letter that gave up, or waits, due again with its tries counted from zero."""
+    assert dead.state in (State.DEAD, State.DUE)
     row = dead.copy()
     row.state, row.due_at, row.tries = State.DUE, now_ms, 0
     return row
@@ -122,13 +122,13 @@ def exhausted(row: MessageRow, schedule: Schedule) -> bool:
 
 
 def dropped(dead: MessageRow, now_ms: int) -> MessageRow:
-    """Return a dead letter that an operator gave up: its sender learns that it is refused.
+    """Return a letter that an operator gave up: its sender learns that it is refused.
 
     Raises:
         Conflict: it has reached an External that still knows its key: a try that is under way
             may yet have its effect, which nothing would undo.
     """
-    assert dead.state is State.DEAD
+    assert dead.state in (State.DEAD, State.DUE)
     if dead.reached and dead.expires_at is not None and dead.expires_at > now_ms:
         raise Conflict(
             f"letter {dead.id} may still have an effect outside for another "

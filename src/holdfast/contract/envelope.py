@@ -218,11 +218,17 @@ class SagaRow:
 
 
 class SagaInput(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a saga was started with."""
+    """What a saga was started with.
+
+    Attributes:
+        version: the version of its function that began it, or restarted it last; 0: it was not
+            written down then.
+    """
 
     body: msgspec.Raw
     correlation: str = ""
     trace: str = ""
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

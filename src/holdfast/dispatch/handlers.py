@@ -14,7 +14,7 @@ from holdfast.contract.messages import Message
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.observability import Context, Logger, Outcomes, Tracer
-from holdfast.system.service import Job
+from holdfast.system.service import Job, tick_of
 from holdfast.system.signature import read_signature
 from holdfast.system.tables import MessageHandler
 
@@ -107,7 +107,7 @@ class CompiledJob:
     def __init__(
         self, job: Job, ledger: Ledger, provided: Provided, reach: Reach, outcomes: Outcomes
     ) -> None:
-        self.name = f"tick {job.name}"
+        self.name = tick_of(job.kept_as)
         self._job = job
         self._ledger = ledger
         self._arguments = provided.arguments(read_signature(job.function))
@@ -146,6 +146,23 @@ class CompiledJob:
         self._outcomes.observe("" if outcome == "reply" else outcome, seconds)
 
 
+class GoneJob:
+    """A job that the service does not have any more: its last tick ends here."""
+
+    message = Message
+    alone = False
+
+    async def invoke(self, delivery: Delivery) -> None:
+        """Do nothing, and make no next tick."""
+
+    def encode_reply(self, value: Any) -> bytes:
+        """A job answers nobody."""
+        return b"null"
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count nothing."""
+
+
 def _outside(reach: Reach, delivery: Delivery) -> OutsideView:
     """Return the outside of one try; each call ends as an outage of who was called."""
     call_s = 0.9 * delivery.unit.ledger.schedule.lease_ms / 1000
@@ -153,5 +170,5 @@ def _outside(reach: Reach, delivery: Delivery) -> OutsideView:
 
 
 _TICKS = UUID(int=0)
-Compiled = CompiledHandler | CompiledJob
+Compiled = CompiledHandler | CompiledJob | GoneJob
 Find = Callable[[str], Compiled | None]

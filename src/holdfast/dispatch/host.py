@@ -19,12 +19,18 @@ from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.sagas import Sagas, SagaType
 from holdfast.consistency.schedule import Schedule, floors_lag_ms
 from holdfast.consistency.unit import Unit
+from holdfast.consistency.unknown import unknown_work, waits
 from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
 from holdfast.contract.envelope import HTTP, Lane, MessageRow, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command, Query
 from holdfast.dispatch.addresses import addresses_of, edges_of
-from holdfast.dispatch.handlers import Compiled, CompiledHandler, CompiledJob
+from holdfast.dispatch.handlers import (
+    Compiled,
+    CompiledHandler,
+    CompiledJob,
+    GoneJob,
+)
 from holdfast.dispatch.opened import OpenedTurn
 from holdfast.dispatch.outside import Asks, Reach, Send
 from holdfast.dispatch.queries import CompiledQuery, LocalAsks
@@ -37,8 +43,15 @@ from holdfast.resilience import BreakerState, EdgePolicy
 from holdfast.resilience import Edge as CallEdge
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
+from holdfast.system.service import tick_of
 from holdfast.system.signature import read_signature
-from holdfast.system.tables import MessageHandler, handlers_of, provided_types
+from holdfast.system.tables import (
+    MessageHandler,
+    handlers_of,
+    known_letters,
+    known_sagas,
+    provided_types,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,8 @@ class ServiceHost:
             self._notice,
         )
         self.relay = Relay(self.ledger, self.writer, self.inbox, self.outbox, ports.broker)
+        self.relay.kept_house = self._keep_looking
+        self.strangers: list[str] = []
         self.inbox.wake = self.relay.wake
         self.provided = Provided(service, ports.environ)
         self.inbox.too_full = self.too_full
@@ -132,7 +147,8 @@ class ServiceHost:
         types: dict[str, SagaType] = {}
         for saga in self.service.sagas:
             input_type = read_signature(saga.function).parameters[1].kind
-            types[saga.name] = SagaType(saga.name, saga.function, saga.version, input_type)
+            kind = SagaType(saga.name, saga.function, saga.version, input_type)
+            types |= dict.fromkeys((saga.name, *saga.was), kind)
         return types
 
     def _saga_ended(self, saga: str, outcome: str, took_ms: int) -> None:
@@ -180,6 +196,7 @@ class ServiceHost:
         self._compile_handlers()
         self._compile_routes()
         await self._first_ticks()
+        await self.look_for_strangers()
         for lane in Lane:
             await self._ports.broker.subscribe(self.name, lane, self.inbox.deliver)
         self.relay.start()
@@ -217,6 +234,8 @@ class ServiceHost:
             outcomes = ports.metrics.process(self.name, "process", f"{self.name}.{job.name}")
             tick = CompiledJob(job, self.ledger, self.provided, self.reach, outcomes)
             self._compiled[tick.name] = tick
+        for name in self.service.gone:
+            self._compiled.setdefault(tick_of(name), GoneJob())
 
     def _askers(self, wire: str, handler: MessageHandler) -> frozenset[str]:
         asking = {
@@ -272,6 +291,20 @@ class ServiceHost:
 
         await self.writer.perform(Own(insert))
 
+    async def look_for_strangers(self) -> None:
+        """Find out what the database holds that this version does not know, and say it."""
+        sagas, letters = known_sagas(self.service), known_letters(self.service)
+        found = await unknown_work(self.ledger.database, self.name, sagas, letters)
+        for line in found:
+            if line not in self.strangers:
+                self._notice("work.unknown", why=line)
+        self.strangers = found
+
+    async def _keep_looking(self) -> None:
+        """Look again while something may be there that this version does not know."""
+        if self.strangers or self.relay.backlog.waiting:
+            await self.look_for_strangers()
+
     def _watch(self) -> None:
         metrics, relay = self._ports.metrics, self.relay
         name = self.name
@@ -287,6 +320,8 @@ class ServiceHost:
         metrics.watch("holdfast_leases_held", lambda: leases.stats().held, service=name)
         metrics.watch("holdfast_leases_renewed_total", lambda: leases.stats().renewed, service=name)
         metrics.watch("holdfast_leases_lost_total", lambda: leases.stats().lost, service=name)
+        metrics.watch("holdfast_waiting_letters", lambda: relay.backlog.waiting, service=name)
+        metrics.watch("holdfast_unknown_names", lambda: len(self.strangers), service=name)
         metrics.watch("holdfast_dead_letters", lambda: relay.backlog.dead, service=name)
         for edge in self.ledger.edges.values():
             if edge.receiver == name and edge.sender not in (name, HTTP):
@@ -365,15 +400,18 @@ class ServiceHost:
     async def change_dead(
         self, letter: UUID, change: Callable[[MessageRow, int], MessageRow]
     ) -> MessageRow | None:
-        """Replay or drop a dead letter; None when there is none of that id."""
+        """Replay or drop a letter that is dead, or waits for a version that knows it.
+
+        None when there is none of that id.
+        """
         changed: list[MessageRow] = []
 
         async def write(tx: Transaction, effects: Effects) -> None:
             for edge in self.ledger.edges:
                 row = await tx.lock_message(edge, letter)
-                if row is not None and row.state is State.DEAD:
+                if row is not None and (row.state is State.DEAD or waits(row)):
                     new = change(row, tx.now_ms)
-                    if await tx.update_message(new, State.DEAD):
+                    if await tx.update_message(new, row.state):
                         changed.append(new)
             effects.done.append(self.relay.wake)
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, StepRow
 from holdfast.engines.database_clock import DatabaseClock
-from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, message, plain, saga
+from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, WAITING, message, plain, saga
 from holdfast.engines.postgres_tables import STEPS
 from holdfast.engines.postgres_transaction import DRIVER_ERRORS, PostgresTransaction
 from holdfast.engines.postgres_url import read_postgres_url
@@ -24,7 +24,7 @@ from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
-from holdfast.ports import Backlog, Clock, MessageFilter, Sharing
+from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Unfinished
 
 IDLE_MS = 800  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
@@ -41,6 +41,12 @@ _BEGIN = (
     f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}; "
     f"SET LOCAL transaction_timeout = {TRANSACTION_MS}; "
     "LOCK TABLE holdfast_gate IN EXCLUSIVE MODE"
+)
+_UNFINISHED = (
+    "SELECT 'saga', type, max(version), count(*) FROM holdfast_saga WHERE ended_at IS NULL "
+    "GROUP BY type UNION ALL SELECT kind, convert_from(body, 'UTF8')::json ->> 'type', 1, count(*) "
+    "FROM holdfast_message WHERE state = 'due' AND kind NOT IN ('timer', 'wait') "
+    f"AND (kind = 'tick' OR {WAITING}) GROUP BY 1, 2 ORDER BY 1, 2"
 )
 _NEW: frozenset[str] = frozenset()
 _AWAY = (SQLAlchemyError, *DRIVER_ERRORS)
@@ -244,12 +250,13 @@ class PostgresDatabase:
         """See `ports.Database`."""
         found = await self._fetch(
             f"SELECT {COLUMNS} FROM holdfast_message WHERE (edge = ANY($1::int[]) OR $1 = '{{}}') "
-            "AND (state = ANY($2::text[]) OR $2 = '{}') AND (id = $3 OR $3 IS NULL) "
-            "ORDER BY id LIMIT $4",
+            f"AND (state = ANY($2::text[]) OR $2 = '{{}}' OR ($5 AND {WAITING})) "
+            "AND (id = $3 OR $3 IS NULL) ORDER BY id LIMIT $4",
             list(which.edges),
             [state.value for state in which.states],
             which.id,
             which.limit,
+            which.waiting,
         )
         return [message(record) for record in found]
 
@@ -267,18 +274,26 @@ class PostgresDatabase:
         """See `ports.Database`."""
         return [StepRow(saga, *record) for record in await self._fetch(STEPS, saga)]
 
+    async def unfinished(self) -> list[Unfinished]:
+        """See `ports.Database`."""
+        [(made,)] = await self._fetch("SELECT to_regclass('holdfast_saga') IS NOT NULL")
+        if not made:
+            return []
+        return [Unfinished(*record) for record in await self._fetch(_UNFINISHED)]
+
     async def backlog(self, out_edges: Sequence[int]) -> Backlog:
         """See `ports.Database`."""
-        [(rows, size, dead, oldest)] = await self._fetch(
+        [(rows, size, dead, waiting, oldest)] = await self._fetch(
             "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint, "
             "(SELECT count(*) FROM holdfast_message WHERE state = $2), "
+            f"(SELECT count(*) FROM holdfast_message WHERE {WAITING}), "
             "(SELECT id FROM holdfast_message WHERE edge = ANY($1::int[]) ORDER BY id LIMIT 1) "
             "FROM holdfast_message WHERE edge = ANY($1::int[])",
             list(out_edges),
             State.DEAD.value,
         )
         age = 0 if oldest is None else max(0, self.now_ms() - (oldest.int >> 80))
-        return Backlog(rows, size, age, dead)
+        return Backlog(rows, size, age, dead, waiting)
 
     async def due_in_ms(self) -> int | None:
         """See `ports.Database`."""

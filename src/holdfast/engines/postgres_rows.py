@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State
+from holdfast.ports import WAITS
 
 MESSAGE_TYPES = {
     "edge": "int",
@@ -52,6 +53,8 @@ CLAIM = (
     "FOR UPDATE SKIP LOCKED) due WHERE m.edge = due.edge AND m.id = due.id RETURNING "
     + ", ".join(f"m.{name}" for name in MESSAGE_TYPES)
 )
+WAITING = f"(state = 'due' AND strpos(coalesce(error, ''), '{WAITS}') > 0)"
+CLAIM_KNOWN = CLAIM.replace("ORDER BY", f"AND NOT {WAITING} ORDER BY")
 _SIGN = (
     "INSERT INTO holdfast_message (edge, id, state, kind, tries, reached, body) "
     "VALUES ({edge:d}, '{id}', 'done', 'commit', 0, false, '')"

@@ -12,6 +12,7 @@ from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.postgres_pending import Pending
 from holdfast.engines.postgres_rows import (
     CLAIM,
+    CLAIM_KNOWN,
     COLUMNS,
     INSERT,
     INSERT_ABOVE,
@@ -133,8 +134,9 @@ class PostgresTables:
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {column} = $1 ORDER BY id"
         return [message(record) for record in await self._fetch(sql, value, reads=True)]
 
-    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
-        found = await self._fetch(CLAIM, self.now_ms + lease_ms, self.now_ms, limit)
+    async def claim(self, limit: int, lease_ms: int, *, waiting: bool = True) -> list[MessageRow]:
+        claim = CLAIM if waiting else CLAIM_KNOWN
+        found = await self._fetch(claim, self.now_ms + lease_ms, self.now_ms, limit)
         return sorted(map(message, found), key=lambda row: row.id)
 
     async def renew(self, rows: Sequence[MessageRow], lease_ms: int) -> list[MessageRow]:

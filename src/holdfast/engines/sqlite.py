@@ -22,10 +22,10 @@ from sqlalchemy.pool import StaticPool
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.prepared import PreparedWrites
-from holdfast.engines.sqlite_rows import COLUMNS, message, saga, steps_of, uuid_of
+from holdfast.engines.sqlite_rows import COLUMNS, WAITING, message, saga, steps_of, uuid_of
 from holdfast.engines.sqlite_transaction import SqliteTransaction, run_users
 from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
-from holdfast.ports import Backlog, Clock, MessageFilter, Sharing
+from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Unfinished
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
 
@@ -50,6 +50,14 @@ class SqliteReader:
         if self._connection is not None:
             self._database.give_reader(self._connection)
             self._connection = None
+
+
+_UNFINISHED = (
+    "SELECT 'saga', type, max(version), count(*) FROM holdfast_saga WHERE ended_at IS NULL "
+    "GROUP BY type UNION ALL SELECT kind, json_extract(CAST(body AS TEXT), '$.type'), 1, count(*) "
+    "FROM holdfast_message WHERE state = 'due' AND kind NOT IN ('timer', 'wait') "
+    f"AND (kind = 'tick' OR {WAITING}) GROUP BY 1, 2 ORDER BY 1, 2"
+)
 
 
 class SqliteDatabase:
@@ -203,7 +211,8 @@ class SqliteDatabase:
             where.append(f"edge IN ({', '.join('?' * len(which.edges))})")
             parameters += which.edges
         if which.states:
-            where.append(f"state IN ({', '.join('?' * len(which.states))})")
+            states = f"state IN ({', '.join('?' * len(which.states))})"
+            where.append(f"({states} OR {WAITING})" if which.waiting else states)
             parameters += [state.value for state in which.states]
         if which.id is not None:
             where.append("id = ?")
@@ -225,6 +234,18 @@ class SqliteDatabase:
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
         return steps_of(self._committed, saga)
 
+    async def unfinished(self) -> list[Unfinished]:
+        if hasattr(self, "writer"):
+            return _unfinished(self._committed)
+        if not os.path.exists(self._path):  # noqa: ASYNC240  # SQLite is inline, too
+            return []
+        connection = sqlite3.connect(self._path, timeout=BUSY_S)
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            return _unfinished(connection)
+        finally:
+            connection.close()
+
     async def backlog(self, out_edges: Sequence[int]) -> Backlog:
         marks = ", ".join("?" * len(out_edges))
         rows, size, oldest = self._committed.execute(
@@ -235,8 +256,11 @@ class SqliteDatabase:
         dead = self._committed.execute(
             "SELECT count(*) FROM holdfast_message WHERE state = 'dead'"
         ).fetchone()[0]
+        waiting = self._committed.execute(
+            f"SELECT count(*) FROM holdfast_message WHERE {WAITING}"
+        ).fetchone()[0]
         age = 0 if oldest is None else max(0, self.now_ms() - (UUID(bytes=oldest).int >> 80))
-        return Backlog(rows, size, age, dead)
+        return Backlog(rows, size, age, dead, waiting)
 
     async def due_in_ms(self) -> int | None:
         found: tuple[int | None] = self._committed.execute(
@@ -264,3 +288,13 @@ def _close(connection: Connection) -> None:
     connection.invalidate()
     assert raw is not None
     raw.close()
+
+
+def _unfinished(connection: sqlite3.Connection) -> list[Unfinished]:
+    """Count what a database holds; nothing, if it has no tables yet."""
+    try:
+        return [Unfinished(*values) for values in connection.execute(_UNFINISHED)]
+    except sqlite3.OperationalError as exc:
+        if "no such table" not in str(exc):
+            raise
+        return []

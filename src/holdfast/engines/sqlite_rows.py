@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State, StepRow
+from holdfast.ports import WAITS
 
 COLUMNS = (
     "edge, id, state, kind, due_at, tries, reached, owner, path, about, expires_at, hash, body, "
@@ -31,6 +32,8 @@ CLAIM = (
     "holdfast_message WHERE due_at <= ? AND state = 'due' ORDER BY due_at LIMIT ?) "
     f"RETURNING {COLUMNS}"
 )
+WAITING = f"(state = 'due' AND instr(coalesce(error, ''), '{WAITS}') > 0)"
+CLAIM_KNOWN = CLAIM.replace("ORDER BY", f"AND NOT {WAITING} ORDER BY")
 
 
 def blob(value: UUID | None) -> bytes | None:

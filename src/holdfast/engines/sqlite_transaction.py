@@ -13,6 +13,7 @@ from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.prepared import Prepared, PreparedWrites
 from holdfast.engines.sqlite_rows import (
     CLAIM,
+    CLAIM_KNOWN,
     COLUMNS,
     INSERT,
     INSERT_ABOVE,
@@ -194,9 +195,9 @@ class SqliteTransaction:
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id"
         return [message(values) for values in self._sql.execute(sql, parameters)]
 
-    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
+    async def claim(self, limit: int, lease_ms: int, *, waiting: bool = True) -> list[MessageRow]:
         parameters = (self.now_ms + lease_ms, self.now_ms, limit)
-        found = self._sql.execute(CLAIM, parameters).fetchall()
+        found = self._sql.execute(CLAIM if waiting else CLAIM_KNOWN, parameters).fetchall()
         return sorted(map(message, found), key=lambda row: row.id)
 
     async def renew(self, rows: Sequence[MessageRow], lease_ms: int) -> list[MessageRow]:

@@ -20,7 +20,7 @@ from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
 from holdfast.dispatch.host import ServiceHost
 from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName
-from holdfast.ports import MessageFilter
+from holdfast.ports import WAITS, MessageFilter
 from holdfast.system import System
 
 Json = dict[str, Any]
@@ -100,21 +100,23 @@ class Control:
         found: list[Json] = []
         for host in self._hosts.values():
             for row in await host.ledger.database.sagas(limit=limit):
-                if state is None or row.state == state:
-                    found.append(self._saga(host, row))
+                saga = self._saga(host, row)
+                if state is None or saga["state"] == state:
+                    found.append(saga)
         return sorted(found, key=lambda saga: str(saga["started_at"]), reverse=True)[:limit]
 
     def _saga(self, host: ServiceHost, row: SagaRow) -> Json:
+        waits = "" if row.ended_at is not None else host.sagas.stranger(row)
         return {
             "id": str(row.id),
             "service": host.name,
             "type": row.type,
             "version": row.version,
-            "state": row.state,
+            "state": "parked" if waits else row.state,
             "key": row.key,
             "started_at": _time(row.started_at),
             "ended_at": _time(row.ended_at),
-            "error": row.error,
+            "error": f"{WAITS}{waits}" if waits else row.error,
         }
 
     async def saga(self, id: str) -> Json:
@@ -162,10 +164,10 @@ class Control:
     # -- dead letters ---------------------------------------------------------------------------
 
     async def dead_letters(self, limit: int = 100) -> list[Json]:
-        """List dead letters, oldest first."""
+        """List dead letters, and those that wait for a version that knows them, oldest first."""
         found: list[Json] = []
         for host in self._hosts.values():
-            which = MessageFilter(states=(State.DEAD,), limit=limit)
+            which = MessageFilter(states=(State.DEAD,), limit=limit, waiting=True)
             found += [self._letter(host, r) for r in await host.ledger.database.messages(which)]
         return sorted(found, key=lambda letter: str(letter["sent_at"]))[:limit]
 
@@ -210,7 +212,7 @@ class Control:
     async def _find_dead(self, id: str) -> tuple[ServiceHost, MessageRow]:
         key = _uuid(id, "dead letter")
         for host in self._hosts.values():
-            which = MessageFilter(states=(State.DEAD,), id=key)
+            which = MessageFilter(states=(State.DEAD,), id=key, waiting=True)
             rows = await host.ledger.database.messages(which)
             if rows:
                 return host, rows[0]

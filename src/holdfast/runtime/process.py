@@ -417,11 +417,15 @@ class Process:
             await host.ledger.database.due_in_ms()
             return None
 
+        async def unknown(host: ServiceHost) -> str | None:
+            return "; ".join(host.strangers) or None
+
         self.health.watch("broker", broker)
         self.metrics.watch("holdfast_broker_up", lambda: int(self._broker.trouble() is None))
         self.metrics.watch("holdfast_broker", self._broker.counts)
         for host in self.hosts:
             self.health.watch(f"database of {host.name}", functools.partial(database, host))
+            self.health.watch(f"versions of {host.name}", functools.partial(unknown, host))
 
         for local in self._locals:
             self.health.watch(f"stand-in of {local.name}", functools.partial(stand_in, local))

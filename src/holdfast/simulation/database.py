@@ -23,7 +23,7 @@ from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
-from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Write
+from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Unfinished, Write
 from holdfast.simulation.clock import SimClock
 from holdfast.simulation.node import Node
 
@@ -174,7 +174,8 @@ class SimStore:
                 _TEMPLATES[self._key] = self._memory.image()
             self._memory.load(_TEMPLATES[self._key])
         known = self.memory.know_edges(edges)
-        self.memory.changed()
+        if not self.memory.writer.in_transaction:  # of another node: its edges were there before
+            self.memory.changed()
         self._edges = {edge.id: edge for edge in known}
         return known
 
@@ -401,9 +402,9 @@ class SimTransaction(SqliteTransaction):
         del self._new[self._marks[-1] :]
         await super().rollback()  # which releases
 
-    async def claim(self, limit: int, lease_ms: int) -> list[MessageRow]:
+    async def claim(self, limit: int, lease_ms: int, *, waiting: bool = True) -> list[MessageRow]:
         self._pass()
-        return await super().claim(limit, lease_ms)
+        return await super().claim(limit, lease_ms, waiting=waiting)
 
     async def commit(self) -> bool:
         store, node = self._store, self.node
@@ -514,6 +515,10 @@ class SimDatabase:
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
         """See `ports.Database`."""
         return await self._served().saga_steps(saga)
+
+    async def unfinished(self) -> list[Unfinished]:
+        """See `ports.Database`."""
+        return await self._served().unfinished()
 
     async def backlog(self, out_edges: Sequence[int]) -> Backlog:
         """See `ports.Database`."""

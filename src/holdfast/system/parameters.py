@@ -188,6 +188,14 @@ class Saga(Protocol):
         ...
 
     @property
+    def version(self) -> int:
+        """The version of the function that this saga began with, or was restarted with.
+
+        `if saga.version >= 2: …` keeps the old steps for the sagas that are under way.
+        """
+        ...
+
+    @property
     def now(self) -> datetime:
         """When the last step ended, UTC."""
         ...

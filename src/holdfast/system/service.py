@@ -21,6 +21,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Callable[..., Coroutine[Any, Any, None]])
 
 
+_VERSION = "__holdfast_version__"
+
+
+def declared_version(saga: Callable[..., Any]) -> int:
+    """Return the version with which a saga's function was registered; 1 if it was not."""
+    return int(getattr(saga, _VERSION, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """An HTTP route as it was declared.
@@ -50,11 +58,12 @@ class HandlerDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class SagaDeclaration:
-    """A saga as it was declared."""
+    """A saga as it was declared; `was` are names that it had in earlier versions."""
 
     function: Callable[..., Coroutine[Any, Any, None]]
     version: int
     waits: tuple[type[Event], ...]
+    was: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,15 +73,30 @@ class SagaDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A periodic job: replicas run each tick once, missed ticks become one."""
+    """A periodic job: replicas run each tick once, missed ticks become one.
+
+    Attributes:
+        was: the name under which its ticks are kept, if its function was renamed.
+    """
 
     function: Function
     every_s: float
+    was: str | None = None
 
     @property
     def name(self) -> str:
         """The job's name, the name of its function."""
         return self.function.__name__
+
+    @property
+    def kept_as(self) -> str:
+        """The name under which its ticks are kept."""
+        return self.was or self.name
+
+
+def tick_of(job: str) -> str:
+    """Return the type of the ticks that are kept under a job's name."""
+    return f"tick {job}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +120,7 @@ class Service:
         migrations: the folder of its tables' revisions, such as `shop.orders:migrations` or a
             path; `holdfast migrate` writes and runs them. Without one its first start makes the
             tables, and nothing changes them.
+        gone: names of jobs that it does not have any more: what ticks they have left is dropped.
         policies: {query: EdgePolicy}, to tune the edge over which it is asked.
     """
 
@@ -105,6 +130,7 @@ class Service:
     publishes: Sequence[type[Event]] = ()
     reaches: Sequence[External] = ()
     migrations: "Path | str | None" = None
+    gone: Sequence[str] = ()
     policies: dict[type[Query[Any]], EdgePolicy] = field(
         default_factory=dict[type[Query[Any]], EdgePolicy]
     )
@@ -138,25 +164,48 @@ class Service:
     def saga(self, function: S, /) -> S: ...
     @overload
     def saga(
-        self, /, *, version: int = 1, waits: Sequence[type[Event]] = ()
+        self,
+        /,
+        *,
+        version: int = 1,
+        waits: Sequence[type[Event]] = (),
+        was: str | Sequence[str] = (),
     ) -> Callable[[S], S]: ...
 
     def saga(
-        self, function: Any = None, /, *, version: int = 1, waits: Sequence[type[Event]] = ()
+        self,
+        function: Any = None,
+        /,
+        *,
+        version: int = 1,
+        waits: Sequence[type[Event]] = (),
+        was: str | Sequence[str] = (),
     ) -> Any:
-        """Register a saga. Count `version` up whenever its steps change; `waits` names events."""
+        """Register a saga.
+
+        Args:
+            version: count it up whenever the steps change; `saga.version` tells a saga that is
+                under way which one it began with.
+            waits: the events that it waits for.
+            was: names that its function had, until the sagas of that name have ended.
+        """
+        names = (was,) if isinstance(was, str) else tuple(was)
 
         def register(function: S) -> S:
-            self.sagas.append(SagaDeclaration(function, version, tuple(waits)))
+            self.sagas.append(SagaDeclaration(function, version, tuple(waits), names))
+            setattr(function, _VERSION, version)
             return function
 
         return register if function is None else register(function)
 
-    def every(self, period: timedelta) -> Callable[[F], F]:
-        """Run the function once in each `period`, whatever the number of replicas."""
+    def every(self, period: timedelta, *, was: str | None = None) -> Callable[[F], F]:
+        """Run the function once in each `period`, whatever the number of replicas.
+
+        `was` is the name of the function when the job was first deployed, if it had another one.
+        """
 
         def register(function: F) -> F:
-            self.jobs.append(Job(function, period.total_seconds()))
+            self.jobs.append(Job(function, period.total_seconds(), was))
             return function
 
         return register

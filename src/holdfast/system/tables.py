@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.contract.messages import Event, Message
-from holdfast.system.service import Service
+from holdfast.system.service import Service, tick_of
 from holdfast.system.signature import EMPTY, Signature, message_of, read_signature
 
 
@@ -52,6 +52,18 @@ def provided_types(service: Service) -> dict[Any, Callable[..., Any]]:
     """Return {type: provider} of a service, by the providers' return annotations."""
     made = ((provided_type(provider), provider) for provider in service.providers)
     return {kind: provider for kind, provider in made if kind is not EMPTY}
+
+
+def known_sagas(service: Service) -> dict[str, int]:
+    """Return {type: version} of a service's sagas, under every name that they had."""
+    return {name: saga.version for saga in service.sagas for name in (saga.name, *saga.was)}
+
+
+def known_letters(service: Service) -> frozenset[str]:
+    """Return the types of the letters that a service takes, its jobs' ticks among them."""
+    handlers = handlers_of(service)
+    ticks = {tick_of(job.kept_as) for job in service.jobs} | set(map(tick_of, service.gone))
+    return handlers.hears | ticks | handlers.by_wire_name.keys()
 
 
 def handlers_of(service: Service) -> Handlers:

@@ -23,6 +23,7 @@ from holdfast.consistency.replay import (
 from holdfast.consistency.steps import local_outcome
 from holdfast.contract import Event, Failure, Model, Unanswered
 from holdfast.contract.carrier import carrier_of
+from holdfast.system.service import declared_version
 
 I = TypeVar("I", bound=Model)  # noqa: E741  # the input's type
 
@@ -50,6 +51,8 @@ def play(
     saga: Callable[[Any, I], Coroutine[Any, Any, None]],
     input: I,
     answers: Mapping[Any, Any],
+    *,
+    version: int | None = None,
 ) -> Story:
     """Play a saga to its end.
 
@@ -57,16 +60,19 @@ def play(
         answers: {command class, event class or local function: its answer}. An answer is a reply,
             a Failure (`Unanswered` included), None, or a list of those for one call after another.
             Local functions answer None unless they are named; they are not run.
+        version: `saga.version`, the one that the saga began with; its declared one without this.
     Raises:
         LookupError: a command or an event without an answer.
     """
     stage = _Stage(answers)
     given: Any = input
+    declared = declared_version(saga)
+    began = declared if version is None else version
     while True:
-        replay = Replay(_SAGA, stage.recorded, stage.local)
+        replay = Replay(_SAGA, stage.recorded, stage.local, version=began)
         _finish(replay.run(saga, given))
         if replay.ended == "restarted":
-            given = replay.restart_input
+            given, began = replay.restart_input, declared
             stage.recorded = {}
         elif replay.ended != "waiting":
             stage.story.ended, stage.story.error = replay.ended, replay.error

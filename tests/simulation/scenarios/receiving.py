@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+from datetime import timedelta
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -546,6 +547,59 @@ def mail(*, newer: bool) -> System:
     return made
 
 
+# -- a release whose commands the older one does not know -----------------------------------------
+
+
+_packed = MetaData()
+packed = notes_table(_packed)
+
+
+def parcels(*, newer: bool) -> System:
+    """Return a release; the newer one ties a parcel up in a letter to itself."""
+
+    class Pack(Command[None]):
+        number: int
+
+    class Tie(Command[None]):
+        number: int
+
+    hall = Service("hall", tables=_packed, calls=[Tie] if newer else [])
+    counter = Service("counter", calls=[Pack])
+
+    async def tie(command: Tie, tx: Tx) -> None:
+        tx.insert(packed, what=str(command.number))
+
+    async def pack(command: Pack, tx: Tx) -> None:
+        if newer:
+            tx.send(Tie(number=command.number), delay=timedelta(seconds=2))
+        else:
+            tx.insert(packed, what=str(command.number))
+
+    tie.__annotations__.update(command=Tie, tx=Tx)
+    pack.__annotations__.update(command=Pack, tx=Tx)
+    hall.handles(pack)
+    if newer:
+        hall.handles(tie)
+
+    @counter.post("/v1/parcels", status_code=202, public=True)
+    async def bring(body: Number, tx: Tx) -> None:
+        tx.send(Pack(number=body.number))
+
+    made = System("parcels", services=[hall, counter])
+
+    @made.workload
+    async def senders(client: Client) -> None:
+        await post_all(client, "/v1/parcels")
+
+    @made.invariant
+    def every_parcel_is_packed(world: World) -> None:
+        """Whichever version took it first."""
+        found = sorted(row.what for row in world.rows("hall", select(packed)))
+        assert found == [str(n) for n in range(world.setup.size)], found
+
+    return made
+
+
 def closing_time(chance: random.Random) -> list[AnyFault]:
     """Draw slow statements, and a process that is asked to stop in the middle of them."""
     slow_s = Lever(engine="database late", lever="latency_s", value=(4.6, 5.6), for_s=60.0)
@@ -607,6 +661,17 @@ SCENARIOS = [
         faults=lambda chance: [],
     ),
     Scenario(closing, ("shielded",), setup=Setup(size=1), faults=closing_time),
+    Scenario(
+        parcels(newer=True),
+        ("unknown_waits",),
+        setup=Setup(
+            size=4,
+            replicas={"hall": 2, "counter": 2},
+            older=parcels(newer=False),
+            schedule=Schedule(tries_max=1),
+        ),
+        faults=lambda chance: [],
+    ),
     Scenario(
         mail(newer=True),
         ("tolerant_letters",),

@@ -26,7 +26,8 @@ def service_problems(reading: Reading) -> Iterator[str]:
         yield from _lists(service)
         yield from _jobs(service)
         yield from _providers(service)
-        for name, count in Counter(saga.name for saga in service.sagas).items():
+        names = (name for saga in service.sagas for name in (saga.name, *saga.was))
+        for name, count in Counter(names).items():
             if count > 1:
                 yield f"{service.name}: two sagas are named {name}; rename one"
     yield from _externals(reading)
@@ -68,9 +69,17 @@ def _jobs(service: Service) -> Iterator[str]:
                 f"{service.name}: job {job.name} ({where(job.function)}) runs every "
                 f"{job.every_s:g} s; a period is longer than 0"
             )
-    for name, count in Counter(job.name for job in service.jobs).items():
+    for name, count in _job_names(service).items():
         if count > 1:
             yield f"{service.name}: two jobs are named {name}; rename one"
+        if name in service.gone:
+            yield f"{service.name}: the job {name} is there, and gone; remove it from `gone=[…]`"
+
+
+def _job_names(service: Service) -> Counter[str]:
+    """Count names, and those under which ticks are kept."""
+    jobs = service.jobs
+    return Counter(job.name for job in jobs) | Counter(job.kept_as for job in jobs)
 
 
 def _providers(service: Service) -> Iterator[str]:

@@ -1,0 +1,94 @@
+"""What this version of a service does not know: another one's letters, sagas and ticks.
+
+During a rolling deployment, and after a roll-back, a database holds work of a newer version; after
+a name has gone from the code, work that no version knows any more. None of it is poison. It waits,
+without using tries, it is shown, and a version that knows it goes on with it.
+"""
+
+from collections.abc import Container, Iterable, Mapping
+
+from holdfast.consistency.schedule import Schedule, postponed_to
+from holdfast.contract.envelope import Kind, MessageRow, State
+from holdfast.errors import HoldfastError
+from holdfast.ports import WAITS, Database, Unfinished
+
+
+class NotKnown(HoldfastError):
+    """This version does not know it, and one that does must go on with it."""
+
+    code, status = "not_known", 409
+
+
+def waiting(row: MessageRow, why: str, now_ms: int, schedule: Schedule) -> MessageRow:
+    """Return the row of a letter that waits for a version that knows it.
+
+    The try that met this version is given back. The pause is half the letter's age, at most
+    `version_ms`, so that it goes on soon after such a version has come. What earlier tries have
+    written down stays before the one line that says why it waits.
+    """
+    waits = row.copy()
+    waits.state = State.DUE
+    waits.tries = max(0, row.tries - 1)
+    waits.due_at = min(postponed_to(row, now_ms, schedule), now_ms + schedule.version_ms)
+    lines = [line for line in (row.error or "").split("\n") if line and not line.startswith(WAITS)]
+    waits.error = "\n".join([*lines, f"{WAITS}{why}"])
+    return waits
+
+
+def waits(row: MessageRow) -> bool:
+    """Whether a letter waits for a version that knows it."""
+    return row.state is State.DUE and WAITS in (row.error or "")
+
+
+def strangers(
+    unfinished: Iterable[Unfinished], sagas: Mapping[str, int], letters: Container[str]
+) -> list[Unfinished]:
+    """Return what of a database's unfinished work this version does not know.
+
+    Args:
+        sagas: {type: version} that it knows. letters: the types that it handles, ticks too.
+    """
+    return [
+        work
+        for work in unfinished
+        if (
+            work.version > sagas.get(work.name, 0)
+            if work.kind == "saga"
+            else work.name not in letters
+        )
+    ]
+
+
+def remedy(service: str, work: Unfinished, sagas: Mapping[str, int]) -> str:
+    """Return one line: what waits, and what to do about it."""
+    name, many = work.name, "s" * (work.count != 1)
+    if work.kind == "saga" and name in sagas:
+        return (
+            f"{service}: {work.count} saga{many} {name} of version {work.version}, this process "
+            f"has {sagas[name]}; deploy version {work.version} again"
+        )
+    if work.kind == "saga":
+        return (
+            f"{service}: {work.count} saga{many} {name}, which this version does not have; keep "
+            f"the function until they have ended, or write `@{service}.saga(was={name!r})` above "
+            "the one that goes on with them"
+        )
+    if work.kind == Kind.TICK:
+        job = name.removeprefix("tick ")
+        return (
+            f"{service}: the job {job} has a tick to come, and this version no such job; write "
+            f"`was={job!r}` at the job that took its place, or "
+            f"`Service({service!r}, gone=[{job!r}])` if it is gone for good"
+        )
+    return (
+        f"{service}: {work.count} letter{many} {name}, which nobody handles here; deploy a version "
+        "that handles it, or give it up with `holdfast dead-letters drop`"
+    )
+
+
+async def unknown_work(
+    database: Database, service: str, sagas: Mapping[str, int], letters: Container[str]
+) -> list[str]:
+    """Return a line for everything in a database that this version does not know."""
+    found = strangers(await database.unfinished(), sagas, letters)
+    return [remedy(service, work, sagas) for work in found]

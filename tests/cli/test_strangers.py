@@ -1,0 +1,74 @@
+"""Before a deployment: what is under way that the new version does not know."""
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from holdfast.testing import running
+from tests.cli.conftest import Cli
+
+TRIPS = """
+from datetime import timedelta
+from holdfast import Command, Model, Saga, Service, System, Tx
+
+class Wish(Model):
+    n: int
+
+desk = Service("desk")
+
+@desk.saga{saga}
+async def {travel}(saga: Saga, wish: Wish) -> None:
+    await saga.sleep(timedelta(days=1))
+
+@desk.every(timedelta(days=1){job})
+async def {sweep}(tx: Tx) -> None: ...
+
+system = System("trips", services=[desk])
+"""
+OLD = {"saga": "", "travel": "travel", "job": "", "sweep": "sweep"}
+NEW = OLD | {"travel": "journey", "sweep": "tidy"}
+KNOWING = NEW | {"saga": "(was='travel')", "job": ", was='sweep'"}
+
+
+def loaded(path: Path) -> Any:
+    """Return a module that is not kept in `sys.modules`: there are several of its name."""
+    spec = importlib.util.spec_from_file_location("trips_before", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def run_before(path: Path, data: Path) -> None:
+    """Run the version of a file on a data folder, and leave a saga asleep in it."""
+    trips = loaded(path)
+    async with running(trips.system, data=data), trips.desk.begin() as tx:
+        tx.start(trips.travel, trips.Wish(n=1))
+
+
+def test_what_a_version_would_leave_alone_is_found_before_it_runs(cli: Cli) -> None:
+    """Each with its remedy; with the names that it had everything is known, and nothing written."""
+    file, data = cli.folder / "trips.py", cli.folder / "data"
+    file.write_text(TRIPS.format(**OLD))
+    asyncio.run(run_before(file, data))
+    same = cli("check", "trips", "--data", str(data))
+    file.write_text(TRIPS.format(**NEW))
+    alone = cli("check", "trips")
+    before = (data / "desk.db").read_bytes()
+    renamed = cli("check", "trips", "--data", str(data))
+    after = (data / "desk.db").read_bytes()
+    file.write_text(TRIPS.format(**KNOWING))
+    knowing = cli("check", "trips", "--data", str(data))
+    elsewhere = cli("check", "trips", "--data", str(cli.folder / "nothing"))
+
+    assert [done.code for done in (same, alone, renamed, knowing, elsewhere)] == [0, 0, 1, 0, 0]
+    assert renamed.out.splitlines() == [
+        "desk: 1 saga travel, which this version does not have; keep the function until they have "
+        "ended, or write `@desk.saga(was='travel')` above the one that goes on with them",
+        "desk: the job sweep has a tick to come, and this version no such job; write `was='sweep'` "
+        "at the job that took its place, or `Service('desk', gone=['sweep'])` if it is gone for "
+        "good",
+    ]
+    assert before == after
