@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import SecretStr, StringConstraints
 from sqlalchemy import select
 
-from holdfast import Caller, Failure, Field, Model, Outside, Read, Service, Settings, Tx
+from holdfast import Attempts, Caller, Failure, Field, Model, Outside, Read, Service, Settings, Tx
 from holdfast.security import (
     SigningKey,
     TokenSigner,
@@ -85,7 +85,12 @@ class NoSuchUser(Failure, status=404):
 users = Service("users", tables=metadata, migrations="shop.users:migrations")
 
 
-@users.post("/v1/users", status_code=201, public=True)
+@users.post(
+    "/v1/users",
+    status_code=201,
+    public=True,
+    attempts=Attempts(of="email", per_account=None),  # hashing costs, and anybody may ask for it
+)
 async def register(body: Register, outside: Outside, tx: Tx) -> UserView:
     """Open an account."""
     salt = await outside.run(secrets.token_bytes, 16)
@@ -98,7 +103,7 @@ async def register(body: Register, outside: Outside, tx: Tx) -> UserView:
     return user
 
 
-@users.post("/v1/tokens", public=True, record=False)
+@users.post("/v1/tokens", public=True, record=False, attempts=Attempts(of="email"))
 async def log_in(body: LogIn, read: Read, outside: Outside, settings: UsersSettings) -> AccessToken:
     """Exchange email and password for a token."""
     found = await read.execute(select(user_table).where(user_table.c.email == body.email))

@@ -7,6 +7,7 @@ from holdfast.contract import Command, Event, Failure, Model, Query, Unanswered,
 
 # What is declared, and what handlers take.
 from holdfast.system import (
+    Attempts,
     Caller,
     Cors,
     External,
@@ -14,6 +15,7 @@ from holdfast.system import (
     Gateway,
     Header,
     Outside,
+    Pool,
     Rate,
     Read,
     Saga,
@@ -25,6 +27,7 @@ from holdfast.system import (
 )
 
 __all__ = [
+    "Attempts",
     "Caller",
     "Command",
     "Cors",
@@ -37,6 +40,7 @@ __all__ = [
     "Header",
     "Model",
     "Outside",
+    "Pool",
     "Query",
     "Rate",
     "Read",

@@ -16,7 +16,9 @@ HoldfastError                     code, status, effect
 │   └── BadAnswer                 an answer that cannot be used
 ├── RequestError                  what a client sent cannot be served
 │   ├── BadRequest · Unauthenticated · Forbidden · NotFound · MethodNotAllowed · Conflict
-│   └── TooLarge · UnsupportedMediaType · Invalid · RateLimited · Overloaded
+│   ├── TooLarge · UnsupportedMediaType · Invalid · RateLimited
+│   └── Overloaded
+│       └── PoolFull              no thread for a blocking function
 ├── TransactionError              a handler broke a rule of its transaction
 │   ├── ForeignAwait              it awaited something else after its first statement
 │   ├── OutsideShut               it reached outside after its first statement
@@ -224,6 +226,16 @@ class Overloaded(RequestError):
     """The system has more work than it can take now; the answer carries Retry-After."""
 
     code, status, title = "overloaded", 503, "Overloaded"
+
+
+class PoolFull(Overloaded):
+    """Too many blocking functions of one pool are under way or wait; it was not begun.
+
+    Whoever answers it is well, and other requests to him too: no circuit breaker counts it, and
+    nothing is tried again by itself.
+    """
+
+    code = "pool_full"
 
 
 class TransactionError(HoldfastError):

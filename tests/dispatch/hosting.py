@@ -18,6 +18,7 @@ from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import MessageRow, State
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.host import Ports, ServiceHost
+from holdfast.dispatch.outside import Blocking
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router, Target
 from holdfast.engines.host import HostIds
@@ -25,6 +26,7 @@ from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.observability import Logger, Metrics, Tracer, current
 from holdfast.ports import MessageFilter
+from holdfast.resilience import MemoryLimits
 from tests.virtual_loop import LoopClock
 
 ADA = Caller("ada", frozenset({"write"}))
@@ -118,8 +120,8 @@ async def hosting(
     clock, chance, log = LoopClock(), random.Random(1), io.BytesIO()
     hosted = Hosted(LocalAsks(), answering, log, Metrics("tiny"))
 
-    async def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
+    async def run(work: Blocking) -> Any:
+        return work.function()
 
     ports = Ports(
         clock=clock,
@@ -128,6 +130,7 @@ async def hosting(
         broker=MemoryBroker(),
         send=hosted.send,
         run=run,
+        limits=MemoryLimits(clock),
         environ=environ or {},
         metrics=hosted.metrics,
         logger=Logger(log, clock, "tiny", form="json"),

@@ -23,7 +23,7 @@ from holdfast.dispatch.inside import (
     origin_header,
 )
 from holdfast.dispatch.queries import LocalAsks
-from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, Unreachable
+from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, PoolFull, Unreachable
 from holdfast.observability import Tracer
 from tests.dispatch.hosting import hosting as hosting_services
 from tests.dispatch.hosting import system
@@ -163,6 +163,20 @@ async def test_a_garbled_answer_is_a_bad_answer(tmp_path: Path, garbled: Respons
     async with two_processes(tmp_path, lambda response: garbled) as (asks, _, _):
         with pytest.raises(BadAnswer):
             await ask(asks, Rate(currency="EUR"))
+
+
+async def test_a_full_pool_over_there_is_told_as_that(tmp_path: Path) -> None:
+    """The asker's breaker must not take a service for ill that is only busy with one thing."""
+
+    def busy(response: Response) -> Response:
+        problem = msgspec.json.encode({"code": "pool_full", "detail": "the pool x is busy"})
+        return Response(503, [(b"retry-after", b"7")], problem)
+
+    async with two_processes(tmp_path, busy) as (asks, _, _):
+        with pytest.raises(PoolFull, match="the pool x is busy") as full:
+            await ask(asks, Rate(currency="EUR"))
+
+    assert full.value.headers == {"Retry-After": "7"}
 
 
 async def test_who_was_authenticated_travels_to_the_route(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from holdfast.errors import (
     Conflict,
     ConnectionLost,
     Overloaded,
+    PoolFull,
     Unreachable,
 )
 from holdfast.resilience import BreakerPolicy, CircuitBreaker, DeadlinePassed, Health, health
@@ -229,6 +230,7 @@ def test_many_breakers_do_not_probe_at_the_same_moment() -> None:
         (TimeoutError(), "ill"),
         (ConnectionResetError(), "ill"),
         (Overloaded("later"), "ill"),
+        (PoolFull("later"), "well"),
         (Conflict("taken"), "well"),
         (ValueError("card declined"), "well"),
         (CircuitOpen("open"), "unknown"),

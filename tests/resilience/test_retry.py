@@ -15,6 +15,7 @@ from holdfast.errors import (
     DeadlineExceeded,
     NotFound,
     Overloaded,
+    PoolFull,
     Unreachable,
 )
 from holdfast.resilience import DeadlinePassed, RetryPolicy, backoff_s, may_repeat, pause_s
@@ -62,6 +63,7 @@ def test_backoff_counts_failures_from_one() -> None:
         (BadAnswer("not JSON"), False, True),
         (CircuitOpen("open"), False, False),
         (DeadlinePassed("late"), False, False),
+        (PoolFull("busy"), False, False),
         (NotFound("no such order"), False, False),
         (KeyError("a bug"), False, False),
     ],

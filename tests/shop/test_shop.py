@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast.testing import Client, Running, running
+from holdfast.testing.run import Answer
 from shop.system import shop
 from tests.shop.conftest import Cards
 
@@ -184,3 +186,38 @@ async def test_without_a_token_nobody_orders(open_shop: Shop) -> None:
 
     assert (stock.status, len(stock.json()["items"])) == (200, 11)
     assert refused.status == 401
+
+
+async def test_guessing_a_password_meets_a_limit(open_shop: Shop) -> None:
+    """Some ten guesses are looked at, and then none; somebody else still logs in."""
+    await open_shop.login("eve@example.org")
+    await open_shop.login("ada@example.org")  # one attempt
+    began, answers = time.monotonic(), list[Answer]()
+
+    while len(answers) < 200 and not (answers and answers[-1].status == 429):
+        guess = {"email": "Ada@example.org", "password": f"guess {len(answers)}"}
+        answers.append(await open_shop.client.post("/v1/tokens", json=guess))
+    took_s = time.monotonic() - began  # one more is allowed each 20 s, on a slow machine
+    eve = {"email": "eve@example.org", "password": "correct horse"}
+    other = await open_shop.client.post("/v1/tokens", json=eve)
+
+    assert [a.status for a in answers] == [401] * (len(answers) - 1) + [429]
+    assert len(answers) <= 11 + took_s / 20
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
+    assert other.status == 200
+
+
+async def test_many_may_log_in_at_once(open_shop: Shop) -> None:
+    """Each is served in turn or told at once to come back; meanwhile the shop is open."""
+    await open_shop.login("ada@example.org")
+    wrong = [{"email": f"{n}@example.org", "password": "who knows"} for n in range(16)]
+    logins = [asyncio.create_task(open_shop.client.post("/v1/tokens", json=who)) for who in wrong]
+    await asyncio.sleep(0)
+
+    stock = await open_shop.client.get("/v1/stock")
+    answers = await asyncio.gather(*logins)
+
+    assert stock.status == 200
+    assert {answer.status for answer in answers} <= {401, 503}
+    assert 401 in {answer.status for answer in answers}
+    assert all(a.json()["code"] == "pool_full" for a in answers if a.status == 503)

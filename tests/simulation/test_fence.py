@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.dispatch.outside import Blocking
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.loop import NotSimulated
 
@@ -52,7 +53,7 @@ def test_what_is_run_outside_is_the_seeds() -> None:
     def once(seed: int) -> tuple[bytes, float]:
         fence = Fence(random.Random(seed), lambda: 5.0)
         with fence.up():
-            running = fence.run(outside)
+            running = fence.run(Blocking(outside, "tiny"))
             try:
                 running.send(None)
             except StopIteration as stop:

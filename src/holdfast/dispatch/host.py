@@ -25,6 +25,7 @@ from holdfast.contract.envelope import HTTP, Lane, MessageRow, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command, Query
 from holdfast.dispatch.addresses import addresses_of, edges_of
+from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.handlers import (
     Compiled,
     CompiledHandler,
@@ -32,19 +33,19 @@ from holdfast.dispatch.handlers import (
     GoneJob,
 )
 from holdfast.dispatch.opened import OpenedTurn
-from holdfast.dispatch.outside import Asks, Reach, Send
+from holdfast.dispatch.outside import Asks, Blocking, Reach, Send
 from holdfast.dispatch.queries import CompiledQuery, LocalAsks
 from holdfast.dispatch.resolve import Provided
 from holdfast.dispatch.routes import CompiledRoute
 from holdfast.errors import TransactionLost
 from holdfast.observability import Context, Logger, Metrics, Tracer
-from holdfast.ports import Broker, Clock, Database, Ids, Random, Transaction
+from holdfast.ports import Broker, Clock, Database, Ids, Limits, Random, Transaction
 from holdfast.resilience import BreakerState, EdgePolicy
 from holdfast.resilience import Edge as CallEdge
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
-from holdfast.system.service import tick_of
-from holdfast.system.signature import read_signature
+from holdfast.system.service import Route, tick_of
+from holdfast.system.signature import Signature, Source, read_signature
 from holdfast.system.tables import (
     MessageHandler,
     handlers_of,
@@ -63,7 +64,8 @@ class Ports:
     random: Random
     broker: Broker
     send: Send
-    run: Callable[..., Awaitable[Any]]
+    run: Callable[[Blocking], Awaitable[Any]]
+    limits: Limits
     environ: Mapping[str, str]
     metrics: Metrics
     logger: Logger
@@ -265,8 +267,21 @@ class ServiceHost:
                 outcomes=self._ports.metrics.route(self.name, route.method, route.path),
                 on_error=self.failed,
                 too_full=self.too_full,
+                attempts=self._attempts(route, signature),
             )
             self.routes.append(compiled)
+
+    def _attempts(self, route: Route, signature: Signature) -> AttemptLimits | None:
+        if route.attempts is None:
+            return None
+        (body,) = signature.of(Source.BODY)
+        return AttemptLimits(
+            route.attempts,
+            place=f"{self.name} {route.method} {route.path}",
+            body=body.name,
+            limits=self._ports.limits,
+            refused=self._ports.metrics.rate_limited(self.name),
+        )
 
     def failed(self, request: Request, error: BaseException) -> None:
         """Record what a route raised and the client was not told."""

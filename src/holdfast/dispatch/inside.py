@@ -32,6 +32,7 @@ from holdfast.errors import (
     Forbidden,
     HoldfastError,
     NotFound,
+    PoolFull,
     Unreachable,
 )
 from holdfast.observability import Context, Tracer, current
@@ -208,5 +209,10 @@ def _refused(query: Query[Any], response: Response) -> Exception:
             return failure_of(code, msgspec.json.encode(problem["failure"]), query)
         except BadAnswer as exc:
             return exc
+    if code == PoolFull.code:
+        again = (response.header(b"retry-after") or b"1").decode("latin-1")
+        return PoolFull(
+            str(problem.get("detail") or f"{query.name}: busy"), headers={"Retry-After": again}
+        )
     kind = _CALL_ERRORS.get(code, BadAnswer)
     return kind(f"{query.name}: {problem.get('detail') or response.status}", edge=query.name)

@@ -1,6 +1,7 @@
 """Outside: what a handler may reach before it writes. It implements `system.Outside`."""
 
 import asyncio
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Query
 from holdfast.errors import BadAnswer, CallError, HoldfastError, NotDeclared
 from holdfast.resilience import Edge
-from holdfast.system import External, ExternalAnswer, Service
+from holdfast.system import External, ExternalAnswer, Pool, Service, pool_of
 from holdfast.system.checks import may_send
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -42,6 +43,24 @@ class Asks(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """A blocking function that a handler wants to run.
+
+    Attributes:
+        function: called without arguments.
+        pool: what it is marked with; None: it shares the threads of its service.
+        deadline: loop time after which nobody waits for it.
+        patient: it may wait however many wait already, because nobody would do it instead.
+    """
+
+    function: Callable[[], Any]
+    service: str
+    pool: Pool | None = None
+    deadline: float | None = None
+    patient: bool = False
+
+
 Send = Callable[[External, Request, float], Awaitable[Response]]
 
 
@@ -52,13 +71,13 @@ class Reach:
     Attributes:
         edges: {query's wire name or External's name: edge}.
         send: sends one request to an External within so many seconds.
-        run: runs a blocking function in a thread.
+        run: runs a blocking function in a thread. Raises PoolFull.
     """
 
     service: Service
     asks: Asks
     send: Send
-    run: Callable[..., Awaitable[Any]]
+    run: Callable[[Blocking], Awaitable[Any]]
     edge_of: Callable[[str, Any], Edge]
     edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
     safe: Safeguards = ALL_ON
@@ -244,7 +263,15 @@ class OutsideView:
         number = self._next()
         kept = self._kept()
         if number not in kept:
-            kept[number] = await self._reach.run(function, *args, **kwargs)
+            kept[number] = await self._reach.run(
+                Blocking(
+                    functools.partial(function, *args, **kwargs),
+                    self._reach.service.name,
+                    pool_of(function),
+                    self._deadline,
+                    patient=self._delivery is not None,
+                )
+            )
         return kept[number]
 
     def _until(self) -> float | None:

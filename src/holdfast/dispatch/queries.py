@@ -17,6 +17,7 @@ from holdfast.errors import (
     DeadlineExceeded,
     Forbidden,
     NotCarried,
+    PoolFull,
     TransactionLost,
     Unreachable,
 )
@@ -57,7 +58,7 @@ class CompiledQuery:
         self._reply = carrier_of(handler.message.reply_type)  # type: ignore[attr-defined]  # of a query
 
     async def answer(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
-        """Answer as a remote service would: a reply, a declared failure, or a CallError."""
+        """Answer as a remote service would: a reply, a declared failure, CallError, PoolFull."""
         if sender not in self._senders:
             raise Forbidden(
                 f"{sender} asks {query.name} without declaring it; add {query.name} to "
@@ -84,7 +85,7 @@ class CompiledQuery:
             outcome = failure.name
             _check(query, failure)
             raise
-        except CallError as exc:
+        except (CallError, PoolFull) as exc:
             outcome = exc.code
             raise
         except TransactionLost as exc:  # the database is away: another try may find it

@@ -10,13 +10,21 @@ from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.writer import RunAgain, Writer
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
+from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.inputs import Inputs, holds_huge_number, reply_encoder
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.requests import Key, RequestTurn
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.dispatch.view import ReadView
-from holdfast.errors import Conflict, DeadlineExceeded, Invalid, Overloaded, TransactionLost
+from holdfast.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Invalid,
+    Overloaded,
+    PoolFull,
+    TransactionLost,
+)
 from holdfast.first_step import Finished, first_step
 from holdfast.observability import RouteOutcomes
 from holdfast.ports import MessageFilter
@@ -45,6 +53,7 @@ class CompiledRoute:
         outcomes: RouteOutcomes,
         on_error: Callable[[Request, BaseException], None],
         too_full: Callable[[], bool],
+        attempts: AttemptLimits | None = None,
     ) -> None:
         self.route = route
         self.signature = signature
@@ -56,6 +65,7 @@ class CompiledRoute:
         self._outcomes = outcomes
         self._on_error = on_error
         self._too_full = too_full
+        self._attempts = attempts
         self._arguments = provided.arguments(signature)
         self._encode = reply_encoder(signature.returns)
         self._takes = {p.source for p in signature.parameters}
@@ -76,7 +86,7 @@ class CompiledRoute:
             response = await self._serve(request, path)
         except Exception as exc:  # the request's edge: every error becomes an answer here
             response = problem_of(_told(exc, request), request.correlation_id)
-            if response.status >= 500:
+            if response.status >= 500 and not isinstance(exc, PoolFull):  # it has a metric
                 self._on_error(request, exc)
         finally:
             outcomes.active -= 1
@@ -93,6 +103,8 @@ class CompiledRoute:
         work = Work(caller=caller)
         if self._has_inputs:
             work.values = self.inputs.read(request, path)
+        if self._attempts is not None:
+            await self._attempts.check(request.client, work.values)
         if self._writes:
             return await self._write(request, work)
         return await self._read(request, work)

@@ -21,6 +21,9 @@ _ABOUT = {
     "holdfast_log_lines_dropped_total": "Log lines lost to a full buffer or a broken stream.",
     "holdfast_outbox_oldest_seconds": "Age of the oldest unanswered letter.",
     "holdfast_outbox_rows": "Letters that were not answered yet.",
+    "holdfast_pool_refused_total": "Blocking functions that found no thread in time.",
+    "holdfast_pool_running": "Blocking functions of a pool that run.",
+    "holdfast_pool_waiting": "Blocking functions of a pool that wait for a thread.",
     _ERRORS: "Readings for these metrics that raised an error.",
 }
 

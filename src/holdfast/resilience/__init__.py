@@ -15,6 +15,7 @@ from holdfast.resilience.edge import Edge, EdgeStats
 from holdfast.resilience.limiter import Bucket, LimitsStats, MemoryLimits, take
 from holdfast.resilience.policy import DEFAULT, EdgePolicy
 from holdfast.resilience.retry import RetryPolicy, backoff_s, may_repeat, pause_s
+from holdfast.resilience.room import Room, ends_late
 from holdfast.resilience.sources import Chance, Ticks
 from holdfast.resilience.watch import Watch
 
@@ -40,9 +41,11 @@ __all__ = [
     "MemoryLimits",
     "RetryBudget",
     "RetryPolicy",
+    "Room",
     "Ticks",
     "Watch",
     "backoff_s",
+    "ends_late",
     "health",
     "may_repeat",
     "pause_s",

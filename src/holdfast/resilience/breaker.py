@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast.errors import BulkheadFull, CallError, CircuitOpen, Overloaded
+from holdfast.errors import BulkheadFull, CallError, CircuitOpen, Overloaded, PoolFull
 from holdfast.resilience.deadline import DeadlinePassed
 from holdfast.resilience.sources import Chance
 from holdfast.resilience.window import Window
@@ -68,12 +68,14 @@ class BreakerStats:
 def health(error: BaseException) -> Health:
     """Say what the end of a call tells about the other side.
 
-    Ill: time-outs, transport errors, Overloaded. Well: a refusal or any other exception, because
-    somebody over there answered. Unknown: what was refused on this side, and a call that its own
-    caller gave up (CancelledError).
+    Ill: time-outs, transport errors, Overloaded. Well: a refusal, a pool that is full, or any other
+    exception, because somebody over there answered. Unknown: what was refused on this side, and a
+    call that its own caller gave up (CancelledError).
     """
     if isinstance(error, CircuitOpen | BulkheadFull | DeadlinePassed):
         return "unknown"
+    if isinstance(error, PoolFull):
+        return "well"
     if isinstance(error, CallError | Overloaded | OSError):
         return "ill"
     return "well" if isinstance(error, Exception) else "unknown"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from holdfast.errors import CallError, CircuitOpen, Overloaded
+from holdfast.errors import CallError, CircuitOpen, Overloaded, PoolFull
 from holdfast.resilience.deadline import DeadlinePassed
 from holdfast.resilience.sources import Chance
 
@@ -52,9 +52,10 @@ def may_repeat(error: Exception, *, idempotent: bool) -> bool:
     """Say whether trying again can help and cannot do the effect twice.
 
     Only a CallError or Overloaded is transient. A refusal is an answer, a bug stays one, and a
-    breaker that is open or a deadline that has passed would only say so again.
+    breaker that is open or a deadline that has passed would only say so again. A pool that is full
+    would be asked for more.
     """
-    if isinstance(error, CircuitOpen | DeadlinePassed):
+    if isinstance(error, CircuitOpen | DeadlinePassed | PoolFull):
         return False
     return isinstance(error, CallError | Overloaded) and (idempotent or error.effect == "none")
 

@@ -1,6 +1,5 @@
 """What one process runs on: the concrete classes behind the ports."""
 
-import functools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.communication import Origin
+from holdfast.dispatch.outside import Blocking
 from holdfast.engines.host import HostClock, HostIds, host_random
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.network import SystemNetwork
@@ -26,7 +26,7 @@ class Engines:
 
     Attributes:
         database: returns the database of a service, by its name.
-        run: runs a blocking function.
+        run: runs a blocking function. Raises PoolFull.
         discover: where the processes of a service listen for the others; None: all services are
             here, and nothing listens for them.
         limits: shared with other gateways; None: this process counts for itself.
@@ -38,23 +38,25 @@ class Engines:
     network: Network
     broker: Broker
     database: Callable[[str], Database]
-    run: Callable[..., Awaitable[Any]]
+    run: Callable[[Blocking], Awaitable[Any]]
     discover: Callable[[str], Sequence[Origin]] | None = None
     limits: Limits | None = None
 
 
-def embedded(files: Callable[[str], Path], *, threads: int, share_port: bool = False) -> Engines:
+def embedded(
+    files: Callable[[str], Path],
+    *,
+    threads: int,
+    computing: int = 0,
+    share_port: bool = False,
+) -> Engines:
     """Return the engines that need nothing installed: SQLite files, a broker in memory.
 
     Args:
         files: returns the path of a service's database.
-        threads: for blocking functions. share_port: see `SystemNetwork`.
+        threads, computing: see `Threads`. share_port: see `SystemNetwork`.
     """
-    clock, pool = HostClock(), Threads(threads)
-
-    async def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return await pool.run(functools.partial(function, *args, **kwargs))
-
+    clock = HostClock()
     return Engines(
         clock=clock,
         ids=HostIds(),
@@ -62,7 +64,7 @@ def embedded(files: Callable[[str], Path], *, threads: int, share_port: bool = F
         network=SystemNetwork(share_port=share_port),
         broker=MemoryBroker(),
         database=lambda service: SqliteDatabase(files(service), clock),
-        run=run,
+        run=Threads(threads, computing),
     )
 
 
@@ -76,6 +78,7 @@ def engines_of(
     files: Callable[[str], Path],
     *,
     threads: int,
+    computing: int = 0,
     share_port: bool = False,
 ) -> Engines:
     """Return the engines that the environment names; embedded ones where it names none.
@@ -90,7 +93,7 @@ def engines_of(
     Raises:
         SettingError: a value does not fit, or needs a package that is not installed.
     """
-    engines = embedded(files, threads=threads, share_port=share_port)
+    engines = embedded(files, threads=threads, computing=computing, share_port=share_port)
     urls = {name: database_url(name, environ, alone=len(services) == 1) for name in services}
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))

@@ -39,7 +39,7 @@ from holdfast.observability import (
     current,
     in_brief,
 )
-from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
+from holdfast.resilience import Edge, EdgePolicy, MemoryLimits, Room
 from holdfast.runtime.control import Control
 from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.folder import DataFolder
@@ -47,6 +47,7 @@ from holdfast.runtime.keys import KeySource, token_policy
 from holdfast.runtime.local import Local
 from holdfast.runtime.replicas import Replicas
 from holdfast.runtime.settings import ProcessSettings, external_urls
+from holdfast.runtime.threads import Threads
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import External, Service, System
 
@@ -126,12 +127,15 @@ class Process:
                 options.environ,
                 self.folder.database,
                 threads=options.settings.threads,
+                computing=options.settings.compute_threads,
                 share_port=options.settings.share_port,
             )
         self._engines = engines
         self._witness = witness
         self._clock, self._network = engines.clock, engines.network
         self._limits = engines.limits or MemoryLimits(engines.clock)
+        if isinstance(engines.run, Threads):
+            engines.run.on_room = self._watch_room
         self._locals: list[Local] = []
         self._lifespans: list[AsgiLifespan] = []
         self._in_apps: set[asyncio.Task[None]] = set()
@@ -187,6 +191,7 @@ class Process:
             broker=engines.broker,
             send=self._send,
             run=engines.run,
+            limits=self._limits,
             environ=options.environ,
             metrics=self.metrics,
             logger=self.logger,
@@ -375,6 +380,11 @@ class Process:
                 return await self.health.ready()
             case _:
                 return Response(404)
+
+    def _watch_room(self, name: str, room: Room) -> None:
+        self.metrics.watch("holdfast_pool_running", lambda: room.stats().under_way, pool=name)
+        self.metrics.watch("holdfast_pool_waiting", lambda: room.stats().waiting, pool=name)
+        self.metrics.watch("holdfast_pool_refused_total", lambda: room.stats().refused, pool=name)
 
     def _openapi(self) -> bytes:
         """Return the OpenAPI document, made when somebody first asks for it."""

@@ -2,40 +2,67 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from holdfast.dispatch.outside import Blocking
+from holdfast.resilience import Room
+
+_QUEUE_MAX = 64  # for the functions of a service that have no pool of their own
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: fewer than there are, in a container with a set
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Threads:
-    """Runs at most `count` functions at once; the others wait for their turn.
+    """Runs blocking functions, those of each pool in a room of their own.
 
     A function that never returns keeps its place, and not the process: the threads of a
     `ThreadPoolExecutor` are waited for when Python exits. A thread for each call costs some
-    50 µs, little beside anything that is worth one.
+    50 µs, little beside anything that is worth one. A place is given back when the function ends
+    and not when its caller gave up, so that no more run at once than there are places.
+
+    Args:
+        count: places for the functions of each service that have no pool.
+        computing: places in pools that compute; 0: one for each core but one.
+    Attributes:
+        on_room: told of each room when it is made, such as to show it in the metrics.
     """
 
-    def __init__(self, count: int) -> None:
-        self._places = asyncio.Semaphore(count)
+    def __init__(self, count: int, computing: int = 0) -> None:
+        self._count = count
+        self._computing = computing or max(1, cores() - 1)
+        self._rooms: dict[object, Room] = {}
+        self.on_room: Callable[[str, Room], None] = lambda name, room: None
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Return what the function returns, or raise what it raises."""
-        await self._places.acquire()
+    async def __call__(self, work: Blocking) -> Any:
+        """Return what the function returns, or raise what it raises.
+
+        Raises:
+            PoolFull: it was not begun.
+        """
+        room = self._room(work)
+        await room.enter(deadline=work.deadline, patient=work.patient)
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[T] = loop.create_future()
+        ended: asyncio.Future[Any] = loop.create_future()
+        began = loop.time()
 
         def tell(settle: Callable[[Any], None], outcome: Any) -> None:
-            self._places.release()
+            room.leave(loop.time() - began)
             if not ended.done():  # whoever waited may have given up
                 settle(outcome)
 
-        def work() -> None:
+        def run() -> None:
             settle: Callable[[Any], None] = ended.set_exception
             outcome: Any
             try:
-                outcome = function()
+                outcome = work.function()
                 settle = ended.set_result
             except BaseException as exc:
                 outcome = exc
@@ -44,5 +71,22 @@ class Threads:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(tell, settle, outcome)
 
-        threading.Thread(target=work, name="holdfast-run", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="holdfast-run", daemon=True).start()
+        except RuntimeError:  # the system gives no more threads
+            room.leave(0.0)
+            raise
         return await ended
+
+    def _room(self, work: Blocking) -> Room:
+        key = work.service if work.pool is None else work.pool
+        room = self._rooms.get(key)
+        if room is None:
+            if work.pool is None:
+                name, places, queue_max = work.service, self._count, _QUEUE_MAX
+            else:
+                name, queue_max = work.pool.name, work.pool.queue_max
+                places = work.pool.threads or self._computing
+            room = self._rooms[key] = Room(name, places=places, queue_max=queue_max)
+            self.on_room(name, room)
+        return room

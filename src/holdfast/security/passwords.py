@@ -1,7 +1,7 @@
 """Passwords, kept as scrypt hashes.
 
-These functions block for a good part of a second and take 32 MiB: call them in a thread, and not
-in many at once.
+These functions block for a good part of a second and take 32 MiB. `outside.run` runs them in a
+pool of their own, `PASSWORDS`, with few threads and a short queue.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from holdfast.security._jose import decode_base64url, encode_base64url
+from holdfast.system import Pool
 
 PASSWORD_BYTES_MAX = 1024
 SALT_BYTES_MIN, SALT_BYTES_MAX = 16, 64
@@ -47,6 +48,11 @@ class _Cost:
 _COST = _Cost(ln=15, r=8, p=3)
 
 
+PASSWORDS = Pool("passwords")
+"""Where passwords are hashed; it computes, so it leaves a core to everything else."""
+
+
+@PASSWORDS.runs
 def hash_password(password: str, salt: bytes) -> str:
     """Return what to store: $scrypt$ln=15,r=8,p=3$salt$hash, in base64url.
 
@@ -62,6 +68,7 @@ def hash_password(password: str, salt: bytes) -> str:
     return f"$scrypt${parameters}${encode_base64url(salt)}${encode_base64url(digest)}"
 
 
+@PASSWORDS.runs
 def password_matches(password: str, stored: str) -> bool:
     """Say whether this is the password that was stored; the comparison takes constant time.
 

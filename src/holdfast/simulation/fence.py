@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from holdfast.dispatch.outside import Blocking
 from holdfast.simulation.clock import EPOCH_S
 from holdfast.simulation.loop import NotSimulated, culprit
 
@@ -42,10 +43,10 @@ class Fence:
         self._open = False
         self.on_exit: Callable[[], None] = lambda: None
 
-    async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def run(self, work: Blocking) -> Any:
         """Run a blocking function here and now: what `outside.run` comes to."""
         with self.opened():
-            return function(*args, **kwargs)
+            return work.function()
 
     @contextmanager
     def opened(self, chance: random.Random | None = None) -> Generator[None]:

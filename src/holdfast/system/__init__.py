@@ -1,9 +1,12 @@
 """What users declare, and the graph that is read from it."""
 
+from holdfast.system.attempts import Attempts
 from holdfast.system.external import External, ExternalAnswer
-from holdfast.system.gateway import Cors, Gateway, Rate
+from holdfast.system.gateway import Cors, Gateway
 from holdfast.system.graph import Graph, GraphEdge
 from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
+from holdfast.system.pools import Pool, pool_of
+from holdfast.system.rate import Rate
 from holdfast.system.service import Service
 from holdfast.system.settings import Settings
 from holdfast.system.signature import Header
@@ -11,6 +14,7 @@ from holdfast.system.system import System
 from holdfast.system.tokens import Tokens
 
 __all__ = [
+    "Attempts",
     "Caller",
     "Cors",
     "External",
@@ -20,6 +24,7 @@ __all__ = [
     "GraphEdge",
     "Header",
     "Outside",
+    "Pool",
     "Rate",
     "Read",
     "Saga",
@@ -28,4 +33,5 @@ __all__ = [
     "System",
     "Tokens",
     "Tx",
+    "pool_of",
 ]

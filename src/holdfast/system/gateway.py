@@ -2,15 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from holdfast.system.rate import Rate
 from holdfast.system.tokens import Tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A token bucket: `per_s` a second on average, at most `burst` at once."""
-
-    per_s: float
-    burst: int
 
 
 @dataclass(frozen=True, slots=True)

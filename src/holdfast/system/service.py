@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from holdfast.contract.messages import Command, Event, Query
 from holdfast.resilience import EdgePolicy
+from holdfast.system.attempts import Attempts
 from holdfast.system.external import External
 from holdfast.system.parameters import Tx
 
@@ -37,6 +38,7 @@ class Route:
         scope: what the token must allow; None: any valid token.
         public: no token is needed.
         record: whether an Idempotency-Key records the response; False if it holds secrets.
+        attempts: how often it may be tried for one account and from one address.
     """
 
     method: str
@@ -46,6 +48,7 @@ class Route:
     scope: str | None
     public: bool
     record: bool
+    attempts: Attempts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +230,11 @@ class Service:
         scope: str | None,
         public: bool,
         record: bool = True,
+        attempts: Attempts | None = None,
     ) -> Callable[[F], F]:
         def register(function: F) -> F:
-            self.routes.append(Route(method, path, function, status_code, scope, public, record))
+            route = Route(method, path, function, status_code, scope, public, record, attempts)
+            self.routes.append(route)
             return function
 
         return register
@@ -248,10 +253,20 @@ class Service:
         scope: str | None = None,
         public: bool = False,
         record: bool = True,
+        attempts: Attempts | None = None,
     ) -> Callable[[F], F]:
-        """Serve POST. `record=False` keeps a response with secrets out of the key's record."""
+        """Serve POST. `record=False` keeps a response with secrets out of the key's record.
+
+        `attempts=Attempts(of="email")` limits how often it is tried: for log-ins and other guesses.
+        """
         return self._route(
-            "POST", path, status_code=status_code, scope=scope, public=public, record=record
+            "POST",
+            path,
+            status_code=status_code,
+            scope=scope,
+            public=public,
+            record=record,
+            attempts=attempts,
         )
 
     def put(

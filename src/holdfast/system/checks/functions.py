@@ -11,7 +11,7 @@ from holdfast.contract.messages import Command, Message, Query
 from holdfast.contract.model import Model
 from holdfast.system.checks.reading import PATH_NAME, Declared, Reading
 from holdfast.system.service import Route
-from holdfast.system.signature import EMPTY, Parameter, Signature, Source
+from holdfast.system.signature import EMPTY, Parameter, Signature, Source, bare
 
 _ALWAYS = frozenset({Source.READ, Source.OUTSIDE, Source.SETTINGS, Source.PROVIDED, Source.UNKNOWN})
 _INPUTS = frozenset({Source.PATH, Source.QUERY, Source.HEADER})
@@ -111,6 +111,7 @@ def _route(route: Route, signature: Signature) -> Iterator[str]:
         yield f"it has {len(bodies)} bodies; join them in one Model"
     if bodies and route.method == "GET":
         yield f"a GET has no body; take what {bodies[0].name!r} holds as parameters of the query"
+    yield from _attempts(route, bodies)
     for name in sorted(set(PATH_NAME.findall(route.path)) - {p.name for p in signature.parameters}):
         yield f"the path has {{{name}}} and the function no parameter of that name; add it"
     if route.method == "GET" and signature.of(Source.TX):
@@ -119,6 +120,28 @@ def _route(route: Route, signature: Signature) -> Iterator[str]:
         yield "it has no return annotation; say what it answers: `-> OrderView`, or `-> None`"
     elif not _is_data(signature.returns):
         yield f"it answers {shown(signature.returns)}, which is no JSON; answer a Model"
+
+
+def _attempts(route: Route, bodies: list[Parameter]) -> Iterator[str]:
+    """What names the account is always there, and is a text."""
+    attempts = route.attempts
+    if attempts is None:
+        return
+    body = bodies[0] if len(bodies) == 1 and bodies[0].default is EMPTY else None
+    fields = getattr(body.kind, "model_fields", {}) if body else {}
+    field = fields.get(attempts.of)
+    if field is None or not field.is_required() or bare(field.annotation) is not str:
+        yield (
+            f"Attempts(of={attempts.of!r}) names no text of the body that is always there; "
+            f"declare `{attempts.of}: str` in the body's Model, without a default"
+        )
+    for name in ("per_account", "per_address"):
+        rate = getattr(attempts, name)
+        if rate is not None and (rate.per_s <= 0 or rate.burst < 1):
+            yield (
+                f"Attempts({name}={rate!r}): nothing could pass; write `Rate(per_s=…, burst=…)` "
+                "with more than 0, or None for no limit"
+            )
 
 
 def _message(signature: Signature) -> Iterator[str]:

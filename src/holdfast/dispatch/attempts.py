@@ -1,0 +1,67 @@
+"""The limits of attempts at one route: counted before its handler runs."""
+
+import hashlib
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+from holdfast.errors import RateLimited
+from holdfast.observability import Counter
+from holdfast.ports import Limits
+from holdfast.system import Attempts, Rate
+
+
+class AttemptLimits:
+    """What one route allows for an account and from an address.
+
+    Args:
+        place: names the route among all that share `limits`.
+        body: the parameter that holds the body.
+    """
+
+    def __init__(
+        self, attempts: Attempts, *, place: str, body: str, limits: Limits, refused: Counter
+    ) -> None:
+        self._attempts = attempts
+        self._place = place
+        self._body = body
+        self._limits = limits
+        self._refused = refused
+
+    async def check(self, client: str, values: dict[str, Any]) -> None:
+        """Count an attempt from the address `client` with these inputs.
+
+        The address is asked first: one that is over its limit uses up nobody's account.
+
+        Raises:
+            RateLimited: there were too many; it says the same whether the account exists or not.
+        """
+        attempts = self._attempts
+        if attempts.per_address is not None:
+            await self._take("address", network_of(client), attempts.per_address)
+        if attempts.per_account is not None:
+            account = str(getattr(values[self._body], attempts.of))
+            await self._take("account", account, attempts.per_account)
+
+    async def _take(self, kind: str, key: str, rate: Rate) -> None:
+        # A digest: keys are of one length, and a shared store holds nobody's address or name.
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        name = f"attempt:{self._place}:{kind}:{digest}"
+        taken = await self._limits.try_take(name, rate.per_s, rate.burst)
+        if not taken.allowed:
+            self._refused.inc()
+            wait_s = max(1, int(taken.reset_s + 0.999))
+            raise RateLimited(
+                f"too many attempts; try again in {wait_s} s", headers={"Retry-After": str(wait_s)}
+            )
+
+
+def network_of(client: str) -> str:
+    """Return what counts as one address: an IPv6 host owns a whole /64, and uses it if it pays."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client  # a Unix socket, or nobody
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped or ip_network((address, 64), strict=False))
+    return client
