@@ -487,6 +487,10 @@ class Database(Protocol):
         """
         ...
 
+    async def trouble(self) -> str | None:
+        """Return why it takes no writes now, or None; for readiness."""
+        ...
+
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
         """Return those of the letters that are still waiting for an answer."""
         ...

@@ -22,7 +22,7 @@ from holdfast.ports import Transaction, Write
 from tests.consistency.messages import EFFECTS
 from tests.consistency.world import World
 from tests.contracts.rows import letter
-from tests.virtual_loop import run_virtual
+from tests.virtual_loop import LoopClock, run_virtual
 
 MONEY = EFFECTS["money"]
 Op = tuple[str, int]
@@ -302,3 +302,23 @@ async def test_the_batch_is_bounded(world: World) -> None:
     await asyncio.gather(*(writer.perform(inserting(str(n))) for n in range(35)))
 
     assert writer.stats().commits == 4
+
+
+async def test_the_duration_of_a_commit_is_finer_than_the_time_of_the_loop(world: World) -> None:
+    """That of uvloop has whole milliseconds, and stands still within a round of the loop."""
+
+    class Fine(LoopClock):
+        ticks = 0
+
+        def monotonic(self) -> float:
+            """Return a later time at each look."""
+            self.ticks += 1
+            return super().monotonic() + self.ticks * 0.000_3
+
+    await world.start()
+    seen: list[float] = []
+    ledger = replace(world["money"].ledger, clock=Fine())
+    writer = Writer(ledger, lambda turns: None, observe=lambda turns, s: seen.append(s))
+    await writer.perform(inserting("a row"))
+
+    assert len(seen) == 1 and 0.000_2 < seen[0] < 0.1

@@ -1,22 +1,23 @@
 """Postgres keeps the database's contract; and what is its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from holdfast.consistency.schedule import id_before
 from holdfast.contract.envelope import Kind, State
 from holdfast.engines.host import HostClock
-from holdfast.engines.postgres import PostgresDatabase
+from holdfast.engines.postgres import _BEGIN, TRANSACTION_MS, PostgresDatabase
 from holdfast.errors import StatementFailed, TransactionLost
-from holdfast.ports import Database, MessageFilter, Transaction
+from holdfast.ports import Database, MessageFilter, Sharing, Transaction
 from tests.contracts.database import DatabaseContract
-from tests.contracts.rows import EDGES, METADATA, letter
+from tests.contracts.rows import EDGES, METADATA, THING, letter
 from tests.servers import Postgres
 
 
@@ -215,6 +216,179 @@ async def test_a_replica_that_is_behind_catches_up_with_a_look(postgres: Postgre
         after_ms = await now_of(behind)
 
     assert before_ms < floor_ms < after_ms
+
+
+async def administer(url: str, *statements: str) -> None:
+    """Let an operator do something to a database; `DB` stands for its name."""
+    connection = await asyncpg.connect(url)
+    name = await connection.fetchval("SELECT current_database()")
+    for statement in statements:
+        await connection.execute(statement.replace("DB", name))
+    await connection.close()
+
+
+PUT_OUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'DB'"
+
+
+async def write_user(database: PostgresDatabase, number: int) -> None:
+    """Insert a thing by a statement of the user's. Raises TransactionLost."""
+    tx = await database.begin()
+    try:
+        await tx.execute(THING.insert().values(id=number, name="x"))
+        await tx.commit()
+    finally:
+        await tx.abort()
+
+
+async def write_ours(database: PostgresDatabase, number: int) -> None:
+    """Insert a letter. Raises TransactionLost."""
+    tx = await database.begin(sharing=Sharing.JOINED)
+    try:
+        await tx.insert_messages([letter(number)], sure=True)
+        await tx.commit()
+    finally:
+        await tx.abort()
+
+
+READ_ONLY = (
+    "ALTER DATABASE DB SET default_transaction_read_only = on",
+    "ALTER DATABASE DB RESET default_transaction_read_only",
+)
+NOBODY = ("ALTER DATABASE DB ALLOW_CONNECTIONS false", "ALTER DATABASE DB ALLOW_CONNECTIONS true")
+
+
+@pytest.mark.parametrize("write", [write_user, write_ours])
+@pytest.mark.parametrize(("worse", "well"), [READ_ONLY, NOBODY])
+async def test_a_server_that_took_no_writes_takes_them_at_once(
+    postgres: Postgres, write: Callable[..., Awaitable[None]], worse: str, well: str
+) -> None:
+    """No connection that was made meanwhile is used again; readiness tells as long as it lasts."""
+    url = await postgres.database()
+    database = PostgresDatabase(url, HostClock())
+    await database.open(EDGES, [METADATA])
+    trouble = [await database.trouble()]
+    operator, name = await asyncpg.connect(postgres.url), url.partition("?")[0].rpartition("/")[2]
+    await operator.execute(worse.replace("DB", name))
+    await operator.execute(PUT_OUT.replace("DB", name))
+    waiting = [asyncio.create_task(write(database, n)) for n in range(6)]
+    refused = await asyncio.gather(*waiting, return_exceptions=True)
+    try:
+        trouble.append(await database.trouble())
+    except TransactionLost as exc:
+        trouble.append(str(exc))
+    await operator.execute(well.replace("DB", name))
+    await operator.close()
+    await write(database, 7)
+    trouble.append(await database.trouble())
+    await database.close()
+
+    assert [type(exc) for exc in refused] == [TransactionLost] * 6
+    assert trouble[0] is trouble[2] is None and trouble[1]
+
+
+async def test_a_role_that_lost_and_got_back_its_rights_writes_again(postgres: Postgres) -> None:
+    """What the server says about a role is not the statement's fault for ever."""
+    async with two_replicas(postgres) as (one, _):
+        tx = await one.begin()
+        first = (await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        await tx.execute(text("SET LOCAL ROLE pg_monitor"))  # who may not do it
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            await tx.execute(THING.insert().values(id=1, name="x"))
+        await tx.abort()
+        tx = await one.begin()
+        second = (await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        await tx.abort()
+
+    assert first != second
+
+
+async def test_an_error_of_a_statement_ends_no_connection(postgres: Postgres) -> None:
+    """A client that sends nonsense costs no reconnection."""
+    async with two_replicas(postgres) as (one, _):
+        pids: set[int] = set()
+        for wrong in ("SELECT nothing", "SELECT 1/0", "INSERT INTO thing VALUES (1, NULL)"):
+            tx = await one.begin()
+            pids.add((await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+            with pytest.raises(DBAPIError):
+                await tx.execute(text(wrong))
+            await tx.abort()
+
+    assert len(pids) == 1
+
+
+async def test_the_limit_of_a_transaction_holds_for_roles_with_one_of_their_own(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Floors reckon with it: a server that has another would let a transaction go on beyond."""
+    url = await postgres.database()
+    await administer(url, "ALTER DATABASE DB SET transaction_timeout = '60s'")
+    monkeypatch.setattr(
+        "holdfast.engines.postgres._BEGIN", _BEGIN.replace(f"= {TRANSACTION_MS}", "= 300")
+    )
+    database = PostgresDatabase(url, HostClock())
+    await database.open(EDGES, [METADATA])
+    tx = await database.begin()
+    with pytest.raises(TransactionLost):
+        await tx.execute(text("SELECT pg_sleep(20)"))
+    await tx.abort()
+    await database.close()
+
+
+async def waits_for_a_lock(operator: Any) -> None:
+    """Return when somebody waits for a lock in this database."""
+    async with asyncio.timeout(60):
+        while not await operator.fetchval(
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+            "WHERE NOT granted AND datname = current_database()"
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_start_waits_for_housekeeping_at_the_gate(postgres: Postgres) -> None:
+    """Edges, then letters, is its order; a start locks letters first, to look for their indexes."""
+    url = await postgres.database()
+    running, starting = (PostgresDatabase(url, HostClock()) for _ in range(2))
+    await running.open(EDGES, [METADATA])
+    house, operator = await asyncpg.connect(url), await asyncpg.connect(url)
+    keeping = house.transaction()
+    await keeping.start()
+    await house.execute("LOCK TABLE holdfast_gate IN EXCLUSIVE MODE")
+    await house.execute("UPDATE holdfast_edge SET events = events || ' X.v1'")
+    start = asyncio.create_task(starting.open(EDGES, [METADATA]))
+    await waits_for_a_lock(operator)
+    await house.execute("DELETE FROM holdfast_message")
+    await keeping.commit()
+    edges = await start
+    deadlocks = await operator.fetchval(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
+    for closing in (running, starting, house, operator):
+        await closing.close()
+
+    assert len(edges) == len(EDGES)
+    assert deadlocks == 0
+
+
+async def test_a_start_that_is_put_out_tries_again(postgres: Postgres) -> None:
+    """By a deadlock with somebody who does not know the gate, or by an operator."""
+    url = await postgres.database()
+    database, again = (PostgresDatabase(url, HostClock()) for _ in range(2))
+    await database.open(EDGES, [METADATA])
+    stranger, operator = await asyncpg.connect(url), await asyncpg.connect(url)
+    holding = stranger.transaction()
+    await holding.start()
+    await stranger.execute("UPDATE holdfast_edge SET events = events || ' X.v1'")
+    start = asyncio.create_task(again.open(EDGES, [METADATA]))
+    await waits_for_a_lock(operator)
+    put_out = await operator.fetchval(
+        "SELECT bool_and(pg_terminate_backend(pid)) FROM pg_locks WHERE NOT granted"
+    )
+    await holding.rollback()
+    edges = await start
+    for closing in (database, again, stranger, operator):
+        await closing.close()
+
+    assert put_out and len(edges) == len(EDGES)
 
 
 async def test_connections_have_a_maximum(postgres: Postgres) -> None:

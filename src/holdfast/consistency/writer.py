@@ -157,8 +157,8 @@ class Writer:
         return batch
 
     async def _transact(self, batch: list[tuple[Turn, asyncio.Future[None]]]) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        clock = self._ledger.clock  # not the loop's: uvloop's has whole milliseconds
+        started = clock.monotonic()
         safe = self._ledger.safe
         early = not (safe.answer_after_commit and safe.send_after_commit)
         done: list[Turn] = []
@@ -171,7 +171,7 @@ class Writer:
                 errors.append(await self._in_savepoint(tx, turn, future))
                 if errors[-1] is None and not future.cancelled():
                     done.append(turn)
-            if loop.time() - started > self._ledger.schedule.transaction_ms / 1000:
+            if clock.monotonic() - started > self._ledger.schedule.transaction_ms / 1000:
                 raise TransactionLost("it took longer than T: its ids may be below the floor")
             if early:
                 self._after_commit(done)
@@ -192,7 +192,7 @@ class Writer:
         self._commits += 1
         self._turns += len(done)
         if self._observe:
-            self._observe(len(done), loop.time() - started)
+            self._observe(len(done), clock.monotonic() - started)
         if not early:
             self._after_commit(done)
         for (_, future), error in zip(batch, errors, strict=True):

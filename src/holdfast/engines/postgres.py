@@ -18,7 +18,13 @@ from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, S
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, WAITING, message, plain, saga
 from holdfast.engines.postgres_tables import STEPS
-from holdfast.engines.postgres_transaction import DRIVER_ERRORS, PostgresTransaction
+from holdfast.engines.postgres_transaction import (
+    DRIVER_ERRORS,
+    PostgresTransaction,
+    is_of_server,
+    is_passing,
+    sqlstate_of,
+)
 from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.statements import refuse_control
@@ -39,6 +45,7 @@ _TIMES = (
 _BEGIN = (
     "BEGIN ISOLATION LEVEL SERIALIZABLE; "
     f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}; "
+    "SET LOCAL transaction_timeout = 0; "  # where a role has one, another is without effect
     f"SET LOCAL transaction_timeout = {TRANSACTION_MS}; "
     "LOCK TABLE holdfast_gate IN EXCLUSIVE MODE"
 )
@@ -89,6 +96,8 @@ class PostgresDatabase:
             connect_args={"timeout": CONNECT_S} | read.options | (unprepared if pooled else {}),
         )
         self._idle: list[AsyncConnection] = []
+        self._era = 0  # counts how often the server refused
+        self._eras: dict[int, int] = {}  # {id of an open connection: when it was made}
         self._free = asyncio.Semaphore(connections_max)
         self._wait_s = wait_s
         self._prepared = PreparedWrites(self._engine.dialect)
@@ -113,34 +122,53 @@ class PostgresDatabase:
         *,
         lag_ms: int | None = 0,
     ) -> list[Edge]:
-        """See `ports.Database`. Raises TransactionLost if the server stays away."""
-        connection, driver = await self._first_connection()
-        try:
-            async with _made_alone(driver):
-                if tables is not None:
-                    await driver.execute(POSTGRES)
-                    for metadata in tables:
-                        await connection.run_sync(metadata.create_all)
-                    await connection.run_sync(check_columns, tables)
-                for edge in edges:
-                    await driver.execute(
-                        "INSERT INTO holdfast_edge (sender, receiver, lane, events) "
-                        "VALUES ($1, $2, $3, $4) ON CONFLICT (sender, receiver, lane) "
-                        "DO UPDATE SET events = excluded.events "
-                        "WHERE holdfast_edge.events <> excluded.events",
-                        edge.sender,
-                        edge.receiver,
-                        edge.lane.value,
-                        " ".join(edge.events),
-                    )
-                found = await driver.fetch(
-                    "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge "
-                    "ORDER BY id"
+        """See `ports.Database`. Raises TransactionLost if the server stays away, or refuses."""
+        give_up, pause_s, self._lag_ms = self._clock.monotonic() + OPEN_S, 0.1, lag_ms
+        while True:
+            connection, driver = await self._first_connection()
+            failed = True
+            try:
+                found = await self._opened(connection, driver, edges, tables)
+                failed = False
+                return found
+            except _AWAY as exc:
+                if not is_passing(exc):
+                    raise
+                if self._clock.monotonic() > give_up:
+                    raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+            finally:
+                await self.give(connection, broken=failed)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2.0, pause_s * 2)
+
+    async def _opened(
+        self,
+        connection: AsyncConnection,
+        driver: Any,
+        edges: Sequence[Edge],
+        tables: Sequence[MetaData] | None,
+    ) -> list[Edge]:
+        async with _made_alone(driver):
+            if tables is not None:
+                await driver.execute(POSTGRES)
+                for metadata in tables:
+                    await connection.run_sync(metadata.create_all)
+                await connection.run_sync(check_columns, tables)
+            for edge in edges:
+                await driver.execute(
+                    "INSERT INTO holdfast_edge (sender, receiver, lane, events) "
+                    "VALUES ($1, $2, $3, $4) ON CONFLICT (sender, receiver, lane) "
+                    "DO UPDATE SET events = excluded.events "
+                    "WHERE holdfast_edge.events <> excluded.events",
+                    edge.sender,
+                    edge.receiver,
+                    edge.lane.value,
+                    " ".join(edge.events),
                 )
-            self._lag_ms = lag_ms
-            self._see_time(*await driver.fetchrow(f"SELECT {_TIMES}"))
-        finally:
-            await self.give(connection)
+            found = await driver.fetch(
+                "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
+            )
+        self._see_time(*await driver.fetchrow(f"SELECT {_TIMES}"))
         return [
             Edge(
                 id_,
@@ -179,11 +207,12 @@ class PostgresDatabase:
                 driver = await _driver_of(connection)
                 if not driver.is_closed():
                     return connection, driver
-                await _end(connection)  # the server was restarted meanwhile
+                await self._end(connection)  # the server was restarted meanwhile
             connection = await self._engine.connect()
+            self._eras[id(connection)] = self._era
             driver = await _driver_of(connection)
             if self._demands_tls and driver._transport.get_extra_info("ssl_object") is None:
-                await _end(connection)
+                await self._end(connection)
                 raise ConnectionError("it speaks in clear, and sslmode asks for TLS")
             return connection, driver
         except BaseException as exc:
@@ -192,13 +221,30 @@ class PostgresDatabase:
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
 
-    async def give(self, connection: AsyncConnection, *, broken: bool = False) -> None:
-        """Give a connection back; one that is broken is ended."""
-        if broken:
-            await _end(connection)
-        else:
-            self._idle.append(connection)
-        self._free.release()
+    async def give(
+        self, connection: AsyncConnection, *, broken: bool = False, refused: bool = False
+    ) -> None:
+        """Give a connection back; one that is broken is ended.
+
+        Args:
+            refused: the server takes no writes, or knows our role no more. A connection keeps
+                what the server was when it was made: all that are open now are ended.
+        """
+        self._era += refused
+        try:
+            if broken or self._eras[id(connection)] != self._era:
+                await self._end(connection)
+            else:
+                self._idle.append(connection)
+            while refused and self._idle:
+                await self._end(self._idle.pop())
+        finally:
+            self._free.release()
+
+    async def _end(self, connection: AsyncConnection) -> None:
+        del self._eras[id(connection)]
+        await connection.invalidate()
+        await connection.close()
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -219,7 +265,7 @@ class PostgresDatabase:
         try:
             await driver.execute(_BEGIN)
         except BaseException as exc:
-            await self.give(connection, broken=True)
+            await self.give(connection, broken=True, refused=is_of_server(exc))
             if isinstance(exc, _AWAY):
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
@@ -236,14 +282,15 @@ class PostgresDatabase:
 
     async def _fetch(self, sql: str, *values: Any) -> list[Any]:
         connection, driver = await self.take()
-        broken = True
+        broken, refused = True, False
         try:
             found: list[Any] = await driver.fetch(sql, *values)
             broken = False
         except _AWAY as exc:
+            refused = is_of_server(exc)
             raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
         finally:
-            await self.give(connection, broken=broken)
+            await self.give(connection, broken=broken, refused=refused)
         return found
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
@@ -303,6 +350,20 @@ class PostgresDatabase:
         self._see_time(server_ms, floor)
         return None if due_at is None else due_at - self.now_ms()
 
+    async def trouble(self) -> str | None:
+        """See `ports.Database`. Connections that were made to a server like this are ended."""
+        connection, driver = await self.take()
+        broken, writes = True, True
+        try:
+            read_only = "SELECT current_setting('transaction_read_only')::bool"  # a standby, too
+            writes = not await driver.fetchval(read_only)
+            broken = False
+        except _AWAY as exc:
+            raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+        finally:
+            await self.give(connection, broken=broken, refused=not writes)
+        return None if writes else f"{self._where} takes no writes: it is a standby, or read-only"
+
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
         """See `ports.Database`."""
         found = await self._fetch(
@@ -316,7 +377,7 @@ class PostgresDatabase:
     async def close(self) -> None:
         """See `ports.Database`."""
         while self._idle:
-            await self._idle.pop().close()
+            await self._end(self._idle.pop())
         await self._engine.dispose()
 
 
@@ -327,6 +388,7 @@ class PostgresReader:
         self._database = database
         self._connection: AsyncConnection | None = None
         self._driver: Any = None
+        self._error: BaseException | None = None
 
     async def execute(
         self,
@@ -341,6 +403,8 @@ class PostgresReader:
                 await self._driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return await self._connection.execute(statement, parameters)
         except _AWAY as exc:
+            if sqlstate_of(exc) != "25006":
+                self._error = exc  # it is read-only because we asked for that
             if self._driver is not None and not self._driver.is_closed():
                 raise  # the statement's own
             raise TransactionLost(f"the server closed the connection: {exc}") from exc
@@ -350,18 +414,22 @@ class PostgresReader:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        broken = True
+        broken, refused = True, is_of_server(self._error)
         try:
             await self._driver.execute("ROLLBACK")
             broken = False
         except DRIVER_ERRORS:
             pass  # whatever it was, the connection is not used again
         finally:
-            await self._database.give(connection, broken=broken)
+            await self._database.give(connection, broken=broken, refused=refused)
 
 
 class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(â€¦)
-    """A transaction under the lock that starting processes take in turn."""
+    """A transaction under the lock that starting processes take in turn, and behind the gate.
+
+    To make what is missing locks tables, and to store edges locks rows: whoever runs locks them
+    in another order. The gate comes before both, for everybody.
+    """
 
     def __init__(self, driver: Any) -> None:
         self._transaction = driver.transaction()
@@ -370,14 +438,14 @@ class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(â
     async def __aenter__(self) -> None:
         await self._transaction.start()
         await self._driver.execute(f"SELECT pg_advisory_xact_lock({_MAKE})")
+        if await self._driver.fetchval("SELECT to_regclass('holdfast_gate') IS NOT NULL"):
+            await self._driver.execute("LOCK TABLE holdfast_gate IN EXCLUSIVE MODE")
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
-        await (self._transaction.commit() if error is None else self._transaction.rollback())
-
-
-async def _end(connection: AsyncConnection) -> None:
-    await connection.invalidate()
-    await connection.close()
+        if error is None:
+            await self._transaction.commit()
+        elif not self._driver.is_closed():
+            await self._transaction.rollback()
 
 
 async def _driver_of(connection: AsyncConnection) -> Any:

@@ -38,15 +38,45 @@ DRIVER_ERRORS = (
     OSError,
     TimeoutError,
 )
-_LOST = ("08", "40", "53", "57", "25P03", "25P04", "55P03")
+_LOST = ("08", "25006", "40", "53", "57", "25P03", "25P04", "55P03")
 """SQLSTATEs, or their classes, through no fault of the statement: connection, conflict, resources,
-shutdown, time-outs."""
+shutdown, time-outs, a server that takes no writes."""
+_OF_STATEMENTS = ("21", "22", "23", "25P02", "40", "42", "44", "55P03", "P0")
+"""SQLSTATEs, or their classes, of statements and of conflicts, which say nothing about the server.
+
+Whatever else it says, it may say because it has become a standby, read-only, or a stranger to our
+role: the connection keeps that state, though the database gets over it.
+"""
+_OF_ROLES = ("42501", "42704")  # a privilege or a role is gone
+
+
+def sqlstate_of(error: BaseException | None) -> str:
+    """Return what the server calls an error, of the driver's or of SQLAlchemy's; or ""."""
+    told = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(told, "sqlstate", None) or "")
+
+
+def is_of_server(error: BaseException | None) -> bool:
+    """Whether an error tells that the server has changed, or what this connection is to it."""
+    state = sqlstate_of(error)
+    if not state:
+        return isinstance(error, asyncpg.InternalClientError | OSError)
+    return state in _OF_ROLES or not state.startswith(_OF_STATEMENTS)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether another try may do better: a conflict, or a server that is away or being changed."""
+    return sqlstate_of(error).startswith(_LOST) or isinstance(
+        error, asyncpg.InternalClientError | OSError
+    )
 
 
 class Connections(Protocol):
     """Where a transaction's connection goes at its end."""
 
-    async def give(self, connection: AsyncConnection, *, broken: bool = False) -> None:
+    async def give(
+        self, connection: AsyncConnection, *, broken: bool = False, refused: bool = False
+    ) -> None:
         """Give it back."""
         ...
 
@@ -77,6 +107,7 @@ class PostgresTransaction(PostgresTables):
         self._direct = 0  # statements so far that have changed what only a savepoint undoes
         self._over = False
         self._lost = ""
+        self._refused = False  # by the server, and not for the sake of a statement
 
     # -- journeys -------------------------------------------------------------------------------
 
@@ -133,14 +164,16 @@ class PostgresTransaction(PostgresTables):
         return self._loses(error)
 
     def _loses(self, error: BaseException) -> TransactionLost:
+        self._refused = self._refused or is_of_server(error)
         self._lost = f"{type(error).__name__}: {error}"
         return TransactionLost(self._lost)
 
     def _judge(self, error: DBAPIError) -> Exception:
         """Return what a user's statement raises: its own error, or that all is lost."""
-        state = str(getattr(error.orig, "sqlstate", None) or "")
+        state = sqlstate_of(error)
         if error.connection_invalidated or state.startswith(_LOST) or self._driver.is_closed():
             return self._loses(error)
+        self._refused = self._refused or is_of_server(error)
         return error
 
     # -- users' statements ------------------------------------------------------------------------
@@ -359,18 +392,18 @@ class PostgresTransaction(PostgresTables):
         try:
             status: str = await self._driver.execute(statement)
         except asyncpg.PostgresConnectionError as exc:
-            self._lost = str(exc)
+            self._loses(exc)
             raise CommitUnknown(f"{type(exc).__name__}: {exc}") from exc
         except asyncpg.PostgresError as exc:
             if not str(getattr(exc, "sqlstate", "")).startswith("57"):  # the server's own no
                 raise self._loses(exc) from exc
-            self._lost = str(exc)
+            self._loses(exc)
             raise CommitUnknown(f"{type(exc).__name__}: {exc}") from exc
         except DRIVER_ERRORS as exc:
-            self._lost = str(exc)
+            self._loses(exc)
             raise CommitUnknown(f"{type(exc).__name__}: {exc}") from exc
         self._over = True
-        await self._connections.give(self._connection)
+        await self._connections.give(self._connection, refused=self._refused)
         return status == "COMMIT"
 
     async def abort(self) -> None:
@@ -383,7 +416,7 @@ class PostgresTransaction(PostgresTables):
         except DRIVER_ERRORS:
             pass  # whatever it was, the connection is not used again
         finally:
-            await self._connections.give(self._connection, broken=broken)
+            await self._connections.give(self._connection, broken=broken, refused=self._refused)
 
     # -- its name ----------------------------------------------------------------------------
 

@@ -268,6 +268,10 @@ class SqliteDatabase:
         ).fetchone()
         return None if found[0] is None else found[0] - self.now_ms()
 
+    async def trouble(self) -> str | None:
+        await self.due_in_ms()  # which raises what is wrong with its file
+        return None
+
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
         wanted = json.dumps([id_.hex for id_ in ids])
         found = self._committed.execute(

@@ -424,8 +424,7 @@ class Process:
             return local.trouble()
 
         async def database(host: ServiceHost) -> str | None:
-            await host.ledger.database.due_in_ms()
-            return None
+            return await host.ledger.database.trouble()
 
         async def unknown(host: ServiceHost) -> str | None:
             return "; ".join(host.strangers) or None

@@ -531,6 +531,11 @@ class SimDatabase:
         due_at = self.store.memory.first_due_at()
         return None if due_at is None else due_at - self._time.now_ms()
 
+    async def trouble(self) -> str | None:
+        """See `ports.Database`."""
+        self._served()
+        return None
+
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
         """See `ports.Database`."""
         return await self._served().unanswered(edge, ids)
