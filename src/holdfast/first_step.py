@@ -4,6 +4,7 @@ Most handlers end, or come to their first statement, without waiting. They need 
 timer that is set and cancelled costs more than the step.
 """
 
+import asyncio
 import types
 from collections.abc import Awaitable, Coroutine, Generator
 from dataclasses import dataclass
@@ -29,6 +30,15 @@ def first_step(coroutine: Coroutine[Any, Any, T]) -> Finished[T] | Awaitable[T]:
     except StopIteration as stop:
         return Finished(stop.value)
     return _rest(coroutine, yielded)
+
+
+def is_cancelled() -> bool:
+    """Whether somebody wishes the task that runs to end, whatever the code in it made of that.
+
+    A CancelledError alone does not say so: whoever awaits what was cancelled raises it as well.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 @types.coroutine

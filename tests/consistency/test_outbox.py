@@ -1,16 +1,27 @@
 """Sending: joined by receiver, bounded by the window, again until it is answered."""
 
+import asyncio
+import tempfile
+from pathlib import Path
+from uuid import UUID
+
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from holdfast.consistency.safeguards import ALL_ON
+from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.unit import Unit
+from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import Answer, Lane, Letter, Parcel
 from holdfast.errors import Unreachable
+from holdfast.ports import Transaction
 from tests.consistency.faults import drop_all, dropping
 from tests.consistency.messages import Note, Take
 from tests.consistency.sagas import checkout
 from tests.consistency.world import World
+from tests.virtual_loop import run_virtual
 
 
 def letters_to(world: World, service: str) -> list[list[Letter]]:
@@ -175,3 +186,71 @@ async def test_an_unknown_parcel_is_noticed_and_taken(world: World) -> None:
         "answer.refused",
         "letter.refused",
     ]
+
+
+@given(
+    batches=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    window=st.integers(1, 6),
+    data=st.data(),
+)
+@settings(deadline=None, max_examples=60)
+def test_what_waits_for_room_leaves_in_order(
+    batches: list[int], window: int, data: st.DataObject
+) -> None:
+    """Behind a full window, with answers in any order, and new letters meanwhile."""
+
+    async def main() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(Path(folder), Schedule(window=window))
+            await world.start()
+            core = world["shop"]
+            await core.relay.stop()  # nothing of this is in the table
+            edge, sent = core.ledger.edge_to("money"), list[UUID]()
+
+            def keep(to: str, lane: str, raw: bytes) -> tuple[bool, ...]:
+                letters = msgspec.json.decode(raw, type=Parcel).letters
+                sent.extend(msgspec.json.decode(bytes(r), type=Letter).id for r in letters)
+                return ()
+
+            world.broker.fate = keep
+            made: list[UUID] = []
+            answered: set[UUID] = set()
+            todo = list(batches)
+            while todo or len(answered) < len(made):
+                if todo and (len(answered) == len(sent) or data.draw(st.booleans())):
+                    rows = [
+                        core.ledger.command_row(Note(), 1, correlation="", trace="")
+                        for _ in range(todo.pop())
+                    ]
+                    made += [row.id for row in rows]
+                    core.outbox.send(edge, rows)
+                else:
+                    chosen = data.draw(st.sampled_from([x for x in sent if x not in answered]))
+                    answered.add(chosen)
+                    core.outbox.answered(edge, chosen)
+                await core.outbox.idle()
+                assert len(sent) - len(answered) <= window
+            await world.end()
+
+        assert sent == made
+
+    run_virtual(main())
+
+
+async def test_what_is_told_after_a_commit_may_fail(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in a callback is logged; letters leave, and whoever waited for the commit has it."""
+    await world.start()
+    core = world["shop"]
+
+    async def bad(tx: Transaction, effects: Effects) -> None:
+        effects.done.append(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+
+    performed = [core.writer.perform(Own(bad)), world.send(Note()), core.writer.perform(Own(bad))]
+    async with asyncio.timeout(5):
+        await asyncio.gather(*performed)
+        await world.settle(10)
+
+    assert await world["money"].effects() == ["note"]
+    assert "after a commit" in caplog.text and "ZeroDivisionError" in caplog.text

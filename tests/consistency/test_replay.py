@@ -13,6 +13,7 @@ from holdfast.consistency.replay import (
     STEPS_MAX,
     Call,
     Recorded,
+    Replay,
     UndoCall,
     Want,
     derived_id,
@@ -22,6 +23,8 @@ from holdfast.contract.failure import Failure
 from tests.consistency.messages import Declined, GiveBack, Order, SoldOut, Take
 from tests.consistency.programs import (
     PROGRAMS,
+    SAGA,
+    Gather,
     Machine,
     Program,
     Step,
@@ -103,6 +106,89 @@ def test_a_changed_program_is_found_out(program: Program, data: st.DataObject) -
 
     assert replay.ended == "parked"
     assert "SagaChanged" in replay.error
+
+
+@given(program=PROGRAMS, data=st.data())
+@settings(deadline=None, max_examples=150)
+def test_a_program_that_asks_for_less_is_found_out(program: Program, data: st.DataObject) -> None:
+    """A step was recorded that it does not come to any more, wherever it ends or waits now."""
+    machine = Machine(interpret(program))
+    while (replay := machine.run()).ended == "waiting":
+        machine.answer(replay.wants[0])
+    if replay.ended == "failed" or not machine.steps:
+        return
+    left = data.draw(st.integers(0, len(program) - 1))
+    changed = Machine(interpret(program[:left]), steps=dict(machine.steps))
+    met = Machine(interpret(program[:left]))
+    while (shorter := met.run()).ended == "waiting":
+        met.answer(shorter.wants[0])
+
+    replay = changed.run()
+
+    if met.steps.keys() == machine.steps.keys():
+        assert replay.ended == "completed"  # what was left out asked for nothing
+    else:
+        assert replay.ended == "parked" and "SagaChanged" in replay.error
+
+
+CALL = Step("reply", True, False)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([Gather((CALL, CALL), False)], [CALL, CALL]),
+        ([Gather((CALL, CALL), False)], [Gather((CALL,), False)]),
+        ([Gather((CALL, CALL), False)], ["sleep", Gather((CALL, CALL), False)]),
+        ([CALL, CALL], [Gather((CALL, CALL), False)]),
+        ([CALL, "local"], [CALL]),
+        ([CALL, "wait", "sleep"], [CALL, "wait"]),
+        ([CALL, "undo"], [CALL]),
+    ],
+)
+def test_a_program_of_another_shape_is_found_out(before: Program, after: Program) -> None:
+    """A gather that was broken up, or made; a step that was left out at the end."""
+    machine = Machine(interpret(before))
+    while (replay := machine.run()).ended == "waiting":
+        machine.answer(replay.wants[0])
+    machine.function = interpret(after)
+    found = machine.run()
+    machine.safe = ALL_ON.without("compare_steps")
+
+    assert found.ended == "parked" and "SagaChanged" in found.error
+    assert machine.run().ended in ("completed", "waiting"), "switched off it goes on"
+
+
+async def test_a_saga_is_not_parked_by_who_stops_its_process() -> None:
+    """It is run again elsewhere; a CancelledError that nobody wished is a bug, and parks it."""
+    begun = asyncio.Event()
+
+    async def local(path: str, kind: str, function: Any, args: Any, kwargs: Any) -> None:
+        begun.set()
+        await function()
+
+    async def function(saga: Any, order: Order) -> None:
+        await saga.local(forever)
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def stray() -> None:
+        raise asyncio.CancelledError
+
+    async def bug(saga: Any, order: Order) -> None:
+        await saga.local(stray)
+
+    stopped = Replay(SAGA, {}, local)
+    task = asyncio.create_task(stopped.run(function, Order()))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    parked = Replay(SAGA, {}, local)
+
+    assert await parked.run(bug, Order()) == "parked"
+    assert stopped.ended != "parked"
 
 
 def test_without_comparing_a_changed_program_goes_on() -> None:

@@ -161,3 +161,41 @@ def test_a_row_beyond_its_tries_is_exhausted(kind: Kind) -> None:
     assert not exhausted(row, schedule)
     row.tries += 1
     assert exhausted(row, schedule) == (kind in (Kind.COMMAND, Kind.EVENT))
+
+
+_ERRORS = st.lists(
+    st.lists(st.text(max_size=30), min_size=1, max_size=20).map("\n".join), min_size=1, max_size=9
+)
+
+
+@given(_ERRORS)
+def test_the_pauses_of_an_outage_grow_with_its_errors_not_with_their_lines(
+    errors: list[str],
+) -> None:
+    """However an error is written; and a letter that is replayed begins anew."""
+    schedule = Schedule()
+    row = letter(1, tries=1)
+    for number, error in enumerate(errors, 1):
+        row = after_failed_try(row, error, NOW, schedule, outage=True)
+        assert row.due_at == NOW + schedule.retry_ms * 2 ** (number - 1)
+        row.tries += 1
+    row.state = State.DEAD
+    row = replayed(row, NOW)
+    row.tries += 1
+
+    assert row.error is not None and "replayed at" in row.error
+    row = after_failed_try(row, errors[0], NOW, schedule, outage=True)
+    assert row.due_at == NOW + schedule.retry_ms
+
+
+@given(st.lists(st.integers(1, 3_000), min_size=10, max_size=30))
+def test_what_is_written_down_ends_with_whole_errors(sizes: list[int]) -> None:
+    """The oldest go first; the newest is always there, and what is kept begins with an entry."""
+    row = letter(1, tries=1)
+    for number, size in enumerate(sizes, 1):
+        row.tries = number
+        row = after_failed_try(row, "one\n" * size, NOW, Schedule(), outage=True)
+
+        assert row.error is not None and len(row.error) <= ERROR_BYTES_MAX
+        assert row.error.startswith("try ")
+        assert f"try {number} at " in row.error

@@ -322,3 +322,28 @@ async def test_the_duration_of_a_commit_is_finer_than_the_time_of_the_loop(world
     await writer.perform(inserting("a row"))
 
     assert len(seen) == 1 and 0.000_2 < seen[0] < 0.1
+
+
+async def test_who_swallows_the_end_of_the_writer_keeps_nothing(world: World) -> None:
+    """The one who waits is told to run it again; nothing is committed behind the wish to stop."""
+    writer, left = await started(world)
+    begun = asyncio.Event()
+
+    async def stubborn(tx: Transaction, effects: Effects) -> None:
+        await tx.write([Write(MONEY, {"what": "stubborn"})])
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+    waiting = asyncio.create_task(writer.perform(Own(stubborn)))
+    await begun.wait()
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == "money writer"]
+    task.cancel()
+    with pytest.raises(RunAgain):
+        await waiting
+    await writer.perform(inserting("the next one"))
+
+    assert await world["money"].effects() == ["the next one"]
+    assert len(left) == 1

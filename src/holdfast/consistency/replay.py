@@ -22,6 +22,7 @@ from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Command, Event, Undo
 from holdfast.contract.model import Model
 from holdfast.errors import ForeignAwait, HoldfastError, SagaChanged, SagaTooLong, TransactionLost
+from holdfast.first_step import is_cancelled
 
 STEPS_MAX = 1_000
 _NOW_WAITS = object()  # what a suspended step yields to the one who drives the function
@@ -132,6 +133,7 @@ class Replay:
     _prefix: str = ""
     _last_at: int = 0
     _ids: int = 0
+    _met: set[str] = field(default_factory=set[str])
     _undoable: list[_Undoable] = field(default_factory=list[_Undoable])
     _dead: bool = False
     in_local: bool = False
@@ -244,6 +246,7 @@ class Replay:
         todo = list(self._undoable)
         if self.safe.undo_newest_first:
             todo.reverse()
+        self._met.update(f"{path}.{number}" for number in range(1, len(todo) + 1))
         held_up = False
         for number, entry in enumerate(todo, 1):
             waiting = self._undo_one(f"{path}.{number}", entry)
@@ -294,6 +297,7 @@ class Replay:
         return error
 
     def _recorded(self, path: str, kind: str, *, limited: bool = True) -> Recorded | None:
+        self._met.add(path)
         step = self.steps.get(path)
         if step is None:
             if limited and len(self.steps) + len(self.wants) >= STEPS_MAX:
@@ -322,13 +326,32 @@ class Replay:
             self.ended = await self._undo_all()
         except TransactionLost:  # no fault of the saga: all of this is run again
             raise
-        except (Exception, asyncio.CancelledError) as exc:  # the root of a saga: nothing is undone
+        except asyncio.CancelledError as exc:
+            if is_cancelled():  # whoever runs this is to stop: all of this is run again
+                raise
             self.park(exc)
+        except Exception as exc:  # the root of a saga: nothing is undone
+            self.park(exc)
+        if self.ended != "parked":
+            self._check_all_met()
         if self.broken is not None:
             self.park(self.broken)
         if self.ended in ("completed", "failed", "restarted"):
             self.withdrawn = [u.about for u in self._undoable if not u.known]
         return self.ended
+
+    def _check_all_met(self) -> None:
+        """Find a function that asks for less than it once did: a step is recorded in vain."""
+        unmet = self.steps.keys() - self._met
+        if unmet and self.safe.compare_steps:
+            path = min(unmet, key=_in_order)
+            self._parks(
+                SagaChanged(
+                    f"step {path} was {self.steps[path].kind!r}, and the saga does not come to it "
+                    "any more; count `version` up and keep the old steps for the sagas that are "
+                    "under way"
+                )
+            )
 
     def park(self, error: BaseException) -> None:
         """End the run: the saga waits for an operator."""
@@ -352,6 +375,10 @@ class Replay:
             with suppress(Exception, _Discarded, _Restart):
                 coroutine.close()  # what its `finally` asks for or raises: a dead run says nothing
         return "waiting" if waiting else "completed"
+
+
+def _in_order(path: str) -> list[int]:
+    return [int(part) for part in path.split(".")]
 
 
 def _group(path: str) -> str:

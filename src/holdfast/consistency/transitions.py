@@ -78,17 +78,42 @@ def after_failed_try(
     failed.reached = row.reached and safe.reached_kept
     if outage:
         failed.tries = max(0, row.tries - 1)
-    line = f"try {row.tries} at {now_ms}: {error}"
-    failed.error = f"{row.error}\n{line}"[-ERROR_BYTES_MAX:] if row.error else line
+    failed.error = _written_down(row.error, f"try {row.tries} at {now_ms}: {error}")
     over = row.tries >= schedule.tries_max and not outage
     if row.reached and row.expires_at is not None and row.expires_at <= now_ms and safe.key_life:
         over = True  # past the key's life another try could be another effect
     elif row.kind is Kind.TICK or (row.kind is Kind.UNDO and safe.undo_never_dead):
         over = False
     failed.state = State.DEAD if over else State.DUE
-    pauses = failed.error.count("\n") + 1 if outage else row.tries
+    pauses = _errors_in(failed.error) if outage else row.tries
     failed.due_at = None if over else retry_at(pauses, now_ms, schedule)
     return failed
+
+
+_FURTHER = "\n    "  # before the further lines of one entry
+_REPLAYED = "replayed at "
+
+
+def _written_down(before: str | None, entry: str) -> str:
+    """Return what was written down and one entry more; the oldest go when there is no room."""
+    entry = entry.replace("\n", _FURTHER)[:ERROR_BYTES_MAX]
+    text = f"{before}\n{entry}" if before else entry
+    if len(text) <= ERROR_BYTES_MAX:
+        return text
+    kept = text[-ERROR_BYTES_MAX:]
+    whole = next((n for n, c in enumerate(kept) if c == "\n" and kept[n + 1 : n + 2] != " "), -1)
+    return kept[whole + 1 :]
+
+
+def _errors_in(text: str) -> int:
+    """Count the errors that are written down since the letter was replayed, one line or many."""
+    count = 0
+    for line in text.split("\n"):
+        if line.startswith(_REPLAYED):
+            count = 0
+        elif not line.startswith(" "):
+            count += 1
+    return count
 
 
 def recorded_answer(row: MessageRow) -> Answer:
@@ -109,6 +134,8 @@ def replayed(dead: MessageRow, now_ms: int) -> MessageRow:
     assert dead.state in (State.DEAD, State.DUE)
     row = dead.copy()
     row.state, row.due_at, row.tries = State.DUE, now_ms, 0
+    if row.error:
+        row.error = _written_down(row.error, f"{_REPLAYED}{now_ms}")
     return row
 
 

@@ -22,6 +22,7 @@ from holdfast.errors import (
     StatementFailed,
     TransactionLost,
 )
+from holdfast.first_step import is_cancelled
 from holdfast.ports import Transaction, Write
 
 if TYPE_CHECKING:
@@ -352,8 +353,7 @@ def _advance(
         except (Exception, GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if is_cancelled():
                 raise
             raise Stray(f"the handler raised {exc!r}; it is nobody's wish to stop it") from exc
         value = error = None

@@ -6,13 +6,16 @@ whole is lost, each turn is run again: once more with others, and then alone.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.consistency.ledger import BelowFloor, Ledger
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
+from holdfast.first_step import is_cancelled
 from holdfast.ports import Sharing, Transaction
 
 LOOKS_MAX = 5
@@ -192,14 +195,21 @@ class Writer:
         self._commits += 1
         self._turns += len(done)
         if self._observe:
-            self._observe(len(done), clock.monotonic() - started)
+            self._tell(self._observe, len(done), clock.monotonic() - started)
         if not early:
-            self._after_commit(done)
+            self._tell(self._after_commit, done)
         for (_, future), error in zip(batch, errors, strict=True):
             if error is not None:
                 _fail(future, error)
             elif not future.done():
                 future.set_result(None)
+
+    def _tell(self, told: Callable[..., None], *args: Any) -> None:
+        """Tell of a commit; whatever comes of it, those who wait for the commit have it."""
+        try:
+            told(*args)
+        except Exception:  # a bug in what is told: the transaction is committed all the same
+            logging.getLogger("holdfast").exception("%s: after a commit", self._ledger.service)
 
     async def _look_at_time(self) -> None:
         """Learn how far other replicas are, so that the next transaction is not before them."""
@@ -258,6 +268,8 @@ class Writer:
         await tx.savepoint()
         try:
             await turn.run(tx)
+            if is_cancelled():  # and a handler, or a saga, has swallowed it
+                raise asyncio.CancelledError
             if self._ledger.safe.commit_checked:
                 tx.check_open()
         except TransactionLost:
