@@ -5,6 +5,7 @@ HoldfastError                     code, status, effect
 ├── SettingError                  a setting from the environment is wrong
 ├── DataFolderBusy                another process owns this data folder
 ├── DataFolderUnfit               others may look into it, or it cannot be written
+├── DatabaseDamaged               a file that was a database is none any more
 ├── OldSchema                     a database lacks revisions of this code
 ├── UnknownName                   a system, service or id that does not exist
 ├── CallError                     a call to a service or to an External did not go well
@@ -80,6 +81,12 @@ class DataFolderUnfit(HoldfastError):
     """The data folder cannot be used as it is; says what to run."""
 
     code = "data_folder_unfit"
+
+
+class DatabaseDamaged(HoldfastError):
+    """A file of a data folder is missing, empty or broken that was a database before."""
+
+    code = "database_damaged"
 
 
 class OldSchema(HoldfastError):

@@ -44,6 +44,7 @@ from holdfast.runtime.control import Control
 from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.keys import KeySource, token_policy
+from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.local import Local
 from holdfast.runtime.replicas import Replicas
 from holdfast.runtime.settings import ProcessSettings, external_urls
@@ -156,6 +157,16 @@ class Process:
         if self.folder is not None:
             self.folder.take()
         self._wire()
+        if self.folder is None or self._brought:
+            await self._open_hosts()
+            return
+        known = KnownDatabases(self.folder.path)
+        here = [host.name for host in self.hosts if not host.ledger.database.remote]
+        known.check(here)
+        await self._open_hosts()
+        known.keep(here)
+
+    async def _open_hosts(self) -> None:
         for host in self.hosts:
             await host.open(made=await self._made(host, to_look))
 
