@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 BIN = Path(sys.executable).parent
 
@@ -23,13 +24,15 @@ class Postgres:
     Args:
         url: of its database `postgres`.
         before: what is in front of it, through which the fresh ones are reached.
+        server: what started it.
     """
 
     _numbers = itertools.count(1)
 
-    def __init__(self, url: str, before: str = "") -> None:
+    def __init__(self, url: str, before: str = "", server: Any = None) -> None:
         self.url = url
         self._before = before
+        self._server = server
 
     async def database(self) -> str:
         """Make an empty database; return its URL."""
@@ -43,6 +46,16 @@ class Postgres:
             return f"{self._before}/{name}"
         return self.url.replace("/postgres?", f"/{name}?")
 
+    def become_a_standby(self) -> None:
+        """Restart it as one whose primary is gone; `SELECT pg_promote()` ends that."""
+        self._server.stop()
+        sign = Path(self._server.pgdata) / "standby.signal"
+        sign.touch()
+        owner = (sign.parent / "PG_VERSION").stat()
+        os.chown(sign, owner.st_uid, owner.st_gid)
+        self._server._postmaster_info = None
+        self._server.ensure_postgres_running()
+
 
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
@@ -54,7 +67,7 @@ def postgres_server() -> Iterator[Postgres]:
         folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
         server = get_server(folder, cleanup_mode="stop")
     try:
-        yield Postgres(server.get_uri())
+        yield Postgres(server.get_uri(), server=server)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

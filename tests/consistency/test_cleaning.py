@@ -109,6 +109,7 @@ async def test_a_letter_is_not_made_below_a_floor_that_was_announced(
         world.safe = ALL_ON.without("sent_above_floor")
     await world.start()
     core = world["shop"]
+    core.database.remote = True  # as if there were one
     edge = core.ledger.edge_to("stock")
 
     async def announce(tx: Transaction, effects: Effects) -> None:

@@ -347,3 +347,25 @@ async def test_who_swallows_the_end_of_the_writer_keeps_nothing(world: World) ->
 
     assert await world["money"].effects() == ["the next one"]
     assert len(left) == 1
+
+
+async def test_what_is_our_own_is_run_again_when_it_is_lost(world: World) -> None:
+    """A start, or an operator's command, does not end at the first conflict; it ends at last."""
+    writer, _ = await started(world)
+    runs = 0
+
+    async def twice(tx: Transaction, effects: Effects) -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise TransactionLost("a conflict")
+        await tx.write([Write(MONEY, {"what": "kept"})])
+
+    async def never(tx: Transaction, effects: Effects) -> None:
+        raise TransactionLost("for good")
+
+    await writer.perform_own(twice)
+    with pytest.raises(RunAgain, match="for good"):
+        await writer.perform_own(never)
+
+    assert (runs, await world["money"].effects()) == (3, ["kept"])

@@ -18,7 +18,7 @@ from holdfast.errors import StatementFailed, TransactionLost
 from holdfast.ports import Database, MessageFilter, Sharing, Transaction
 from tests.contracts.database import DatabaseContract
 from tests.contracts.rows import EDGES, METADATA, THING, letter
-from tests.servers import Postgres
+from tests.servers import Postgres, postgres_server
 
 
 class TestPostgres(DatabaseContract):
@@ -202,6 +202,24 @@ async def test_a_clock_that_is_set_back_sets_nobody_back(
     assert due_ms is not None and due_ms <= 0, "what was due is due, and not in an hour"
 
 
+async def test_joined_letters_below_a_floor_lose_their_transaction(postgres: Postgres) -> None:
+    """They would be ignored; run again apart, the one that is below says so."""
+    async with two_replicas(postgres) as (ahead, behind):
+        tx = await ahead.begin()
+        await tx.set_floor(1, letter(10).id, 100)
+        await tx.commit()
+        joined = await behind.begin(sharing=Sharing.JOINED)
+        await joined.insert_messages([letter(9), letter(11)], above_floor=True, sure=True)
+        with pytest.raises(TransactionLost, match="below a floor"):
+            await joined.commit()
+        await joined.abort()
+        apart = await behind.begin(sharing=Sharing.APART)
+        new = await apart.insert_messages([letter(9), letter(11)], above_floor=True, sure=True)
+        await apart.abort()
+
+    assert [row.id for row in new] == [letter(11).id]
+
+
 async def test_a_replica_that_is_behind_catches_up_with_a_look(postgres: Postgres) -> None:
     """Another one has seen a later time, and announced a floor by it."""
     async with two_replicas(postgres) as (ahead, behind):
@@ -284,6 +302,29 @@ async def test_a_server_that_took_no_writes_takes_them_at_once(
 
     assert [type(exc) for exc in refused] == [TransactionLost] * 6
     assert trouble[0] is trouble[2] is None and trouble[1]
+
+
+async def test_a_standby_that_is_promoted_takes_writes_at_once() -> None:
+    """What a fail-over leaves behind an address, before and after the roles were turned."""
+    with postgres_server() as server:
+        url = await server.database()
+        database = PostgresDatabase(url, HostClock())
+        await database.open(EDGES, [METADATA])
+        await database.close()
+        server.become_a_standby()
+        trouble = await database.trouble()
+        for write in (write_user, write_ours):
+            with pytest.raises(TransactionLost):
+                await write(database, 1)
+        operator = await asyncpg.connect(server.url)
+        await operator.execute("SELECT pg_promote()")
+        await operator.close()
+        await write_user(database, 1)
+        healed = await database.trouble()
+        await database.close()
+
+    assert trouble is not None and "it is a standby, or read-only" in trouble
+    assert healed is None
 
 
 async def test_a_role_that_lost_and_got_back_its_rights_writes_again(postgres: Postgres) -> None:

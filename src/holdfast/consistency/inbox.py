@@ -39,7 +39,7 @@ from holdfast.consistency.transitions import (
 )
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.unknown import NotKnown, waiting
-from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
+from holdfast.consistency.writer import RUNS_MAX, Effects, Own, RunAgain, Writer
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     Answer,
@@ -55,7 +55,6 @@ from holdfast.contract.messages import Message
 from holdfast.errors import Overloaded
 from holdfast.ports import Transaction
 
-RUNS_MAX = 5  # of one transaction, when it is lost
 DELETE_MAX = 512  # rows that one transaction deletes
 UNDER_WAY_MAX = 256  # claimed rows whose handlers run, or wait for their turn at an External
 
@@ -77,11 +76,11 @@ class Inbox:
         self.writer = writer
         self.sagas = sagas
         self.notice = notice
-        self._replies = Replies(ledger, outbox, sagas, self._perform, notice)
+        self._replies = Replies(ledger, outbox, sagas, writer.perform_own, notice)
         self._find = find
         self.waited = waited
         self._running: dict[tuple[int, UUID], Delivery | None] = {}
-        self.leases = Leases(ledger, self._perform, self.new_row, notice)
+        self.leases = Leases(ledger, writer.perform_own, self.new_row, notice)
         self.keep = self.leases.keep
         self._tasks: set[asyncio.Task[None]] = set()
         self.wake: Callable[[], None] = lambda: None
@@ -134,17 +133,7 @@ class Inbox:
             deleted = await tx.set_floor(edge.id, floor, DELETE_MAX)
 
         while deleted >= DELETE_MAX:
-            await self._perform(set_floor)
-
-    async def _perform(self, function: Callable[[Transaction, Effects], object]) -> None:
-        """Run a turn of our own, again if its transaction was lost. Raises RunAgain at last."""
-        for run in range(1, RUNS_MAX + 1):
-            try:
-                await self.writer.perform(Own(function, lost=run - 1))
-                return
-            except RunAgain:
-                if run == RUNS_MAX:
-                    raise
+            await self.writer.perform_own(set_floor)
 
     def new_row(self, edge: Edge, letter: Letter, *, due_at: int | None = None) -> MessageRow:
         """Return the inbox row of a letter."""
@@ -200,7 +189,7 @@ class Inbox:
             if new:
                 effects.done.append(self.wake)
 
-        await self._perform(take)
+        await self.writer.perform_own(take)
 
     async def _repeat(self, tx: Transaction, edge: Edge, letter: UUID, effects: Effects) -> None:
         """A letter that is known already: say again what was said."""
@@ -294,7 +283,7 @@ class Inbox:
         pause_s = 0.1
         while True:  # left counted, a busy database would make letters dead
             try:
-                return await self._perform(write)
+                return await self.writer.perform_own(write)
             except RunAgain:
                 await asyncio.sleep(pause_s)
                 pause_s = min(5.0, pause_s * 2)
@@ -307,7 +296,7 @@ class Inbox:
         async def repeat(tx: Transaction, effects: Effects) -> None:
             await self._repeat(tx, edge, letter, effects)
 
-        await self._perform(repeat)
+        await self.writer.perform_own(repeat)
 
     def _reach(self, delivery: Delivery) -> Callable[[bytes, int, float], Awaitable[bool]]:
         """Return what commits `due, reached` before an External is called."""
@@ -365,7 +354,7 @@ class Inbox:
                 if not await tx.insert_messages([row]):
                     await tx.update_message(row, State.DUE)
 
-            await self._perform(write)
+            await self.writer.perform_own(write)
 
         task = asyncio.create_task(record())
         self._tasks.add(task)
@@ -459,7 +448,7 @@ class Inbox:
             else:
                 self.answer(effects, edge, answer_again(row))
 
-        await self._perform(decide)
+        await self.writer.perform_own(decide)
 
     def met_unknown(self) -> None:
         """Leave what waits for another version to it for a while: it is due there at once."""
@@ -544,7 +533,7 @@ class Inbox:
             dead.state, dead.due_at = State.DEAD, None
             await tx.update_message(dead, State.DUE, held=self._token(row))
 
-        await self._perform(bury)
+        await self.writer.perform_own(bury)
         self.notice("letter.dead", letter=str(row.id), error=why)
 
     async def _wake(self, row: MessageRow) -> None:
@@ -564,11 +553,11 @@ class Inbox:
             await tx.update_message(waits, State.DUE, held=self._token(row))
 
         try:
-            await self._perform(wake)
+            await self.writer.perform_own(wake)
             return
         except NotKnown as exc:
             unknown = exc
-        await self._perform(wait)
+        await self.writer.perform_own(wait)
         self.met_unknown()
         self.notice("saga.waits", id=str(row.owner), error=str(unknown))
 

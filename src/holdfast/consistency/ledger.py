@@ -109,7 +109,7 @@ class Ledger:
         Raises:
             BelowFloor: this process is behind the time at which a floor was announced.
         """
-        above = self.safe.sent_above_floor
+        above = self.safe.sent_above_floor and self.database.remote  # else there is no other
         if len(await tx.insert_messages(rows, above_floor=above, sure=True)) < len(rows):
             raise BelowFloor(f"{self.service} made a letter's id below a floor that it announced")
 

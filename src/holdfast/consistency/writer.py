@@ -19,6 +19,7 @@ from holdfast.first_step import is_cancelled
 from holdfast.ports import Sharing, Transaction
 
 LOOKS_MAX = 5
+RUNS_MAX = 5  # of one transaction, when it is lost
 
 
 class RunAgain(Exception):
@@ -122,6 +123,20 @@ class Writer:
             if not (turn.begun and self._ledger.safe.shielded):
                 future.cancel()
             raise
+
+    async def perform_own(self, function: Callable[[Transaction, Effects], object]) -> None:
+        """Run a function of the framework's, again if its transaction was lost.
+
+        Raises:
+            RunAgain: it was lost each time. Overloaded: see `perform`.
+        """
+        for run in range(1, RUNS_MAX + 1):
+            try:
+                await self.perform(Own(function, lost=run - 1))
+                return
+            except RunAgain:
+                if run == RUNS_MAX:
+                    raise
 
     async def _drain(self) -> None:
         try:

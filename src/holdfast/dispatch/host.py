@@ -20,7 +20,7 @@ from holdfast.consistency.sagas import Sagas, SagaType
 from holdfast.consistency.schedule import Schedule, floors_lag_ms
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.unknown import unknown_work, waits
-from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
+from holdfast.consistency.writer import Effects, RunAgain, Writer
 from holdfast.contract.envelope import HTTP, Lane, MessageRow, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command, Query
@@ -304,7 +304,7 @@ class ServiceHost:
         async def insert(tx: Transaction, effects: Effects) -> None:
             await tx.insert_messages([job.next_tick(tx.now_ms) for job in jobs])
 
-        await self.writer.perform(Own(insert))
+        await self.writer.perform_own(insert)
 
     async def look_for_strangers(self) -> None:
         """Find out what the database holds that this version does not know, and say it."""
@@ -405,11 +405,11 @@ class ServiceHost:
                 self.ledger.schedule,
             )
             own.know(list(self.ledger.edges.values()))
-            made.append(own.command_row(message, tx.now_ms, correlation="", trace=""))
+            made[:] = [own.command_row(message, tx.now_ms, correlation="", trace="")]
             await tx.insert_messages(made)
             effects.done.append(self.relay.wake)
 
-        await self.writer.perform(Own(insert))
+        await self.writer.perform_own(insert)
         return made[0].id
 
     async def change_dead(
@@ -422,6 +422,7 @@ class ServiceHost:
         changed: list[MessageRow] = []
 
         async def write(tx: Transaction, effects: Effects) -> None:
+            changed.clear()
             for edge in self.ledger.edges:
                 row = await tx.lock_message(edge, letter)
                 if row is not None and (row.state is State.DEAD or waits(row)):
@@ -430,7 +431,7 @@ class ServiceHost:
                         changed.append(new)
             effects.done.append(self.relay.wake)
 
-        await self.writer.perform(Own(write))
+        await self.writer.perform_own(write)
         return changed[0] if changed else None
 
     async def retry_saga(self, saga: UUID) -> bool:
@@ -438,7 +439,7 @@ class ServiceHost:
         found: list[bool] = []
 
         async def resume(tx: Transaction, effects: Effects) -> None:
-            found.append(await self.sagas.resume(tx, saga, effects) is not None)
+            found[:] = [await self.sagas.resume(tx, saga, effects) is not None]
 
-        await self.writer.perform(Own(resume))
+        await self.writer.perform_own(resume)
         return found[0]

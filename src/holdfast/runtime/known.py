@@ -28,16 +28,18 @@ class KnownDatabases:
         self._list = folder / _LIST
         self._folder = folder
 
-    def check(self, services: Iterable[str]) -> None:
+    def check(self, services: Iterable[str], *, read_through: bool = True) -> None:
         """Look at the files of services before anything is made in them.
 
+        Args:
+            read_through: those that are small, from end to end.
         Raises:
             DatabaseDamaged: one is none, or was begun and is missing or empty.
         """
-        begun = self._begun()
+        begun, read_bytes = self._begun(), LOOKED_THROUGH_BYTES_MAX if read_through else 0
         for service in services:
             path = self._folder / f"{service}.db"
-            why = self._damage(path, begun=service in begun)
+            why = self._damage(path, read_bytes, begun=service in begun)
             if why:
                 raise DatabaseDamaged(
                     f"{path} {why}; {service} cannot go on without what was there. Put the file "
@@ -62,7 +64,7 @@ class KnownDatabases:
     def _begun(self) -> set[str]:
         return set(self._list.read_text().split()) if self._list.exists() else set()
 
-    def _damage(self, path: Path, *, begun: bool) -> str:
+    def _damage(self, path: Path, read_bytes: int, *, begun: bool) -> str:
         """Return what is wrong with a file, or ""."""
         if not path.exists():
             return "is missing" if begun else ""
@@ -72,7 +74,7 @@ class KnownDatabases:
         try:
             connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
             try:
-                return _look_through(connection, path, size, begun=begun)
+                return _look_through(connection, path, size <= read_bytes, begun=begun)
             finally:
                 connection.close()
         except sqlite3.OperationalError as exc:
@@ -83,13 +85,15 @@ class KnownDatabases:
             return f"is damaged: {exc}"
 
 
-def _look_through(connection: sqlite3.Connection, path: Path, size: int, *, begun: bool) -> str:
+def _look_through(
+    connection: sqlite3.Connection, path: Path, read_through: bool, *, begun: bool
+) -> str:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if begun and "holdfast_edge" not in tables:
         return "has lost its tables"
     if begun and not connection.execute("SELECT 1 FROM holdfast_edge LIMIT 1").fetchone():
         return "has lost its rows"
-    if size <= LOOKED_THROUGH_BYTES_MAX:
+    if read_through:
         told = [found for (found,) in connection.execute("PRAGMA quick_check(20)")]
         wrong = [found for found in told if found != "ok" and not found.startswith(_OF_VALUES)]
         return f"is damaged: {' '.join(wrong[0].split())}" if wrong else ""

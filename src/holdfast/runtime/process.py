@@ -158,15 +158,15 @@ class Process:
             self.folder.take()
         self._wire()
         if self.folder is None or self._brought:
-            await self._open_hosts()
+            await self._open_hosts(to_look)
             return
         known = KnownDatabases(self.folder.path)
         here = [host.name for host in self.hosts if not host.ledger.database.remote]
-        known.check(here)
-        await self._open_hosts()
+        known.check(here, read_through=not to_look)
+        await self._open_hosts(to_look)
         known.keep(here)
 
-    async def _open_hosts(self) -> None:
+    async def _open_hosts(self, to_look: bool) -> None:
         for host in self.hosts:
             await host.open(made=await self._made(host, to_look))
 
