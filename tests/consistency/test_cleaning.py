@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from holdfast.consistency.safeguards import ALL_ON
-from holdfast.consistency.schedule import Schedule, id_before
+from holdfast.consistency.schedule import Schedule, id_before, time_of
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own, RunAgain
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
@@ -123,6 +123,18 @@ async def test_a_letter_is_not_made_below_a_floor_that_was_announced(
         await world.send(Take())
 
     assert len(await core.out_rows()) == (0 if safe else 1)
+
+
+async def test_a_host_that_is_ahead_takes_no_letter_along(world: World) -> None:
+    """Ids of letters go by the clock of the database alone; others look younger than they are."""
+    await world.start()
+    ledger, now_ms = world["shop"].ledger, 1_000_000
+    seeds = {ledger.seed(now_ms + 86_400_000) for _ in range(100)}
+    made = [ledger.letter_id(now_ms) for _ in range(100)]
+
+    assert len(seeds) == 100 and {seed.version for seed in seeds} == {7}
+    assert {time_of(seed) for seed in seeds} == {now_ms + 86_400_000}
+    assert made == sorted(made) and time_of(made[-1]) == now_ms
 
 
 async def test_a_floor_stays_below_what_is_open(world: World) -> None:

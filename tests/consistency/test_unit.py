@@ -123,7 +123,7 @@ async def test_a_view_knows_that_outside_is_shut(world: World) -> None:
         lambda tx: tx.publish(Shipped(order="1")),
     ]
     for way in ways:
-        unit = Unit(world["shop"].ledger, seed=world["shop"].ledger.letter_id(0), at_ms=0)
+        unit = Unit(world["shop"].ledger, seed=world["shop"].ledger.seed(0), at_ms=0)
         unit.check_outside()
         way(unit)
         with pytest.raises(OutsideShut, match="reach first, write after"):

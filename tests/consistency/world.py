@@ -204,7 +204,7 @@ class Core:
     async def write(self, work: Callable[[Unit], object]) -> None:
         """Run a piece of work in a transaction of its own, as a route would."""
         now_ms = int(self.ledger.clock.now() * 1000)
-        unit = Unit(self.ledger, seed=self.ledger.letter_id(now_ms), at_ms=now_ms)
+        unit = Unit(self.ledger, seed=self.ledger.seed(now_ms), at_ms=now_ms)
         await self.writer.perform(Work(unit, self.sagas, work))
 
     async def effects(self) -> list[str]:

@@ -100,8 +100,17 @@ class Ledger:
         return [edge for edge in self.edges if self.is_out(edge)]
 
     def letter_id(self, now_ms: int) -> UUID:
-        """Return a fresh time-ordered letter id."""
+        """Return a fresh time-ordered letter id; `now_ms` is of the database's clock."""
         return self.ids.uuid7(now_ms)
+
+    def seed(self, now_ms: int) -> UUID:
+        """Return a fresh id that ids of one request derive from; `now_ms` is of any clock.
+
+        It is none of those that grow: a host whose clock is ahead would take letters' ids along.
+        """
+        tail = int.from_bytes(self.ids.token(10), "big")
+        high, low = (tail >> 64) & 0xFFF, tail & ((1 << 62) - 1)
+        return UUID(int=(now_ms << 80) | (7 << 76) | (high << 64) | (2 << 62) | low)
 
     async def insert_new(self, tx: Transaction, rows: Sequence[MessageRow]) -> None:
         """Insert letters, timers and waits of this service's own making.

@@ -366,7 +366,7 @@ class ServiceHost:
         context = self._ports.current.get()
         unit = Unit(
             self.ledger,
-            seed=self.ledger.letter_id(now_ms),
+            seed=self.ledger.seed(now_ms),
             at_ms=now_ms,
             correlation=context.correlation_id,
             trace=context.traceparent,

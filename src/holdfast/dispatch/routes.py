@@ -202,7 +202,7 @@ class CompiledRoute:
 
     def _turn(self, request: Request, work: Work, key: Key | None) -> tuple[RequestTurn, Driver]:
         now_ms = int(self._ledger.clock.now() * 1000)
-        seed = key.id if key is not None else self._ledger.letter_id(now_ms)
+        seed = key.id if key is not None else self._ledger.seed(now_ms)
         unit = Unit(
             self._ledger,
             seed=seed,
