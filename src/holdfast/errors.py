@@ -18,8 +18,9 @@ HoldfastError                     code, status, effect
 ├── RequestError                  what a client sent cannot be served
 │   ├── BadRequest · Unauthenticated · Forbidden · NotFound · MethodNotAllowed · Conflict
 │   ├── TooLarge · UnsupportedMediaType · Invalid · RateLimited
-│   └── Overloaded
-│       └── PoolFull              no thread for a blocking function
+│   ├── Overloaded
+│   │   └── PoolFull              no thread for a blocking function
+│   └── ClientGone                the client closed the connection; nobody reads the answer
 ├── TransactionError              a handler broke a rule of its transaction
 │   ├── ForeignAwait              it awaited something else after its first statement
 │   ├── OutsideShut               it reached outside after its first statement
@@ -243,6 +244,12 @@ class PoolFull(Overloaded):
     """
 
     code = "pool_full"
+
+
+class ClientGone(RequestError):
+    """The client closed the connection before anything was written; seen in logs and metrics."""
+
+    code, status, title = "client_gone", 499, "Client gone"
 
 
 class TransactionError(HoldfastError):

@@ -114,6 +114,16 @@ class Server:
         """The process."""
         return self._process.pid
 
+    def get(self, path: str) -> Any:
+        """Send a GET; return what it answers as JSON."""
+        connection = http.client.HTTPConnection(self.address, timeout=LIMIT_S)
+        try:
+            connection.request("GET", path)
+            with connection.getresponse() as response:
+                return json.loads(response.read())
+        finally:
+            connection.close()
+
     def post(self, path: str, body: object) -> int:
         """Send a POST; return the status."""
         connection = http.client.HTTPConnection(self.address, timeout=LIMIT_S)

@@ -25,10 +25,12 @@ def test_parcels_are_packed_on_postgres_and_nats(
     posted = [server.post("/v1/parcels", {"note": str(n), "kg": 20 * n}) for n in range(3)]
     while states(cli) != ["completed", "completed", "completed"]:
         pass  # the test's time-out is the bound
+    paths = server.get("/openapi.json")["paths"]
     shown = [line.split()[0] for line in server.greeting if line.startswith("  ")]
     code = server.stop()
 
     assert posted == [202, 202, 202]
+    assert "/v1/parcels" in paths
     several = "tiny-2" if "--processes" in options else "desk-1"
     assert (several if options else "services") in shown
     assert ("desk-2" in shown) == ("--replicas" in options)

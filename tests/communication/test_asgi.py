@@ -5,17 +5,19 @@ from typing import Any
 
 import pytest
 
+from holdfast import Mounted
 from holdfast.communication import AsgiLifespan, asgi_handler
 from holdfast.contract.http import Request, Response
 
 from .conftest import Serve
 
+UNKNOWN = Mounted(caller=None, correlation_id="", traceparent="")
 GET = b"GET /app/a%20b?x=1 HTTP/1.1\r\nHost: a:81\r\nX-Y: z\r\n\r\n"
 START = {"type": "http.response.start", "status": 201, "headers": [(b"X-App", b"yes")]}
 
 
 async def test_an_app_gets_the_scope_and_the_body(serve: Serve) -> None:
-    """The scope follows the ASGI specification; the request is in its extensions."""
+    """The scope follows the ASGI specification; what the gateway found out is in its state."""
     seen: dict[str, Any] = {}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -33,8 +35,8 @@ async def test_an_app_gets_the_scope_and_the_body(serve: Serve) -> None:
     assert (seen["root_path"], seen["query_string"]) == ("/app", b"x=1")
     assert (seen["server"], seen["client"]) == (("a", 81), ("127.0.0.1", 0))
     assert (b"x-y", b"z") in seen["headers"]
+    assert seen["state"].pop("holdfast") == Mounted.of(seen | {"state": {"holdfast": UNKNOWN}})
     assert seen["state"] == {"db": 1}
-    assert isinstance(seen["extensions"]["holdfast"]["request"], Request)
 
 
 async def test_an_app_streams(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -241,7 +242,7 @@ class TestBrokenConnections:
         raw: Callable[[Talk], Awaitable[Origin]],
         pools: Callable[..., ClientPool],
     ) -> None:
-        """Idempotent requests are sent once more; others are ConnectionLost, effect unknown."""
+        """Safe requests are sent once more; others are ConnectionLost, effect unknown."""
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, n: int) -> None:
             for _ in range(1 if n == 1 else 9):
@@ -251,7 +252,7 @@ class TestBrokenConnections:
 
         origin, pool = await raw(talk), pools()
         await pool.request(origin, Request("GET", "/"), deadline_s=5)
-        if method in ("POST", "PATCH"):
+        if method not in ("GET", "HEAD", "OPTIONS"):
             with pytest.raises(ConnectionLost, match="closed the connection") as caught:
                 await pool.request(origin, Request(method, "/"), deadline_s=5)
             assert caught.value.effect == "unknown"
@@ -498,3 +499,129 @@ def test_what_is_not_an_origin(url: str) -> None:
     """A path, a query or a user in a base URL is a mistake that must not be dropped silently."""
     with pytest.raises(ValueError, match="an origin is"):
         Origin.parse(url)
+
+
+class TestStreams:
+    """Answers that come piece by piece."""
+
+    async def test_pieces_come_as_they_are_sent(
+        self, serve: Serve, pools: Callable[..., ClientPool]
+    ) -> None:
+        """The head with the first of them; the connection is used again after the last."""
+        gate = asyncio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"one"
+            await gate.wait()
+            yield b"two"
+
+        async def handler(request: Request) -> Response:
+            return Response(200, [(b"x-a", b"1")], b"", pieces())
+
+        served, pool = await serve(handler), pools()
+        response = await pool.request(of(served), GET, deadline_s=60, streams=True)
+        stream = stream_of(response)
+        first = await anext(stream)
+        meanwhile = pool.stats().idle
+        gate.set()
+        rest = [piece async for piece in stream]
+
+        assert (response.header(b"x-a"), first, rest) == (b"1", b"one", [b"two"])
+        assert (meanwhile, pool.stats().idle, pool.stats().opened) == (0, 1, 1)
+
+    async def test_a_long_answer_passes_the_limit_in_pieces(
+        self, serve: Serve, pools: Callable[..., ClientPool]
+    ) -> None:
+        """Under its own length; a short one is whole, and both are refused without a stream."""
+        served = await serve(lambda request: long_answer(300 * 1024))
+        short = await serve(lambda request: long_answer(200 * 1024))
+        pool = pools(body_bytes_max=100 * 1024)
+        response = await pool.request(of(served), GET, deadline_s=60, streams=True)
+        size = sum([len(piece) async for piece in stream_of(response)])
+        whole = pools(body_bytes_max=250 * 1024)
+
+        assert (response.header(b"content-length"), size) == (b"307200", 300 * 1024)
+        assert (await whole.request(of(short), GET, deadline_s=60, streams=True)).stream is None
+        with pytest.raises(BadAnswer, match="a body of over"):
+            await pool.request(of(served), GET, deadline_s=60)
+
+    async def test_who_stops_reading_closes_the_connection(
+        self, serve: Serve, pools: Callable[..., ClientPool]
+    ) -> None:
+        """The other side learns it, and nothing is read for nobody."""
+        ended = asyncio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                yield b"one"
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async def handler(request: Request) -> Response:
+            return Response(200, [], b"", pieces())
+
+        served, pool = await serve(handler), pools()
+        stream: Any = stream_of(await pool.request(of(served), GET, deadline_s=60, streams=True))
+        await anext(stream)
+        await stream.aclose()
+        async with asyncio.timeout(60):
+            await ended.wait()
+        await served.until(lambda: pool.stats().connections == 0)
+
+    async def test_a_stream_that_breaks_is_not_complete(
+        self, raw: Callable[[Talk], Awaitable[Origin]], pools: Callable[..., ClientPool]
+    ) -> None:
+        """What came is handed on, and then the error."""
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n")
+
+        pool = pools()
+        response = await pool.request(await raw(talk), GET, deadline_s=60, streams=True)
+        stream = stream_of(response)
+        assert await anext(stream) == b"one"
+        with pytest.raises(ConnectionLost, match="before the whole answer"):
+            await anext(stream)
+
+    async def test_who_reads_slowly_is_waited_for(
+        self, serve: Serve, pools: Callable[..., ClientPool]
+    ) -> None:
+        """No more is taken than a few buffers hold; then the sender waits."""
+        sent: list[int] = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for number in range(1_000):
+                sent.append(number)
+                yield b"x" * 65536
+
+        async def handler(request: Request) -> Response:
+            return Response(200, [], b"", pieces())
+
+        served, pool = await serve(handler), pools()
+        stream = stream_of(await pool.request(of(served), GET, deadline_s=60, streams=True))
+        first = await anext(stream)
+        rounds, last = 0, -1
+        while rounds < 20:  # it stands still for so long
+            await asyncio.sleep(0.01)
+            rounds, last = (rounds + 1 if last == len(sent) else 0), len(sent)
+        waiting = len(sent)
+        size = len(first) + sum([len(piece) async for piece in stream])
+
+        assert waiting < 1_000
+        assert size == 1_000 * 65536
+
+
+GET = Request("GET", "/")
+
+
+def stream_of(response: Response) -> AsyncIterator[bytes]:
+    """Return the stream of a response that has one."""
+    assert response.stream is not None
+    return response.stream
+
+
+async def long_answer(size: int) -> Response:
+    """Return an answer in one piece."""
+    return Response(200, [], b"x" * size)

@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.communication import HttpLimits
 from holdfast.contract.http import Request, Response
+from holdfast.gateway.headers import HOP_BY_HOP
 
 from .conftest import Serve, echo
 
@@ -231,6 +232,64 @@ async def test_the_framing_of_a_response_is_the_servers(serve: Serve) -> None:
 class TestStreams:
     """Responses that come piece by piece."""
 
+    @pytest.mark.parametrize(
+        ("pieces", "whole"), [([b"ab", b"c"], True), ([b"ab"], False), ([b"ab", b"cd"], False)]
+    )
+    async def test_a_stream_keeps_its_length(
+        self, pieces: list[bytes], whole: bool, serve: Serve
+    ) -> None:
+        """A file has a progress; one that does not keep its word is broken off."""
+
+        async def stream() -> AsyncIterator[bytes]:
+            for piece in pieces:
+                yield piece
+
+        async def handler(request: Request) -> Response:
+            return Response(200, [(b"content-length", b"3")], b"", stream())
+
+        told: list[BaseException] = []
+        served = await serve(handler, on_error=lambda request, error: told.append(error))
+        wire = await served.open()
+        wire.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        _, headers = await wire.head()
+        body = await wire.rest()
+
+        assert (headers["content-length"], "transfer-encoding" in headers) == ("3", False)
+        assert body == (b"abc" if whole else b"ab")
+        assert [type(error) for error in told] == ([] if whole else [ValueError])
+
+    async def test_a_stream_ends_with_its_client(self, serve: Serve) -> None:
+        """One that may never end, at once; it need not send anything to notice."""
+        ended = asyncio.Event()
+
+        async def stream() -> AsyncIterator[bytes]:
+            yield b"data: 1\n\n"
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async def handler(request: Request) -> Response:
+            return Response(200, [], b"", stream())
+
+        wire = await (await serve(handler)).open()
+        wire.send(GET)
+        async with asyncio.timeout(30):
+            await wire.reader.readuntil(b"data: 1\n\n")
+            wire.writer.close()
+            await ended.wait()
+
+    @pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
+    async def test_hop_by_hop_headers_are_the_servers(self, name: bytes, serve: Serve) -> None:
+        """What an app says of its connection is not said of this one."""
+
+        async def handler(request: Request) -> Response:
+            return Response(200, [(name, b"x-secret"), (b"server", b"own")], b"a")
+
+        answer = await (await serve(handler)).ask(GET)
+        assert answer.headers.get(name.decode()) != "x-secret"
+        assert answer.headers["server"] == "own"
+
     async def test_a_stream_is_chunked(self, serve: Serve) -> None:
         """The first body and the pieces arrive in order; empty pieces do not end it."""
 
@@ -451,8 +510,32 @@ async def test_all_bodies_together_are_bounded(serve: Serve) -> None:
     assert (await served.ask(head + b"a" * 900)).status == 200
 
 
-async def test_a_half_closed_client_gets_its_answer(serve: Serve) -> None:
-    """A client that says that it sends no more still reads."""
+async def test_who_closes_its_half_has_gone(serve: Serve) -> None:
+    """Nothing tells it from a client that closed; before the handler begins it counts as well."""
+    told: list[str] = []
+    gate = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        told.append("gone" if request.gone else "here")
+        request.on_gone = lambda: told.append("went") or gate.set()  # type: ignore[func-returns-value]
+        if not request.gone:
+            await gate.wait()
+        return Response(499)
+
+    served = await serve(handler)
+    for at_once in (True, False):
+        wire = await served.open()
+        wire.send(GET)
+        if not at_once:
+            await served.until(lambda: told[-1:] == ["here"])
+        wire.writer.write_eof()
+        assert (await wire.answer()).status == 499
+        gate.clear()
+    assert told[-2:] == ["here", "went"]
+
+
+async def test_a_half_closed_client_gets_the_answer_that_comes_all_the_same(serve: Serve) -> None:
+    """A handler that finishes what it began is heard by a client that still reads."""
     gate = Gate()
     served = await serve(gate)
     wire = await served.open()

@@ -14,16 +14,17 @@ from sqlalchemy import MetaData
 from holdfast import Caller, Failure, Outside, Query, Read, Service
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.inside import (
+    ASK,
     CALLER,
     DEADLINE,
     ORIGIN,
     Asks,
     InnerDoor,
-    caller_header,
-    origin_header,
+    entry_headers,
 )
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, PoolFull, Unreachable
+from holdfast.gateway.headers import forwarded_headers
 from holdfast.observability import Tracer
 from tests.dispatch.hosting import hosting as hosting_services
 from tests.dispatch.hosting import system
@@ -182,11 +183,16 @@ async def test_a_full_pool_over_there_is_told_as_that(tmp_path: Path) -> None:
 async def test_who_was_authenticated_travels_to_the_route(tmp_path: Path) -> None:
     """The gateway's word, in a header that it strips from what comes in."""
     async with two_processes(tmp_path) as (_, door, _):
-        who = caller_header(Caller("ada", frozenset({"read", "write"})))
-        served = await door(Request("GET", "/v1/me", "", [who], b""))
-        nobody = await door(Request("GET", "/v1/unknown", "", [who], b""))
+        ada = Caller("ada", frozenset({"read", "write"}))
+        told = entry_headers(
+            Request("GET", "/v1/me", caller=ada, client="192.0.2.1", scheme="https"), 1.0
+        )
+        request = Request("GET", "/v1/me", "", [(b"accept", b"a/b"), *told], b"")
+        served = await door(request)
+        nobody = await door(Request("GET", "/v1/unknown", "", told, b""))
 
-    assert who[0] == CALLER
+    assert CALLER in dict(told)
+    assert (request.client, request.headers) == ("192.0.2.1", [(b"accept", b"a/b")])
     assert (served.status, msgspec.json.decode(served.body)) == (200, "ada:read,write")
     assert nobody.status == 404
 
@@ -208,14 +214,25 @@ async def test_a_wrong_call_is_answered_not_raised(
     """Each says what is missing."""
     method = "POST" if path.startswith("/-/") else "GET"
     async with two_processes(tmp_path) as (_, door, _):
-        assert (await door(Request(method, path, "", headers, body))).status == status
+        ask = [*headers, (ASK, b"1")] if method == "POST" else headers
+        assert (await door(Request(method, path, "", ask, body))).status == status
+
+
+async def test_a_client_cannot_ask_through_the_gateway(tmp_path: Path) -> None:
+    """Whatever the path: a query has a header that the gateway lets nobody bring in."""
+    async with two_processes(tmp_path) as (_, door, _):
+        request = Request("POST", "/-/ask/shop/Rate.v1", "", [(DEADLINE, b"100")], b'{"x": 1}')
+        refused = await door(request)
+
+    assert refused.status == 404
+    assert forwarded_headers([(ASK, b"1"), (CALLER, b"{}"), (ORIGIN, b"{}")]) == []
 
 
 async def test_a_newer_process_may_ask_with_more(tmp_path: Path) -> None:
     """Fields that this one does not know are no error between releases."""
     body = b'{"currency": "EUR", "precision": 4}'
     async with two_processes(tmp_path) as (_, door, _):
-        path, headers = "/-/ask/shop/Rate.v1", [(DEADLINE, b"100")]
+        path, headers = "/-/ask/shop/Rate.v1", [(DEADLINE, b"100"), (ASK, b"1")]
         assert (await door(Request("POST", path, "", headers, body))).body == b"1.5"
 
 
@@ -235,7 +252,7 @@ async def test_where_a_request_came_from_travels(tmp_path: Path) -> None:
     """A service elsewhere sees the client, the scheme and the host that the gateway saw."""
     outer = Request("GET", "/v1/me", "", [(b"host", b"shop.example")], client="203.0.113.9")
     outer.scheme = "https"
-    inner = Request("GET", "/v1/me", "", [(b"host", b"money:8000"), origin_header(outer)])
+    inner = Request("GET", "/v1/me", "", [(b"host", b"money:8000"), *entry_headers(outer, 1.0)])
     async with two_processes(tmp_path) as (_, door, _):
         await door(inner)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData
 
-from holdfast import Cors, Gateway, Rate, Service, System, Tokens
+from holdfast import Cors, Gateway, Mounted, Rate, Service, System, Tokens
 from holdfast.testing import Running, running
 from holdfast.testing.run import Answer
 
@@ -27,7 +27,7 @@ async def app(
     """Allow everything, as an app with CORS of its own might."""
     if scope["type"] == "lifespan":
         raise NotImplementedError
-    caller = scope["extensions"]["holdfast"]["request"].caller
+    caller = Mounted.of(scope).caller
     headers = [
         (b"Access-Control-Allow-Origin", b"*"),
         (b"access-control-allow-credentials", b"true"),

@@ -13,8 +13,10 @@ from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.dispatch.inside import ORIGIN
 from holdfast.engines.host import HostClock
 from holdfast.engines.network import SystemNetwork
-from holdfast.gateway import DEADLINE, Forward
+from holdfast.gateway import DEADLINE, Forward, hop_policy
+from holdfast.gateway.forward import GRACE_S
 from holdfast.resilience import BulkheadPolicy, Edge, EdgePolicy, RetryPolicy
+from holdfast.system import Gateway
 
 Answering = Callable[[Request], Awaitable[Response]]
 POLICY = EdgePolicy(
@@ -75,14 +77,16 @@ async def pool() -> AsyncIterator[ClientPool]:
     await made.close()
 
 
-def forward(pool: ClientPool, url: str, policy: EdgePolicy = POLICY) -> Forward:
+def forward(
+    pool: ClientPool, url: str, policy: EdgePolicy = POLICY, *, keyed: bool = True
+) -> Forward:
     """Return what forwards to one address."""
     origin = Origin.parse(url)
 
     async def call(request: Request, timeout_s: float) -> Response:
         return await pool.request(origin, request, deadline_s=timeout_s)
 
-    return Forward(Edge("gateway→orders", policy, HostClock(), Random(1)), call)
+    return Forward(Edge("gateway→orders", policy, HostClock(), Random(1)), call, keyed=keyed)
 
 
 def request(method: str = "GET", *headers: tuple[bytes, bytes], within_s: float = 5.0) -> Request:
@@ -109,7 +113,7 @@ def code(response: Response) -> str:
 
 
 async def test_a_request_arrives_as_it_came(pool: ClientPool, upstream: Upstream) -> None:
-    """Raw path and query, body, the client's headers, our correlation and trace."""
+    """Raw path and query, body, the client's headers and Host, our correlation and trace."""
     answer = await forward(pool, upstream.url)(request("POST", (b"accept", b"a/b")), {})
 
     [seen] = upstream.seen
@@ -152,7 +156,11 @@ KEY = (b"idempotency-key", b"k1")
 
 @pytest.mark.parametrize(
     ("method", "headers", "tries"),
-    [("GET", (), 2), ("PUT", (), 2), ("DELETE", (), 2), ("POST", (), 1), ("POST", (KEY,), 2)],
+    [
+        *(("GET", (), 2), ("OPTIONS", (), 2)),
+        *(("POST", (), 1), ("PUT", (), 1), ("PATCH", (), 1), ("DELETE", (), 1)),
+        *(("POST", (KEY,), 2), ("PUT", (KEY,), 2), ("PATCH", (KEY,), 2), ("DELETE", (KEY,), 2)),
+    ],
 )
 async def test_a_lost_answer_is_asked_for_again_where_that_is_safe(
     pool: ClientPool,
@@ -172,6 +180,16 @@ async def test_a_lost_answer_is_asked_for_again_where_that_is_safe(
         assert (answer.status, code(answer)) == (502, "connection_lost")
 
 
+async def test_a_key_that_nobody_records_repeats_nothing(
+    pool: ClientPool, upstream: Upstream
+) -> None:
+    """A mounted app, or a route with `record=False`, would do the effect twice."""
+    upstream.outcomes = [CUT]
+    answer = await forward(pool, upstream.url, keyed=False)(request("POST", KEY), {})
+
+    assert (len(upstream.seen), answer.status, code(answer)) == (1, 502, "connection_lost")
+
+
 async def test_a_service_that_does_not_listen_is_502(pool: ClientPool, upstream: Upstream) -> None:
     """Nothing was sent, so even a bare POST was tried as often as the edge allows."""
     tries: list[float] = []
@@ -181,7 +199,7 @@ async def test_a_service_that_does_not_listen_is_502(pool: ClientPool, upstream:
         return await pool.request(Origin("127.0.0.1", 1), outgoing, deadline_s=timeout_s)
 
     edge = Edge("gateway→orders", POLICY, HostClock(), Random(1))
-    answer = await Forward(edge, call)(request("POST"), {})
+    answer = await Forward(edge, call, keyed=True)(request("POST"), {})
 
     assert (answer.status, code(answer), len(tries)) == (502, "unreachable", 3)
     assert b"127.0.0.1" not in answer.body
@@ -206,6 +224,31 @@ async def test_a_request_that_is_late_already_is_not_sent(
     answer = await forward(pool, upstream.url)(request(within_s=-1.0), {})
 
     assert (answer.status, upstream.seen) == (504, [])
+
+
+async def test_the_gateway_waits_a_moment_longer_than_the_service(pool: ClientPool) -> None:
+    """A transaction that has begun is finished; a race would tell its client of a time-out."""
+    waits: list[tuple[float, float]] = []
+
+    async def call(outgoing: Request, timeout_s: float) -> Response:
+        waits.append((timeout_s, int(outgoing.header(DEADLINE) or 0) / 1000))
+        return Response(201)
+
+    edge = Edge("gateway→orders", hop_policy(Gateway(deadline_s=60)), HostClock(), Random(1))
+    answer = await Forward(edge, call)(request("POST", within_s=60), {})
+
+    [(here_s, there_s)] = waits
+    assert answer.status == 201
+    assert there_s <= 60 < here_s <= 60 + GRACE_S
+
+
+def test_the_hop_has_no_limits_of_its_own() -> None:
+    """A try may take what a request may take, and one service fills half of the gateway."""
+    policy = hop_policy(Gateway(deadline_s=30.0, requests_max=5_000))
+
+    assert policy.timeout_s > 30.0
+    assert policy.bulkhead is not None
+    assert policy.bulkhead.calls_max == 2_500
 
 
 async def test_a_full_compartment_is_503(pool: ClientPool, upstream: Upstream) -> None:

@@ -74,6 +74,21 @@ def test_the_graph_has_every_edge_once() -> None:
     )
 
 
+def test_a_mounted_app_is_an_edge() -> None:
+    """By the path below which it serves, in the table and in the drawing."""
+    old = Service("old")
+    old.mount("/old", object(), public=True)
+    old.mount("/", object(), public=True)
+    graph = System("mounts", [old]).graph()
+
+    assert graph.edges == (
+        GraphEdge("gateway", "old", "mount", "/"),
+        GraphEdge("gateway", "old", "mount", "/old"),
+    )
+    assert 'gateway -->|"/, /old"| n_old' in graph.to_mermaid()
+    assert graph.senders_to("old") == ()
+
+
 def test_two_declarations_of_one_system_have_one_graph() -> None:
     """The order in which things were declared does not show."""
     assert shop().graph() == shop(reverse=True).graph()

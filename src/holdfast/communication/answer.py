@@ -4,13 +4,17 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 
-from holdfast.contract.http import HeaderList
+from holdfast.contract.http import HeaderList, Response
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
-_OURS = frozenset(
-    [b"content-length", b"date", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"]
+_OURS = frozenset(  # the server's own, and what ends at this connection: RFC 9110, section 7.6.1
+    [
+        *(b"content-length", b"date", b"connection", b"keep-alive", b"transfer-encoding"),
+        *(b"upgrade", b"te", b"trailer", b"proxy-connection", b"proxy-authenticate"),
+        b"proxy-authorization",
+    ]
 )
 _BODILESS = frozenset([204, 304])
 
@@ -35,6 +39,12 @@ class DateLine:
 def has_body(status: int) -> bool:
     """Say whether an answer of this status carries a body at all."""
     return status not in _BODILESS
+
+
+def declared_length(response: Response) -> int | None:
+    """Return what an answer's own content-length header says; None without a usable one."""
+    value = response.header(b"content-length")
+    return int(value) if value is not None and value.isdigit() and len(value) < 19 else None
 
 
 def encode_head(status: int, headers: HeaderList, framing: bytes, date: bytes) -> bytes:

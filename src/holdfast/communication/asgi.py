@@ -5,10 +5,12 @@ HTTP and lifespan are served; WebSockets are not: an app sees their request as a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from holdfast.contract.http import Handler, HeaderList, Request, Response
+from holdfast.errors import ClientGone, DeadlineExceeded
+from holdfast.system import Mounted
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[
@@ -22,6 +24,9 @@ AsgiApp = Callable[
 
 _PIECES_MAX = 16  # pieces of a streamed body that wait for the client; then `send` waits
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+_NOT_THE_APPS = frozenset(  # what describes a hop, or is ours to say
+    [b"content-length", b"transfer-encoding", b"expect", b"x-correlation-id", b"traceparent"]
+)
 
 
 def asgi_handler(
@@ -33,9 +38,10 @@ def asgi_handler(
 ) -> Handler:
     """Return a handler that runs `app` for each request.
 
-    The request itself is `scope["extensions"]["holdfast"]["request"]`, with the caller and the
-    correlation id that the gateway found. What an app does after its response (background tasks)
-    does not delay the answer.
+    What the gateway found out is `scope["state"]["holdfast"]`, see `Mounted`. An app that has not
+    begun to answer at the request's deadline is cancelled; a stream goes on for as long as its
+    client reads. A client that goes is an `http.disconnect`. What an app does after its response
+    (background tasks) does not delay the answer.
 
     Args:
         root_path: where the app is mounted, such as "/legacy"; it stays part of the path.
@@ -46,15 +52,21 @@ def asgi_handler(
 
     async def handle(request: Request) -> Response:
         scope = _scope(request, root_path)
-        if state is not None:
-            scope["state"] = dict(state)
+        scope["state"] = dict(state or {})
+        scope["state"]["holdfast"] = Mounted(
+            caller=request.caller,
+            correlation_id=request.correlation_id,
+            traceparent=request.traceparent,
+        )
         exchange = _Exchange(request)
         task = asyncio.get_running_loop().create_task(exchange.run(app, scope))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        exchange.watch(task, request)
         try:
             return await exchange.response
         except asyncio.CancelledError:
+            exchange.leave()
             task.cancel()
             raise
 
@@ -73,11 +85,25 @@ def _scope(request: Request, root_path: str) -> dict[str, Any]:
         "raw_path": request.path.encode("ascii"),
         "query_string": request.query.encode("ascii"),
         "root_path": root_path,
-        "headers": request.headers,
+        "headers": _headers(request),
         "client": (request.client, 0) if request.client else None,
         "server": (host, int(port)) if host and port.isdigit() else None,
-        "extensions": {"holdfast": {"request": request}},
+        "extensions": {},
     }
+
+
+def _headers(request: Request) -> HeaderList:
+    """Return what a request says, the same whatever hops it took, with our trace context."""
+    headers = [pair for pair in request.headers if pair[0] not in _NOT_THE_APPS]
+    if request.body:
+        headers.append((b"content-length", b"%d" % len(request.body)))
+    for name, value in (
+        (b"x-correlation-id", request.correlation_id),
+        (b"traceparent", request.traceparent),
+    ):
+        if value:
+            headers.append((name, value.encode()))
+    return headers
 
 
 class _Exchange:
@@ -92,8 +118,41 @@ class _Exchange:
         self._status: int | None = None
         self._headers: HeaderList = []
         self._streaming = False
+        self._left = False
         self._pieces: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_PIECES_MAX)
         self._ended = asyncio.Event()  # the response is complete, or the client is gone
+
+    def watch(self, task: asyncio.Task[None], request: Request) -> None:
+        """End the wait at the deadline of the request, or when its client goes."""
+        if request.gone:
+            self.leave()
+        request.on_gone = self.leave
+
+        def answered(_: object) -> None:
+            request.on_gone = None
+
+        self.response.add_done_callback(answered)
+        if request.deadline is not None:
+            late = DeadlineExceeded(f"{request.path}: the app did not answer before the deadline")
+            loop = asyncio.get_running_loop()
+            timer = loop.call_at(request.deadline, self._expire, task, late)
+            task.add_done_callback(lambda _: timer.cancel())
+
+    def _expire(self, task: asyncio.Task[None], late: DeadlineExceeded) -> None:
+        if not self.response.done():
+            self._give_up(late)
+        if self._left:  # also when its client left before, and it went on all the same
+            task.cancel()
+
+    def leave(self) -> None:
+        """Tell the app that its client is gone; whether it stops is its own to decide."""
+        self._give_up(ClientGone("the client went before the app answered"))
+
+    def _give_up(self, error: Exception) -> None:
+        self._left = True
+        self._ended.set()
+        if not self.response.done():
+            self.response.set_exception(error)
 
     async def run(self, app: AsgiApp, scope: dict[str, Any]) -> None:
         """Run the app; an error before the answer is the handler's, one within breaks it off."""
@@ -104,7 +163,7 @@ class _Exchange:
             raise RuntimeError("the ASGI app returned before it completed a response")
         except Exception as error:
             if self._ended.is_set():
-                if not isinstance(error, _ClientGone):
+                if not _is_of_leaving(error):
                     raise
             elif self._streaming:
                 await self._pieces.put(error)
@@ -136,7 +195,7 @@ class _Exchange:
     async def _send(self, message: Message) -> None:
         kind = message["type"]
         if self._ended.is_set():
-            if self._streaming:
+            if self._streaming or self._left:
                 raise _ClientGone
         elif kind == "http.response.start" and self._status is None:
             self._status = message["status"]
@@ -164,6 +223,16 @@ class _Exchange:
 
 class _ClientGone(OSError):
     """Raised to an app that goes on sending; ASGI 2.4 asks for an OSError."""
+
+
+def _is_of_leaving(error: BaseException | None) -> bool:
+    """Whether an app raised what `_ClientGone` became in it; Starlette makes it its own error."""
+    while error is not None and not isinstance(error, _ClientGone):
+        if isinstance(error, BaseExceptionGroup):
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            return all(_is_of_leaving(one) for one in group.exceptions)
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 class AsgiLifespan:

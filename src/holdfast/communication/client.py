@@ -15,7 +15,7 @@ from holdfast.contract.http import Request, Response
 from holdfast.errors import BulkheadFull, CallError, ConnectionLost, DeadlineExceeded, Unreachable
 from holdfast.ports import Clock, Network
 
-_IDEMPOTENT = frozenset(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+_SAFE = frozenset(["GET", "HEAD", "OPTIONS"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,20 @@ class ClientPool:
         self._retried = 0
         self._opened = 0
 
-    async def request(self, origin: Origin, request: Request, *, deadline_s: float) -> Response:
+    async def request(
+        self, origin: Origin, request: Request, *, deadline_s: float, streams: bool = False
+    ) -> Response:
         """Send a request and return the whole answer, whatever its status.
 
         A kept connection may be closed by the other side just when a request is sent. If no byte
-        of an answer came, an idempotent request is sent once more on a new connection.
+        of an answer came, a request with a safe method is sent once more on a new connection. A
+        PUT or a DELETE is not: it may have been carried out, and another one may have come since.
 
         Args:
             deadline_s: how long the call may take in all, in seconds from now.
+            streams: an answer of more than 256 KiB, or of unknown length, is returned with its
+                head. Its stream is to be read to the end or closed; it has no limit and no
+                deadline, and what is not read holds the other side up.
         Raises:
             BulkheadFull: no connection became free in time, or too many calls wait.
             Unreachable: no connection could be made.
@@ -90,23 +96,23 @@ class ClientPool:
         headless = request.method == "HEAD"
         link = lane.take_idle() or await lane.take(deadline)
         try:
-            return await link.exchange(data, headless=headless, deadline=deadline)
+            return await link.exchange(data, headless=headless, deadline=deadline, streams=streams)
         except Stale as stale:
-            if request.method not in _IDEMPOTENT:
+            if request.method not in _SAFE:
                 raise _lost(lane) from stale
         finally:
-            lane.give_back(link)
+            _end(lane, link)
         self._retried += 1
         try:
             link = await lane.take(deadline)
         except CallError as error:  # which says "none", but the first try may have had an effect
             raise _lost(lane) from error
         try:
-            return await link.exchange(data, headless=headless, deadline=deadline)
+            return await link.exchange(data, headless=headless, deadline=deadline, streams=streams)
         except Stale as stale:
             raise _lost(lane) from stale
         finally:
-            lane.give_back(link)
+            _end(lane, link)
 
     async def close(self) -> None:
         """Close every connection; calls under way end with ConnectionLost."""
@@ -146,6 +152,14 @@ class ClientPool:
             lambda: link, origin.host, origin.port, tls=tls, path=origin.path
         )
         self._opened += 1
+
+
+def _end(lane: Lane, link: Link) -> None:
+    """Give a link back when its exchange is over: a stream outlives the call."""
+    if link.streaming:
+        link.freed = lane.give_back
+    else:
+        lane.give_back(link)
 
 
 def _lost(lane: Lane) -> ConnectionLost:

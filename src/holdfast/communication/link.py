@@ -1,16 +1,17 @@
 """One connection of a client: a request out, its answer in, one at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import httptools
 
+from holdfast.communication.inflow import Inflow
 from holdfast.contract.http import HeaderList, Response
 from holdfast.errors import BadAnswer, ConnectionLost, DeadlineExceeded
 
 _READ_BYTES = 256 * 1024  # the most that a transport hands over at a time
-
+_WHOLE_BYTES = 256 * 1024  # an answer that says that it is longer is streamed, if it may be
 
 OnLost = Callable[["Link"], None]
 
@@ -25,6 +26,7 @@ class Link(asyncio.Protocol):
     Attributes:
         opened_at, idle_since: loop time in seconds.
         used: whether a request was answered on it before.
+        freed: told once when the stream of an answer has ended, and with it the exchange.
     """
 
     def __init__(
@@ -40,7 +42,10 @@ class Link(asyncio.Protocol):
         self._answer: asyncio.Future[Response] | None = None
         self.opened_at = self.idle_since = self._loop.time()
         self.used = False
+        self.freed: Callable[[Link], None] | None = None
         # the answer that is being read
+        self._streams = False  # it may come piece by piece
+        self._inflow: Inflow | None = None  # it does, and is not complete
         self._headless = False  # it answers HEAD: no body, whatever its headers say
         self._broken = False  # what comes next cannot be told from the answer: do not keep
         self._started = False
@@ -58,12 +63,20 @@ class Link(asyncio.Protocol):
         transport = self._transport
         return transport is not None and not self._broken and not transport.is_closing()
 
-    async def exchange(self, data: bytes, *, headless: bool, deadline: float) -> Response:
+    @property
+    def streaming(self) -> bool:
+        """Whether the body of an answer is still to come."""
+        return self._inflow is not None
+
+    async def exchange(
+        self, data: bytes, *, headless: bool, deadline: float, streams: bool = False
+    ) -> Response:
         """Send a request and return its answer.
 
         Args:
             headless: the request is a HEAD.
-            deadline: loop time, in seconds.
+            deadline: loop time, in seconds; for the head alone if the answer streams.
+            streams: return a long answer, or one of unknown length, with its head.
         Raises:
             Stale: see there; only on a connection that was used before.
             ConnectionLost, DeadlineExceeded, BadAnswer: the link cannot be used again.
@@ -71,6 +84,7 @@ class Link(asyncio.Protocol):
         answer: asyncio.Future[Response] = self._loop.create_future()
         self._answer = answer
         self._headless = headless
+        self._streams = streams
         self._started = self._in_body = self._until_closed = False
         self._fed_bytes = 0
         timer = self._loop.call_at(deadline, self._expire)
@@ -100,7 +114,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse a part of the answer."""
-        if self._answer is None or self._answer.done():
+        if self._inflow is None and (self._answer is None or self._answer.done()):
             self.close()  # nothing was asked
             return
         self._started = True
@@ -108,7 +122,7 @@ class Link(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            if self._answer.done():
+            if self._inflow is None and (self._answer is None or self._answer.done()):
                 self.close()
             elif isinstance(error.__context__, BadAnswer):
                 self._fail(error.__context__)
@@ -125,6 +139,7 @@ class Link(asyncio.Protocol):
         self._broken = True
         if self._until_closed and exc is None:
             self._complete()
+            self._end_stream()
         elif self._started or not self.used:
             text = f"the connection to {self._name} was lost before the whole answer came"
             self._fail(ConnectionLost(text, edge=self._name))
@@ -163,28 +178,38 @@ class Link(asyncio.Protocol):
         self._in_body = True
         if self._headless:
             self._broken = self._broken or not parser.should_keep_alive()
-            self._complete()
+            chunked = self._streams and any(name == b"transfer-encoding" for name, _ in headers)
+            self._complete(_nothing() if chunked else None)  # which a HEAD repeats
         elif status != 204 and status != 304:
-            self._check_framing(headers)
+            length = self._check_framing(headers)
+            if self._streams and (length is None or length > _WHOLE_BYTES):
+                self._inflow = Inflow(cast(asyncio.Transport, self._transport), self.close)
+                self._complete(self._inflow)
 
-    def _check_framing(self, headers: HeaderList) -> None:
+    def _check_framing(self, headers: HeaderList) -> int | None:
+        """Return the length of the body, if the head says it."""
+        length: int | None = None
         framed = False
         for name, value in headers:
             if name == b"content-length":
-                framed = True
-                if int(value) > self._body_bytes_max:
+                framed, length = True, int(value)
+                if length > self._body_bytes_max and not self._streams:
                     raise self._body_too_large()
             elif name == b"transfer-encoding":
                 framed = True
                 if value.lower() != b"chunked":
                     raise self._bad("has a Transfer-Encoding other than chunked")
         self._until_closed = not framed
+        return length
 
     def on_body(self, piece: bytes) -> None:
         """Gather the body."""
         self._fed_bytes = 0
         if self._headless:
             self._broken = True
+        elif self._inflow is not None:
+            self._inflow.feed(piece)
+            return
         elif self._body:
             self._more_body += piece
         else:
@@ -198,6 +223,7 @@ class Link(asyncio.Protocol):
             if not self._parser.should_keep_alive():
                 self._broken = True
             self._complete()
+            self._end_stream()
 
     def _head_too_large(self) -> BadAnswer:
         return self._bad(f"has a head of over {self._header_bytes_max} bytes")
@@ -208,13 +234,22 @@ class Link(asyncio.Protocol):
     def _bad(self, what: str) -> BadAnswer:
         return BadAnswer(f"the answer of {self._name} {what}", edge=self._name)
 
-    def _complete(self) -> None:
+    def _complete(self, stream: AsyncIterator[bytes] | None = None) -> None:
         answer = self._answer
         if answer is not None and not answer.done():
             body = self._body + self._more_body if self._more_body else self._body
-            answer.set_result(Response(self._status, self._headers, body))
+            answer.set_result(Response(self._status, self._headers, body, stream))
+
+    def _end_stream(self, error: Exception | None = None) -> None:
+        inflow, self._inflow = self._inflow, None
+        if inflow is not None:
+            inflow.end(error)
+            freed, self.freed = self.freed, None
+            if freed is not None:
+                freed(self)
 
     def _fail(self, error: Exception) -> None:
+        self._end_stream(error)
         answer = self._answer
         if answer is not None and not answer.done():
             answer.set_exception(error)
@@ -224,3 +259,9 @@ class Link(asyncio.Protocol):
     def _expire(self) -> None:
         text = f"no answer of {self._name} before the deadline"
         self._fail(DeadlineExceeded(text, edge=self._name))
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """Yield nothing: the stream of a HEAD."""
+    for piece in tuple[bytes]():
+        yield piece

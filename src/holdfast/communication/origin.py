@@ -22,7 +22,7 @@ _HOP_BY_HOP = frozenset(
 )
 _HAS_BODY = frozenset(["POST", "PUT", "PATCH"])
 _TARGET = re.compile(r'/[!"$-~]*').fullmatch
-_TOKEN = re.compile(r"[A-Z]+").fullmatch
+_TOKEN = re.compile(r"[A-Z][A-Z-]*").fullmatch  # M-SEARCH is the one with a dash
 
 
 _EVERY = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # listened on

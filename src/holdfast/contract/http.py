@@ -25,6 +25,8 @@ class Request:
         traceparent: W3C trace context of the caller's span, "" without one.
         caller: who was authenticated, set by the gateway; None before.
         route: the template of the route that matched, for metrics and logs.
+        gone: the client has closed the connection; nobody will read an answer.
+        on_gone: called once when that happens, set by whoever can stop what it does until then.
     """
 
     method: str
@@ -39,6 +41,14 @@ class Request:
     traceparent: str = ""
     caller: Any = None
     route: str = ""
+    gone: bool = False
+    on_gone: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        """Say that the client has gone."""
+        self.gone = True
+        if self.on_gone is not None:
+            self.on_gone()
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, by its lower-case name."""
@@ -56,15 +66,22 @@ class Request:
 class Response:
     """One HTTP response. Content-Length, Date and Connection are added by the server.
 
+    It is never changed once it was made: a handler may answer with a constant.
+
     Attributes:
         headers: [(lower-case name, value)].
-        stream: chunks after `body`, sent as they come; only mounted ASGI apps use it.
+        stream: chunks after `body`, sent as they come: of mounted ASGI apps, and of long answers
+            from another process. With a content-length header they are sent under that length.
     """
 
     status: int = 200
     headers: HeaderList = field(default_factory=list[tuple[bytes, bytes]])
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
+
+    def adding(self, *headers: tuple[bytes, bytes]) -> "Response":
+        """Return the same response with further headers."""
+        return Response(self.status, [*self.headers, *headers], self.body, self.stream)
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, by its lower-case name."""

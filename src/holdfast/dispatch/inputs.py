@@ -96,6 +96,12 @@ class Inputs:
         assert self._body is not None
         if not request.body and self.body_optional:
             return self.body.default
+        coding = request.header(b"content-encoding")
+        if coding is not None and coding.strip().lower() != b"identity":
+            raise UnsupportedMediaType(
+                f"the body is compressed ({coding.decode('latin-1')[:40]!r}); send it as it is",
+                headers={"Accept-Encoding": "identity"},
+            )
         kind = request.header(b"content-type")
         if kind is not None:
             media = kind.partition(b";")[0].strip().lower()

@@ -1,8 +1,9 @@
 """Calls between processes of one system: the inner door that answers them, and who asks.
 
-A query travels as `POST /-/ask/<sender>/<Query.v1>`, a request that the gateway forwards as it is.
-Who is asked checks what the graph allows, as it does for a call in its own process. That the
-caller is who it says is the transport's to prove.
+A query travels as `POST /-/ask/<sender>/<Query.v1>` with a header that no client can bring in. What
+the gateway found out about a request that it forwards travels in such headers too; the services see
+the request without them, as they do in one process. Who is asked checks what the graph allows, as
+it does for a call in its own process. That the caller is who it says is the transport's to prove.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from holdfast.consistency.steps import failure_of
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
-from holdfast.contract.http import Request, Response
+from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.contract.messages import Query
 from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import LocalAsks
@@ -41,6 +42,11 @@ from holdfast.system import Caller
 DEADLINE = b"holdfast-deadline-ms"
 CALLER = b"holdfast-caller"
 ORIGIN = b"holdfast-origin"
+ASK = b"holdfast-ask"
+HEADERS_MAX, HEADER_BYTES_MAX = 16, 16 * 1024
+"""What the gateway adds to a request, at most: the scopes of a caller may be many."""
+
+_OURS = frozenset([DEADLINE, CALLER, ORIGIN, ASK, b"x-correlation-id", b"traceparent"])
 _ASK = "/-/ask/"
 _JSON = (b"content-type", b"application/json")
 _CALL_ERRORS: dict[str, type[CallError]] = {
@@ -62,9 +68,22 @@ class _Who(msgspec.Struct, frozen=True):
     client: str = ""
 
 
-def caller_header(caller: Caller) -> tuple[bytes, bytes]:
-    """Return the header by which the gateway tells a service who was authenticated."""
-    return CALLER, msgspec.json.encode(_Who(caller.subject, sorted(caller.scopes), caller.client))
+def entry_headers(request: Request, left_s: float) -> HeaderList:
+    """Return what the gateway tells a service about a request that it forwards.
+
+    A name with a line break cannot leave its header: JSON escapes it.
+    """
+    headers = [
+        (DEADLINE, b"%d" % max(1, int(left_s * 1000))),
+        _origin_header(request),
+        (b"x-correlation-id", request.correlation_id.encode()),
+        (b"traceparent", request.traceparent.encode()),
+    ]
+    if request.caller is not None:
+        caller = request.caller
+        who = _Who(caller.subject, sorted(caller.scopes), caller.client)
+        headers.append((CALLER, msgspec.json.encode(who)))
+    return headers
 
 
 class _Where(msgspec.Struct, frozen=True):
@@ -73,7 +92,7 @@ class _Where(msgspec.Struct, frozen=True):
     host: str
 
 
-def origin_header(request: Request) -> tuple[bytes, bytes]:
+def _origin_header(request: Request) -> tuple[bytes, bytes]:
     """Return the header by which the gateway tells a service where a request came from."""
     host = (request.header(b"host") or b"").decode("latin-1")
     return ORIGIN, msgspec.json.encode(_Where(request.client, request.scheme, host))
@@ -89,8 +108,9 @@ def _set_origin(request: Request) -> None:
     except msgspec.DecodeError as exc:
         raise BadRequest(f"{ORIGIN.decode()} names no origin: {exc}") from exc
     request.client, request.scheme = where.client, where.scheme
-    others = [pair for pair in request.headers if pair[0] not in (b"host", ORIGIN)]
-    request.headers = [(b"host", where.host.encode("latin-1", "replace")), *others]
+    others = [pair for pair in request.headers if pair[0] != b"host"]
+    host = where.host.encode("latin-1", "replace")
+    request.headers = [(b"host", host), *others] if host else others
 
 
 def _caller_of(request: Request) -> Caller | None:
@@ -126,12 +146,13 @@ class InnerDoor:
         current.set(context)
         request.correlation_id, request.traceparent = context.correlation_id, context.traceparent
         try:
-            if request.path.startswith(_ASK):
+            if request.header(ASK) is not None and request.path.startswith(_ASK):
                 return await self._ask(request, trace)
-            target, path = self._router.find(request.method, request.path)
-            request.route = target.template
             request.caller = _caller_of(request)
             _set_origin(request)
+            request.headers = [pair for pair in request.headers if pair[0] not in _OURS]
+            target, path = self._router.find(request.method, request.path)
+            request.route = target.template
             return await target.serve(request, path)
         except (HoldfastError, Failure) as exc:
             return problem_of(exc, request.correlation_id)
@@ -182,6 +203,7 @@ class Asks:
         headers = [
             _JSON,
             (DEADLINE, str(max(1, int(left_s * 1000))).encode()),
+            (ASK, b"1"),
             (b"x-correlation-id", current.get().correlation_id.encode()),
         ]
         if trace:

@@ -9,8 +9,13 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from holdfast.contract.failure import Failure
-from holdfast.dispatch.routes import CompiledRoute
+from holdfast.dispatch.inputs import Inputs
+from holdfast.system import System
+from holdfast.system.checks import PATH_NAME
 from holdfast.system.sends import uses
+from holdfast.system.service import Route
+from holdfast.system.signature import Signature, read_signature
+from holdfast.system.tables import provided_types
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -40,25 +45,35 @@ _EVERY = {"429": "Too many requests", "500": "Internal error", "503": "Overloade
 
 
 @dataclass(frozen=True, slots=True)
+class _Declared:
+    """One route as its service declares it, wherever that runs."""
+
+    service: str
+    route: Route
+    signature: Signature
+    inputs: Inputs
+
+
+@dataclass(frozen=True, slots=True)
 class _Described:
     """One route, with the schemas of its body and of its answer; None without one."""
 
     service: str
-    route: CompiledRoute
+    route: _Declared
     body: Schema | None
     answer: Schema | None
 
 
-def openapi(name: str, routes: Iterable[tuple[str, CompiledRoute]]) -> dict[str, Any]:
-    """Return the document. `routes`: (service, route) pairs."""
-    described, definitions = _described(list(routes))
+def openapi(system: System) -> dict[str, Any]:
+    """Return the document of a system: the same in every process, whatever that hosts."""
+    described, definitions = _described(list(_declared(system)))
     paths: dict[str, dict[str, Any]] = {}
     for one in described:
         declared = one.route.route
         paths.setdefault(declared.path, {})[declared.method.lower()] = _operation(one)
     return {
         "openapi": "3.1.0",
-        "info": {"title": name, "version": "1"},
+        "info": {"title": system.name, "version": "1"},
         "paths": paths,
         "components": {
             "schemas": {**definitions, "Problem": _PROBLEM},
@@ -69,16 +84,23 @@ def openapi(name: str, routes: Iterable[tuple[str, CompiledRoute]]) -> dict[str,
     }
 
 
-def _described(
-    routes: list[tuple[str, CompiledRoute]],
-) -> tuple[list[_Described], dict[str, Schema]]:
+def _declared(system: System) -> Iterable[_Declared]:
+    for service in system.services:
+        provided = provided_types(service)
+        for route in service.routes:
+            names = PATH_NAME.findall(route.path)
+            signature = read_signature(route.function, path_names=names, provided=provided)
+            yield _Declared(service.name, route, signature, Inputs(signature))
+
+
+def _described(routes: list[_Declared]) -> tuple[list[_Described], dict[str, Schema]]:
     """Return the routes with their schemas, and what those refer to: {name: schema}.
 
     All schemas are made at once, so that types of one name are told apart, and a Model that looks
     different as body and as answer has a schema for each.
     """
     wanted: list[tuple[int, JsonSchemaMode, TypeAdapter[Any]]] = []
-    for number, (_, route) in enumerate(routes):
+    for number, route in enumerate(routes):
         if route.inputs.body is not None:
             wanted.append((number, "validation", TypeAdapter(route.inputs.body.kind)))
         if route.signature.returns not in (None, types.NoneType):
@@ -86,12 +108,12 @@ def _described(
     schemas, rest = TypeAdapter.json_schemas(wanted, ref_template="#/components/schemas/{model}")
     described = [
         _Described(
-            service,
+            route.service,
             route,
             schemas.get((number, "validation")),
             schemas.get((number, "serialization")),
         )
-        for number, (service, route) in enumerate(routes)
+        for number, route in enumerate(routes)
     ]
     return described, rest.get("$defs", {})
 
@@ -127,7 +149,7 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "unevaluatedProperties": False}
 
 
-def _parameters(route: CompiledRoute) -> Iterable[dict[str, Any]]:
+def _parameters(route: _Declared) -> Iterable[dict[str, Any]]:
     for where, shape in (
         ("path", route.inputs.path),
         ("query", route.inputs.query),
@@ -173,7 +195,7 @@ def _responses(described: _Described) -> dict[str, Any]:
     return responses
 
 
-def _errors(route: CompiledRoute) -> dict[str, str]:
+def _errors(route: _Declared) -> dict[str, str]:
     """Return {status: words} of what a route may answer but its good answer."""
     declared, inputs = route.route, route.inputs
     errors = dict(_EVERY)

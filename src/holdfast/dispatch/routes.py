@@ -11,6 +11,7 @@ from holdfast.consistency.writer import RunAgain, Writer
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.attempts import AttemptLimits
+from holdfast.dispatch.gone import WhileClientStays
 from holdfast.dispatch.inputs import Inputs, holds_huge_number, reply_encoder
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
@@ -125,7 +126,11 @@ class CompiledRoute:
             await view.close()
 
     async def _limited(self, request: Request, part: Coroutine[Any, Any, Any]) -> Any:
-        """Run what may still be cancelled when the deadline passes. Raises TimeoutError."""
+        """Run what may still be cancelled, when the deadline passes or the client goes.
+
+        Raises:
+            TimeoutError, ClientGone
+        """
         deadline = request.deadline
         now = asyncio.get_running_loop().time()
         if deadline is not None and deadline <= now:
@@ -134,9 +139,10 @@ class CompiledRoute:
         begun = first_step(part)
         if isinstance(begun, Finished):
             return begun.value
-        if deadline is None:
-            return await begun
-        return await self._watch.run(lambda _: begun, limit_s=deadline - now, now=now)
+        with WhileClientStays(request):
+            if deadline is None:
+                return await begun
+            return await self._watch.run(lambda _: begun, limit_s=deadline - now, now=now)
 
     # -- writes ---------------------------------------------------------------------------------
 

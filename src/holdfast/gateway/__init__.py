@@ -2,6 +2,6 @@
 
 from holdfast.dispatch.inside import DEADLINE
 from holdfast.gateway.door import Door, DoorStats, Verifier
-from holdfast.gateway.forward import Forward
+from holdfast.gateway.forward import Forward, hop_policy
 
-__all__ = ["DEADLINE", "Door", "DoorStats", "Forward", "Verifier"]
+__all__ = ["DEADLINE", "Door", "DoorStats", "Forward", "Verifier", "hop_policy"]

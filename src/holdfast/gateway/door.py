@@ -151,7 +151,7 @@ class Door:
             response = problem_of(exc, correlation)
         finally:
             self._in_flight -= 1
-        response.headers.append((b"x-correlation-id", correlation.encode()))
+        response = response.adding((b"x-correlation-id", correlation.encode()))
         self._account(request, response, context, self._clock.monotonic() - started)
         return response
 
@@ -195,7 +195,7 @@ class Door:
         request.headers = forwarded_headers(request.headers)
         response = await target.serve(request, path)
         if taken is not None:
-            response.headers.append(_rate_header("caller", taken))
+            response = response.adding(_rate_header("caller", taken))
         return response
 
     async def _authenticate(self, request: Request) -> Caller:

@@ -1,59 +1,81 @@
-"""Forwarding to a service in another process, over the client pool and that edge's policies."""
+"""Forwarding to a service in another process, over the client pool and that edge's policies.
+
+What the gateway and the routes declare holds on the other side of the hop as it does in one
+process: the deadline is the request's, answers of any length pass, streams stream, and a client
+that goes is gone there too.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from holdfast.contract.http import Request, Response
-from holdfast.dispatch.inside import DEADLINE, caller_header, origin_header
+from holdfast.dispatch.gone import WhileClientStays
+from holdfast.dispatch.inside import entry_headers
 from holdfast.dispatch.problem import problem_of
 from holdfast.errors import CallError
-from holdfast.gateway.headers import response_headers
-from holdfast.resilience import Edge
+from holdfast.resilience import BulkheadPolicy, DeadlinePassed, Edge, EdgePolicy
+from holdfast.system import Gateway
+
+GRACE_S = 0.5
+"""How long the gateway waits beyond the deadline: the service stops at it, and says how it ended.
+
+Without it the two would race, and a transaction that has begun would be told as a time-out.
+"""
 
 Call = Callable[[Request, float], Awaitable[Response]]
 """Sends a request to one service within so many seconds."""
 
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def hop_policy(gateway: Gateway) -> EdgePolicy:
+    """Return the defences of the way from the gateway to one service.
+
+    A try may take what a request may take; one service fills at most half of the gateway.
+    """
+    places = max(1, gateway.requests_max // 2)
+    return EdgePolicy(
+        timeout_s=gateway.deadline_s + GRACE_S,
+        bulkhead=BulkheadPolicy(calls_max=places, queue_max=places),
+    )
 
 
 class Forward:
-    """Serves the routes of one remote service.
+    """Serves a route, or a mounted app, of a service in another process.
 
-    A request with an effect is sent again only if it carries an Idempotency-Key, or when it is
-    known that nothing happened.
+    A request that may have had an effect is sent again only if it carries an Idempotency-Key that
+    the other side heeds: HTTP calls PUT and DELETE idempotent, but between two tries somebody else
+    may have written.
+
+    Args:
+        keyed: the other side records the answers to keys.
     """
 
-    def __init__(self, edge: Edge, call: Call) -> None:
+    def __init__(self, edge: Edge, call: Call, *, keyed: bool = True) -> None:
         self._edge = edge
         self._call = call
+        self._keyed = keyed
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
         """Forward one request; the remaining time travels with it."""
         loop = asyncio.get_running_loop()
-        repeatable = request.method in _REPEATABLE or bool(request.header(b"idempotency-key"))
-        headers = [pair for pair in request.headers if pair[0] not in (b"host", b"content-length")]
-        headers.append((b"x-correlation-id", request.correlation_id.encode()))
-        headers.append((b"traceparent", request.traceparent.encode()))
-        headers.append(origin_header(request))
-        if request.caller is not None:
-            headers.append(caller_header(request.caller))
         deadline = request.deadline
+        passing = [pair for pair in request.headers if pair[0] not in (b"host", b"content-length")]
 
         async def once(timeout_s: float) -> Response:
             left_s = timeout_s if deadline is None else min(timeout_s, deadline - loop.time())
-            remaining = (DEADLINE, str(max(1, int(left_s * 1000))).encode())
-            outgoing = Request(
-                request.method,
-                request.path,
-                request.query,
-                [*headers, remaining],
-                request.body,
-            )
+            if left_s <= 0:
+                raise DeadlinePassed("the deadline passed before anything was sent")
+            headers = [*passing, *entry_headers(request, left_s)]
+            outgoing = Request(request.method, request.path, request.query, headers, request.body)
             return await self._call(outgoing, timeout_s)
 
+        repeatable = request.method in _SAFE or (
+            self._keyed and request.header(b"idempotency-key") is not None
+        )
+        give_up = None if deadline is None else deadline + GRACE_S
         try:
-            response = await self._edge.call(once, deadline=deadline, idempotent=repeatable)
+            with WhileClientStays(request):
+                return await self._edge.call(once, deadline=give_up, idempotent=repeatable)
         except CallError as exc:
             return problem_of(exc, request.correlation_id)
-        response.headers = response_headers(response.headers)
-        return response

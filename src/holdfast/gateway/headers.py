@@ -76,15 +76,6 @@ def crosses(name: bytes) -> bool:
     )
 
 
-def response_headers(headers: HeaderList) -> HeaderList:
-    """Return the headers of a service's answer that a client may see."""
-    return [
-        pair
-        for pair in headers
-        if pair[0] not in HOP_BY_HOP and pair[0] not in (b"content-length", b"date", b"server")
-    ]
-
-
 def correlation_of(headers: HeaderList) -> str:
     """Return the client's correlation id if it is harmless, or ""."""
     for name, value in headers:

@@ -20,15 +20,14 @@ from holdfast.communication import (
 )
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
-from holdfast.contract.http import Handler, HeaderList, Request, Response
+from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.dispatch.host import Ports, ServiceHost
 from holdfast.dispatch.inside import Asks, InnerDoor
 from holdfast.dispatch.openapi import DOCS_PAGE, openapi
-from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.queries import LocalAsks
-from holdfast.dispatch.router import Router, Serve, Target
+from holdfast.dispatch.router import Router, Target
 from holdfast.engines.tables import REVISION
-from holdfast.gateway import Door, Forward
+from holdfast.gateway import Door, Forward, hop_policy
 from holdfast.migrations import History, make
 from holdfast.observability import (
     CONTENT_TYPE,
@@ -43,9 +42,11 @@ from holdfast.resilience import Edge, EdgePolicy, MemoryLimits, Room
 from holdfast.runtime.control import Control
 from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.hop import hop_limits, inner_limits
 from holdfast.runtime.keys import KeySource, token_policy
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.local import Local
+from holdfast.runtime.mounted import mounted
 from holdfast.runtime.replicas import Replicas
 from holdfast.runtime.settings import ProcessSettings, external_urls
 from holdfast.runtime.threads import Threads
@@ -191,6 +192,13 @@ class Process:
         self._broker = engines.broker
         self._pool = ClientPool(network=engines.network, clock=engines.clock)
         self._replicas = Replicas(engines.discover, self._pool.request, engines.clock)
+        self._hops = ClientPool(
+            network=engines.network,
+            clock=engines.clock,
+            limits=hop_limits(self.system.gateway),
+        )
+        stream = functools.partial(self._hops.request, streams=True)
+        self._behind = Replicas(engines.discover, stream, engines.clock)
         self._tracer = Tracer(engines.random, ratio=options.settings.trace_ratio)
         local = LocalAsks()
         self._asks = Asks(local, self.system.owner_of, self._call)
@@ -270,7 +278,7 @@ class Process:
                 app = asgi_handler(
                     mount.app, root_path=mount.path, state=lifespan.state, running=self._in_apps
                 )
-                serve = _mounted(app, host.failed)
+                serve = mounted(app, host, mount.path, self.metrics)
                 target = Target(host.name, f"{mount.path}/", serve, mount.public, None)
                 router.mount(mount.path, target)
         return router
@@ -281,17 +289,20 @@ class Process:
         for service in self.system.services:
             if service.name in hosted or not self.options.gateway or not self._engines.discover:
                 continue
-            forward = Forward(self._edge_to(service), functools.partial(self._call, service.name))
+            edge = self._edge_to(service)
+            call = functools.partial(self._behind.call, service.name)
+            keyed, plain = Forward(edge, call, keyed=True), Forward(edge, call, keyed=False)
             for route in service.routes:
+                forward = keyed if route.record else plain
                 target = Target(service.name, route.path, forward, route.public, route.scope)
                 router.add(route.method, target)
             for mount in service.mounts:
-                target = Target(service.name, f"{mount.path}/", forward, mount.public, None)
+                target = Target(service.name, f"{mount.path}/", plain, mount.public, None)
                 router.mount(mount.path, target)
 
     def _edge_to(self, service: Service) -> Edge:
-        name = f"gateway→{service.name}"
-        return Edge(name, EdgePolicy(), self._clock, self._engines.random)
+        policy = hop_policy(self.system.gateway)
+        return Edge(f"gateway→{service.name}", policy, self._clock, self._engines.random)
 
     async def _call(self, service: str, request: Request, timeout_s: float) -> Response:
         """Send a request to a process of another service."""
@@ -300,7 +311,7 @@ class Process:
     async def _listen_inside(self, router: Router) -> None:
         """Serve the gateway and the other services; the outside comes by the gateway."""
         door = InnerDoor(router, self._local_asks, self._tracer)
-        server = self._http(door, HttpLimits())
+        server = self._http(door, inner_limits(self.system.gateway))
         self.url = str(await self._bind(server, self.options.host, self.options.port))
 
     async def _listen(self, router: Router) -> None:
@@ -400,8 +411,7 @@ class Process:
     def _openapi(self) -> bytes:
         """Return the OpenAPI document, made when somebody first asks for it."""
         if self._document is None:
-            routes = [(host.name, route) for host in self.hosts for route in host.routes]
-            self._document = msgspec.json.encode(openapi(self.system.name, routes))
+            self._document = msgspec.json.encode(openapi(self.system))
         return self._document
 
     def _verifier(self) -> TokenVerifier | None:
@@ -486,6 +496,7 @@ class Process:
         if self._keys is not None:
             await self._keys.close()
         await self._pool.close()
+        await self._hops.close()
         await self._limits.close()
         for local in self._locals:
             await local.stop()
@@ -507,14 +518,3 @@ class Process:
 
 def _page(content_type: bytes, body: bytes) -> Response:
     return Response(200, [(b"content-type", content_type)], body)
-
-
-def _mounted(app: Handler, failed: Callable[[Request, BaseException], None]) -> Serve:
-    async def serve(request: Request, parameters: dict[str, str]) -> Response:
-        try:
-            return await app(request)
-        except Exception as exc:  # a request's edge, as that of a route
-            failed(request, exc)
-            return problem_of(exc, request.correlation_id)
-
-    return serve

@@ -4,7 +4,7 @@ from holdfast.system.attempts import Attempts
 from holdfast.system.external import External, ExternalAnswer
 from holdfast.system.gateway import Cors, Gateway
 from holdfast.system.graph import Graph, GraphEdge
-from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
+from holdfast.system.parameters import Caller, Mounted, Outside, Read, Saga, Tx
 from holdfast.system.pools import Pool, pool_of
 from holdfast.system.rate import Rate
 from holdfast.system.service import Service
@@ -23,6 +23,7 @@ __all__ = [
     "Graph",
     "GraphEdge",
     "Header",
+    "Mounted",
     "Outside",
     "Pool",
     "Rate",

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-EdgeKind = Literal["route", "command", "undo", "query", "event", "external"]
+EdgeKind = Literal["route", "mount", "command", "undo", "query", "event", "external"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class GraphEdge:
-    """One edge. For a route, `message` is its method and path and `sender` is the gateway."""
+    """One edge. For a route, `message` is its method and path and `sender` is the gateway.
+
+    For a mounted app, `message` is the path below which it serves.
+    """
 
     sender: str
     receiver: str

@@ -5,6 +5,7 @@ These are the shapes that users program against; `consistency` and `dispatch` im
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import (
     TYPE_CHECKING,
@@ -50,6 +51,36 @@ class Caller(NamedTuple):
     subject: str
     scopes: frozenset[str] = frozenset()
     client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """What the gateway found out about a request to a mounted app.
+
+    It comes from the gateway and not from a header, so that no client can forge it. In a FastAPI
+    app, `Mounted.of(request.scope)` in a dependency.
+
+    Attributes:
+        caller: who was authenticated, with scopes; None below a public mount.
+        correlation_id: finds all logs of what this request caused; also `X-Correlation-Id`.
+        traceparent: the W3C trace context; also the header `traceparent`.
+    """
+
+    caller: Caller | None
+    correlation_id: str
+    traceparent: str
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any]) -> "Mounted":
+        """Return what an ASGI scope carries.
+
+        Raises:
+            LookupError: the app is not mounted in a service, so there is no gateway before it.
+        """
+        found = scope.get("state", {}).get("holdfast")
+        if not isinstance(found, cls):
+            raise LookupError("this request came by no gateway: mount the app in a Service")
+        return found
 
 
 class Read(Protocol):

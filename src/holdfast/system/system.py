@@ -102,6 +102,9 @@ class System:
                 GraphEdge("gateway", name, "route", f"{r.method} {r.path}") for r in service.routes
             }
             edges |= {
+                GraphEdge("gateway", name, "mount", mount.path or "/") for mount in service.mounts
+            }
+            edges |= {
                 GraphEdge(name, external.name, "external", external.url)
                 for external in service.reaches
             }

@@ -6,11 +6,13 @@
 # error: '/v1/{six' has a brace, ? or # that is no part of a `{name}`; remove it
 # error: the path has {id} twice; rename one
 # error: it is public and asks for the scope 'orders:read'; remove one of the two
+# error: it is public, so that nobody is authenticated and `caller` would be None; remove one
+# error: it is public, so that nobody is authenticated and `who` would be None; remove one
 # error: status_code=302 says that it failed or redirects; write one of 200..299
 # error: orders: mount mail: a path begins with /; write '/mail'
 # error: orders and orders both mount an app at /admin; change one path
 
-from holdfast import Command, Service, System
+from holdfast import Caller, Command, Service, System
 
 
 class Place(Command[None]): ...
@@ -52,6 +54,14 @@ async def seven(id: int) -> None: ...
 
 @orders.get("/v1/eight", public=True, scope="orders:read")
 async def eight() -> None: ...
+
+
+@orders.get("/v1/eight-a", public=True)
+async def eight_a(caller: Caller) -> None: ...
+
+
+@orders.get("/v1/eight-b", public=True)
+async def eight_b(who: Caller | None) -> None: ...
 
 
 @orders.get("/v1/nine", public=True, status_code=302)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from holdfast.system.checks.reading import PATH_NAME, Declared, Reading
+from holdfast.system.signature import Source
 
 
 def route_problems(reading: Reading) -> Iterator[str]:
@@ -25,6 +26,12 @@ def route_problems(reading: Reading) -> Iterator[str]:
                 f"{declared.place}: it is public and asks for the scope {route.scope!r}; "
                 "remove one of the two"
             )
+        if route.public and declared.signature is not None:
+            for parameter in declared.signature.of(Source.CALLER):
+                yield (
+                    f"{declared.place}: it is public, so that nobody is authenticated and "
+                    f"`{parameter.name}` would be None; remove one of the two"
+                )
         if not 200 <= route.status_code <= 299:
             yield (
                 f"{declared.place}: status_code={route.status_code} says that it failed or "
