@@ -243,3 +243,36 @@ def test_a_histogram_counts() -> None:
     histogram.observe(5.0)
 
     assert (histogram.count, histogram.sum) == (2, 6.0)
+
+
+def test_what_is_expected_is_shown_at_nought() -> None:
+    """A series that its first error makes cannot be seen to grow."""
+    metrics = Metrics("shop")
+
+    metrics.expect(metrics.route("orders", "GET", "/a"), 200, 503)
+    metrics.expect(metrics.saga("checkout"), "failed")
+    handler = metrics.process("orders", "process", "orders.Ship", ["Refused"])
+    metrics.expect(handler, "", "Refused")
+
+    served = {"http_request_method": "GET", "http_route": "/a", "service": "orders"}
+    name = "http_server_request_duration_seconds_count"
+    assert value(metrics, name, **served, http_response_status_code="503") == 0
+    assert value(metrics, "holdfast_sagas_total", saga="checkout", outcome="failed") == 0
+    errors = {"service": "orders", "messaging_destination_name": "orders.Ship"}
+    assert value(metrics, "holdfast_handler_errors_total", **errors) == 0
+    handler.observe("KeyError", 0.1)
+    handler.observe("", 0.1)
+    handler.observe("Refused", 0.1)
+    assert value(metrics, "holdfast_handler_errors_total", **errors) == 1
+
+
+def test_expectations_leave_room_for_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system of thousands of routes shows the first of them at 0, and counts all."""
+    monkeypatch.setattr("holdfast.observability.metrics.EXPECTED_MAX", 4)
+    metrics = Metrics("shop")
+
+    for n in range(5):
+        metrics.expect(metrics.route("orders", "GET", f"/{n}"), 200, 500)
+
+    name = "http_server_request_duration_seconds_count"
+    assert len([found for found, _ in samples(metrics) if found == name]) == 4

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.consistency.unknown import unknown_work, waits
 from holdfast.consistency.writer import Effects, RunAgain, Writer
 from holdfast.contract.envelope import HTTP, Lane, MessageRow, State
+from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command, Query
 from holdfast.dispatch.addresses import addresses_of, edges_of
@@ -38,7 +39,14 @@ from holdfast.dispatch.queries import CompiledQuery, LocalAsks
 from holdfast.dispatch.resolve import Provided
 from holdfast.dispatch.routes import CompiledRoute
 from holdfast.errors import TransactionLost
-from holdfast.observability import Context, Logger, Metrics, Tracer
+from holdfast.observability import (
+    SAGA_ENDS,
+    SERVED_ERRORS,
+    Context,
+    Logger,
+    Metrics,
+    Tracer,
+)
 from holdfast.ports import Broker, Clock, Database, Ids, Limits, Random, Transaction
 from holdfast.resilience import BreakerState, EdgePolicy
 from holdfast.resilience import Edge as CallEdge
@@ -197,6 +205,7 @@ class ServiceHost:
         await self.provided.make()
         self._compile_handlers()
         self._compile_routes()
+        self._expect()
         await self._first_ticks()
         await self.look_for_strangers()
         for lane in Lane:
@@ -205,11 +214,25 @@ class ServiceHost:
         self.service._begin = self.begin  # pyright: ignore[reportPrivateUsage]  # its other half
         self._watch()
 
+    def _expect(self) -> None:
+        """Make the series of what is declared: an alarm sees the first error of each."""
+        metrics = self._ports.metrics
+        for saga in self.service.sagas:
+            metrics.expect(metrics.saga(saga.name), *SAGA_ENDS)
+        for query in self.service.calls:
+            if issubclass(query, Query):
+                self.reach.edge(query.wire_name(), self.service.policies.get(query))
+        for external in self.service.reaches:
+            self.reach.edge(external.name, external.policy)
+
     def _compile_handlers(self) -> None:
         ports = self._ports
         for wire, handler in handlers_of(self.service).by_wire_name.items():
             destination = f"{self.name}.{handler.message.name}"
-            outcomes = ports.metrics.process(self.name, "process", destination)
+            fails: Sequence[type[Failure]] = getattr(handler.message, "fails", ())
+            failures = [failure.name for failure in fails]
+            outcomes = ports.metrics.process(self.name, "process", destination, failures)
+            ports.metrics.expect(outcomes, "", *failures)
             if issubclass(handler.message, Query):
                 compiled = CompiledQuery(
                     handler,
@@ -234,6 +257,7 @@ class ServiceHost:
                 )
         for job in self.service.jobs:
             outcomes = ports.metrics.process(self.name, "process", f"{self.name}.{job.name}")
+            ports.metrics.expect(outcomes, "")
             tick = CompiledJob(job, self.ledger, self.provided, self.reach, outcomes)
             self._compiled[tick.name] = tick
         for name in self.service.gone:
@@ -256,6 +280,8 @@ class ServiceHost:
             signature = read_signature(
                 route.function, path_names=PATH_NAME.findall(route.path), provided=provided
             )
+            outcomes = self._ports.metrics.route(self.name, route.method, route.path)
+            self._ports.metrics.expect(outcomes, route.status_code, *SERVED_ERRORS)
             compiled = CompiledRoute(
                 route,
                 signature,
@@ -264,7 +290,7 @@ class ServiceHost:
                 sagas=self.sagas,
                 provided=self.provided,
                 reach=self.reach,
-                outcomes=self._ports.metrics.route(self.name, route.method, route.path),
+                outcomes=outcomes,
                 on_error=self.failed,
                 too_full=self.too_full,
                 attempts=self._attempts(route, signature),

@@ -5,7 +5,16 @@ from holdfast.observability.health import Check, Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
 from holdfast.observability.log_buffer import LogStats
 from holdfast.observability.logs import Bridge, Level, Logger, bridge
-from holdfast.observability.metrics import CONTENT_TYPE, Metrics, RouteOutcomes, SagaOutcomes
+from holdfast.observability.metrics import (
+    CALL_ERRORS,
+    CONTENT_TYPE,
+    SAGA_ENDS,
+    SERVED_ERRORS,
+    HandlerOutcomes,
+    Metrics,
+    RouteOutcomes,
+    SagaOutcomes,
+)
 from holdfast.observability.redact import REDACTED, describe, is_secret_name, scrub
 from holdfast.observability.trace import (
     Parent,
@@ -14,13 +23,17 @@ from holdfast.observability.trace import (
 )
 
 __all__ = [
+    "CALL_ERRORS",
     "CONTENT_TYPE",
     "NO_CONTEXT",
     "REDACTED",
+    "SAGA_ENDS",
+    "SERVED_ERRORS",
     "Bridge",
     "Check",
     "Context",
     "Counter",
+    "HandlerOutcomes",
     "Health",
     "Histogram",
     "Level",

@@ -146,6 +146,15 @@ class Outcomes:
             histogram = self._add(outcome)
         histogram.observe(seconds)
 
+    def expect(self, *outcomes: int | str) -> None:
+        """Show these at 0, before the first of them comes.
+
+        A series that is made by the first error cannot be seen to grow: `increase()` of it is 0.
+        """
+        for outcome in outcomes:
+            if outcome not in self._histograms:
+                self._add(outcome)
+
     def _add(self, outcome: int | str) -> Histogram:
         known = outcome if len(self._histograms) < OUTCOMES_MAX else OTHER
         histogram = self._histograms[known] = self._resolve(str(known))

@@ -5,7 +5,7 @@ do not name begins with `holdfast_`. Series are resolved once, when a route or a
 compiled, and then observed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from typing import Final
 
@@ -23,6 +23,12 @@ from holdfast.observability.watches import Watches
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UNMATCHED: Final = "unmatched"
+EXPECTED_MAX: Final = SERIES_MAX // 2
+SERVED_ERRORS: Final = (500, 502, 503, 504)
+"""What every route may answer, whatever it declares."""
+CALL_ERRORS: Final = ("deadline_exceeded", "unreachable", "connection_lost")
+"""The codes of calls to externals that brought no answer."""
+SAGA_ENDS: Final = ("completed", "failed", "parked")
 
 _METHODS = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
@@ -62,6 +68,34 @@ class SagaOutcomes(Outcomes):
         self._ended.of(self._saga, str(outcome)).inc()
         super().observe(outcome, seconds)
 
+    def expect(self, *outcomes: int | str) -> None:
+        """Show these at 0."""
+        for outcome in outcomes:
+            self._ended.of(self._saga, str(outcome))
+        super().expect(*outcomes)
+
+
+class HandlerOutcomes(Outcomes):
+    """Runs of one handler or job; its errors are counted in `holdfast_handler_errors_total` too.
+
+    The type of an error is known when it happens, so the histogram's series of it begins with it.
+    The counter is there from the start, and does not count the failures that a message declares.
+    """
+
+    __slots__ = ("_errors", "_failures")
+
+    def __init__(
+        self, resolve: Callable[[str], Histogram], errors: Counter, failures: Collection[str]
+    ) -> None:
+        super().__init__(resolve)
+        self._errors, self._failures = errors, failures
+
+    def observe(self, outcome: int | str, seconds: float) -> None:
+        """Count the end of a run, by its error's type or its failure's name ("": none)."""
+        if outcome and outcome not in self._failures:
+            self._errors.inc()
+        super().observe(outcome, seconds)
+
 
 class Metrics:
     """All metrics of one process; there is no global registry.
@@ -74,13 +108,14 @@ class Metrics:
         """Make the families; `system` is the system's name, shown by `target_info`."""
         self._system = system
         self._routes: dict[tuple[str, str, str], RouteOutcomes] = {}
+        self._expected = 0
         self._watches = Watches()
         self.watch = self._watches.watch
         self._http_families()
         self._message_families()
         self._families = (
             *(self._served, self._asked, self._rate_limited, self._unauthenticated),
-            *(self._processed, self._sagas, self._saga_durations),
+            *(self._processed, self._errors, self._sagas, self._saga_durations),
             *(self._commits, self._batches),
         )
 
@@ -109,6 +144,11 @@ class Metrics:
             "messaging_process_duration_seconds",
             "Duration of handling a message.",
             "messaging_operation_name messaging_destination_name service error_type",
+        )
+        self._errors = _counts(
+            "holdfast_handler_errors_total",
+            "Runs of a handler or a job that ended in an error that its message does not declare.",
+            "service messaging_destination_name",
         )
         self._sagas = _counts("holdfast_sagas_total", "Sagas that ended.", "saga outcome")
         self._saga_durations = _durations(
@@ -153,13 +193,26 @@ class Metrics:
 
         return Outcomes(histogram)
 
-    def process(self, service: str, operation: str, destination: str) -> Outcomes:
+    def process(
+        self, service: str, operation: str, destination: str, failures: Collection[str] = ()
+    ) -> HandlerOutcomes:
         """Return what to observe for a handler: the error's type, "" when it went well.
 
-        `destination` is `receiver.message`.
+        Args:
+            destination: `receiver.message`. failures: names of those that the message declares.
         """
         processed = self._processed
-        return Outcomes(lambda error: processed.of(operation, destination, service, error))
+        return HandlerOutcomes(
+            lambda error: processed.of(operation, destination, service, error),
+            self._errors.of(service, destination),
+            failures,
+        )
+
+    def expect(self, outcomes: Outcomes, *expected: int | str) -> None:
+        """Show outcomes at 0 from the start, as long as that leaves room for what will come."""
+        self._expected += len(expected)
+        if self._expected <= EXPECTED_MAX:
+            outcomes.expect(*expected)
 
     def saga(self, saga: str) -> SagaOutcomes:
         """Return what to observe for a saga: how it ended."""

@@ -27,10 +27,13 @@ from holdfast.dispatch.openapi import DOCS_PAGE, openapi
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router, Target
 from holdfast.engines.tables import REVISION
+from holdfast.errors import CallError
 from holdfast.gateway import Door, Forward, hop_policy
 from holdfast.migrations import History, make
 from holdfast.observability import (
+    CALL_ERRORS,
     CONTENT_TYPE,
+    SERVED_ERRORS,
     Health,
     Logger,
     Metrics,
@@ -246,6 +249,7 @@ class Process:
         await (self._listen(router) if self.options.gateway else self._listen_inside(router))
         await self._listen_to_operators()
         self._watch_engines()
+        self._expect()
         self.health.started()
 
     async def _start_locals(self) -> None:
@@ -431,9 +435,29 @@ class Process:
         outgoing = Request(request.method, path, request.query, request.headers, request.body)
         started = self._clock.monotonic()
         outcomes = self.metrics.client("", request.method, origin.authority)
-        response = await self._pool.request(origin, outgoing, deadline_s=timeout_s)
-        outcomes.observe(response.status, self._clock.monotonic() - started)
+        outcome: int | str = "cancelled"
+        try:
+            response = await self._pool.request(origin, outgoing, deadline_s=timeout_s)
+            outcome = response.status
+        except CallError as exc:
+            outcome = exc.code
+            raise
+        finally:
+            outcomes.observe(outcome, self._clock.monotonic() - started)
         return response
+
+    def _expect(self) -> None:
+        """Make the series of what is declared: an alarm sees the first error of each."""
+        metrics, hosted = self.metrics, {host.name for host in self.hosts}
+        for service in self.system.services:
+            for route in service.routes if self.options.gateway else ():
+                outcomes = metrics.route("gateway", route.method, route.path)
+                metrics.expect(outcomes, route.status_code, *SERVED_ERRORS)
+            for external in service.reaches if service.name in hosted else ():
+                origin, _ = origin_and_path(self._urls[external.name])
+                for method in ("GET", "POST"):
+                    outcomes_of = metrics.client("", method, origin.authority)
+                    metrics.expect(outcomes_of, 200, 500, 503, *CALL_ERRORS)
 
     def _watch_engines(self) -> None:
         """Show what is away. It is not needed: what comes meanwhile fails fast, or waits."""
