@@ -45,7 +45,7 @@ def main(*, orders: int = 500) -> int:
         print(f"demo: another demo is running in {folder}", file=sys.stderr)
         return 1
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(mode=0o700, parents=True)
     try:
         return asyncio.run(_bounded(orders, folder))
     except (DidNotStart, Refused, TimeoutError) as exc:

@@ -104,3 +104,13 @@ def test_an_address_that_is_not_ours_is_named(cli: Cli, host: str, told: str) ->
     assert done.code == 1
     assert done.err.startswith(f"holdfast: cannot listen on {told}:8999")
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["unix:", "unix:run/a.sock", "unix://run/a.sock"])
+def test_a_socket_that_is_none_is_refused(cli: Cli, host: str) -> None:
+    """With how it is written."""
+    done = cli("run", "tiny", "--host", host)
+
+    assert done.code == 2
+    assert "unix:/path/of.sock" in done.err
+    assert "Traceback" not in done.err

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -80,3 +81,25 @@ def test_each_process_is_told_of_its_own_database_alone(
         "shed-1": ["SHED_DATABASE_URL"],
     }
     assert not [word for word in passwords.values() if word in "\n".join(server.greeting)]
+
+
+@pytest.mark.parametrize("options", [(), ("--split",)], ids=["one", "split"])
+def test_a_folder_of_before_is_closed_by_one_command(
+    cli: Cli, serve: Callable[..., Server], options: tuple[str, ...]
+) -> None:
+    """That which is told closes all of it, its servers' included, and it goes on where it was."""
+    words = ("run", "tiny", "--on", "nats", *options)
+    server = serve(*words)
+    server.stop()
+    data = cli.folder / ".holdfast" / "tiny"
+    for path in (data, *data.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+    refused = cli(*words)
+    told = refused.err.partition("`")[2].partition("`")[0]
+    subprocess.run(told.split(), check=True)
+    again = serve(*words)
+
+    assert (refused.code, told) == (1, f"chmod -R go= {data}")
+    assert again.post("/v1/parcels", {"note": "a", "kg": 1}) == 202
+    assert open_to_others(data) == []

@@ -73,3 +73,19 @@ def test_told_while_it_starts_it_leaves_nothing_behind(
 
     assert left_behind(cli.folder) == []
     assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize("options", [(), ("--split",)], ids=["one", "split"])
+def test_killed_it_leaves_nothing_behind(
+    cli: Cli, serve: Callable[..., Server], options: tuple[str, ...]
+) -> None:
+    """Nobody can tell its children; the kernel does."""
+    server = serve("run", "tiny", "--on", "postgres,nats,redis", *options)
+    server.signal(Stop.SIGKILL)
+    server.wait()
+    while left_behind(cli.folder):
+        pass  # the test's time-out is the bound
+    again = serve("run", "tiny", "--on", "postgres,nats,redis", *options)
+
+    assert again.post("/v1/parcels", {"note": "a", "kg": 1}) == 202
+    assert again.stop() == 0

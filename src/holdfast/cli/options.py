@@ -21,7 +21,22 @@ DataFolderPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="List at most so many.")]
-Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
+
+
+def _host(given: str) -> str:
+    from holdfast.communication import Origin  # commands that only look need no network
+
+    try:
+        Origin.of(given, 0)
+    except ValueError as exc:
+        raise typer.BadParameter(f"{given!r}: write a socket as unix:/path/of.sock") from exc
+    return given
+
+
+Host = Annotated[
+    str,
+    typer.Option("--host", callback=_host, help="The address to listen on, or unix:/path/of.sock."),
+]
 Port = Annotated[
     int, typer.Option("--port", min=0, max=65_535, help="The gateway's port; 0: any free one.")
 ]

@@ -24,6 +24,7 @@ from holdfast.communication.origin import Origin
 from holdfast.engines.host import HostClock, HostSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
+from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
 from holdfast.runtime.servers import Servers, kinds_of
@@ -136,6 +137,7 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
         if servers is None:
             await serve(system, options, logger, _Signals(), show)
             return
+        DataFolder(data_folder(where.data, system.name)).refuse_if_open()  # all of it, at once
         signals = _SignalsWithServers()
         try:
             await servers.start()

@@ -72,7 +72,7 @@ class DataFolder:
     def _take(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._refuse_if_open()
+            self.refuse_if_open()
             self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
             # The folder itself is locked: a lock on a file in it ends when the file is removed.
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,8 +93,9 @@ class DataFolder:
         self._lock.write(f"{os.getpid()}\n")
         self._lock.flush()
 
-    def _refuse_if_open(self) -> None:
-        for path in (self.path, *self._secrets()):
+    def refuse_if_open(self) -> None:
+        """Refuse a folder that others may look into. Raises DataFolderUnfit."""
+        for path in (self.path, *self._secrets()) if self.path.exists() else ():
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & _OTHERS:
                 raise DataFolderUnfit(
