@@ -21,12 +21,19 @@ def open_umask() -> Iterator[None]:
     os.umask(before)
 
 
+def within(folder: Path) -> list[Path]:
+    """Return a folder and all in it; a server that runs may remove some meanwhile."""
+    found = [folder]
+    for place, folders, files in os.walk(folder):
+        found += [Path(place, name) for name in (*folders, *files)]
+    return found
+
+
 def open_to_others(folder: Path) -> list[str]:
     """Return what in a folder, itself included, others may do anything with."""
-    found = [folder, *folder.rglob("*")]
     wide: list[str] = []
-    for path in found:
-        with suppress(FileNotFoundError):  # a server that runs has removed it meanwhile
+    for path in within(folder):
+        with suppress(FileNotFoundError):
             if stat.S_IMODE(path.lstat().st_mode) & 0o077:
                 wide.append(str(path))
     return wide
@@ -39,7 +46,7 @@ def test_everything_in_it_is_its_users_alone(cli: Cli, serve: Callable[..., Serv
     posted = server.post("/v1/parcels", {"note": "a", "kg": 1})
     data = cli.folder / ".holdfast" / "tiny"
     running = open_to_others(data)
-    names = {path.name for path in data.rglob("*")}
+    names = {path.name for path in within(data)}
     server.stop()
 
     assert posted == 202
@@ -92,7 +99,7 @@ def test_a_folder_of_before_is_closed_by_one_command(
     server = serve(*words)
     server.stop()
     data = cli.folder / ".holdfast" / "tiny"
-    for path in (data, *data.rglob("*")):
+    for path in within(data):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
     refused = cli(*words)

@@ -48,10 +48,10 @@ def test_told_twice_it_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("options", "seen"),
     [
-        ((), "postgres.log"),
-        ((), "nats.log"),
-        (("--split",), "postgres.log"),
-        (("--split",), "nats.log"),
+        ((), "servers/postgres.log"),
+        ((), "servers/nats.log"),
+        (("--split",), "servers/postgres.log"),
+        (("--split",), "servers/nats.log"),
         (("--split",), "desk-1.err"),
     ],
 )
@@ -66,10 +66,13 @@ def test_told_while_it_starts_it_leaves_nothing_behind(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    while not list((cli.folder).rglob(seen)):
-        assert process.poll() is None
-    process.send_signal(number)
-    _, err = process.communicate(timeout=LIMIT_S)
+    try:
+        while not (cli.folder / ".holdfast" / "tiny" / seen).exists():
+            assert process.poll() is None
+        process.send_signal(number)
+        _, err = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
 
     assert left_behind(cli.folder) == []
     assert b"Traceback" not in err

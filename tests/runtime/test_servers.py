@@ -42,6 +42,22 @@ def open_umask() -> Iterator[None]:
     os.umask(before)
 
 
+def within(folder: Path) -> list[Path]:
+    """Return a folder and all in it; a server that runs may remove some meanwhile."""
+    found = [folder]
+    for place, folders, files in os.walk(folder):
+        found += [Path(place, name) for name in (*folders, *files)]
+    return found
+
+
+def is_open(path: Path) -> bool:
+    """Whether others may do anything with it."""
+    try:
+        return bool(stat.S_IMODE(path.lstat().st_mode) & 0o077)
+    except FileNotFoundError:
+        return False
+
+
 def without(url: str) -> str:
     """Return a URL as somebody has it who knows no password."""
     return re.sub(":[^:/@]+@", "@", url)
@@ -130,11 +146,7 @@ async def test_passwords_and_files_are_for_nobody_else(tmp_path: Path) -> None:
         commands = [
             Path(f"/proc/{child.pid}/cmdline").read_text() for child in servers.children.values()
         ]
-        wide = [
-            str(path)
-            for path in (folder, *folder.rglob("*"))
-            if path.exists() and stat.S_IMODE(path.lstat().st_mode) & 0o077
-        ]
+        wide = [str(path) for path in within(folder) if is_open(path)]
         shown = " ".join([*servers.shown.values(), *commands])
 
     assert len(secrets) == len(shop.services) + len(KINDS)

@@ -95,8 +95,11 @@ class DataFolder:
 
     def refuse_if_open(self) -> None:
         """Refuse a folder that others may look into. Raises DataFolderUnfit."""
-        for path in (self.path, *self._secrets()) if self.path.exists() else ():
-            mode = stat.S_IMODE(path.stat().st_mode)
+        for path in (self.path, *self._secrets()):
+            try:
+                mode = stat.S_IMODE(path.stat().st_mode)
+            except FileNotFoundError:  # an owner that ends has removed it meanwhile
+                continue
             if mode & _OTHERS:
                 raise DataFolderUnfit(
                     f"{path} is open to other users of this machine (mode {mode:04o}), and "
