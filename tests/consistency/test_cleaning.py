@@ -1,5 +1,7 @@
 """Rows are forgotten by evidence: tables stay small, and nothing that is open is forgotten."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -12,11 +14,12 @@ from holdfast.consistency.schedule import Schedule, id_before, time_of
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own, RunAgain
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
+from holdfast.errors import TransactionLost
 from holdfast.ports import Transaction
 from tests.consistency.faults import drop_all
 from tests.consistency.messages import Note, Order, Take
 from tests.consistency.sagas import checkout
-from tests.consistency.world import World
+from tests.consistency.world import Reaching, World
 
 ORDERS = 200
 
@@ -241,3 +244,37 @@ async def test_a_tick_that_fails_is_tried_for_ever(world: World) -> None:
 
     assert waiting.kind is Kind.TICK and waiting.tries == 0
     assert timedelta(milliseconds=waiting.due_at or 0).total_seconds() > 1_090
+
+
+async def test_a_try_is_given_back_though_its_lease_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is busy for longer than a lease makes no letter dead."""
+
+    async def lost(message: Any, tx: Unit, outside: Reaching) -> None:
+        raise TransactionLost("a conflict")
+
+    world.handlers[Take] = lost
+    await world.start()
+    core, busy, claims = world["stock"], [True], Counter[str]()
+    untry, claimed_again = core.inbox._untry, core.inbox.claimed_again
+
+    async def late(row: MessageRow) -> bool:
+        while busy[0]:
+            await asyncio.sleep(1.0)
+        return await untry(row)
+
+    def seen(rows: Sequence[MessageRow]) -> None:
+        claims["claimed"] += len(rows)
+        claimed_again(rows)
+
+    monkeypatch.setattr(core.inbox, "_untry", late)
+    monkeypatch.setattr(core.inbox, "claimed_again", seen)
+    await world.send(Take())
+    await world.pass_time(150)
+    busy[0] = False
+    await world.pass_time(5)
+    [row] = await core.rows()
+
+    assert claims["claimed"] >= 3, "its lease has ended while its try was to be given back"
+    assert (row.state, row.tries) == (State.DUE, 0)

@@ -269,24 +269,39 @@ class Inbox:
             return
         self.notice("letter.postponed", type=letter.type, letter=str(letter.id))
         if row is not None and self.ledger.safe.conflicts_are_no_tries:
-            await self._give_back_try(row)
+            working = self._running[edge.id, letter.id]
+            assert working is not None, "it has run"
+            await self._give_back_try(working)
 
-    async def _give_back_try(self, row: MessageRow) -> None:
-        """The claim counted a try that the database, not the handler, has ended."""
-        untried = row.copy()
-        untried.tries = max(0, row.tries - 1)
+    async def _give_back_try(self, delivery: Delivery) -> None:
+        """The claim counted a try that the database, not the handler, has ended.
 
-        async def write(tx: Transaction, effects: Effects) -> None:
-            untried.due_at = postponed_to(row, tx.now_ms, self.ledger.schedule)
-            await tx.update_message(untried, State.DUE, held=self._token(row))
-
+        While that database is busy the lease may end, and the row be claimed by this process
+        again: `claimed_again` puts the new token into the delivery.
+        """
         pause_s = 0.1
         while True:  # left counted, a busy database would make letters dead
+            row = delivery.row
+            assert row is not None, "it was claimed"
             try:
-                return await self.writer.perform_own(write)
+                if await self._untry(row) or delivery.row is row:
+                    return
             except RunAgain:
                 await asyncio.sleep(pause_s)
                 pause_s = min(5.0, pause_s * 2)
+
+    async def _untry(self, row: MessageRow) -> bool:
+        """Write a row with one try less, and a pause; False if it was claimed again since."""
+        untried, written = row.copy(), False
+        untried.tries = max(0, row.tries - 1)
+
+        async def write(tx: Transaction, effects: Effects) -> None:
+            nonlocal written
+            untried.due_at = postponed_to(row, tx.now_ms, self.ledger.schedule)
+            written = await tx.update_message(untried, State.DUE, held=self._token(row))
+
+        await self.writer.perform_own(write)
+        return written
 
     def _token(self, row: MessageRow) -> int | None:
         """Return what shows that a claimed row has not been claimed by another since."""
