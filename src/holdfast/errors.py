@@ -24,6 +24,7 @@ HoldfastError                     code, status, effect
 ├── TransactionError              a handler broke a rule of its transaction
 │   ├── ForeignAwait              it awaited something else after its first statement
 │   ├── OutsideShut               it reached outside after its first statement
+│   ├── ReadShut                  it looked before its transaction, after its first statement
 │   ├── StatementFailed           it swallowed a database error
 │   ├── TransactionControl        its SQL would begin or end a transaction
 │   ├── MessageTooLarge           a letter, an answer or a response is over the limit
@@ -268,6 +269,12 @@ class OutsideShut(TransactionError):
     """`outside` was used after the first statement: reach first, write after."""
 
     code = "outside_shut"
+
+
+class ReadShut(TransactionError):
+    """`read` was used after the first statement on `tx`: from there the transaction reads."""
+
+    code = "read_shut"
 
 
 class StatementFailed(TransactionError):

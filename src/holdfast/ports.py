@@ -302,6 +302,10 @@ class Transaction(Protocol):
         """Insert a saga; False if its key exists."""
         ...
 
+    async def saga_of_key(self, types: Sequence[str], key: str) -> UUID | None:
+        """Return the id of the saga of one of these types that has a key."""
+        ...
+
     async def read_sagas(self, ids: Sequence[UUID]) -> None:
         """Say that these sagas are locked and their steps read next: it may be done at once."""
         ...

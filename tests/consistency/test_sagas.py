@@ -1,12 +1,16 @@
 """Sagas over time: sleeps, waits, restarts, keys, local steps."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.unit import Unit
+from holdfast.contract.envelope import State
+from holdfast.contract.messages import Event
 from holdfast.errors import NotDeclared
 from tests.consistency.messages import EFFECTS, Declined, Note, Order, Shipped, Take
 from tests.consistency.sagas import checkout, write
@@ -231,3 +235,88 @@ async def test_a_suspended_run_may_raise_what_it_likes(world: World) -> None:
     await world.settle()
 
     assert await world["shop"].effects() == ["placed", "heard nothing"]
+
+
+class Lost(Event, topic="order"):
+    """It will never come."""
+
+    order: str
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("first", [Shipped, Lost])
+async def test_a_wait_for_several_takes_the_first_that_comes(
+    world: World, early: bool, first: type[Event]
+) -> None:
+    """Before the wait or while it lasts; the others of it are over, and nothing waits on."""
+    came: list[Any] = []
+
+    async def chase(saga: Any, order: Order) -> None:
+        if early:
+            await saga.sleep(timedelta(seconds=20))
+        came.append(await saga.wait(Shipped, Lost, "7", timeout=timedelta(hours=1)))
+
+    world.saga(chase)
+    await world.start()
+    hear_lost(world)
+    await world.begin(chase)
+    await world.pass_time(5)
+    await world["stock"].write(lambda tx: tx.publish(first(order="7")))
+    await world.pass_time(1)
+    await world["stock"].write(
+        lambda tx: tx.publish((Lost if first is Shipped else Shipped)(order="7"))
+    )
+    await world.pass_time(1)
+    await world.pass_time(60)
+
+    assert [type(event) for event in came if event is not None] == [first]
+    assert await world["shop"].rows(State.DUE) == []
+    assert world.ended == [("chase", "completed")]
+
+
+def hear_lost(world: World) -> None:
+    """Let the shop hear Lost as it hears Shipped."""
+    world["stock"].ledger.addresses.subscribers[Lost.wire_name()] = ("shop",)
+    world["shop"].inbox.waited = {Shipped.wire_name(): Shipped, Lost.wire_name(): Lost}
+
+
+async def test_a_wait_for_several_ends_in_time(world: World) -> None:
+    """None of them came: one answer, and no row is left."""
+    came: list[Any] = []
+
+    async def chase(saga: Any, order: Order) -> None:
+        came.append(await saga.wait(Shipped, Lost, "7", timeout=timedelta(seconds=30)))
+        await saga.sleep(timedelta(seconds=30))
+
+    world.saga(chase)
+    await world.start()
+    await world.begin(chase)
+    await world.settle(90)
+
+    assert came == [None, None]  # once in each run of the function
+    assert world.ended == [("chase", "completed")]
+
+
+async def test_who_has_the_key_already_is_told(world: World) -> None:
+    """In the same transaction, in a later one, and under the name that the function had before."""
+    told: list[UUID] = []
+
+    async def start(tx: Unit) -> None:
+        told.append(await tx.start(checkout, Order(), key="order 7"))
+
+    async def twice(tx: Unit) -> None:
+        await start(tx)
+        await start(tx)
+
+    world.saga(checkout)
+    await world.start()
+    await world["shop"].write(twice)
+    await world["shop"].write(start)
+    kind = world.sagas.pop("checkout")
+    world.sagas = {"checkout": replace(kind, name="buy"), "buy": replace(kind, name="buy")}
+    await world.crash()
+    await world["shop"].write(start)
+    await world.settle()
+    [row] = await world.saga_rows()
+
+    assert told == [row.id] * 4

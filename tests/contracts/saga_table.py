@@ -29,6 +29,18 @@ class SagaContract(Opened):
             assert inserted == [True, False, True, True, True]
             assert len(await database.sagas()) == 4
 
+    async def test_a_saga_is_found_by_its_key(self) -> None:
+        """Among the types that are asked for; a saga without a key has none."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            await tx.insert_saga(SagaRow(letter(1).id, "a", 1, "running", b"{}", "k"))
+            await tx.insert_saga(SagaRow(letter(2).id, "b", 1, "running", b"{}", None))
+            asked = [(["a"], "k"), (["b", "a"], "k"), (["b"], "k"), (["a"], "j")]
+            found = [await tx.saga_of_key(types, key) for types, key in asked]
+            await tx.abort()
+
+            assert found == [letter(1).id, letter(1).id, None, None]
+
     async def test_a_saga_comes_back_as_it_went(self) -> None:
         """Through insert and update; listed newest first."""
         async with self.opened() as database:

@@ -1,7 +1,7 @@
 """Periodic jobs: each tick once, whatever starts, stops and lies between."""
 
 import asyncio
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,22 @@ async def test_two_processes_that_start_make_one_tick(tmp_path: Path) -> None:
     """The tick's id derives from the job and the moment, so the second insert finds it there."""
     async with hosting(cleaner([]), tmp_path), hosting(cleaner([]), tmp_path) as second:
         assert await ticks(second) == 1
+
+
+async def test_a_job_runs_at_a_time_of_day(tmp_path: Path) -> None:
+    """In its zone, once on each day, whatever number of replicas."""
+    runs: list[float] = []
+    service = Service("cleaner", tables=METADATA)
+
+    @service.every(at=time(3), zone="Europe/Berlin")
+    async def sweep(tx: Tx) -> None:
+        runs.append(asyncio.get_running_loop().time())
+
+    made = system(service)
+    async with hosting(made, tmp_path), hosting(made, tmp_path):
+        await asyncio.sleep(3 * 24 * 60 * MINUTE)
+
+    assert [int(at // 3600) for at in runs] == [2, 26, 50]  # 1970: 03:00 there is 02:00 UTC
 
 
 def keeper(runs: list[float], job: str = "sweep", **service: Any) -> System:

@@ -3,19 +3,21 @@
 import asyncio
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Uuid
+from sqlalchemy import Column, Integer, MetaData, Table, Uuid, select
 
-from holdfast import Command, External, Model, Outside, Service, System, Tx
+from holdfast import Command, External, Model, Outside, Read, Saga, Service, Settings, System, Tx
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import MessageRow, State
 from holdfast.contract.http import Request, Response
 from holdfast.errors import ConnectionLost, TransactionLost
 from holdfast.resilience import EdgePolicy
+from holdfast.testing import play
 from tests.dispatch.hosting import Answering, Hosted, fine, hosting, problem, system
 
 METADATA = MetaData()
@@ -224,6 +226,76 @@ async def test_nothing_is_reached_after_the_first_write(tmp_path: Path) -> None:
 
     assert "OutsideShut" in error
     assert (hosted.sent, rows) == ([], [])
+
+
+async def test_a_handler_may_look_reach_and_write(tmp_path: Path) -> None:
+    """`read` is a look before the transaction: it leaves `outside` open until `tx` is used."""
+    service = Service("office", tables=METADATA, reaches=[bank])
+    seen: list[int] = []
+
+    @service.handles
+    async def pay(command: Pay, read: Read, outside: Outside, tx: Tx) -> None:
+        before = await read.execute(select(PAID))
+        seen.append(len(before.all()))
+        await outside.post(bank, "/v1/charges", json=command.cents)
+        assert read.now == tx.now
+        tx.insert(PAID, id=tx.new_id(), cents=command.cents)
+
+    async with hosting(system(service), tmp_path) as hosted:
+        for cents in (1, 2):
+            await hosted.command("office", Pay(cents=cents))
+            await asyncio.sleep(1)
+        rows = await hosted.table("office", PAID)
+
+    assert (seen, [row.cents for row in rows], len(hosted.sent)) == ([0, 1], [1, 2], 2)
+
+
+async def test_a_look_after_the_first_statement_is_refused(tmp_path: Path) -> None:
+    """It would not see what the transaction has written."""
+    service = Service("office", tables=METADATA)
+
+    @service.handles
+    async def pay(command: Pay, read: Read, tx: Tx) -> None:
+        tx.insert(PAID, id=tx.new_id(), cents=command.cents)
+        await read.execute(select(PAID))
+
+    async with hosting(system(service), tmp_path, schedule=QUICK) as hosted:
+        await paid(hosted)
+        error = (await dead(hosted)).error or ""
+
+    assert "ReadShut: `read` is shut by the first statement on `tx`" in error
+
+
+class Rates(Settings):
+    """What a saga is told by its environment."""
+
+    cents: int = 1
+
+
+async def test_a_saga_takes_settings(tmp_path: Path) -> None:
+    """They are read at the start, as those of a handler are, and may go on to local steps."""
+    service = Service("office", tables=METADATA)
+
+    async def write(tx: Tx, cents: int) -> None:
+        tx.insert(PAID, id=tx.new_id(), cents=cents)
+
+    @service.saga
+    async def flow(saga: Saga, input: Balance, rates: Rates) -> None:
+        await saga.sleep(timedelta(minutes=1))
+        await saga.local(write, rates.cents)
+
+    @service.handles
+    async def pay(command: Pay, tx: Tx) -> None:
+        tx.start(flow, Balance(status=command.cents))
+
+    environ = {"OFFICE_CENTS": "7"}
+    async with hosting(system(service), tmp_path, environ=environ) as hosted:
+        await hosted.command("office", Pay(cents=5))
+        await asyncio.sleep(120)
+        rows = await hosted.table("office", PAID)
+
+    assert [row.cents for row in rows] == [7]
+    assert play(flow, Balance(status=1), {}, Rates(cents=3)).steps == ["sleep", "write"]
 
 
 async def test_each_call_of_a_long_handler_has_its_own_time(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 """A played saga knows its version, as the stored one does."""
 
-from holdfast import Command, Model, Saga, Service
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from holdfast import Command, Event, Model, Saga, Service
 from holdfast.testing import play
 
 
@@ -32,6 +37,43 @@ async def ship(saga: Saga, wish: Wish) -> None:
 
 
 ANSWERS = {Pack: None, Check: None}
+
+
+class Paid(Event, topic="order"):
+    """Money came."""
+
+    order: int
+
+
+class Cancelled(Event, topic="order"):
+    """The order was taken back."""
+
+    order: int
+
+
+async def chase(saga: Saga, wish: Wish) -> None:
+    """Wait for either."""
+    came = await saga.wait(Paid, Cancelled, 7, timeout=timedelta(days=1))
+    if isinstance(came, Cancelled):
+        await saga.call(Check())
+
+
+@pytest.mark.parametrize(
+    ("came", "steps"),
+    [
+        ({Cancelled: Cancelled(order=7)}, ["Paid|Cancelled", "Check"]),
+        ({Paid: Paid(order=7)}, ["Paid|Cancelled"]),
+        ({Paid: None, Cancelled: None}, ["Paid|Cancelled"]),
+        ({Paid: None, Cancelled: Cancelled(order=7)}, ["Paid|Cancelled", "Check"]),
+    ],
+)
+def test_of_several_events_the_one_that_has_an_answer_comes(
+    came: dict[Any, Any], steps: list[str]
+) -> None:
+    """None of them has to; a story that names none is not told."""
+    assert play(chase, Wish(), {Check: None} | came).steps == steps
+    with pytest.raises(LookupError, match="no answer for Paid"):
+        play(chase, Wish(), {})
 
 
 def test_a_new_saga_has_the_declared_version() -> None:

@@ -385,9 +385,19 @@ class Inbox:
             if wait.kind is not Kind.WAIT or wait.owner is None or wait.path is None:
                 continue
             if await tx.delete_message(wait.edge, wait.id, State.DUE):
-                outcome = StepOutcome("event", letter.body, letter=row.id)
+                outcome = StepOutcome("event", letter.body, letter.type, row.id)
+                await self._end_others(tx, wait)
                 ended = Ended(wait.path, wait.body.decode(), outcome)
                 await self.sagas.advance(tx, wait.owner, [ended], effects)
+
+    async def _end_others(self, tx: Transaction, met: MessageRow) -> None:
+        """End what else a saga waited for at the same place: the first event has come."""
+        assert met.owner is not None
+        if b"|" not in met.body:
+            return
+        for other in await tx.messages_of_owner(met.owner):
+            if other.kind is Kind.WAIT and other.path == met.path:
+                await tx.delete_message(other.edge, other.id, State.DUE)
 
     # -- undos and withdrawals ------------------------------------------------------------------
 

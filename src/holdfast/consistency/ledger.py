@@ -1,6 +1,6 @@
 """The ledger: one service's four tables, and what the graph says about its letters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -54,6 +54,7 @@ class Ledger:
     """One service's tables, edges and clockwork; shared by all that work on them.
 
     Attributes:
+        saga_names: {a saga's function: the types under which its sagas are kept}.
         witness: told of each unit of work in its transaction, right before it is flushed; the
             simulator counts effects by it.
     """
@@ -66,6 +67,9 @@ class Ledger:
     schedule: Schedule = field(default_factory=Schedule)
     safe: Safeguards = ALL_ON
     witness: Callable[[Any], None] | None = None
+    saga_names: Mapping[Callable[..., Any], tuple[str, ...]] = field(
+        default_factory=dict[Callable[..., Any], tuple[str, ...]]
+    )
     edges: dict[int, Edge] = field(default_factory=dict[int, Edge])
     _by_pair: dict[tuple[str, str, Lane], int] = field(
         default_factory=dict[tuple[str, str, Lane], int]

@@ -72,12 +72,11 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The function waits for an event of a topic."""
+    """The function waits for an event, or for the first of several: {topic: event}."""
 
     path: str
     kind: str
-    event: type[Event]
-    topic: str
+    events: Mapping[str, type[Event]]
     timeout: timedelta
 
 
@@ -197,15 +196,21 @@ class Replay:
             self.wants.append(Sleep(path, kind, duration))
             await _suspend()
 
-    async def wait(self, event: type[Event], key: object, *, timeout: timedelta) -> Any:
+    async def wait(self, *events_and_key: Any, timeout: timedelta) -> Any:
         """See `system.Saga.wait`."""
-        path, kind = self._next(f"wait {event.wire_name()}")
+        *events, key = events_and_key
+        if not events or not all(isinstance(e, type) and issubclass(e, Event) for e in events):
+            raise TypeError(f"wait takes events and then a key, not {events_and_key!r}")
+        names = {event.wire_name(): event for event in events}
+        path, kind = self._next(f"wait {'|'.join(names)}")
         step = self._recorded(path, kind)
         if step is None:
-            self.wants.append(Wait(path, kind, event, f"{event.name}:{key}", timeout))
+            topics = {f"{event.name}:{key}": event for event in events}
+            self.wants.append(Wait(path, kind, topics, timeout))
             return await _suspend()
         body = bytes(step.outcome.body)
-        return None if body == b"null" else carrier_of(event).decode(body)
+        came = names.get(step.outcome.type, events[0])
+        return None if body == b"null" else carrier_of(came).decode(body)
 
     async def gather(self, *calls: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
         """Run calls together: waits for all, raises the first failure by position."""

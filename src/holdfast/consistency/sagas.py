@@ -4,9 +4,10 @@ Lock the row, insert the step that has ended, run the function over the steps, i
 that it wants next, commit. Any worker can do it; nothing is held between.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from holdfast.consistency.steps import (
     recorded,
     refusal_of,
 )
-from holdfast.consistency.unit import Driver, Unit
+from holdfast.consistency.unit import Driver, Start, Unit
 from holdfast.consistency.unknown import NotKnown
 from holdfast.consistency.writer import Effects
 from holdfast.contract.carrier import carrier_of
@@ -51,12 +52,17 @@ RESTARTS_MAX = 100  # in one advance; a saga that restarts without waiting never
 
 @dataclass(frozen=True, slots=True)
 class SagaType:
-    """A saga as the core runs it."""
+    """A saga as the core runs it; `settings` are its further arguments, by name."""
 
     name: str
     function: Callable[..., Any]
     version: int
     input_type: type[Model]
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def runs(self) -> Callable[..., Coroutine[Any, Any, None]]:
+        """Return what takes a saga and its input."""
+        return partial(self.function, **self.settings) if self.settings else self.function
 
 
 SagaEnded = Callable[[str, str, int], None]
@@ -113,6 +119,10 @@ class Sagas:
         self._ledger = ledger
         self._types = types
         self._by_function = {t.function: t for t in types.values()}
+        names: dict[Callable[..., Any], tuple[str, ...]] = {}
+        for name, kind in types.items():
+            names[kind.function] = (*names.get(kind.function, ()), name)
+        ledger.saga_names = names
         self._ended = ended
         self._parked = parked
 
@@ -139,10 +149,17 @@ class Sagas:
                 start.key,
                 started_at=tx.now_ms,
             )
-            if await tx.insert_saga(row):
+            if not await self._is_taken(tx, start) and await tx.insert_saga(row):
                 await self._go_on(tx, row, kind, {}, effects)
         effects.rows += unit.rows
         unit.rows = []
+
+    async def _is_taken(self, tx: Transaction, start: Start) -> bool:
+        """Whether a saga that was started under another name of the function has the key."""
+        names = self._ledger.saga_names[start.function]
+        if start.key is None or len(names) == 1:
+            return False
+        return await tx.saga_of_key(names, start.key) is not None
 
     async def advance(
         self,
@@ -225,7 +242,7 @@ class Sagas:
         steps = recorded(await tx.steps(saga))
         advance = _Advance(tx, row, steps, Effects(), _began(row, stored))
         replay = self._replay(advance, frozenset())
-        ended = await replay.run(kind.function, input_)
+        ended = await replay.run(kind.runs(), input_)
         await advance.close(keep=False)
         for want in replay.wants if ended == "waiting" else ():
             if want.path == path and isinstance(want, Call):
@@ -326,7 +343,7 @@ class Sagas:
     ) -> tuple[Replay, list[MessageRow]]:
         """Run the function; look up its open rows only where one of them may matter."""
         replay = self._replay(advance, frozenset())
-        await replay.run(kind.function, input_)
+        await replay.run(kind.runs(), input_)
         wants = replay.wants
         undoing = any(isinstance(want, UndoCall) for want in wants)
         grouped = len(wants) > 1 or any("." in want.path for want in wants)
@@ -339,7 +356,7 @@ class Sagas:
         )
         if undoing and parked:
             replay = self._replay(advance, parked)
-            await replay.run(kind.function, input_)
+            await replay.run(kind.runs(), input_)
         return replay, open_rows
 
     async def _conclude(
@@ -416,22 +433,31 @@ class Sagas:
         for want in wants:
             if want.path in open_paths:
                 continue
-            made = self._row(want, tx.now_ms, stored)
-            made.owner, made.path = row.id, want.path
             if isinstance(want, Wait):
-                await tx.lock_topic(want.topic)
+                for topic in sorted(want.events):
+                    await tx.lock_topic(topic)
                 found = await self._kept_event(tx, want)
                 if found is not None:
                     await advance.record(want.path, want.kind, found)
                     met = True
                     continue
-            new.append(made)
+                made = [self._waiting(want, topic, tx.now_ms) for topic in want.events]
+            else:
+                made = [self._row(want, tx.now_ms, stored)]
+            for one in made:
+                one.owner, one.path = row.id, want.path
+            new += made
         if new:
             await self._ledger.insert_new(tx, new)
             advance.effects.rows += new
         return met
 
-    def _row(self, want: Want, now_ms: int, stored: SagaInput) -> MessageRow:
+    def _waiting(self, want: Wait, topic: str, now_ms: int) -> MessageRow:
+        row = self._own_row(Kind.WAIT, now_ms + _ms(want.timeout), now_ms)
+        row.topic, row.body = topic, want.kind.encode()
+        return row
+
+    def _row(self, want: Call | UndoCall | Sleep, now_ms: int, stored: SagaInput) -> MessageRow:
         ledger = self._ledger
         match want:
             case Call():
@@ -460,11 +486,6 @@ class Sagas:
                 return row
             case Sleep():
                 return self._own_row(Kind.TIMER, now_ms + _ms(want.duration), now_ms)
-            case Wait():
-                waiting = self._own_row(Kind.WAIT, now_ms + _ms(want.timeout), now_ms)
-                waiting.topic = want.topic
-                waiting.body = want.kind.encode()
-                return waiting
 
     def _own_row(self, kind: Kind, due_at: int, now_ms: int) -> MessageRow:
         ledger = self._ledger
@@ -474,11 +495,17 @@ class Sagas:
     async def _kept_event(self, tx: Transaction, want: Wait) -> StepOutcome | None:
         if not self._ledger.safe.keep_early_events:
             return None
-        for row in await tx.messages_of_topic(want.topic):
-            if row.kind is Kind.EVENT and row.state is State.DONE:
-                letter = msgspec.json.decode(row.body, type=Letter)
-                return StepOutcome("event", letter.body, letter=row.id)
-        return None
+        kept = [
+            row
+            for topic in want.events
+            for row in await tx.messages_of_topic(topic)
+            if row.kind is Kind.EVENT and row.state is State.DONE
+        ]
+        if not kept:
+            return None
+        first = min(kept, key=lambda row: row.id)
+        letter = msgspec.json.decode(first.body, type=Letter)
+        return StepOutcome("event", letter.body, letter.type, first.id)
 
     # -- local ----------------------------------------------------------------------------------
 

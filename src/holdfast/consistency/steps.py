@@ -21,7 +21,7 @@ class StepOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         body: the reply, the failure's fields, the value or the event, as JSON.
-        type: the failure's name.
+        type: the failure's name; of an event, its wire name ("": one that was waited for alone).
         letter: the command's or the event's id.
         effect: of an unanswered step, "unknown" or "none".
     """

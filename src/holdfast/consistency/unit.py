@@ -50,6 +50,18 @@ class Start:
     key: str | None
 
 
+class _Started:
+    """What `tx.start(…, key=…)` returns: the id can be awaited, and need not be."""
+
+    __slots__ = ("_start", "_unit")
+
+    def __init__(self, unit: "Unit", start: Start) -> None:
+        self._unit, self._start = unit, start
+
+    def __await__(self) -> Generator[Any, Any, UUID]:
+        return self._unit.has_key(self._start).__await__()
+
+
 class Unit:
     """One run of one handler.
 
@@ -149,12 +161,29 @@ class Unit:
         delay_ms = int(delay.total_seconds() * 1000) if delay else 0
         self._outgoing.append((command, payload, delay_ms))
 
-    def start(self, saga: Callable[..., Any], input: Model, *, key: str | None = None) -> UUID:
+    def start(self, saga: Callable[..., Any], input: Model, *, key: str | None = None) -> Any:
         """See `system.Tx.start`."""
         self.shut = True
-        id_ = self.new_id()
-        self.starts.append(Start(saga, input, id_, key))
-        return id_
+        start = Start(saga, input, self.new_id(), key)
+        self.starts.append(start)
+        return start.id if key is None else _Started(self, start)
+
+    async def has_key(self, start: Start) -> UUID:
+        """Return the id of the saga that has the key of a start: an earlier one's, or its own."""
+        assert start.key is not None
+        for earlier in self.starts:
+            if (earlier.function, earlier.key) == (start.function, start.key):
+                first = earlier.id
+                break
+        else:
+            first = start.id
+        tx = await self._entered()
+        self._statement += 1
+        try:
+            names = self.ledger.saga_names.get(start.function, ())
+            return await tx.saga_of_key(names, start.key) or first
+        finally:
+            self._statement -= 1
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:

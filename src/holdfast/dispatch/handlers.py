@@ -13,6 +13,7 @@ from holdfast.contract.envelope import Kind, Letter, MessageRow, State
 from holdfast.contract.messages import Message
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.resolve import Provided, Work
+from holdfast.dispatch.view import Look
 from holdfast.observability import Context, Logger, Outcomes, Tracer
 from holdfast.system.service import Job, tick_of
 from holdfast.system.signature import read_signature
@@ -74,7 +75,8 @@ class CompiledHandler:
         tolerant = unit.ledger.safe.tolerant_letters  # a newer sender's fields are not poison
         message = self._carrier.decode(bytes(letter.body), extra=None if tolerant else "forbid")
         outside = _outside(self._reach, delivery)
-        work = Work(message=message, tx=unit, read=unit, outside=outside)
+        look = Look(unit.ledger.database, unit)
+        work = Work(message=message, tx=unit, read=look, outside=outside)
         return await self._function(**self._arguments(work))
 
     def encode_reply(self, value: Any) -> bytes:
@@ -121,13 +123,13 @@ class CompiledJob:
     async def _run(self, delivery: Delivery) -> None:
         unit = delivery.unit
         outside = _outside(self._reach, delivery)
-        await self._job.function(**self._arguments(Work(tx=unit, read=unit, outside=outside)))
+        look = Look(unit.ledger.database, unit)
+        await self._job.function(**self._arguments(Work(tx=unit, read=look, outside=outside)))
         unit.later(self.next_tick)
 
     def next_tick(self, now_ms: int) -> MessageRow:
         """Return the row of the first tick after `now_ms`; every replica makes the same one."""
-        period = max(1, int(self._job.every_s * 1000))
-        at = (now_ms // period + 1) * period
+        at = self._job.rhythm.next_ms(now_ms)
         edge = self._ledger.edge_to(self._ledger.service)
         if self._ledger.safe.derived_ticks:
             seed = derived_id(_TICKS, self.name, 0)

@@ -52,7 +52,7 @@ from holdfast.resilience import BreakerState, EdgePolicy
 from holdfast.resilience import Edge as CallEdge
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
-from holdfast.system.service import Route, tick_of
+from holdfast.system.service import Route, SagaDeclaration, tick_of
 from holdfast.system.signature import Signature, Source, read_signature
 from holdfast.system.tables import (
     MessageHandler,
@@ -119,6 +119,7 @@ class ServiceHost:
             ports.schedule,
             ports.safe,
         )
+        self.provided = Provided(service, ports.environ)
         self.outbox = Outbox(self.ledger, ports.broker)
         self.writer = Writer(self.ledger, self.outbox.after_commit, observe=self._commits())
         self.sagas = Sagas(self.ledger, self._saga_types(), self._saga_ended, self._saga_parked)
@@ -137,7 +138,6 @@ class ServiceHost:
         self.relay.kept_house = self._keep_looking
         self.strangers: list[str] = []
         self.inbox.wake = self.relay.wake
-        self.provided = Provided(service, ports.environ)
         self.inbox.too_full = self.too_full
         self.reach = Reach(
             service, everywhere or asks, ports.send, ports.run, self._edge, safe=ports.safe
@@ -157,9 +157,16 @@ class ServiceHost:
         types: dict[str, SagaType] = {}
         for saga in self.service.sagas:
             input_type = read_signature(saga.function).parameters[1].kind
-            kind = SagaType(saga.name, saga.function, saga.version, input_type)
+            kind = SagaType(
+                saga.name, saga.function, saga.version, input_type, self._settings_of(saga)
+            )
             types |= dict.fromkeys((saga.name, *saga.was), kind)
         return types
+
+    def _settings_of(self, saga: SagaDeclaration) -> dict[str, Any]:
+        """Read the settings that a saga's function takes. Raises SettingError."""
+        taken = read_signature(saga.function).of(Source.SETTINGS)
+        return {parameter.name: self.provided.settings(parameter.kind) for parameter in taken}
 
     def _saga_ended(self, saga: str, outcome: str, took_ms: int) -> None:
         self._ports.metrics.saga(saga).observe(outcome, took_ms / 1000)

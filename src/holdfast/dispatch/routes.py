@@ -17,7 +17,7 @@ from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.requests import Key, RequestTurn
 from holdfast.dispatch.resolve import Provided, Work
-from holdfast.dispatch.view import ReadView
+from holdfast.dispatch.view import Look, ReadView
 from holdfast.errors import (
     Conflict,
     DeadlineExceeded,
@@ -217,7 +217,7 @@ class CompiledRoute:
             correlation=request.correlation_id,
             trace=request.traceparent,
         )
-        work.tx = work.read = unit
+        work.tx, work.read = unit, Look(self._ledger.database, unit)
         work.outside = OutsideView(self._reach, unit=unit, deadline=request.deadline)
         driver = Driver(self.route.function(**self._arguments(work)), unit)
         correlation_id = request.correlation_id

@@ -1,19 +1,57 @@
-"""The read-only view of a GET or a query. It implements `system.Read`."""
+"""The read-only views of GETs and queries, and of handlers before they write."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.consistency.ledger import Ledger
-from holdfast.errors import TransactionError
-from holdfast.ports import Reader
+from holdfast.consistency.unit import Unit
+from holdfast.errors import ReadShut, TransactionError
+from holdfast.ports import Database, Reader
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Result
 
 
+class Look:
+    """What a handler reads before its transaction begins. It implements `system.Read`.
+
+    Each statement is a view of its own, so that nothing is held open while the handler reaches
+    outside. From the first statement on `tx` it is shut: there the transaction is what to read.
+    """
+
+    __slots__ = ("_database", "_unit")
+
+    def __init__(self, database: Database, unit: Unit) -> None:
+        self._database = database
+        self._unit = unit
+
+    async def execute(
+        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
+    ) -> "Result[Any]":
+        """See `system.Read.execute`. Raises ReadShut after the first statement on `tx`."""
+        if self._unit.shut:
+            raise ReadShut(
+                "`read` is shut by the first statement on `tx`: it looks before the transaction; "
+                "read with `tx.execute` from here"
+            )
+        reader = await self._database.read()
+        try:
+            return await reader.execute(statement, parameters)
+        finally:
+            await reader.close()
+
+    @property
+    def now(self) -> datetime:
+        """See `system.Read.now`; the time of this work, as `tx.now`."""
+        return self._unit.now
+
+
 class ReadView:
-    """Opens its connection at the first statement; of no use after its handler has returned."""
+    """The view of a GET or a query. It implements `system.Read`.
+
+    It opens its connection at the first statement, and is of no use after its handler has returned.
+    """
 
     __slots__ = ("_closed", "_ledger", "_reader")
 

@@ -227,6 +227,15 @@ class PostgresTables:
         )
         return changed == 1
 
+    async def saga_of_key(self, types: Sequence[str], key: str) -> UUID | None:
+        found = await self._fetch(
+            "SELECT id FROM holdfast_saga WHERE type = ANY($1::text[]) AND key = $2",
+            list(types),
+            key,
+            reads=True,
+        )
+        return plain(found[0][0]) if found else None
+
     async def read_sagas(self, ids: Sequence[UUID]) -> None:
         if not self._pending.touches(*ids):
             await self._read_sagas(ids)

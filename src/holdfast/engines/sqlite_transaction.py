@@ -274,6 +274,13 @@ class SqliteTransaction:
         )
         return cursor.rowcount == 1
 
+    async def saga_of_key(self, types: Sequence[str], key: str) -> UUID | None:
+        marks = ", ".join("?" * len(types))
+        found = self._sql.execute(
+            f"SELECT id FROM holdfast_saga WHERE type IN ({marks}) AND key = ?", (*types, key)
+        ).fetchone()
+        return None if found is None else UUID(bytes=found[0])
+
     async def read_sagas(self, ids: Sequence[UUID]) -> None:
         """Nothing is gained: a statement costs no journey here."""
 

@@ -231,7 +231,9 @@ def _outcome(raw: bytes) -> Json:
     shown: Json = {"outcome": outcome.kind, "value": _parse(bytes(outcome.body))}
     if outcome.kind == "event" and bytes(outcome.body) == b"null":
         shown["outcome"] = "none in time"
-    if outcome.type:
+    if outcome.type and outcome.kind == "event":
+        shown["event"] = outcome.type
+    elif outcome.type:
         shown["failure"] = outcome.type
     if outcome.kind == "unanswered":
         shown["effect"] = outcome.effect

@@ -382,6 +382,10 @@ class SimTransaction(SqliteTransaction):
         self._pass()
         return await super().renew(rows, lease_ms)
 
+    async def saga_of_key(self, types: Sequence[str], key: str) -> UUID | None:
+        self._pass()
+        return await super().saga_of_key(types, key)
+
     async def lock_saga(self, id: UUID) -> SagaRow | None:
         self._pass()
         return await super().lock_saga(id)

@@ -34,6 +34,8 @@ R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C", bound=Command[Any])
 C_co = TypeVar("C_co", covariant=True)
 E = TypeVar("E", bound=Event)
+E2 = TypeVar("E2", bound=Event)
+E3 = TypeVar("E3", bound=Event)
 R = TypeVar("R")
 Q = TypeVar("Q", bound=Model)
 P = ParamSpec("P")
@@ -84,7 +86,11 @@ class Mounted:
 
 
 class Read(Protocol):
-    """A read-only view of the service's own committed data, for queries and GETs."""
+    """A read-only view of the service's own committed data.
+
+    Beside `tx` it is a look before the transaction: it leaves `outside` open, and the first
+    statement on `tx` shuts it. What it has shown may be old by then.
+    """
 
     async def execute(
         self, statement: "Executable", parameters: Mapping[str, Any] | None = None
@@ -130,17 +136,31 @@ class Tx(Protocol):
         """Send a command whose answer nobody waits for, after the commit."""
         ...
 
+    @overload
+    def start(
+        self, saga: Callable[Concatenate["Saga", Q, ...], Coroutine[Any, Any, None]], input: Q
+    ) -> UUID: ...
+    @overload
     def start(
         self,
-        saga: Callable[["Saga", Q], Coroutine[Any, Any, None]],
+        saga: Callable[Concatenate["Saga", Q, ...], Coroutine[Any, Any, None]],
+        input: Q,
+        *,
+        key: str,
+    ) -> Awaitable[UUID]: ...
+
+    def start(
+        self,
+        saga: Callable[Concatenate["Saga", Q, ...], Coroutine[Any, Any, None]],
         input: Q,
         *,
         key: str | None = None,
-    ) -> UUID:
+    ) -> UUID | Awaitable[UUID]:
         """Start a saga if, and only if, this transaction commits; return its id.
 
         `key` is unique among the sagas of this type while their rows exist: a second start with
-        the same key does nothing, and returns an id that belongs to no saga.
+        the same key does nothing. Then `await tx.start(…, key=…)` is the id of the saga that has
+        the key; it is started all the same if nobody awaits it.
         """
         ...
 
@@ -261,10 +281,29 @@ class Saga(Protocol):
         """Go on after `duration`; costs a row, not memory."""
         ...
 
-    async def wait(self, event: type[E], key: object, *, timeout: timedelta) -> E | None:
-        """Wait for an event whose topic field equals `key`; None after `timeout`.
+    @overload
+    async def wait(self, event: type[E], key: object, /, *, timeout: timedelta) -> E | None: ...
+    @overload
+    async def wait(
+        self, event: type[E], other: type[E2], key: object, /, *, timeout: timedelta
+    ) -> E | E2 | None: ...
+    @overload
+    async def wait(
+        self,
+        event: type[E],
+        other: type[E2],
+        third: type[E3],
+        key: object,
+        /,
+        *,
+        timeout: timedelta,
+    ) -> E | E2 | E3 | None: ...
 
-        An event that came before the wait counts too, for as long as it is kept (24 h).
+    async def wait(self, *events_and_key: Any, timeout: timedelta) -> Any:
+        """Wait for an event, or the first of several, whose topic field equals `key`.
+
+        Returns None after `timeout`. An event that came before the wait counts too, for as long
+        as it is kept (24 h); of several, the one that was published first.
         """
         ...
 

@@ -137,7 +137,8 @@ class _Source:
             method = arguments.pop(0)
             if isinstance(method, ast.Constant) and str(method.value).upper() in _SAFE_METHODS:
                 verb = "get"
-        whats = list(self._named(arguments[0])) if arguments else []
+        named = arguments[:-1] or arguments if verb == "wait" else arguments[:1]
+        whats = [what for argument in named for what in self._named(argument)]
         for what in whats:
             yield Use(verb, what, self._place(node))
         for keyword in node.keywords:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from holdfast.contract.messages import Command, Event, Query
 from holdfast.resilience import EdgePolicy
 from holdfast.system.attempts import Attempts
 from holdfast.system.external import External
 from holdfast.system.parameters import Tx
+from holdfast.system.rhythm import Daily, Every, Rhythm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 Function = Callable[..., Coroutine[Any, Any, Any]]
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Callable[..., Coroutine[Any, Any, None]])
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise ValueError(
+            f"zone={name!r} is not known; write one such as 'Europe/Berlin', and where the "
+            "system has no zones, `pip install tzdata`"
+        ) from exc
 
 
 _VERSION = "__holdfast_version__"
@@ -83,7 +95,7 @@ class Job:
     """
 
     function: Function
-    every_s: float
+    rhythm: Rhythm
     was: str | None = None
 
     @property
@@ -201,14 +213,43 @@ class Service:
 
         return register if function is None else register(function)
 
-    def every(self, period: timedelta, *, was: str | None = None) -> Callable[[F], F]:
-        """Run the function once in each `period`, whatever the number of replicas.
+    @overload
+    def every(self, period: timedelta, /, *, was: str | None = None) -> Callable[[F], F]: ...
+    @overload
+    def every(
+        self, /, *, at: time, zone: str = "UTC", was: str | None = None
+    ) -> Callable[[F], F]: ...
 
-        `was` is the name of the function when the job was first deployed, if it had another one.
+    def every(
+        self,
+        period: timedelta | None = None,
+        /,
+        *,
+        at: time | None = None,
+        zone: str = "UTC",
+        was: str | None = None,
+    ) -> Callable[[F], F]:
+        """Run the function once in each `period`, or once a day, whatever the number of replicas.
+
+        Args:
+            at: the time of day. zone: where, such as `Europe/Berlin`.
+            was: the name of the function when the job was first deployed, if it had another one.
+        Raises:
+            ValueError: the zone is not known, or neither a period nor a time is given.
         """
+        rhythm: Rhythm
+        if at is not None and period is None and at.tzinfo is None:
+            rhythm = Daily(at, _zone(zone))
+        elif period is not None and at is None:
+            rhythm = Every(period.total_seconds())
+        else:
+            raise ValueError(
+                'write `every(timedelta(hours=1))`, or `every(at=time(3), zone="Europe/Berlin")` '
+                "with a time that has no zone of its own"
+            )
 
         def register(function: F) -> F:
-            self.jobs.append(Job(function, period.total_seconds(), was))
+            self.jobs.append(Job(function, rhythm, was))
             return function
 
         return register

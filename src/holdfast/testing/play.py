@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Concatenate, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -24,6 +25,8 @@ from holdfast.consistency.steps import local_outcome
 from holdfast.contract import Event, Failure, Model, Unanswered
 from holdfast.contract.carrier import carrier_of
 from holdfast.system.service import declared_version
+from holdfast.system.settings import Settings
+from holdfast.system.signature import Source, read_signature
 
 I = TypeVar("I", bound=Model)  # noqa: E741  # the input's type
 
@@ -48,10 +51,10 @@ class Story:
 
 
 def play(
-    saga: Callable[[Any, I], Coroutine[Any, Any, None]],
+    saga: Callable[Concatenate[Any, I, ...], Coroutine[Any, Any, None]],
     input: I,
     answers: Mapping[Any, Any],
-    *,
+    *settings: Settings,
     version: int | None = None,
 ) -> Story:
     """Play a saga to its end.
@@ -59,7 +62,9 @@ def play(
     Args:
         answers: {command class, event class or local function: its answer}. An answer is a reply,
             a Failure (`Unanswered` included), None, or a list of those for one call after another.
-            Local functions answer None unless they are named; they are not run.
+            Of a wait for several events the first that has an answer comes. Local functions answer
+            None unless they are named; they are not run.
+        settings: the values of the `Settings` that its function takes, by their types.
         version: `saga.version`, the one that the saga began with; its declared one without this.
     Raises:
         LookupError: a command or an event without an answer.
@@ -67,10 +72,13 @@ def play(
     stage = _Stage(answers)
     given: Any = input
     declared = declared_version(saga)
+    by_type = {type(value): value for value in settings}
+    taken = read_signature(saga).of(Source.SETTINGS)
+    function = partial(saga, **{p.name: by_type[p.kind] for p in taken})
     began = declared if version is None else version
     while True:
         replay = Replay(_SAGA, stage.recorded, stage.local, version=began)
-        _finish(replay.run(saga, given))
+        _finish(replay.run(function, given))
         if replay.ended == "restarted":
             given, began = replay.restart_input, declared
             stage.recorded = {}
@@ -115,7 +123,25 @@ class _Stage:
         self.story.steps.append(_name(want))
         if isinstance(want, (Call, UndoCall)):
             self.story.sent.append(want.command if isinstance(want, Call) else want.undo)
-        self.recorded[want.path] = Recorded(want.kind, _outcome(want, self._answer), 0)
+        self.recorded[want.path] = Recorded(want.kind, self._outcome(want), 0)
+
+    def _outcome(self, want: Want) -> StepOutcome:
+        return (
+            _event(want, self._came(want))
+            if isinstance(want, Wait)
+            else _outcome(want, self._answer)
+        )
+
+    def _came(self, want: Wait) -> Event | None:
+        """Return the event that a wait is met by: of several, the first that has an answer."""
+        events = list(want.events.values())
+        given = [event for event in events if event in self._answers] or events
+        for event in given:
+            came = self._answer(event)
+            assert came is None or isinstance(came, Event)
+            if came is not None:
+                return came
+        return None
 
     def _answer(self, key: Any) -> Any:
         if key not in self._answers:
@@ -148,24 +174,27 @@ def _name(want: Want) -> str:
         case Sleep():
             return "sleep"
         case Wait():
-            return want.event.name
+            return "|".join(event.name for event in want.events.values())
 
 
 def _raw(kind: Any, value: Any) -> msgspec.Raw:
     return msgspec.Raw(carrier_of(kind).encode(value))
 
 
-def _outcome(want: Want, answer: Callable[[Any], Any]) -> StepOutcome:
+def _event(want: Wait, came: Event | None) -> StepOutcome:
+    if came is None:
+        return StepOutcome("event")
+    letter = derived_id(_SAGA, want.path, 0)
+    return StepOutcome("event", _raw(type(came), came), came.wire_name(), letter)
+
+
+def _outcome(want: Call | UndoCall | Sleep, answer: Callable[[Any], Any]) -> StepOutcome:
     letter = derived_id(_SAGA, want.path, 0)
     match want:
         case UndoCall():
             return StepOutcome("undone", letter=letter)
         case Sleep():
             return StepOutcome("slept")
-        case Wait():
-            event = answer(want.event)
-            assert event is None or isinstance(event, Event)
-            return StepOutcome("event", _raw(want.event | None, event), letter=letter)
         case Call():
             given = answer(type(want.command))
             if isinstance(given, Unanswered):

@@ -41,7 +41,7 @@ async def checkout(saga: Saga, order: int) -> None:  # noqa: F811
 
 @orders.saga(waits=[Lost])
 async def chase(saga: Saga, order: Order) -> None:
-    await saga.wait(Shipped, 1, timeout=timedelta(days=1))
+    await saga.wait(Lost, Shipped, 1, timeout=timedelta(days=1))
 
 
 @payments.saga

@@ -70,7 +70,7 @@ async def place(body: Order, outside: Outside, tx: Tx) -> Order:
     await outside.ask(Charge(order_id=body.id, amount_cents=1))  # E: Charge
     assert_type(await outside.run(blocking, 1.5), int)
     await outside.run(blocking, "1.5")  # E: float
-    assert_type(tx.start(checkout, body, key="one"), UUID)
+    assert_type(await tx.start(checkout, body, key="one"), UUID)
     tx.start(checkout, Declined(reason=""))  # E: Declined
     tx.start(show, body)  # E: start
     tx.publish(Paid(order_id=body.id))

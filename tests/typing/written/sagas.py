@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import assert_type
 from uuid import UUID
 
-from holdfast import Failure, Saga, Service, Tx, Unanswered
+from holdfast import Event, Failure, Saga, Service, Tx, Unanswered
 from tests.typing.written.shared import (
     Charge,
     GetPrice,
@@ -15,6 +15,13 @@ from tests.typing.written.shared import (
     Release,
     Reserve,
 )
+
+
+class Dropped(Event, topic="order_id"):
+    """Never mind."""
+
+    order_id: UUID
+
 
 orders = Service("orders", calls=[Charge, Reserve], publishes=[Paid])
 
@@ -67,7 +74,9 @@ async def waits(saga: Saga, order: Order) -> None:
     paid = await saga.wait(Paid, order.id, timeout=timedelta(days=1))
     assert_type(paid, Paid | None)
     print(paid.order_id)  # E: None
-    await saga.wait(Paid, order.id)  # E: timeout
+    await saga.wait(Paid, order.id)  # E: overload
+    first = await saga.wait(Paid, Dropped, order.id, timeout=timedelta(days=1))
+    assert_type(first, Paid | Dropped | None)
     await saga.wait(Reserve, order.id, timeout=timedelta(days=1))  # E: Reserve
 
 

@@ -49,7 +49,11 @@ def _problems(declared: Declared) -> Iterator[str]:
         yield f"its annotations cannot be read: {declared.unreadable}; import what they name"
     elif declared.kind == "saga":
         sources = [p.source for p in signature.parameters]
-        if sources not in ([Source.SAGA, Source.BODY], [Source.SAGA, Source.MESSAGE]):
+        further = set(sources[2:]) - {Source.SETTINGS}
+        if further or sources[:2] not in (
+            [Source.SAGA, Source.BODY],
+            [Source.SAGA, Source.MESSAGE],
+        ):
             name = declared.function.__name__
             taken = ", ".join(shown(p.annotation) for p in signature.parameters)
             yield f"it takes ({taken}); write `async def {name}(saga: Saga, input: SomeModel)`"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from holdfast.contract.messages import Command, Event, Message, Query, undone_by
 from holdfast.system.checks.reading import Reading, where
 from holdfast.system.external import External
+from holdfast.system.rhythm import Every
 from holdfast.system.service import Service
 from holdfast.system.signature import EMPTY, Source, read_signature
 from holdfast.system.tables import provided_type
@@ -64,10 +65,10 @@ def _others(messages: Iterable[type[Message]], *wanted: type[Message]) -> list[t
 
 def _jobs(service: Service) -> Iterator[str]:
     for job in service.jobs:
-        if job.every_s <= 0:
+        if isinstance(job.rhythm, Every) and job.rhythm.seconds <= 0:
             yield (
                 f"{service.name}: job {job.name} ({where(job.function)}) runs every "
-                f"{job.every_s:g} s; a period is longer than 0"
+                f"{job.rhythm.seconds:g} s; a period is longer than 0"
             )
     for name, count in _job_names(service).items():
         if count > 1:
