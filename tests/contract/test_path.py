@@ -19,8 +19,9 @@ from holdfast.contract.path import loosest_reading, normal_path
         ("/a%2fb%5c%00%25", "/a%2Fb%5C%00%25"),
         ("/%c3%a4", "/%C3%A4"),
         ("/%2541", "/%2541"),
-        ("//orders", "/orders"),
-        ("/a///b//", "/a/b/"),
+        ("//orders", "//orders"),
+        ("/a///b//", "/a///b//"),
+        ("/a//../b", "/a/b"),
         ("/./orders/.", "/orders/"),
         ("/a/../orders", "/orders"),
         ("/a/%2e%2E/orders", "/orders"),
@@ -33,7 +34,7 @@ from holdfast.contract.path import loosest_reading, normal_path
     ],
 )
 def test_other_spellings_are_one(raw: str, normal: str) -> None:
-    """Escapes that need not be, dots, slashes and the case of hex digits make no other path."""
+    """Escapes that need not be, dots and the case of hex digits make no other path."""
     assert normal_path(raw) == normal
 
 
@@ -57,7 +58,6 @@ def test_the_normal_form_is_its_own(raw: str) -> None:
 
     assert normal_path(normal) == normal
     assert normal.startswith("/")
-    assert "//" not in normal
     assert not {".", ".."} & set(normal.split("/"))
 
 
@@ -66,12 +66,15 @@ def test_the_normal_form_is_its_own(raw: str) -> None:
     [
         ("/a%2Fb", "/a/b"),
         ("/a%5Cb", "/a/b"),
-        ("/x/..%2Forders", "/orders"),
-        ("/x%2F..%5Corders", "/orders"),
+        ("/a%2F%2Fb//c/", "/a/b/c/"),
+        ("/x/..%2Forders", None),
+        ("/x%2F..%5Corders", None),
+        ("/x%2F%2Forders%2F.", None),
+        ("/x%2F...", "/x/..."),
         ("/a%3Ab", "/a:b"),
         ("/%2541", "/%41"),
     ],
 )
-def test_the_loosest_reader_decodes_everything_once(path: str, read: str) -> None:
-    """What an app could make of a path that is still escaped."""
+def test_the_loosest_reader_decodes_everything_once(path: str, read: str | None) -> None:
+    """What an app could make of it; dots can be followed in several ways."""
     assert loosest_reading(path) == read

@@ -135,10 +135,21 @@ def test_a_mounted_app_gets_what_no_route_takes(path: str, prefix: Any) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/a%3Ab", "/orders%2F7", "/orders%5C7", "/x/..%2Forders%2F7", "/admin%2Fx", "/x%2F..%2Fadmin"],
+    [
+        "//orders/7",
+        "/orders//7",
+        "//a:b",
+        "//admin/x",
+        "/a%3Ab",
+        "/orders%2F7",
+        "/orders%5C7",
+        "/x/..%2Forders%2F7",
+        "/admin%2Fx",
+        "/x%2F..%2Fadmin",
+    ],
 )
-def test_an_escaped_path_is_no_way_past_a_route(path: str) -> None:
-    """An app decodes its path: where it would read that of a route, it gets none."""
+def test_another_reading_is_no_way_past_a_route(path: str) -> None:
+    """An app reads its path itself: where it may see that of a route, it gets none."""
     router = routed("GET /a:b", "GET /orders/{id}")
     router.mount("", target("/"))
     router.mount("/admin", target("/admin/"))
@@ -153,5 +164,6 @@ def test_an_app_gets_escaped_paths_of_its_own() -> None:
     router.mount("/files", target("/files/"))
 
     assert found(router, "GET /files/a%2Fb%20c") == ("/files/", {})
+    assert found(router, "GET /files//a") == ("/files/", {})
     with pytest.raises(BadRequest, match="NUL"):
         router.find("GET", "/files/a%00b")

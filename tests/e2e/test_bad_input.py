@@ -100,7 +100,7 @@ def test_a_body_that_is_too_large_is_413(server: Server) -> None:
 
 def test_an_unknown_route_is_404(server: Server) -> None:
     """Nothing is told of what exists elsewhere."""
-    for path in ("/", "/v1", "/v1/order", "/v1/orders/", "/v1/orders/1/x"):
+    for path in ("/", "/v1", "/v1/order", "/v1/orders/", "/v1//orders", "/v1/orders/1/x"):
         problem(server.request("GET", path), 404, "not_found")
 
 

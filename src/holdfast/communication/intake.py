@@ -88,6 +88,7 @@ class Intake:
         self._encouraged: Request | None = None
         self._target = b""
         self._offer = _NONE
+        self._raw_begun = 0  # how many had begun before it
         self._raw = b""  # what the head that is being read came in
         self._body = b""
         self._more_body = bytearray()
@@ -109,7 +110,7 @@ class Intake:
         if self.phase is _HEAD:
             self._raw += data
         else:
-            self._raw = data
+            self._raw, self._raw_begun = data, self.begun
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -203,7 +204,10 @@ class Intake:
         ):
             self._stop(head_too_large(limits))
         method, version = parser.get_method(), parser.get_http_version()
-        if not speaks_http(method, target, self._raw):
+        plain = self._raw.startswith(b" HTTP/", len(method) + 1 + len(target))
+        if not (plain and self.begun == self._raw_begun + 1) and not speaks_http(
+            method, target, self._raw
+        ):
             self._stop(Refusal(505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served."))
         try:
             request = read_head(method, target, version, headers, limits)

@@ -66,8 +66,9 @@ class Router:
     def find(self, method: str, path: str) -> tuple[Target, dict[str, str]]:
         """Return what serves a request, and its path parameters.
 
-        An app below a prefix decodes its path itself. It gets one that is escaped only if nothing
-        else would serve what it may read there: `/a%2Fb` is not for an app when `/a/b` is a route.
+        An app below a prefix reads its path itself, and may forgive more than the router. It gets
+        one that is escaped, or has empty segments, only if nothing else would serve what it may
+        read there: neither `/a%2Fb` nor `//a/b` is for an app when `/a/b` is a route.
 
         Raises:
             NotFound: no route has this path.
@@ -75,11 +76,11 @@ class Router:
             BadRequest: a mounted app would get a NUL.
         """
         target, parameters = self._look(method, path)
-        if "%" in path and target.mount:
+        if target.mount and ("%" in path or "//" in path):
             read = loosest_reading(path)
-            if "\0" in read:
+            if read is not None and "\0" in read:
                 raise BadRequest("the path holds the character NUL")
-            if self._look(method, read)[0] is not target:
+            if read is None or self._look(method, read)[0] is not target:
                 raise NotFound(f"there is no route {path}")
         return target, parameters
 
