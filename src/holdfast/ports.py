@@ -72,6 +72,18 @@ class Listener(Protocol):
         ...
 
 
+class Unread(NamedTuple):
+    """What the kernel tells of bytes that were just read, or are about to be.
+
+    Attributes:
+        age_s: how long ago the newest of them came; 0.0 where it is not known.
+        ended: the other side has said that no more will come, and may be gone.
+    """
+
+    age_s: float = 0.0
+    ended: bool = False
+
+
 class Network(Protocol):
     """Connections between processes."""
 
@@ -101,6 +113,10 @@ class Network(Protocol):
         path: str | None = None,
     ) -> Listener:
         """Listen on host and port (0: any free one), or on the Unix socket `path`."""
+        ...
+
+    def unread(self, transport: asyncio.BaseTransport) -> Unread:
+        """Return how long what comes in by `transport` has waited to be read."""
         ...
 
 

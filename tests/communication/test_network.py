@@ -2,7 +2,9 @@
 
 import asyncio
 import datetime
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from holdfast.communication import ClientPool, HttpServer, Origin
+from holdfast.communication import ClientPool, HttpLimits, HttpServer, Origin
 from holdfast.contract.http import Request, Response
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import CallError, Unreachable
@@ -140,3 +142,48 @@ async def test_a_unix_socket_serves(tmp_path: Path, serve: Serve) -> None:
     response = await pool.request(Origin.parse(f"unix:{path}"), Request("GET", "/"), deadline_s=5)
     assert response.body == b"None 0"
     await pool.close()
+
+
+class Sleeper(threading.Thread):
+    """A client over TLS that reads one answer and then nothing more, until it is woken."""
+
+    def __init__(self, port: int, certificate: Path) -> None:
+        super().__init__(daemon=True)
+        self.answered, self.woken = threading.Event(), threading.Event()
+        self._port, self._certificate = port, certificate
+
+    def run(self) -> None:
+        """Ask once, and sleep."""
+        trust = ssl.create_default_context(cafile=str(self._certificate))
+        with (
+            socket.create_connection(("127.0.0.1", self._port)) as plain,
+            trust.wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.recv(4096)
+            self.answered.set()
+            self.woken.wait(60)
+
+
+async def test_a_client_that_sleeps_holds_no_drain_up(serve: Serve, tmp_path: Path) -> None:
+    """It owes TLS a goodbye; the server waits for it no longer than it lingers."""
+    certificate, key = make_certificate(tmp_path, "server")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    server = HttpServer(
+        who, network=SystemNetwork(), clock=LoopClock(), limits=HttpLimits(linger_s=0.05)
+    )
+    listener = await server.start("127.0.0.1", 0, tls=tls)
+    sleeper = Sleeper(listener.address[1], certificate)
+    sleeper.start()
+    await asyncio.to_thread(sleeper.answered.wait, 20)
+
+    try:
+        async with asyncio.timeout(20):  # asyncio itself would wait for 30 s
+            aborted = await server.drain(60)
+    finally:
+        sleeper.woken.set()
+        await asyncio.to_thread(sleeper.join)
+
+    assert aborted == 0
+    assert server.stats().connections == 0

@@ -1,16 +1,21 @@
 """Writes over HTTP: one transaction, and what an Idempotency-Key makes of it."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid
+from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid, select
 
 from holdfast import Caller, Failure, Model, Outside, Service, System, Tx
 from holdfast.consistency.safeguards import ALL_ON
-from holdfast.contract.http import Response
-from tests.dispatch.hosting import Hosted, hosting, problem, system
+from holdfast.contract.envelope import Kind, MessageRow, State
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.requests import Refusals
+from holdfast.ports import MessageFilter
+from tests.dispatch.hosting import ADA, Hosted, hosting, problem, system
 
 METADATA = MetaData()
 SALES = Table(
@@ -41,6 +46,7 @@ class Till:
 
     def __init__(self) -> None:
         self.runs: list[str] = []
+        self.refuses_slow = False
         self.entered, self.gate = asyncio.Event(), asyncio.Event()
         self.service = Service("till", tables=METADATA)
         self.service.post("/v1/sales", status_code=201)(self.sell)
@@ -58,6 +64,8 @@ class Till:
         if body.item == "slow":
             self.entered.set()
             await self.gate.wait()
+            if self.refuses_slow:
+                raise Refused(item=body.item)
         tx.insert(SALES, id=tx.new_id(), item=body.item, pieces=body.pieces)
         if body.item == "refused":
             raise Refused(item=body.item)
@@ -207,13 +215,22 @@ async def test_two_processes_record_a_key_once(till: Till, tmp_path: Path) -> No
     assert items == ["slow"]
 
 
-async def test_a_refusal_is_recorded_and_its_writes_are_not(till: Till, tmp_path: Path) -> None:
-    """A failure is an answer: the same one every time, also after the stock came in."""
+async def records(hosted: Hosted) -> int:
+    """Count the records of keys."""
+    ledger = hosted.hosts["till"].ledger
+    which = MessageFilter(edges=(ledger.http_edge,), limit=10_000)
+    return len(await ledger.database.messages(which))
+
+
+async def test_a_refusal_is_repeated_and_leaves_nothing(till: Till, tmp_path: Path) -> None:
+    """A failure is an answer, and who asks again at once gets the same one."""
     async with hosting(till.system, tmp_path) as hosted:
         first, again = await sell(hosted, "refused", "k1"), await sell(hosted, "refused", "k1")
         items = await sold(hosted)
+        kept = await records(hosted)
 
     document = problem(first, 409)
+    assert kept == 0
     assert (document["code"], document["failure"]) == ("Refused", {"item": "refused"})
     assert again.body == first.body
     assert again.header(b"idempotency-replayed") == b"true"
@@ -290,3 +307,136 @@ async def test_without_its_safeguard_a_repeated_request_happens_twice(
         await sell(hosted, "cup", "k1")
 
         assert await sold(hosted) == ["cup", "cup"]
+
+
+@pytest.mark.parametrize("caller", [ADA, None])
+async def test_refusals_under_fresh_keys_fill_nothing(
+    tmp_path: Path, caller: Caller | None
+) -> None:
+    """Neither those before the first statement nor those behind it, whoever sends them."""
+    service = Service("till", tables=METADATA)
+
+    @service.post("/v1/sales", public=True)
+    async def buy(body: Sale, tx: Tx) -> Sale:
+        if body.pieces > 1:
+            raise Refused(item=body.item)
+        tx.insert(SALES, id=tx.new_id(), item=body.item, pieces=body.pieces)
+        await tx.execute(select(SALES))
+        raise Refused(item=body.item)
+
+    async with hosting(system(service), tmp_path) as hosted:
+        for number in range(20):
+            body = {"item": "cup", "pieces": 1 + number % 2}
+            answer = await hosted.post("/v1/sales", json=body, key=f"k{number}", caller=caller)
+            assert answer.status == 409
+        assert await records(hosted) == 0
+        assert await sold(hosted) == []
+
+
+async def test_another_process_decides_a_refused_request_anew(till: Till, tmp_path: Path) -> None:
+    """Nothing was done, so nothing is done twice."""
+    async with hosting(till.system, tmp_path) as hosted:
+        first = await sell(hosted, "refused", "k1")
+    async with hosting(till.system, tmp_path) as hosted:
+        again = await sell(hosted, "refused", "k1")
+
+    assert (first.status, again.status) == (409, 409)
+    assert again.header(b"idempotency-replayed") is None
+    assert till.runs == ["refused", "refused"]
+
+
+async def test_a_refusal_gives_way_to_the_success_of_another_process(
+    till: Till, tmp_path: Path
+) -> None:
+    """The same key, refused here after it was granted there: the effect is what is answered."""
+    other = Till()
+    async with (
+        hosting(till.system, tmp_path) as hosted,
+        hosting(other.system, tmp_path) as second,
+    ):
+        till.refuses_slow = True
+        late = asyncio.create_task(sell(hosted, "slow", "k1"))
+        await till.entered.wait()
+        other.gate.set()
+        first = await sell(second, "slow", "k1")
+        till.gate.set()
+        answer = await late
+
+    assert (first.status, answer.status) == (201, 201)
+    assert answer.header(b"idempotency-replayed") == b"true"
+
+
+@pytest.mark.parametrize(("second", "status"), [("k2", 400), ("k1", 201), ("", 400)])
+async def test_a_request_has_one_key(till: Till, tmp_path: Path, second: str, status: int) -> None:
+    """Two that differ could be read in two ways; the same one twice cannot."""
+    request = Request(
+        "POST",
+        "/v1/sales",
+        "",
+        [(b"idempotency-key", b"k1"), (b"idempotency-key", second.encode())],
+        b'{"item": "cup"}',
+        caller=ADA,
+    )
+    async with hosting(till.system, tmp_path) as hosted:
+        target, path = hosted.router.find("POST", "/v1/sales")
+        answer = await target.serve(request, path)
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(("caller", "kept_s"), [(ADA, 86_400), (None, 3_600)])
+async def test_a_record_is_kept_for_its_time(
+    tmp_path: Path, caller: Caller | None, kept_s: int
+) -> None:
+    """Of strangers there is no end, so theirs are kept for a shorter one."""
+    service = Service("till", tables=METADATA)
+
+    @service.post("/v1/sales", public=True)
+    async def buy(body: Sale, tx: Tx) -> Sale:
+        tx.insert(SALES, id=tx.new_id(), item=body.item, pieces=body.pieces)
+        return body
+
+    async with hosting(system(service), tmp_path) as hosted:
+        ledger = hosted.hosts["till"].ledger
+        before_s = ledger.clock.now()
+        await sell(hosted, "cup", "k1", caller=caller)
+        after_s = ledger.clock.now()
+        [row] = await ledger.database.messages(MessageFilter(edges=(ledger.http_edge,), limit=9))
+
+    assert row.due_at is not None
+    assert before_s + kept_s - 60 <= row.due_at / 1000 <= after_s + kept_s + 60
+
+
+def test_refusals_are_remembered_up_to_a_maximum() -> None:
+    """The oldest are forgotten first, as are large ones and what is past its time."""
+    refusals = Refusals()
+    rows = [
+        MessageRow("e", UUID(int=n), State.DONE, Kind.REQUEST, due_at=2_000, answer=b"x")
+        for n in range(1_001)
+    ]
+    for row in rows:
+        refusals.keep(row)
+    refusals.keep(replace(rows[5], id=UUID(int=9_999), answer=b"x" * 20_000))
+
+    assert refusals.find(rows[0].id, 1_000) is None
+    assert refusals.find(rows[1].id, 1_000) is rows[1]
+    assert refusals.find(rows[1].id, 2_000) is None
+    assert refusals.find(UUID(int=9_999), 1_000) is None
+
+
+async def test_a_write_whose_client_has_gone_does_not_begin(till: Till, tmp_path: Path) -> None:
+    """It waited for its first statement, and meanwhile nobody waits for it."""
+    loop = asyncio.get_running_loop()
+    request = Request("POST", "/v1/sales", "", [], b'{"item": "slow"}', caller=ADA)
+    request.received_at, request.deadline = loop.time() - 1.0, loop.time() + 60.0
+    async with hosting(till.system, tmp_path) as hosted:
+        target, path = hosted.router.find("POST", "/v1/sales")
+        sale = asyncio.create_task(target.serve(request, path))
+        await till.entered.wait()
+        request.gone = True
+        till.gate.set()
+        answer = await sale
+        items = await sold(hosted)
+
+    assert problem(answer, 504)["code"] == "deadline_exceeded"
+    assert items == []

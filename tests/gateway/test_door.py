@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Column, MetaData, String, Table, Uuid
 
 from holdfast import Caller, Gateway, Model, Query, Rate, Read, Service, System, Tokens, Tx
-from holdfast.contract.http import Response
+from holdfast.contract.http import Request, Response
 from holdfast.gateway.door import UNAUTHENTICATED
 from holdfast.security import SigningKey, TokenSigner, public_jwks
 from holdfast.testing import Running, running
@@ -112,6 +112,21 @@ async def legacy(
     seen = {"path": scope["path"], "root": scope["root_path"], "names": names, "origin": origin}
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
+
+
+@dataclass
+class Still:
+    """A clock that stands."""
+
+    at: float
+
+    def now(self) -> float:
+        """Return the time."""
+        return self.at
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.at
 
 
 @pytest.fixture
@@ -479,3 +494,31 @@ async def test_the_trace_of_a_trusted_proxy_is_followed(
 
     traces = {line["trace_id"] for line in lines if line["event"] == "request"}
     assert (traces == {TRACE}) is follows
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "gone", "status"),
+    [
+        *((0.0, False, 200), (0.9, False, 200), (1.1, False, 503)),
+        *((0.4, True, 499), (0.6, True, 503)),
+    ],
+)
+async def test_a_request_that_waited_too_long_is_refused(
+    run: Running, waited_s: float, gone: bool, status: int
+) -> None:
+    """Its client is about to leave, or has left; to work for it would make the others wait."""
+    process = run.process
+    now = process.door._clock.monotonic()  # pyright: ignore[reportPrivateUsage]
+    process.door._clock = Still(now)  # type: ignore[assignment]  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    first = await process.door(Request("GET", "/open/x", received_at=now - waited_s))
+    for _ in range(2):
+        process.door._clock.at = now = now + 0.6  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+        request = Request("GET", "/open/x", received_at=now - waited_s, gone=gone)
+        answer = await process.door(request)
+
+    assert first.status == 200
+    assert answer.status == status
+    if status == 503:
+        assert answer.header(b"retry-after") == b"1"
+    else:
+        assert request.deadline == request.received_at + OPEN.deadline_s

@@ -23,10 +23,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from holdfast.communication.answer import DateLine, declared_length, encode_head, has_body
+from holdfast.communication.arrivals import Arrivals
 from holdfast.communication.framing import HttpLimits, Refusal
 from holdfast.communication.intake import SLICE_BYTES, Bodies, Intake, Phase
 from holdfast.contract.http import Handler, HeaderList, Request, Response
-from holdfast.ports import Clock
+from holdfast.ports import Clock, Network
 
 OnError = Callable[[Request, BaseException], None]
 Identify = Callable[[asyncio.Transport], object]
@@ -50,10 +51,12 @@ class Floor:
         on_error: OnError | None,
         identify: Identify | None,
         refusal_headers: RefusalHeaders | None,
+        network: Network,
     ) -> None:
         self.handler = handler
         self.limits = limits
         self.date = DateLine(clock.now)
+        self.arrivals = Arrivals(network, clock)
         self.on_error = on_error
         self.identify = identify
         self.refusal_headers = refusal_headers or _no_headers
@@ -97,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._intake: Intake = cast(Intake, None)
         self._unread = b""
         self._paused = False
+        self._came_at = 0.0  # when what was read last came; 0.0 when that is no matter any more
+        self._ended = False  # the client sends no more, which is told to what begins then
         # answering: at most one request runs; set while the client does not take its answer
         self._task: asyncio.Task[None] | None = None
         self._running: Request | None = None
@@ -130,6 +135,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests are queued and the first one is started."""
+        arrivals = self._floor.arrivals
+        look = arrivals.read if self._intake.begun else arrivals.first
+        self._came_at, self._ended = look(self._transport)
         if (
             self._unread
             or len(data) > SLICE_BYTES
@@ -143,6 +151,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep the connection open while answers are due; TLS cannot be half-closed."""
         due = self._task is not None or bool(self._ahead)
+        self._ended = True
         self._intake.last = True
         self._intake.end()
         self._expires = _NEVER
@@ -229,6 +238,9 @@ class Connection(asyncio.Protocol):
             request = self._ahead.popleft()
             if intake.phase is _IDLE or intake.phase is _ENDED:
                 self._expires = _NEVER
+            # What waited for the answer before its own has not been waiting for the server.
+            request.received_at = self._came_at or self._floor.arrivals.now()
+            request.gone = self._ended
             self._running = request
             self._task = self._loop.create_task(self._serve(request))
             if self._paused:
@@ -244,6 +256,7 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, request: Request) -> None:
         floor = self._floor
+        floor.arrivals.served()
         floor.requests += 1
         floor.in_flight += 1
         closing = True
@@ -269,6 +282,7 @@ class Connection(asyncio.Protocol):
         finally:
             floor.in_flight -= 1
             self._task = self._running = None
+            self._came_at = 0.0
             if self._gone:
                 floor.leave(self)
         if closing:
@@ -356,12 +370,16 @@ class Connection(asyncio.Protocol):
         return self._task
 
     def close(self) -> None:
-        """Close once the client has taken what was written, or has not for too long."""
+        """Close once the client has taken what was written, or has not for too long.
+
+        TLS says goodbye and waits for the other side's goodbye, for 30 s if it must: a client that
+        does not read, such as one whose machine sleeps, would hold up a drain. It gets `linger_s`.
+        """
         self._intake.end()
         self._ahead.clear()
+        self._transport.close()
         if self._write_timer is None and not self._gone:
             self._watch_reader(self._transport.get_write_buffer_size())
-        self._transport.close()
 
     def abort(self) -> None:
         """Close now, and cancel the handler that runs."""
@@ -405,9 +423,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _watch_reader(self, waiting_bytes: int) -> None:
-        self._write_timer = self._loop.call_later(
-            self._limits.write_deadline_s, self._check_reader, waiting_bytes
-        )
+        limits = self._limits
+        closing = self._transport.is_closing()
+        patience_s = limits.write_deadline_s if waiting_bytes or not closing else limits.linger_s
+        self._write_timer = self._loop.call_later(patience_s, self._check_reader, waiting_bytes)
 
     def _check_reader(self, waiting_bytes: int) -> None:
         left_bytes = self._transport.get_write_buffer_size()

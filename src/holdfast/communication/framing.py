@@ -30,7 +30,7 @@ class HttpLimits:
         idle_s: a kept connection without a request.
         write_deadline_s: time in which a client must take 16 KiB of an answer; it is cut off else.
         linger_s: how long what a refused client still sends is read and dropped, so that it gets
-            to see the refusal instead of a reset.
+            to see the refusal instead of a reset; also how long TLS waits for a client's goodbye.
         connections_max: open ones, and lost ones whose handler still runs; further ones get 503.
         requests_ahead_max: pipelined requests that wait for their turn; then reading pauses.
     """

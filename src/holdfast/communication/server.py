@@ -61,7 +61,7 @@ class HttpServer:
         refusal_headers: RefusalHeaders | None = None,
     ) -> None:
         self._network = network
-        self._floor = Floor(handler, limits, clock, on_error, identify, refusal_headers)
+        self._floor = Floor(handler, limits, clock, on_error, identify, refusal_headers, network)
         self._listeners: list[Listener] = []
 
     async def start(

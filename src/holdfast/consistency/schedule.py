@@ -27,6 +27,7 @@ class Schedule:
         event_kept_ms: how long an event is kept for a saga that waits later.
         saga_kept_ms: how long an ended saga is kept.
         request_kept_ms: how long the response to an Idempotency-Key is kept.
+        anonymous_kept_ms: the same for a caller without a token, of whom there is no end.
         window: unanswered letters in flight per edge.
         batch: turns in one transaction.
         poll_ms: how often a table is looked at for what another process has left there.
@@ -49,6 +50,7 @@ class Schedule:
     event_kept_ms: int = 86_400_000
     saga_kept_ms: int = 86_400_000
     request_kept_ms: int = 86_400_000
+    anonymous_kept_ms: int = 3_600_000
     window: int = 256
     batch: int = 128
     poll_ms: int = 500

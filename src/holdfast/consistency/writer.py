@@ -59,6 +59,10 @@ class Turn:
     def __init__(self) -> None:
         self.effects = Effects()
 
+    def wanted_until(self) -> float | None:
+        """Return the deadline, which may have become earlier since the turn began to wait."""
+        return self.deadline
+
     async def run(self, tx: Transaction) -> None:
         """Do it, in a savepoint of its own. What it raises rolls that back, and `perform` raises.
 
@@ -275,7 +279,8 @@ class Writer:
         self, tx: Transaction, turn: Turn, future: "asyncio.Future[None]"
     ) -> Exception | None:
         """Run a turn, unless nobody waits for it; return its error, told after the commit."""
-        if turn.deadline is not None and asyncio.get_running_loop().time() >= turn.deadline:
+        until = turn.wanted_until()
+        if until is not None and asyncio.get_running_loop().time() >= until:
             return _too_late()
         if future.cancelled():
             return None

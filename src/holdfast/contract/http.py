@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+GONE_S = 0.5
+"""How old a request may be that is begun though its client has gone."""
+
 HeaderList = list[tuple[bytes, bytes]]
 
 
@@ -20,6 +23,8 @@ class Request:
         client: the address of the other end, "" for a Unix socket; behind a proxy that the gateway
             trusts, that of the proxy's client.
         scheme: `https` where the client spoke TLS, as far as is known.
+        received_at: loop time in seconds when it had come to this machine, which may be long before
+            anybody read it; 0.0: not known.
         deadline: loop time in seconds, after which nobody waits for the answer; None: no limit.
         correlation_id: finds all logs of what this request caused.
         traceparent: W3C trace context of the caller's span, "" without one.
@@ -36,6 +41,7 @@ class Request:
     body: bytes = b""
     client: str = ""
     scheme: str = "http"
+    received_at: float = 0.0
     deadline: float | None = None
     correlation_id: str = ""
     traceparent: str = ""
@@ -49,6 +55,17 @@ class Request:
         self.gone = True
         if self.on_gone is not None:
             self.on_gone()
+
+    def wanted_until(self) -> float | None:
+        """Return when the answer is of no use any more, in loop time; None: it always is.
+
+        That is at the deadline. For a client that has gone it is GONE_S after its request came: a
+        write that is about to begin is done, one that would have to wait for others is left out.
+        """
+        if not self.gone:
+            return self.deadline
+        until = self.received_at + GONE_S
+        return until if self.deadline is None else min(until, self.deadline)
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, by its lower-case name."""

@@ -139,7 +139,8 @@ class InnerDoor:
         loop = asyncio.get_running_loop()
         left_ms = request.header(DEADLINE)
         if left_ms is not None and left_ms.isdigit():
-            request.deadline = loop.time() + int(left_ms[:9]) / 1000
+            came = request.received_at or loop.time()
+            request.deadline = came + int(left_ms[:9]) / 1000
         trace = (request.header(b"traceparent") or b"").decode("latin-1")
         given = (request.header(b"x-correlation-id") or b"").decode("latin-1")
         context: Context = self._tracer.enter(trace, correlation_id=given, service="")

@@ -17,6 +17,8 @@ from holdfast.contract.http import Request, Response
 from holdfast.errors import BadRequest, HoldfastError, Invalid, MessageTooLarge
 from holdfast.ports import Transaction
 
+_REFUSALS_MAX = 1_000
+_REFUSAL_BYTES_MAX = 16 * 1024
 REPLAYED = (b"idempotency-replayed", b"true")
 
 
@@ -39,14 +41,16 @@ class Key:
 
     Attributes:
         id: of its row: a hash of caller, route and key; anonymous callers' include the body.
+        anonymous: nobody was authenticated; such records are kept for a shorter time.
         hash: of the request's raw bytes, path and query: other bytes under one key are refused.
     """
 
-    __slots__ = ("hash", "id")
+    __slots__ = ("anonymous", "hash", "id")
 
     def __init__(self, request: Request, key: bytes, route: str) -> None:
         if not 1 <= len(key) <= 255 or not key.isascii():
             raise BadRequest("Idempotency-Key is 1..255 ASCII characters, such as a UUID")
+        self.anonymous = request.caller is None
         caller = request.caller.subject.encode() if request.caller else b""
         owner = b"c" + caller if request.caller else b"a" + request.body
         parts = (owner, request.method.encode(), route.encode(), key)
@@ -75,19 +79,53 @@ class Key:
             [(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers],
             response.body,
         )
+        schedule = ledger.schedule
+        kept_ms = schedule.anonymous_kept_ms if self.anonymous else schedule.request_kept_ms
         return MessageRow(
             ledger.http_edge,
             self.id,
             State.DONE,
             Kind.REQUEST,
-            due_at=now_ms + ledger.schedule.request_kept_ms,
+            due_at=now_ms + kept_ms,
             hash=self.hash,
             answer=encode(stored),
         )
 
 
+class Refusals:
+    """The latest refusals of one route, in memory.
+
+    A refusal leaves nothing behind, so it is not written down either: whoever is refused a
+    thousand times, each time with a new key, would fill the table. A client that asks again at
+    once gets the same answer; later, or from another process, the request is decided anew.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[UUID, MessageRow] = {}
+
+    def keep(self, row: MessageRow) -> None:
+        """Remember a refusal, as the row that a success would have left."""
+        if len(row.answer or b"") > _REFUSAL_BYTES_MAX:
+            return
+        self._kept.pop(row.id, None)
+        self._kept[row.id] = row
+        if len(self._kept) > _REFUSALS_MAX:
+            del self._kept[next(iter(self._kept))]
+
+    def find(self, key: UUID, now_ms: int) -> MessageRow | None:
+        """Return what was refused under a key, if that is not too long ago."""
+        row = self._kept.get(key)
+        return row if row is not None and (row.due_at or 0) > now_ms else None
+
+
 class RequestTurn(Turn):
-    """The handler's writes, what it sends and starts, and the key's record: all or nothing."""
+    """The handler's writes, what it sends and starts, and the key's record: all or nothing.
+
+    Attributes:
+        refused: the failure that was raised before the first statement, or instead of an answer.
+    """
 
     def __init__(
         self,
@@ -97,8 +135,10 @@ class RequestTurn(Turn):
         respond: Callable[[Any], Response],
         refuse: Callable[[Failure], Response],
         key: Key | None,
+        request: Request,
     ) -> None:
         super().__init__()
+        self._request = request
         self.response: Response | None = None
         self.refused: Failure | None = None
         self._driver = driver
@@ -108,12 +148,14 @@ class RequestTurn(Turn):
         self._refuse = refuse
         self._key = key
 
+    def wanted_until(self) -> float | None:
+        """Return when nobody waits for the answer any more; earlier if the client has gone."""
+        return self._request.wanted_until()
+
     async def run(self, tx: Transaction) -> None:
         """Run the handler to its end. The savepoint that a refusal undoes is the turn's own."""
         self._unit.tx = tx
         try:
-            if self.refused is not None:
-                raise self.refused
             response = self._respond(await self._driver.to_end())
             if len(response.body) > 4 * MESSAGE_BYTES_MAX:
                 raise MessageTooLarge(
@@ -126,10 +168,16 @@ class RequestTurn(Turn):
             await tx.savepoint()
             self._unit.discard()
             self.effects = Effects()
-            response = self._refuse(failure)
+            self.refused = failure
+            self.response = self.refusal(failure)
+            return
         if self._key is not None and self._unit.ledger.safe.request_with_effect:
             await self._record(tx, self._key, response)
         self.response = response
+
+    def refusal(self, failure: Failure) -> Response:
+        """Return the answer that a failure is."""
+        return self._refuse(failure)
 
     async def _record(self, tx: Transaction, key: Key, response: Response) -> None:
         row = key.row(self._unit.ledger, response, tx.now_ms)

@@ -15,10 +15,11 @@ from holdfast.dispatch.gone import WhileClientStays
 from holdfast.dispatch.inputs import Inputs, holds_huge_number, reply_encoder
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
-from holdfast.dispatch.requests import Key, RequestTurn
+from holdfast.dispatch.requests import Key, Refusals, RequestTurn
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.dispatch.view import Look, ReadView
 from holdfast.errors import (
+    BadRequest,
     Conflict,
     DeadlineExceeded,
     Invalid,
@@ -74,6 +75,7 @@ class CompiledRoute:
         self._has_inputs = bool(
             self._takes & {Source.PATH, Source.QUERY, Source.HEADER, Source.BODY}
         )
+        self._refusals = Refusals()
         self._in_flight: set[Any] = set()
         self._watch = Watch()
 
@@ -152,10 +154,12 @@ class CompiledRoute:
                 "too much is waiting to be delivered; writes are refused until it is less",
                 headers={"Retry-After": "5"},
             )
-        raw = request.header(b"idempotency-key") if self.route.record else None
-        if raw is None:
+        keys = set(request.header_all(b"idempotency-key")) if self.route.record else None
+        if not keys:
             return await self._transact(request, work, None)
-        key = Key(request, raw, self.route.path)
+        if len(keys) > 1:
+            raise BadRequest("a request has one Idempotency-Key, and this one has several")
+        key = Key(request, keys.pop(), self.route.path)
         if key.id in self._in_flight:
             raise Conflict(
                 "a request with this Idempotency-Key is under way", headers={"Retry-After": "1"}
@@ -170,7 +174,8 @@ class CompiledRoute:
     async def _recorded(self, key: Key) -> Response | None:
         which = MessageFilter(edges=(self._ledger.http_edge,), id=key.id, limit=1)
         rows = await self._ledger.database.messages(which)
-        return key.replay(rows[0]) if rows else None
+        row = rows[0] if rows else self._refusals.find(key.id, self._now_ms())
+        return key.replay(row) if row is not None else None
 
     async def _transact(self, request: Request, work: Work, key: Key | None) -> Response:
         lost: RunAgain | None = None
@@ -179,7 +184,10 @@ class CompiledRoute:
             turn.lost = run
             try:
                 await self._first_part(request, driver, turn)
-                await self._writer.perform(turn)
+                if turn.refused is None:
+                    await self._writer.perform(turn)
+                if turn.refused is not None:
+                    return await self._refuse(turn, turn.refused, key)
             except RunAgain as exc:
                 lost = exc
                 continue
@@ -198,7 +206,7 @@ class CompiledRoute:
         raise Overloaded("the database is busy", headers={"Retry-After": "1"}) from lost
 
     async def _first_part(self, request: Request, driver: Driver, turn: RequestTurn) -> None:
-        """Run up to the first statement; a refusal is kept for the turn, which records it."""
+        """Run up to the first statement; a refusal there needs no transaction."""
         try:
             await self._limited(request, driver.to_first_statement())
         except TimeoutError as exc:
@@ -206,8 +214,21 @@ class CompiledRoute:
         except Failure as failure:
             turn.refused = failure
 
+    async def _refuse(self, turn: RequestTurn, failure: Failure, key: Key | None) -> Response:
+        """Answer with a failure, unless the same key has succeeded elsewhere meanwhile."""
+        response = turn.refusal(failure)
+        if key is None or not self._ledger.safe.request_with_effect:
+            return response
+        recorded = await self._recorded(key)
+        if recorded is None:
+            self._refusals.keep(key.row(self._ledger, response, self._now_ms()))
+        return recorded or response
+
+    def _now_ms(self) -> int:
+        return int(self._ledger.clock.now() * 1000)
+
     def _turn(self, request: Request, work: Work, key: Key | None) -> tuple[RequestTurn, Driver]:
-        now_ms = int(self._ledger.clock.now() * 1000)
+        now_ms = self._now_ms()
         seed = key.id if key is not None else self._ledger.seed(now_ms)
         unit = Unit(
             self._ledger,
@@ -228,8 +249,8 @@ class CompiledRoute:
             self._respond,
             lambda failure: problem_of(failure, correlation_id),
             key,
+            request,
         )
-        turn.deadline = request.deadline
         return turn, driver
 
     def _respond(self, value: Any) -> Response:

@@ -5,14 +5,22 @@ import errno
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from holdfast.ports import Listener
+from holdfast.ports import Listener, Unread
 
 _BACKLOG = 1024  # connections that the kernel holds until they are accepted; more are refused
 _HANDSHAKE_S = 10.0
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_INFO_BYTES = 56  # of `struct tcp_info`, linux/tcp.h, up to tcpi_last_data_recv
+_LAST_DATA_RECEIVED = struct.Struct("@I")
+_CLOSE_WAIT = 8
+_NOT_KNOWN = Unread()
 
 
 class SystemNetwork:
@@ -87,6 +95,20 @@ class SystemNetwork:
                 reuse_port=self._share_port,
             )
         return _SystemListener(server)
+
+    def unread(self, transport: asyncio.BaseTransport) -> Unread:
+        """Return how long what comes in has waited; Linux alone knows, of TCP alone."""
+        connection = transport.get_extra_info("socket")
+        if _TCP_INFO is None or connection is None or connection.family not in _TCP_FAMILIES:
+            return _NOT_KNOWN
+        try:
+            info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+        except OSError:  # it was closed meanwhile
+            return _NOT_KNOWN
+        if len(info) < _INFO_BYTES:
+            return _NOT_KNOWN
+        (age_ms,) = _LAST_DATA_RECEIVED.unpack_from(info, _INFO_BYTES - 4)
+        return Unread(age_ms / 1000, info[0] == _CLOSE_WAIT)
 
 
 def _free(path: str) -> None:

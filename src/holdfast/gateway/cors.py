@@ -64,13 +64,14 @@ class CorsRules:
                 headers.append((b"access-control-allow-headers", asked))
         return Response(204, headers)
 
-    def dress(self, origin: bytes | None, response: Response) -> None:
-        """Make an answer readable to the page that asked for it, if its origin is allowed.
+    def dress(self, origin: bytes | None, response: Response) -> Response:
+        """Return an answer as the page that asked for it may read it, if its origin is allowed.
 
         What a mounted app says itself is taken away: two answers to one question allow nothing.
         """
         kept = [pair for pair in response.headers if pair[0] not in _OF_ANSWERS]
-        response.headers = kept + self.answer(origin)
+        headers = kept + self.answer(origin)
+        return Response(response.status, headers, response.body, response.stream)
 
     def answer(self, origin: bytes | None) -> HeaderList:
         """Return the headers of an answer to a page of `origin`; None: no page asked."""

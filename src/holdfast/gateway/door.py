@@ -4,12 +4,12 @@ correlation → load → rate by address → preflight → route → token → r
 service.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from holdfast.contract.http import HeaderList, Request, Response
+from holdfast.contract.http import GONE_S, HeaderList, Request, Response
 from holdfast.dispatch.inside import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router
@@ -22,8 +22,9 @@ from holdfast.errors import (
     Unauthenticated,
 )
 from holdfast.gateway.cors import CorsRules, is_preflight
-from holdfast.gateway.forwarded import Proxies, origin_of
+from holdfast.gateway.forwarded import Proxies, address_of, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
+from holdfast.gateway.lateness import Lateness
 from holdfast.observability import Context, Logger, Metrics, RouteOutcomes, Tracer
 from holdfast.ports import Clock, Limits, Taken
 from holdfast.security import (
@@ -37,6 +38,10 @@ from holdfast.system import Caller, Gateway, Rate
 
 UNAUTHENTICATED = ("missing", "bad_header", "no_tokens", "no_keys", *REASONS)
 """Why nobody was authenticated, as the metric's label and the log say it."""
+
+
+Page = Callable[[Request], Response | Awaitable[Response]]
+"""Serves a path of the gateway's own."""
 
 
 class Verifier(Protocol):
@@ -94,7 +99,7 @@ class Door:
         logger: Logger,
         tracer: Tracer,
         current: ContextVar[Context],
-        pages: dict[str, Callable[[Request], object]],
+        pages: dict[str, Page],
     ) -> None:
         self._gateway = gateway
         self._router = router
@@ -107,6 +112,7 @@ class Door:
         self._current = current
         self._pages = pages
         self._trusted = Proxies(gateway.trusted_proxies)
+        self._lateness = Lateness(gateway.wait_s)
         self._cors = CorsRules(gateway.cors) if gateway.cors is not None else None
         self._outcomes: dict[tuple[str, str], RouteOutcomes] = {}
         self._limited = metrics.rate_limited("gateway")
@@ -118,24 +124,15 @@ class Door:
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is an answer."""
-        if self._cors is None:
-            return await self._serve(request)
-        origin = request.header(b"origin")
-        response = await self._serve(request)
-        self._cors.dress(origin, response)
-        return response
-
-    def refusal_headers(self, headers: HeaderList) -> HeaderList:
-        """Return what the answer of the server itself to a request with these headers carries."""
-        if self._cors is None:
-            return []
-        return self._cors.answer(next((v for name, v in headers if name == b"origin"), None))
-
-    async def _serve(self, request: Request) -> Response:
+        cors = self._cors
+        origin = request.header(b"origin") if cors is not None else None
         page = self._pages.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
             answer = page(request)
-            return answer if isinstance(answer, Response) else await answer  # type: ignore[misc]  # a page may be async
+            response = answer if isinstance(answer, Response) else await answer
+            if cors is not None:
+                response = cors.dress(origin, response)
+            return response
         started = self._clock.monotonic()
         trace = self._believe(request)
         given = correlation_of(request.headers)
@@ -153,14 +150,25 @@ class Door:
             self._in_flight -= 1
         response = response.adding((b"x-correlation-id", correlation.encode()))
         self._account(request, response, context, self._clock.monotonic() - started)
+        if cors is not None:
+            response = cors.dress(origin, response)
         return response
+
+    def refusal_headers(self, headers: HeaderList) -> HeaderList:
+        """Return what the answer of the server itself to a request with these headers carries."""
+        if self._cors is None:
+            return []
+        return self._cors.answer(next((v for name, v in headers if name == b"origin"), None))
 
     def _believe(self, request: Request) -> str:
         """Set where the request came from, and return its trace, as trusted proxies say it.
 
         A stranger's trace is not followed: it could have every request recorded.
         """
-        traces = request.header_all(b"traceparent") if request.client in self._trusted else []
+        if request.client not in self._trusted:
+            request.client = address_of(request.client) or request.client
+            return ""
+        traces = request.header_all(b"traceparent")
         origin = origin_of(request.client, request.headers, self._trusted)
         request.client = origin.client
         if origin.scheme:
@@ -175,9 +183,14 @@ class Door:
         if self._in_flight > gateway.requests_max:
             self._shed += 1
             raise Overloaded("too many requests are under way", headers={"Retry-After": "1"})
+        came = request.received_at or now
+        waited_s = now - came
+        if self._lateness.refuses(waited_s, now) or (request.gone and waited_s > GONE_S):
+            self._shed += 1
+            raise Overloaded("the request waited for too long", headers={"Retry-After": "1"})
         if gateway.per_address is not None:
             await self._take("address", request.client, gateway.per_address)
-        preflight = is_preflight(request)
+        preflight = request.method == "OPTIONS" and is_preflight(request)
         if preflight and self._cors is not None:
             return self._cors.preflight(request)
         target, path = self._router.find(request.method, request.path)
@@ -191,7 +204,7 @@ class Door:
         asked = request.header(DEADLINE)
         if asked is not None and asked.isdigit():
             limit_s = min(limit_s, int(asked[:9]) / 1000)
-        request.deadline = now + limit_s
+        request.deadline = came + limit_s
         request.headers = forwarded_headers(request.headers)
         response = await target.serve(request, path)
         if taken is not None:

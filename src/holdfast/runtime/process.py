@@ -320,7 +320,7 @@ class Process:
 
     async def _listen(self, router: Router) -> None:
         options, gateway = self.options, self.system.gateway
-        pages: dict[str, Callable[[Request], object]] = {
+        pages: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
             "/health/live": lambda request: in_brief(self.health.live()),
             "/health/ready": self._ready_in_brief,
             "/openapi.json": lambda request: _page(b"application/json", self._openapi()),

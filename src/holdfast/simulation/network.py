@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import Any, Literal
 
-from holdfast.ports import Listener
+from holdfast.ports import Listener, Unread
 from holdfast.simulation.node import Node
 
 GIVE_UP_S = 15.0  # how long a kernel sends again what nobody confirms
@@ -217,6 +217,10 @@ class NodeNetwork:
             )
         network.listeners[key] = listener = _Listener(network, node, factory, key, address)
         return listener
+
+    def unread(self, transport: asyncio.BaseTransport) -> Unread:
+        """Return that nothing has waited: a simulated node reads at once."""
+        return Unread()
 
 
 class _Listener:

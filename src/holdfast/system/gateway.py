@@ -52,6 +52,8 @@ class Gateway:
         tokens: None accepts nobody: then every route must be public.
         per_caller, per_address: rate limits; 429 over them. None switches one off.
         deadline_s: the longest that a request may take.
+        wait_s: how long a request may have waited, unread or for its turn on the loop, when it is
+            begun; when they wait longer for longer, 503.
         body_bytes_max: 413 over it.
         requests_max: requests under way at once; 503 over it.
         trusted_proxies: addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-For`, `-Proto`,
@@ -64,6 +66,7 @@ class Gateway:
     per_caller: Rate | None = field(default_factory=lambda: Rate(per_s=50, burst=100))
     per_address: Rate | None = field(default_factory=lambda: Rate(per_s=100, burst=200))
     deadline_s: float = 10.0
+    wait_s: float = 1.0
     body_bytes_max: int = 1 << 20
     requests_max: int = 1_000
     trusted_proxies: tuple[str, ...] = ()

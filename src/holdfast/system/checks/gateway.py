@@ -22,7 +22,7 @@ def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
         yield from _closed_doors(reading)
     else:
         yield from _tokens(gateway.tokens, reading)
-    for name in ("deadline_s", "body_bytes_max", "requests_max"):
+    for name in ("deadline_s", "wait_s", "body_bytes_max", "requests_max"):
         if getattr(gateway, name) <= 0:
             yield f"Gateway({name}={getattr(gateway, name):g}): nothing could pass; raise it over 0"
     for name in ("per_caller", "per_address"):

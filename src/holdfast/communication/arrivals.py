@@ -1,0 +1,57 @@
+"""When requests came to this machine, which under load is long before anybody reads them.
+
+What is not read yet stands in a queue of the kernel's, in order, and nobody there knows a deadline.
+A server that takes too much on works off old requests for clients who have gone, and never gets to
+those who have not. So each request is dated by when its bytes came. To ask the kernel costs more
+than a microsecond, and it is asked only if the loop has not looked for new bytes for a while.
+"""
+
+import asyncio
+
+from holdfast.ports import Clock, Network
+
+_LATE_S = 0.02
+
+
+class Arrivals:
+    """The times of one server's loop: when it read last, and when it went on to serve.
+
+    A loop reads all that has come and then serves all that it has read. What is read first after
+    a round of serving tells how long that round was.
+    """
+
+    __slots__ = ("_late", "_network", "_read_at", "_reading", "_served_at", "now")
+
+    def __init__(self, network: Network, clock: Clock) -> None:
+        self._network = network
+        self.now = clock.monotonic
+        self._served_at = self._read_at = clock.monotonic()
+        self._reading = self._late = False
+
+    def first(self, transport: asyncio.BaseTransport) -> tuple[float, bool]:
+        """Return when the first bytes of a connection came, and whether they are the last ones.
+
+        They may have come long before the connection was accepted, which a loop does one by one
+        and in no hurry: its rounds are short then, and say nothing.
+        """
+        if not self._reading:
+            self._begin()
+        age_s, ended = self._network.unread(transport)
+        return self._read_at - age_s, ended
+
+    def read(self, transport: asyncio.BaseTransport) -> tuple[float, bool]:
+        """Return when the bytes came that were just read, and whether they are the last ones."""
+        if not self._reading:
+            self._begin()
+        return self.first(transport) if self._late else (self._read_at, False)
+
+    def _begin(self) -> None:
+        self._reading = True
+        self._read_at = self.now()
+        self._late = self._read_at - self._served_at > _LATE_S
+
+    def served(self) -> None:
+        """Note that a request is begun; the first one after a read begins a round."""
+        if self._reading:
+            self._reading = False
+            self._served_at = self.now()
