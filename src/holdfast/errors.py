@@ -27,6 +27,7 @@ HoldfastError                     code, status, effect
 │   ├── ReadShut                  it looked before its transaction, after its first statement
 │   ├── StatementFailed           it swallowed a database error
 │   ├── TransactionControl        its SQL would begin or end a transaction
+│   ├── Refused                   the database does not take a value or a row
 │   ├── MessageTooLarge           a letter, an answer or a response is over the limit
 │   ├── NotCarried                what it sends would arrive changed
 │   ├── TransactionLost           the database ended the transaction by itself
@@ -287,6 +288,25 @@ class TransactionControl(TransactionError):
     """BEGIN, COMMIT, ROLLBACK or SAVEPOINT in a user's SQL; the transaction is not the user's."""
 
     code = "transaction_control"
+
+
+class Refused(TransactionError):
+    """The database does not take what a handler wrote; nothing of it was kept.
+
+    A constraint's no is one of SQLAlchemy's `IntegrityError`, too.
+
+    Attributes:
+        told: the column and why, without the value; a client may read it.
+        column: `table.column`, several with commas, the name of a CHECK, or "" if it is not known.
+        status: 409 if the row is at odds with other rows, 422 if it is the value itself.
+    """
+
+    code, status = "refused", 422
+
+    def __init__(self, told: str, *, column: str = "", status: int = 422) -> None:
+        Exception.__init__(self, told)
+        self.told, self.column = told, column
+        self.status = status  # type: ignore[misc]  # of the instance, where it is not the class's
 
 
 class MessageTooLarge(TransactionError):

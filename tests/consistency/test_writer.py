@@ -17,6 +17,7 @@ from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.writer import Effects, Own, RunAgain, Turn, Writer
 from holdfast.contract.envelope import Answer
+from holdfast.engines.refusals import RefusedRow
 from holdfast.errors import DeadlineExceeded, Overloaded, TransactionLost
 from holdfast.ports import Transaction, Write
 from tests.consistency.messages import EFFECTS
@@ -262,7 +263,7 @@ async def test_an_error_is_told_after_the_commit(world: World) -> None:
     )
 
     assert [type(exc) for exc in raised] == [RunAgain] * 3
-    assert [type(exc) for exc in again] == [type(None), IntegrityError, type(None)]
+    assert [type(exc) for exc in again] == [type(None), RefusedRow, type(None)]
 
 
 async def test_too_many_waiting_turns_are_refused(world: World) -> None:

@@ -314,7 +314,7 @@ async def test_one_that_is_refused_costs_the_others_one_more_run(
     told = await asyncio.gather(*(perform(writer, turn) for turn in turns))
     stats = writer.stats()
 
-    assert told == ["done"] * 7 + ["IntegrityError"] + ["done"] * 21
+    assert told == ["done"] * 7 + ["RefusedRow"] + ["done"] * 21
     assert (stats.lost, stats.commits) == (1, 1)
     assert len(await things(database)) == 5 + 28
 

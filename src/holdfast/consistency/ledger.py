@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from holdfast.consistency.columns import Columns
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.carrier import carrier_of
@@ -71,6 +72,7 @@ class Ledger:
         default_factory=dict[Callable[..., Any], tuple[str, ...]]
     )
     edges: dict[int, Edge] = field(default_factory=dict[int, Edge])
+    columns: Columns = field(default_factory=Columns)
     _by_pair: dict[tuple[str, str, Lane], int] = field(
         default_factory=dict[tuple[str, str, Lane], int]
     )

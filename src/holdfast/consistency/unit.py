@@ -140,12 +140,14 @@ class Unit:
     def insert(self, table: "Table", /, **values: Any) -> None:
         """See `system.Tx.insert`."""
         self.shut = True
+        self.ledger.columns.check(table, values)
         self._buffer.append(Write(table, values))
 
     def update(self, table: "Table", key: Any, /, **values: Any) -> None:
         """See `system.Tx.update`."""
         self.shut = True
         named: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)  # pyright: ignore[reportUnknownVariableType]  # of anything
+        self.ledger.columns.check(table, values, named)
         self._buffer.append(Write(table, values, named))
 
     def publish(self, event: Event) -> None:

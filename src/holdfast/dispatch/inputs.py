@@ -1,6 +1,5 @@
 """What a route takes from a request: path, query, headers and body, validated by their types."""
 
-import re
 import types
 import typing
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from holdfast.errors import BadRequest, Invalid, UnsupportedMediaType
 from holdfast.system.signature import EMPTY, Parameter, Signature, Source, bare
 
 QUERY_FIELDS_MAX = 100
-_INTEGER_MAX = 2**63 - 1
-_LONG_NUMBER = re.compile(rb"[1-9][0-9]{18,}")
 
 
 def _shape(name: str, parameters: list[Parameter]) -> type[BaseModel] | None:
@@ -145,14 +142,6 @@ def _refuse_numbers_that_are_none(body: bytes) -> None:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise BadRequest(f"the body is not JSON: {exc}") from exc
-
-
-def holds_huge_number(request: Request) -> bool:
-    """Whether a request holds an integer of more than 64 bits, which databases do not store."""
-    sent = b" ".join((request.path.encode(), request.query.encode(), request.body))
-    return any(
-        len(digits) > 19 or int(digits) > _INTEGER_MAX for digits in _LONG_NUMBER.findall(sent)
-    )
 
 
 def _refuse_nul(text: str, where: str) -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Response
-from holdfast.errors import BadRequest, CallError, HoldfastError, Invalid, RequestError
+from holdfast.errors import BadRequest, CallError, HoldfastError, Invalid, Refused, RequestError
 
 CONTENT_TYPE = (b"content-type", b"application/problem+json")
 _TITLES = {500: "Internal error", 502: "Bad gateway", 503: "Unavailable", 504: "Too late"}
@@ -34,6 +34,16 @@ def problem_of(error: BaseException, correlation_id: str = "") -> Response:
             code=error.name,
             correlation_id=correlation_id,
             fields={"failure": error.fields()},
+        )
+    if isinstance(error, Refused):
+        title = "Conflict" if error.status == 409 else "A value does not fit"
+        return problem(
+            error.status,
+            title,
+            error.told,
+            code=error.code,
+            correlation_id=correlation_id,
+            fields={"column": error.column} if error.column else None,
         )
     if isinstance(error, CallError):
         retry = [(b"retry-after", b"1")] if error.status == 503 else []

@@ -12,7 +12,7 @@ from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.gone import WhileClientStays
-from holdfast.dispatch.inputs import Inputs, holds_huge_number, reply_encoder
+from holdfast.dispatch.inputs import Inputs, reply_encoder
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.requests import Key, Refusals, RequestTurn
@@ -22,7 +22,6 @@ from holdfast.errors import (
     BadRequest,
     Conflict,
     DeadlineExceeded,
-    Invalid,
     Overloaded,
     PoolFull,
     TransactionLost,
@@ -88,7 +87,7 @@ class CompiledRoute:
         try:
             response = await self._serve(request, path)
         except Exception as exc:  # the request's edge: every error becomes an answer here
-            response = problem_of(_told(exc, request), request.correlation_id)
+            response = problem_of(_told(exc), request.correlation_id)
             if response.status >= 500 and not isinstance(exc, PoolFull):  # it has a metric
                 self._on_error(request, exc)
         finally:
@@ -260,21 +259,10 @@ class CompiledRoute:
         return Response(self.route.status_code, [_JSON] if body else [], body)
 
 
-def _told(error: Exception, request: Request) -> Exception:
-    """Return what the client is told.
-
-    A number that does not fit a column is the client's; a database that is away is nobody's, and
-    the request may be sent again.
-    """
+def _told(error: Exception) -> Exception:
+    """Return what the client is told: a database that is away is nobody's fault."""
     if isinstance(error, TransactionLost):
         return Overloaded("the database is away", headers={"Retry-After": "1"})
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OverflowError) or type(cause).__name__ == "DataError":
-            if holds_huge_number(request):
-                return Invalid("an integer has more than 64 bits, which databases do not store")
-            break
-        cause = cause.__cause__ or cause.__context__
     return error
 
 

@@ -27,6 +27,7 @@ from holdfast.engines.postgres_transaction import (
 )
 from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.engines.prepared import PreparedWrites
+from holdfast.engines.refusals import look_at_values, refusal_of
 from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
@@ -95,6 +96,7 @@ class PostgresDatabase:
             poolclass=NullPool,  # ours keeps them: a checkout costs more than a statement
             connect_args={"timeout": CONNECT_S} | read.options | (unprepared if pooled else {}),
         )
+        look_at_values(self._engine.sync_engine)
         self._idle: list[AsyncConnection] = []
         self._era = 0  # counts how often the server refused
         self._eras: dict[int, int] = {}  # {id of an open connection: when it was made}
@@ -405,8 +407,8 @@ class PostgresReader:
         except _AWAY as exc:
             if sqlstate_of(exc) != "25006":
                 self._error = exc  # it is read-only because we asked for that
-            if self._driver is not None and not self._driver.is_closed():
-                raise  # the statement's own
+            if self._driver is not None and not self._driver.is_closed():  # the statement's own
+                raise refusal_of(exc) or exc from exc
             raise TransactionLost(f"the server closed the connection: {exc}") from exc
 
     async def close(self) -> None:

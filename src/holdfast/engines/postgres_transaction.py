@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 from sqlalchemy import Executable, Result, Table, insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import MessageRow
@@ -21,6 +21,7 @@ from holdfast.engines.postgres_pending import Level, only_reads, statement_of, t
 from holdfast.engines.postgres_rows import signed
 from holdfast.engines.postgres_tables import PostgresTables
 from holdfast.engines.prepared import PreparedWrites
+from holdfast.engines.refusals import refused_by, row_refused
 from holdfast.engines.statements import (
     check_changed,
     named_values,
@@ -192,9 +193,9 @@ class PostgresTransaction(PostgresTables):
             raised = self._judge(exc)
             if raised is exc and self._joined and not (self._levels and self._levels[-1].told):
                 raised = self._loses(exc)  # of a SELECT: the server has nothing to go back to
-            if raised is exc:
-                raise
-            raise raised from exc
+            raise refused_by(statement, parameters, raised, self._connection.dialect) from exc
+        except StatementError as exc:  # it was not sent
+            raise refused_by(statement, parameters, exc, self._connection.dialect) from exc
 
     async def write(self, writes: Sequence[Write]) -> None:
         if self._joined and not self._exact:
@@ -205,21 +206,21 @@ class PostgresTransaction(PostgresTables):
         await self._write_users(group for _, _, group in shapes(writes))
 
     async def _write_users(self, groups: Iterable[list[Write]]) -> None:
-        try:
-            for group in groups:
-                table, columns = group[0].table, tuple(group[0].values)
-                rows = named_values(table, columns, group)
+        for group in groups:
+            table, columns = group[0].table, tuple(group[0].values)
+            rows = named_values(table, columns, group)
+            try:
                 if group[0].key is None:
                     await self._insert(table, columns, rows)
-                else:
-                    distinct = len({write.key for write in group}) == len(group)
-                    changed = await self._update(table, columns, rows, distinct=distinct)
-                    check_changed(table, group, changed)
-        except DBAPIError as exc:
-            raised = self._judge(exc)
-            if raised is exc:
-                raise
-            raise raised from exc
+                    continue
+                distinct = len({write.key for write in group}) == len(group)
+                changed = await self._update(table, columns, rows, distinct=distinct)
+            except (StatementError, TypeError, ValueError, LookupError) as exc:
+                raised = self._judge(exc) if isinstance(exc, DBAPIError) else exc
+                if isinstance(raised, TransactionLost):
+                    raise raised from exc
+                raise row_refused(table, rows, self._connection.dialect, raised) from exc
+            check_changed(table, group, changed)
 
     # -- what was gathered ----------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Column, Dialect, Table, bindparam, insert, update
 
+from holdfast.engines.fits import Check, check_of
+
 _KEY = "holdfast_key_"
 
 
@@ -86,11 +88,28 @@ class PreparedWrites:
     def _prepared(self, sql: str, order: Sequence[str], table: Table, many: str = "") -> Prepared:
         convert: dict[str, Callable[[Any], Any]] = {}
         for name in order:
-            column = _column(name, table)
-            processor = column.type.dialect_impl(self._dialect).bind_processor(self._dialect)
+            type_ = _column(name, table).type
+            kept: Any = type_.dialect_impl(self._dialect)
+            processor = kept.bind_processor(self._dialect)
+            processor = _strict(check_of(type_, self._dialect), processor)
             if processor is not None:
                 convert[name] = processor
         return Prepared(sql, tuple(order), convert, many)
+
+
+def _strict(
+    check: Check | None, processor: Callable[[Any], Any] | None
+) -> Callable[[Any], Any] | None:
+    """Return what converts a value that fits. It raises ValueError for one that does not."""
+    if check is None:
+        return processor
+
+    def convert(value: Any) -> Any:
+        if value is not None and (why := check(value)):
+            raise ValueError(why)
+        return value if processor is None else processor(value)
+
+    return convert
 
 
 def _column(name: str, table: Table) -> Column[Any]:

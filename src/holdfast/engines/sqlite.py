@@ -8,6 +8,7 @@ because a shared one would show what is not committed yet.
 import asyncio
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -15,16 +16,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Executable, MetaData, Result, create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, Executable, MetaData, Result
+from sqlalchemy.exc import CompileError, DBAPIError
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite_rows import COLUMNS, WAITING, message, saga, steps_of, uuid_of
 from holdfast.engines.sqlite_transaction import SqliteTransaction, run_users
+from holdfast.engines.sqlite_types import sqlite_engine
 from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
+from holdfast.errors import SettingError
 from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Unfinished
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
@@ -89,7 +91,7 @@ class SqliteDatabase:
             raw.execute(f"PRAGMA {pragma}")
         if read_only:
             raw.execute("PRAGMA query_only=ON")
-        engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+        engine = sqlite_engine(lambda: raw)
         return raw, engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
     async def revisions(self) -> frozenset[str]:
@@ -134,7 +136,16 @@ class SqliteDatabase:
         self.writer.executescript(SQLITE)
         self.writer.execute("BEGIN IMMEDIATE")
         for metadata in tables:
-            metadata.create_all(self.users)
+            try:
+                metadata.create_all(self.users)
+            except CompileError as exc:
+                what = re.sub(r"Compiler <.*?>", "it", str(exc))
+                raise SettingError(
+                    [
+                        f"SQLite cannot make the tables of {self._path}: {what}; give the type a "
+                        'form for it, as in `.with_variant(JSON(), "sqlite")`, or run on Postgres'
+                    ]
+                ) from exc
         self.writer.execute("COMMIT")
 
     def know_edges(self, edges: Sequence[Edge]) -> list[Edge]:

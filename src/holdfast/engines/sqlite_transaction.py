@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Executable, Result, insert
+from sqlalchemy import Connection, Executable, Result, Table, insert
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.prepared import Prepared, PreparedWrites
+from holdfast.engines.refusals import refusal_of, refused_by, row_refused
 from holdfast.engines.sqlite_rows import (
     CLAIM,
     CLAIM_KNOWN,
@@ -33,7 +34,7 @@ from holdfast.engines.statements import (
     shapes,
     update_by_key,
 )
-from holdfast.errors import TransactionLost
+from holdfast.errors import Refused, TransactionLost
 from holdfast.ports import Write
 
 
@@ -52,7 +53,12 @@ def run_users(
 ) -> Result[Any]:
     """Run a user's statement; rows are read to the end, so that no cursor stays open."""
     refuse_control(statement)
-    result = connection.execute(statement, parameters)
+    try:
+        result = connection.execute(statement, parameters)
+    except OverflowError as exc:
+        raise Refused("an integer has more than 64 bits, which databases do not store") from exc
+    except StatementError as exc:
+        raise refused_by(statement, parameters, exc, connection.dialect) from exc
     if result.returns_rows:
         # `Result.freeze()` would do, and costs more than the statement.
         assert result.cursor is not None, "a result with rows has a cursor"
@@ -61,6 +67,11 @@ def run_users(
             result.cursor, initial_buffer=rows
         )
     return result
+
+
+def _changed(result: Any) -> int:
+    """Return how many rows an UPDATE has changed."""
+    return int(result.rowcount)
 
 
 class SqliteTransaction:
@@ -89,26 +100,30 @@ class SqliteTransaction:
             if group[0].key is None:
                 statement = prepared.insert(table, columns)
                 if statement is None:
-                    users.execute(insert(table), rows)
+                    run_users(users, insert(table), rows)
                 else:
-                    self._many(statement, rows)
+                    self._many(statement, table, rows)
                 continue
             statement = prepared.update(table, columns)
             if statement is None:
                 slow = update_by_key(table, columns)
-                changed = sum(users.execute(slow, row).rowcount for row in rows)
+                changed = sum(_changed(run_users(users, slow, row)) for row in rows)
             else:
-                changed = self._many(statement, rows)
+                changed = self._many(statement, table, rows)
             check_changed(table, group, changed)
 
-    def _many(self, statement: Prepared, rows: list[dict[str, Any]]) -> int:
+    def _many(self, statement: Prepared, table: Table, rows: list[dict[str, Any]]) -> int:
         try:
             values = [statement.values(row) for row in rows]
+        except (TypeError, ValueError, LookupError) as exc:
+            raise row_refused(table, rows, self._database.users.dialect, exc) from exc
+        try:
             return self._sql.executemany(statement.sql, values).rowcount
         except sqlite3.Error as exc:  # users know SQLAlchemy's errors
-            raise DBAPIError.instance(
+            told = DBAPIError.instance(
                 statement.sql, None, exc, sqlite3.Error, dialect=self._database.users.dialect
-            ) from exc
+            )
+            raise refusal_of(told) or told from exc
 
     async def verify(self) -> None:
         """SQLite says it at the commit only."""

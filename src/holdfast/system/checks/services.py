@@ -33,6 +33,8 @@ def service_problems(reading: Reading) -> Iterator[str]:
                 yield f"{service.name}: two sagas are named {name}; rename one"
     yield from _externals(reading)
     yield from _shared_tables(reading)
+    for service in reading.services:
+        yield from _columns(service)
 
 
 def name_problems(kind: str, name: str) -> Iterator[str]:
@@ -145,6 +147,20 @@ def _external(external: External, services: set[str]) -> Iterator[str]:
         yield f"{place}: url={external.url!r}; write `https://host` or `https://host:port`"
     if external.key_life_s <= 0:
         yield f"{place}: key_life_s={external.key_life_s:g}; without keys write `idempotent=False`"
+
+
+def _columns(service: Service) -> Iterator[str]:
+    """Yield columns of which the two kinds of database keep different things."""
+    for metadata in service.metadata:
+        for table in metadata.sorted_tables:
+            for column in table.columns:
+                type_: Any = column.type
+                if type_.__visit_name__.lower() == "time" and type_.timezone:
+                    yield (
+                        f"{service.name}: {table.name}.{column.name} is a time of day with a zone, "
+                        "which cannot be compared without a date; keep a DateTime(timezone=True), "
+                        "or a Time beside the name of its zone"
+                    )
 
 
 def _shared_tables(reading: Reading) -> Iterator[str]:
