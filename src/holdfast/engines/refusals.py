@@ -15,7 +15,8 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from holdfast.engines.fits import Given, given, misfits, refuse_misfits
 from holdfast.errors import Refused
 
-_DATA = "22"  # the class of SQLSTATEs about values
+_DATA = ("22001", "22003", "22007", "22008", "22021", "22P02", "22P05")
+"""SQLSTATEs of values: too long, out of range, not of its type, not of the encoding."""
 _KEY = re.compile(r"Key \((.*?)\)=")
 _ARGUMENT = re.compile(r"invalid input for query argument \$\d+.*\((.*?)\)$", re.DOTALL)
 _SQLITE = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (.*))?")
@@ -68,7 +69,7 @@ def refusal_of(error: Exception) -> Refused | None:
         return Refused(str(cause))
     while cause is not None:
         sqlstate = getattr(cause, "sqlstate", None) or ""
-        if str(sqlstate).startswith(_DATA) or isinstance(cause, ValueError | LookupError):
+        if sqlstate in _DATA or isinstance(cause, ValueError | LookupError):
             return Refused(_plain(str(cause)))
         cause = cause.__cause__
     return None
