@@ -8,6 +8,7 @@ import pytest
 from holdfast import Mounted
 from holdfast.communication import AsgiLifespan, asgi_handler
 from holdfast.contract.http import Request, Response
+from holdfast.errors import ClientGone
 
 from .conftest import Serve
 
@@ -74,6 +75,46 @@ async def test_an_app_learns_that_the_client_is_gone(serve: Serve) -> None:
     wire.reset()
     await served.until(lambda: len(learned) == 2)
     assert learned == ["send", "http.disconnect"]
+
+
+async def test_what_the_leaving_became_in_an_app_is_no_bug() -> None:
+    """Frameworks make their own errors of it, or groups of them; a bug of the app is told."""
+
+    async def wraps(send: Any) -> None:
+        try:
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        except OSError as exc:
+            raise RuntimeError("disconnected") from exc
+
+    async def groups(send: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wraps(send))
+
+    async def fails(send: Any) -> None:
+        raise KeyError("a bug")
+
+    ends: list[Any] = []
+    for speak in (wraps, groups, fails):
+        begun = asyncio.Event()
+
+        async def app(
+            scope: Any, receive: Any, send: Any, speak: Any = speak, begun: asyncio.Event = begun
+        ) -> None:
+            await send(START)
+            await receive()
+            begun.set()
+            await receive()
+            await speak(send)
+
+        request, running = Request("GET", "/"), set[asyncio.Task[None]]()
+        handling = asyncio.create_task(asgi_handler(app, running=running)(request))
+        await begun.wait()
+        request.leave()
+        ends += await asyncio.gather(*running, return_exceptions=True)
+        with pytest.raises(ClientGone):
+            await handling
+
+    assert [type(end) for end in ends] == [type(None), type(None), KeyError]
 
 
 async def test_a_stream_that_nobody_reads_is_stopped() -> None:

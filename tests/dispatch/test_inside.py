@@ -236,6 +236,19 @@ async def test_a_newer_process_may_ask_with_more(tmp_path: Path) -> None:
         assert (await door(Request("POST", path, "", headers, body))).body == b"1.5"
 
 
+async def test_a_query_ends_with_its_asker(tmp_path: Path) -> None:
+    """Nobody waits for the reply, and a query writes nothing."""
+    async with two_processes(tmp_path) as (_, door, _):
+        headers = [(DEADLINE, b"60000"), (ASK, b"1")]
+        request = Request("POST", "/-/ask/shop/Slow.v1", "", headers, b"{}")
+        asyncio.get_running_loop().call_later(1.0, request.leave)
+        before = asyncio.get_running_loop().time()
+        answer = await door(request)
+        took_s = asyncio.get_running_loop().time() - before
+
+    assert (answer.status, took_s) == (499, pytest.approx(1.0, abs=0.01))
+
+
 async def test_nobody_answers_a_query_of_another_system(tmp_path: Path) -> None:
     """It is unreachable, and nothing is sent."""
 

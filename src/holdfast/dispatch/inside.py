@@ -19,6 +19,7 @@ from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.contract.messages import Query
+from holdfast.dispatch.gone import WhileClientStays
 from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router
@@ -170,7 +171,8 @@ class InnerDoor:
         deadline = request.deadline
         if deadline is None:
             raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
-        reply = await self._asks.ask(query, sender=sender, deadline=deadline, trace=trace)
+        with WhileClientStays(request):  # in one process it would end with its asker, too
+            reply = await self._asks.ask(query, sender=sender, deadline=deadline, trace=trace)
         return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))
 
 

@@ -27,9 +27,13 @@ def inner_limits(gateway: Gateway) -> HttpLimits:
 
 
 def hop_limits(gateway: Gateway) -> PoolLimits:
-    """Return the limits of the gateway's connections; a stream keeps its own while it runs."""
+    """Return the limits of the gateway's connections.
+
+    Streams keep theirs, and may be as many as the gateway has clients; what else is under way, its
+    edges bound.
+    """
     return PoolLimits(
-        connections_max=2 * gateway.requests_max,
+        connections_max=HttpLimits().connections_max,
         waiters_max=gateway.requests_max,
         header_bytes_max=1 << 20,
     )
