@@ -619,9 +619,12 @@ async def test_a_mount_has_metrics_where_it_runs(layout: str, tmp_path: Path) ->
             await (await Wire.to(laid)).ask(message("GET", path))
         rendered = "".join(one.metrics.render().decode() for one in laid.services)
 
+    counted = "http_server_request_duration_seconds_count{"
+    lines = [line for line in rendered.splitlines() if line.startswith(counted)]
     for status in (200, 404, 500):
-        line = f'http_route="/open/",http_response_status_code="{status}",service="desk"'
-        assert line in rendered
+        line = f'"GET",http_route="/open/",http_response_status_code="{status}",service="desk"'
+        assert [one.rpartition(" ")[2] for one in lines if line in one].count("1") == 1
+    assert any('"POST",http_route="/open/"' in one and one.endswith(" 0") for one in lines)
 
 
 @every_layout

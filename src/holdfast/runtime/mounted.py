@@ -4,12 +4,14 @@ from holdfast.contract.http import Handler, Request, Response
 from holdfast.dispatch.host import ServiceHost
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Serve
-from holdfast.observability import Metrics
+from holdfast.observability import SERVED_ERRORS, Metrics
 
 
 def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics) -> Serve:
     """Return what serves an app below a path; its metrics have the path for a route."""
     route = f"{path}/"
+    for method in ("GET", "POST"):  # an alarm sees the first error of what apps mostly serve
+        metrics.expect(metrics.route(host.name, method, route), 200, *SERVED_ERRORS)
 
     async def serve(request: Request, parameters: dict[str, str]) -> Response:
         started = host.ledger.clock.monotonic()
