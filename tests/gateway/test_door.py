@@ -316,7 +316,8 @@ async def test_a_mounted_app_stands_behind_the_same_door(run: Running) -> None:
     assert public.json()["names"] == ["accept", "host", *ours]
 
 
-async def test_an_answer_is_never_changed(desk: Desk) -> None:
+@pytest.mark.parametrize("rate", [None, Rate(per_s=50, burst=100)])
+async def test_an_answer_is_never_changed(desk: Desk, rate: Rate | None) -> None:
     """A handler may answer with a constant: it collects no headers of the door."""
     constant = Response(200, [(b"x-own", b"1")], b"{}")
     system = desk.system
@@ -325,13 +326,13 @@ async def test_an_answer_is_never_changed(desk: Desk) -> None:
         return constant
 
     system.services[0].get("/v1/same")(same)
-    system = replace(system, gateway=replace(OPEN, per_caller=Rate(per_s=50, burst=100)))
+    system = replace(system, gateway=replace(OPEN, per_caller=rate))
     async with running(system) as run:
         answers = [await run.client.get("/v1/same", token=token()) for _ in range(3)]
 
     assert constant.headers == [(b"x-own", b"1")]
     assert len({answer.headers["x-correlation-id"] for answer in answers}) == 3
-    assert all("ratelimit" in answer.headers for answer in answers)
+    assert all(("ratelimit" in answer.headers) == (rate is not None) for answer in answers)
 
 
 async def test_a_client_may_shorten_the_deadline(run: Running, desk: Desk) -> None:

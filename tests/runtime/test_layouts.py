@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import ascii_letters
 from typing import Any, cast
 
 import pytest
@@ -368,8 +369,8 @@ def token(*scopes: str) -> str:
 
 JSON = "content-type: application/json"
 NOTE = b'{"text": "n"}'
-MANY = tuple(f"scope:{number:04d}" for number in range(500))
-"""A caller whose scopes alone fill half of what a head may hold."""
+MANY = tuple(a + b for a in ascii_letters for b in ascii_letters)[:1_800]
+"""A caller whose token fits into a head, and beside what the gateway adds does not."""
 
 REQUESTS: dict[str, bytes] = {
     "get": message("GET", "/v1/hello?name=a%20b"),
