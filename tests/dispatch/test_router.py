@@ -167,3 +167,41 @@ def test_an_app_gets_escaped_paths_of_its_own() -> None:
     assert found(router, "GET /files//a") == ("/files/", {})
     with pytest.raises(BadRequest, match="NUL"):
         router.find("GET", "/files/a%00b")
+
+
+@pytest.mark.parametrize(
+    ("asked", "template"),
+    [
+        ("GET /orders/mine", "/orders/mine"),
+        ("HEAD /orders/mine", "/orders/mine"),
+        ("DELETE /orders/mine", "/orders/{id}"),
+        ("PUT /orders/mine", "/{kind}/mine"),
+        ("POST /orders/items", "/orders/{id}"),
+        ("GET /orders/items", "/{kind}/items"),
+        ("PATCH /orders/items", "/{kind}/{id}"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_template_without_the_method_hides_no_other(
+    order: int, asked: str, template: str
+) -> None:
+    """Every template that fits is asked for the method, in whatever order they were declared."""
+    routes = [
+        "GET /orders/mine",
+        "DELETE /orders/{id}",
+        "POST /orders/{id}",
+        "PUT /{kind}/mine",
+        "GET /{kind}/items",
+        "PATCH /{kind}/{id}",
+    ]
+
+    assert found(routed(*routes[::order]), asked)[0] == template
+
+
+def test_a_refused_method_is_told_those_of_every_template() -> None:
+    """Allow is what a client may do with this very path."""
+    router = routed("GET /orders/mine", "DELETE /orders/{id}", "PUT /{kind}/mine", "POST /x")
+
+    with pytest.raises(MethodNotAllowed) as caught:
+        router.find("PATCH", "/orders/mine")
+    assert caught.value.headers == {"Allow": "DELETE, GET, HEAD, PUT"}

@@ -2,10 +2,10 @@
 
 import pytest
 
+from holdfast.contract.crossing import SPOOFABLE
 from holdfast.contract.http import HeaderList
 from holdfast.gateway.headers import (
     HOP_BY_HOP,
-    SPOOFABLE,
     correlation_of,
     forwarded_headers,
 )

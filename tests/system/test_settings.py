@@ -1,9 +1,12 @@
 """Settings: read from the environment, with every problem in one report."""
 
-import pytest
-from pydantic import Field, SecretStr
+from collections.abc import Sequence
+from typing import Any
 
-from holdfast import Settings
+import pytest
+from pydantic import Field, SecretBytes, SecretStr
+
+from holdfast import Model, Settings
 from holdfast.errors import SettingError
 from holdfast.system.settings import read_settings
 
@@ -55,3 +58,52 @@ def test_a_secret_is_never_printed() -> None:
         read_settings(Short, "pay", {"PAY_PIN": "much-too-long"})
 
     assert "much-too-long" not in str(refused.value)
+
+
+class Peer(Model):
+    """A setting with fields of its own."""
+
+    host: str
+    password: SecretStr = SecretStr("")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        (list[str], "a,b", ["a", "b"]),
+        (list[str], "a, b ,c", ["a", "b", "c"]),
+        (list[str], "a", ["a"]),
+        (list[str], '["a,b", "c"]', ["a,b", "c"]),
+        (list[int] | None, "1,2", [1, 2]),
+        (tuple[int, str], "1,b", (1, "b")),
+        (frozenset[int], "1,1", frozenset({1})),
+        (Sequence[float], "[1.5]", [1.5]),
+        (dict[str, int], '{"a": 1}', {"a": 1}),
+        (Peer, '{"host": "h"}', Peer(host="h")),
+        (list[Peer], '[{"host": "h"}]', [Peer(host="h")]),
+        (str, "[a,b]", "[a,b]"),
+        (bool, "true", True),
+    ],
+)
+def test_a_list_is_written_with_commas_or_as_json(annotation: Any, text: str, value: Any) -> None:
+    """What has fields of its own is written as JSON; a text stays what it is."""
+
+    class Some(Settings):
+        of_it: annotation
+
+    settings: Any = read_settings(Some, "svc", {"SVC_OF_IT": text})
+
+    assert settings.of_it == value
+
+
+@pytest.mark.parametrize("annotation", [list[SecretBytes], Peer, list[Peer], dict[str, Peer]])
+def test_a_secret_inside_is_not_printed_either(annotation: Any) -> None:
+    """Whatever it is part of."""
+
+    class Some(Settings):
+        of_it: annotation
+
+    for text in ('{"password": "hunter2", "host": 1}', '["hunter2", 5]', '{"hunter2"'):
+        with pytest.raises(SettingError) as refused:
+            read_settings(Some, "svc", {"SVC_OF_IT": text})
+        assert "hunter2" not in str(refused.value)

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 from pydantic_core import ValidationError
 
-from holdfast.consistency.ledger import Ledger, encode
+from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
 from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
 from holdfast.consistency.steps import (
     Ended,
@@ -139,7 +139,7 @@ class Sagas:
                     f"{start.function.__name__} is not a saga of {self._ledger.service}; "
                     f"write `@{self._ledger.service}.saga` above it"
                 )
-            body = carrier_of(kind.input_type).encode(start.input)
+            body = _input_of(kind, start.input)
             row = SagaRow(
                 start.id,
                 kind.name,
@@ -312,8 +312,8 @@ class Sagas:
             body = b""
             if replay.ended == "restarted":
                 try:
-                    body = carrier_of(kind.input_type).encode(replay.restart_input)
-                except NotCarried as exc:
+                    body = _input_of(kind, replay.restart_input)
+                except (MessageTooLarge, NotCarried) as exc:
                     replay.park(exc)
             if restarts > RESTARTS_MAX:
                 replay.park(SagaTooLong(f"it restarted {restarts} times without waiting"))
@@ -547,6 +547,17 @@ class Sagas:
 def _began(row: SagaRow, stored: SagaInput) -> int:
     """Return the version that a saga began with; of an older one, that which advanced it last."""
     return stored.version or row.version
+
+
+def _input_of(kind: SagaType, given: Model | None) -> bytes:
+    """Return what a saga is started with, as it is stored. Raises NotCarried, MessageTooLarge."""
+    body = carrier_of(kind.input_type).encode(given)
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise MessageTooLarge(
+            f"the input of {kind.name} is {len(body):,} bytes; the maximum is "
+            f"{MESSAGE_BYTES_MAX:,}, as for what it sends: give it a reference instead"
+        )
+    return body
 
 
 def _changes(row: SagaRow) -> tuple[object, ...]:

@@ -6,10 +6,12 @@ which belong to HTTP.
 """
 
 import typing
+import warnings
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 from pydantic_core import PydanticSerializationError, SchemaSerializer
 
 from holdfast.contract.difference import first_difference
@@ -125,12 +127,14 @@ def carrier_of(kind: Any) -> Carrier[Any]:
 
 def adapter_of(kind: Any) -> TypeAdapter[Any]:
     """Return pydantic's adapter of a type, with the forms of `WIRE`."""
-    try:
-        return TypeAdapter(kind, config=WIRE)
-    except PydanticUserError as exc:
-        if exc.code != "type-adapter-config-unused":
-            raise
-        return TypeAdapter(kind)  # a Model, or what else has its own configuration
+    with warnings.catch_warnings():  # the alias of a parameter is read by others
+        warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+        try:
+            return TypeAdapter(kind, config=WIRE)
+        except PydanticUserError as exc:
+            if exc.code != "type-adapter-config-unused":
+                raise
+            return TypeAdapter(kind)  # a Model, or what else has its own configuration
 
 
 def name_of(kind: Any) -> str:

@@ -1,21 +1,22 @@
 """What a route takes from a request: path, query, headers and body, validated by their types."""
 
 import types
-import typing
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-import msgspec
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from holdfast.contract.carrier import adapter_of
 from holdfast.contract.http import Request
+from holdfast.dispatch.body import Body
 from holdfast.dispatch.problem import unfit
-from holdfast.errors import BadRequest, Invalid, UnsupportedMediaType
-from holdfast.system.signature import EMPTY, Parameter, Signature, Source, bare
+from holdfast.errors import BadRequest, Invalid
+from holdfast.system.shapes import is_list
+from holdfast.system.signature import Parameter, Signature, Source, bare
 
 QUERY_FIELDS_MAX = 100
+_PARAMETERS = ConfigDict(allow_inf_nan=False)  # the API document calls them numbers
 
 
 def _shape(name: str, parameters: list[Parameter]) -> type[BaseModel] | None:
@@ -24,14 +25,13 @@ def _shape(name: str, parameters: list[Parameter]) -> type[BaseModel] | None:
         return None
     fields: dict[str, Any] = {}
     for parameter in parameters:
-        default = ... if parameter.default is EMPTY else parameter.default
-        annotation = parameter.annotation
-        fields[parameter.name] = (annotation, Field(default, alias=parameter.alias))
-    return create_model(name, **fields)
-
-
-def _is_list(parameter: Parameter) -> bool:
-    return typing.get_origin(bare(parameter.annotation)) in (list, set, tuple, frozenset)
+        default: Any = Field(alias=parameter.alias)
+        if parameter.factory is not None:
+            default = Field(default_factory=parameter.factory, alias=parameter.alias)
+        elif not parameter.required:
+            default = Field(parameter.default, alias=parameter.alias)
+        fields[parameter.name] = (parameter.annotation, default)
+    return create_model(name, __config__=_PARAMETERS, **fields)
 
 
 class Inputs:
@@ -39,7 +39,7 @@ class Inputs:
 
     Attributes:
         path, query, header: models of the parameters, for OpenAPI; None without any.
-        body: the body's type, and whether it may be absent.
+        body: reads the body; None without one.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -47,12 +47,12 @@ class Inputs:
         self.query = _shape("Query", signature.of(Source.QUERY))
         self.header = _shape("Header", signature.of(Source.HEADER))
         bodies = signature.of(Source.BODY)
-        self.body = bodies[0] if bodies else None
-        self.body_optional = bool(bodies) and bodies[0].default is not EMPTY
-        self._body = adapter_of(self.body.annotation) if self.body else None
-        self._lists = {p.alias for p in signature.of(Source.QUERY) if _is_list(p)}
-        self._headers = [p.alias.lower() for p in signature.of(Source.HEADER)]
-        self._aliases = {p.alias.lower(): p.alias for p in signature.of(Source.HEADER)}
+        self.body = Body(bodies[0]) if bodies else None
+        self._lists = {p.alias for p in signature.of(Source.QUERY) if is_list(p.annotation)}
+        self._headers = [
+            (p.alias.lower().encode(), p.alias, is_list(p.annotation))
+            for p in signature.of(Source.HEADER)
+        ]
 
     def read(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
         """Return {parameter: value}. Raises BadRequest, Invalid, UnsupportedMediaType."""
@@ -62,15 +62,18 @@ class Inputs:
         if self.query is not None:
             values |= _validated(self.query, self._query(request.query), "query")
         if self.header is not None:
-            found = {
-                self._aliases[name]: value.decode("latin-1")
-                for name in self._headers
-                if (value := request.header(name.encode())) is not None
-            }
-            values |= _validated(self.header, found, "header")
+            values |= _validated(self.header, self._sent(request), "header")
         if self.body is not None:
-            values[self.body.name] = self._read_body(request)
+            values[self.body.parameter.name] = self.body.read(request)
         return values
+
+    def _sent(self, request: Request) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, alias, many in self._headers:
+            sent = [value.decode("latin-1") for value in request.header_all(name)]
+            if sent:
+                found[alias] = sent if many else sent[0]
+        return found
 
     def _query(self, raw: str) -> dict[str, Any]:
         if not raw:
@@ -87,33 +90,6 @@ class Inputs:
             else:
                 found[name] = value
         return found
-
-    def _read_body(self, request: Request) -> Any:
-        assert self.body is not None
-        assert self._body is not None
-        if not request.body and self.body_optional:
-            return self.body.default
-        coding = request.header(b"content-encoding")
-        if coding is not None and coding.strip().lower() != b"identity":
-            raise UnsupportedMediaType(
-                f"the body is compressed ({coding.decode('latin-1')[:40]!r}); send it as it is",
-                headers={"Accept-Encoding": "identity"},
-            )
-        kind = request.header(b"content-type")
-        if kind is not None:
-            media = kind.partition(b";")[0].strip().lower()
-            if media != b"application/json" and not media.endswith(b"+json"):
-                raise UnsupportedMediaType(
-                    f"the body is {media.decode('latin-1')!r}; send it as application/json"
-                )
-        if b"NaN" in request.body or b"Infinity" in request.body:
-            _refuse_numbers_that_are_none(request.body)
-        if b"\\u0000" in request.body:
-            raise Invalid("a string holds the character NUL, which databases do not store")
-        try:
-            return self._body.validate_json(request.body, extra="forbid")
-        except ValidationError as exc:
-            raise unfit(exc, "body") from exc
 
 
 def _validated(shape: type[BaseModel], found: dict[str, Any], where: str) -> dict[str, Any]:
@@ -134,14 +110,6 @@ def decode_segment(raw: str, name: str) -> str:
         raise Invalid(f"path.{name} is not UTF-8") from exc
     _refuse_nul(text, f"path.{name}")
     return text
-
-
-def _refuse_numbers_that_are_none(body: bytes) -> None:
-    """Refuse NaN and Infinity, which pydantic's parser lets pass and JSON does not know."""
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise BadRequest(f"the body is not JSON: {exc}") from exc
 
 
 def _refuse_nul(text: str, where: str) -> None:

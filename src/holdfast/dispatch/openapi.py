@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from holdfast.contract.carrier import adapter_of
 from holdfast.contract.failure import Failure
 from holdfast.dispatch.inputs import Inputs
 from holdfast.system import System
@@ -102,9 +103,11 @@ def _described(routes: list[_Declared]) -> tuple[list[_Described], dict[str, Sch
     wanted: list[tuple[int, JsonSchemaMode, TypeAdapter[Any]]] = []
     for number, route in enumerate(routes):
         if route.inputs.body is not None:
-            wanted.append((number, "validation", TypeAdapter(route.inputs.body.kind)))
+            parameter = route.inputs.body.parameter
+            kind = parameter.kind if isinstance(parameter.kind, type) else parameter.annotation
+            wanted.append((number, "validation", adapter_of(kind)))
         if route.signature.returns not in (None, types.NoneType):
-            wanted.append((number, "serialization", TypeAdapter(route.signature.returns)))
+            wanted.append((number, "serialization", adapter_of(route.signature.returns)))
     schemas, rest = TypeAdapter.json_schemas(wanted, ref_template="#/components/schemas/{model}")
     described = [
         _Described(
@@ -136,7 +139,7 @@ def _operation(described: _Described) -> dict[str, Any]:
         operation["parameters"] = parameters
     if described.body is not None:
         operation["requestBody"] = {
-            "required": not route.inputs.body_optional,
+            "required": not (route.inputs.body and route.inputs.body.optional),
             "content": {"application/json": {"schema": _closed(described.body)}},
         }
     if not declared.public:

@@ -36,7 +36,7 @@ class _Pattern:
 
 @dataclass(slots=True)
 class Router:
-    """Routes by path, then by method. Static paths win over those with parameters."""
+    """Routes by path and method. Static paths win over those with parameters, method by method."""
 
     _static: dict[str, dict[str, Target]] = field(default_factory=dict[str, dict[str, Target]])
     _patterns: dict[int, list[_Pattern]] = field(default_factory=dict[int, list[_Pattern]])
@@ -85,26 +85,36 @@ class Router:
         return target, parameters
 
     def _look(self, method: str, path: str) -> tuple[Target, dict[str, str]]:
+        allowed: set[str] = set()
         methods = self._static.get(path)
         if methods is not None:
-            return _by_method(methods, method, path), {}
+            target = _by_method(methods, method)
+            if target is not None:
+                return target, {}
+            allowed |= methods.keys()
         for pattern in self._patterns.get(path.count("/"), ()):
             match = pattern.regex.fullmatch(path)
-            if match is not None:
-                target = _by_method(pattern.methods, method, path)
+            if match is None:
+                continue
+            target = _by_method(pattern.methods, method)
+            if target is not None:
                 pairs = zip(pattern.names[target.template], match.groups(), strict=True)
                 return target, {name: decode_segment(raw, name) for name, raw in pairs}
+            allowed |= pattern.methods.keys()
+        if allowed:
+            raise _not_allowed(allowed, method, path)
         for prefix, target in self._mounts:
             if path == prefix or path.startswith(f"{prefix}/"):
                 return target, {}
         raise NotFound(f"there is no route {path}")
 
 
-def _by_method(methods: dict[str, Target], method: str, path: str) -> Target:
-    target = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
-    if target is None:
-        allowed = methods.keys() | ({"HEAD"} if "GET" in methods else set[str]())
-        raise MethodNotAllowed(
-            f"{path} does not serve {method}", headers={"Allow": ", ".join(sorted(allowed))}
-        )
-    return target
+def _by_method(methods: dict[str, Target], method: str) -> Target | None:
+    return methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
+
+
+def _not_allowed(allowed: set[str], method: str, path: str) -> MethodNotAllowed:
+    """Return the refusal, with the methods of every template that the path fits."""
+    known = allowed | ({"HEAD"} if "GET" in allowed else set[str]())
+    headers = {"Allow": ", ".join(sorted(known))}
+    return MethodNotAllowed(f"{path} does not serve {method}", headers=headers)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger
 from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.writer import RunAgain, Writer
@@ -22,8 +22,10 @@ from holdfast.errors import (
     BadRequest,
     Conflict,
     DeadlineExceeded,
+    MessageTooLarge,
     Overloaded,
     PoolFull,
+    TooLarge,
     TransactionLost,
 )
 from holdfast.first_step import Finished, first_step
@@ -87,7 +89,7 @@ class CompiledRoute:
         try:
             response = await self._serve(request, path)
         except Exception as exc:  # the request's edge: every error becomes an answer here
-            response = problem_of(_told(exc), request.correlation_id)
+            response = problem_of(_told(exc, request), request.correlation_id)
             if response.status >= 500 and not isinstance(exc, PoolFull):  # it has a metric
                 self._on_error(request, exc)
         finally:
@@ -259,8 +261,17 @@ class CompiledRoute:
         return Response(self.route.status_code, [_JSON] if body else [], body)
 
 
-def _told(error: Exception) -> Exception:
-    """Return what the client is told: a database that is away is nobody's fault."""
+def _told(error: Exception, request: Request) -> Exception:
+    """Return what the client is told.
+
+    A body that is larger than what carries it on is the client's; a database that is away is
+    nobody's, and the request may be sent again.
+    """
+    if isinstance(error, MessageTooLarge) and 2 * len(request.body) > MESSAGE_BYTES_MAX:
+        return TooLarge(
+            f"the body has {len(request.body):,} bytes, and what carries it on holds at most "
+            f"{MESSAGE_BYTES_MAX:,}"
+        )
     if isinstance(error, TransactionLost):
         return Overloaded("the database is away", headers={"Retry-After": "1"})
     return error

@@ -1,48 +1,10 @@
 """Which headers cross the gateway: pure functions of header lists."""
 
 import re
-from functools import lru_cache
 
+from holdfast.contract.crossing import crosses
 from holdfast.contract.http import HeaderList
 
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""RFC 9110, section 7.6.1: these end at this connection."""
-
-SPOOFABLE = frozenset(
-    {
-        b"forwarded",
-        b"x-real-ip",
-        b"x-request-id",
-        b"x-correlation-id",
-        b"x-client-cert",
-        b"x-user",
-        b"x-user-id",
-        b"remote-user",
-        b"txn-token",
-        b"traceparent",
-        b"tracestate",
-        b"baggage",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-url",
-        b"x-rewrite-url",
-    }
-)
-"""What a service might believe if it came from the gateway."""
-
-_PREFIXES = (b"x-forwarded-", b"holdfast-", b"x-ssl-", b"x-envoy-")
 _CORRELATION = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -66,14 +28,6 @@ def forwarded_headers(headers: HeaderList) -> HeaderList:
     # gateway check one request and the service see another.
     named -= {b"authorization", b"host", b"content-type", b"idempotency-key"}
     return [pair for pair in kept if pair[0] not in named]
-
-
-@lru_cache(maxsize=1_024)
-def crosses(name: bytes) -> bool:
-    """Say whether a request header of this lower-case name crosses the gateway."""
-    return not (
-        name in HOP_BY_HOP or name in SPOOFABLE or name.startswith(_PREFIXES) or b"_" in name
-    )
 
 
 def correlation_of(headers: HeaderList) -> str:

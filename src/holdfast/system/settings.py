@@ -1,20 +1,25 @@
 """Settings: typed values from the environment, injected into the handlers that name them."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from holdfast.contract.carrier import name_of
 from holdfast.contract.model import Model
 from holdfast.errors import SettingError
+from holdfast.system.shapes import is_list, is_structured
 
 
 class Settings(Model):
     """A group of settings of one service.
 
     The field `signing_key` of a service `users` is read from `USERS_SIGNING_KEY`. Use `SecretStr`
-    for what must not be printed.
+    for what must not be printed. A list is written with commas, `a,b`, or as JSON; what has fields
+    of its own is written as JSON.
     """
 
 
@@ -29,20 +34,35 @@ def read_settings(kind: type[S], prefix: str, environ: Mapping[str, str]) -> S:
     """
     names = {field: f"{prefix}_{field}".upper().replace("-", "_") for field in kind.model_fields}
     given = {field: environ[name] for field, name in names.items() if environ.get(name, "") != ""}
+    read = {field: _read(kind.model_fields[field], text) for field, text in given.items()}
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(read, by_name=True, by_alias=False)
     except ValidationError as exc:
         raise SettingError([_problem(kind, names, given, error) for error in exc.errors()]) from exc
+
+
+def _read(field: FieldInfo, text: str) -> Any:
+    """Return what a variable holds: lists are written with commas, or as JSON; Models as JSON."""
+    many = is_list(field.annotation)
+    if many or is_structured(field.annotation):
+        if text.lstrip()[:1] in ("[", "{"):
+            try:
+                return json.loads(text)
+            except ValueError:
+                return text  # refused by the type, which it does not fit
+        if many:
+            return [part.strip() for part in text.split(",")]
+    return text
 
 
 def _problem(kind: type[Model], names: dict[str, str], given: dict[str, str], error: Any) -> str:
     field = str(error["loc"][0]) if error["loc"] else ""
     name = names.get(field, field)
     info = kind.model_fields.get(field)
-    wanted = getattr(info.annotation, "__name__", str(info.annotation)) if info else "?"
+    wanted = name_of(info.annotation) if info else "?"
     if field not in given:
         return f"{name} is not set; set it to a {wanted}"
-    secret = "Secret" in wanted
+    secret = "Secret" in wanted or (info is not None and is_structured(info.annotation))
     shown = "(a secret)" if secret else repr(given[field])
     default = info.default if info is not None else PydanticUndefined
     hint = "" if default is PydanticUndefined or secret else f"; the default is {default!r}"

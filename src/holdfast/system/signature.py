@@ -1,6 +1,6 @@
 """What a function takes and returns, read from its annotations."""
 
-import dataclasses
+import copy
 import functools
 import inspect
 import typing
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from holdfast.contract.messages import Message
 from holdfast.contract.model import Model
 from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
 from holdfast.system.settings import Settings
+from holdfast.system.shapes import is_structured
 
 EMPTY: Any = inspect.Parameter.empty
 
@@ -50,7 +50,14 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. `kind` is its annotation without Annotated and without `| None`."""
+    """One parameter.
+
+    Attributes:
+        kind: its annotation without Annotated and without `| None`.
+        default: EMPTY if there is none, or a factory makes it.
+        factory: makes the default, for each request anew.
+        field: the `Field(…)` that it is annotated with, or None.
+    """
 
     name: str
     annotation: Any
@@ -58,6 +65,17 @@ class Parameter:
     source: Source
     default: Any = EMPTY
     alias: str = ""
+    factory: Callable[[], Any] | None = None
+    field: FieldInfo | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether nothing is there in its place."""
+        return self.default is EMPTY and self.factory is None
+
+    def made_default(self) -> Any:
+        """Return its default; one that could be changed is copied."""
+        return copy.deepcopy(self.default) if self.factory is None else self.factory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +154,39 @@ def _read(
     hints = typing.get_type_hints(function, include_extras=True)
     parameters: list[Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
-        annotation, default = hints.get(name, EMPTY), parameter.default
-        if isinstance(default, FieldInfo):  # `limit: int = Field(10, le=100)`
-            annotation = Annotated[annotation, default]
-            required = default.is_required()
-            default = EMPTY if required else default.get_default(call_default_factory=True)
-        kind = bare(annotation)
-        source = _source(name, annotation, kind, path_names, provided)
-        header = _marker(annotation, Header)
-        field = _marker(annotation, FieldInfo)
-        alias = (header.alias if header else None) or (field.alias if field else None) or name
-        if source is Source.HEADER and header.alias is None:
-            alias = name.replace("_", "-")
-        parameters.append(Parameter(name, annotation, kind, source, default, alias))
+        parameters.append(
+            _parameter(name, hints.get(name, EMPTY), parameter.default, path_names, provided)
+        )
     return Signature(tuple(parameters), hints.get("return", EMPTY))
+
+
+def _parameter(
+    name: str,
+    annotation: Any,
+    default: Any,
+    path_names: Collection[str] | None,
+    provided: Collection[Any],
+) -> Parameter:
+    factory: Any = None
+    if isinstance(default, FieldInfo):  # `limit: int = Field(10, le=100)`
+        field, annotation, default = default, Annotated[annotation, default], EMPTY
+    else:
+        field = _marker(annotation, FieldInfo)
+    if field is not None and default is EMPTY:
+        factory = field.default_factory
+        if factory is None and not field.is_required():
+            default = field.default
+    kind = bare(annotation)
+    source = _source(name, annotation, kind, path_names, provided)
+    header = _marker(annotation, Header)
+    alias = (header.alias if header else None) or (_alias_of(field) if field else None) or name
+    if source is Source.HEADER and header.alias is None:
+        alias = name.replace("_", "-")
+    return Parameter(name, annotation, kind, source, default, alias, factory, field)
+
+
+def _alias_of(field: FieldInfo) -> str | None:
+    return field.validation_alias if isinstance(field.validation_alias, str) else field.alias
 
 
 def _source(
@@ -178,14 +215,7 @@ def _source(
         return Source.HEADER
     if name in path_names:
         return Source.PATH
-    if _is(kind, Model) or _is_body(kind):
-        return Source.BODY
-    return Source.UNKNOWN if annotation is EMPTY else Source.QUERY
-
-
-def _is_body(kind: Any) -> bool:
-    """Structured data that is no Model: refused by the checks, which name the remedy."""
-    return _is(kind, dict) or _is(kind, BaseModel) or dataclasses.is_dataclass(kind)
+    return Source.BODY if name == "body" or is_structured(annotation) else Source.QUERY
 
 
 def message_of(signature: Signature) -> type[Message] | None:

@@ -5,18 +5,23 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import PydanticUserError, TypeAdapter
+from pydantic import PydanticUserError
 
+from holdfast.contract.carrier import adapter_of
 from holdfast.contract.messages import Command, Message, Query
-from holdfast.contract.model import Model
+from holdfast.system.checks.inputs import (
+    INPUTS,
+    double_names,
+    foreign_problem,
+    input_problems,
+)
 from holdfast.system.checks.reading import PATH_NAME, Declared, Reading
 from holdfast.system.service import Route
 from holdfast.system.signature import EMPTY, Parameter, Signature, Source, bare
 
 _ALWAYS = frozenset({Source.READ, Source.OUTSIDE, Source.SETTINGS, Source.PROVIDED, Source.UNKNOWN})
-_INPUTS = frozenset({Source.PATH, Source.QUERY, Source.HEADER})
 _TAKES = {
-    "route": _ALWAYS | _INPUTS | {Source.TX, Source.CALLER, Source.BODY},
+    "route": _ALWAYS | INPUTS | {Source.TX, Source.CALLER, Source.BODY},
     "handler": _ALWAYS | {Source.TX, Source.MESSAGE},
     "job": _ALWAYS | {Source.TX},
 }
@@ -46,7 +51,10 @@ def _problems(declared: Declared) -> Iterator[str]:
             yield "a handler is `async def`; run blocking code with `outside.run(function, …)`"
     signature = declared.signature
     if signature is None:
-        yield f"its annotations cannot be read: {declared.unreadable}; import what they name"
+        yield (
+            f"its annotations cannot be read: {declared.unreadable}; import what they name, "
+            "outside of `if TYPE_CHECKING`"
+        )
     elif declared.kind == "saga":
         sources = [p.source for p in signature.parameters]
         further = set(sources[2:]) - {Source.SETTINGS}
@@ -77,6 +85,8 @@ def _parameters(declared: Declared, signature: Signature) -> Iterator[str]:
             )
         elif kind is inspect.Parameter.POSITIONAL_ONLY:
             yield f"parameter {parameter.name!r} is filled by its name; remove the `/` behind it"
+        elif (foreign := foreign_problem(parameter)) is not None:
+            yield foreign
         elif parameter.source is Source.UNKNOWN or not _is_readable(parameter):
             yield (
                 f"parameter {parameter.name!r} is annotated with {shown(parameter.annotation)}, "
@@ -84,11 +94,13 @@ def _parameters(declared: Declared, signature: Signature) -> Iterator[str]:
             )
         elif parameter.source not in takes:
             yield f"parameter {parameter.name!r}: {_REMEDIES[parameter.source]}"
+        elif parameter.source is not Source.BODY or _is_data(parameter.annotation):
+            yield from input_problems(parameter)
 
 
 def _is_readable(parameter: Parameter) -> bool:
     """Whether an input of a route can be read from text."""
-    if parameter.source not in _INPUTS or parameter.annotation is EMPTY:
+    if parameter.source not in INPUTS or parameter.annotation is EMPTY:
         return True
     return _is_data(parameter.annotation)
 
@@ -96,20 +108,20 @@ def _is_readable(parameter: Parameter) -> bool:
 def _is_data(annotation: Any) -> bool:
     """Whether pydantic knows how to read and write values of a type."""
     try:
-        TypeAdapter(annotation)
-    except PydanticUserError:
+        adapter_of(annotation)
+    except (PydanticUserError, NameError):  # no JSON, or a name in it that is not defined
         return False
     return True
 
 
 def _route(route: Route, signature: Signature) -> Iterator[str]:
-    bodies = signature.of(Source.BODY)
+    bodies = [b for b in signature.of(Source.BODY) if foreign_problem(b) is None]
     for body in bodies:
-        if not (isinstance(body.kind, type) and issubclass(body.kind, Model)):
+        if not _is_data(body.annotation):
             name = body.name.title().replace("_", "")
             yield (
-                f"the body {body.name!r} is {shown(body.annotation)}, not a Model; "
-                f"declare `class {name}(Model)` with its fields"
+                f"the body {body.name!r} is {shown(body.annotation)}, which cannot be read from "
+                f"JSON; declare `class {name}(Model)` with its fields"
             )
     if len(bodies) > 1:
         yield f"it has {len(bodies)} bodies; join them in one Model"
@@ -120,6 +132,7 @@ def _route(route: Route, signature: Signature) -> Iterator[str]:
         yield f"the path has {{{name}}} and the function no parameter of that name; add it"
     if route.method == "GET" and signature.of(Source.TX):
         yield "a GET does not write; take `read: Read` instead of Tx"
+    yield from double_names(signature)
     if signature.returns is EMPTY:
         yield "it has no return annotation; say what it answers: `-> OrderView`, or `-> None`"
     elif not _is_data(signature.returns):

@@ -1,0 +1,106 @@
+"""The body of a request: strict JSON, by the type that the handler names.
+
+Strict as pydantic means it for JSON: `"1"` and `true` are no numbers, while ids, times and choices
+are texts, since JSON has no other form for them. No member comes twice, no number is infinite, and
+a `Decimal` has the digits that were sent.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from holdfast.contract.carrier import adapter_of
+from holdfast.contract.http import Request
+from holdfast.dispatch.digits import Digits, keeps_digits
+from holdfast.dispatch.problem import unfit
+from holdfast.errors import BadRequest, Invalid, UnsupportedMediaType
+from holdfast.system.signature import Parameter
+
+
+class Body:
+    """Reads the body of one route.
+
+    Attributes:
+        parameter: what gets it.
+        optional: whether nothing at all is a body too: the parameter's default.
+    """
+
+    __slots__ = ("_adapter", "_keep_digits", "optional", "parameter")
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        self.optional = not parameter.required
+        self._adapter = adapter_of(parameter.annotation)
+        self._keep_digits = keeps_digits(self._adapter.core_schema)
+
+    def read(self, request: Request) -> Any:
+        """Return the value. Raises BadRequest, Invalid, UnsupportedMediaType."""
+        body = request.body
+        if not body and self.optional:
+            return self.parameter.made_default()
+        _refuse_other_media(request)
+        if b"\\u0000" in body:
+            raise Invalid("a string holds the character NUL, which databases do not store")
+        if self._keep_digits is None:
+            _look_at(body, _finite, str)  # a str, since only its end is of interest
+        else:
+            found = self._keep_digits(_look_at(body, Digits, int))
+            body = json.dumps(found, allow_nan=False).encode()
+        try:
+            return self._adapter.validate_json(body, strict=True, extra="forbid")
+        except ValidationError as exc:
+            raise unfit(exc, "body") from exc
+
+
+def _refuse_other_media(request: Request) -> None:
+    coding = request.header(b"content-encoding")
+    if coding is not None and coding.strip().lower() != b"identity":
+        raise UnsupportedMediaType(
+            f"the body is compressed ({coding.decode('latin-1')[:40]!r}); send it as it is",
+            headers={"Accept-Encoding": "identity"},
+        )
+    kind = request.header(b"content-type")
+    if kind is None:
+        return
+    media = kind.partition(b";")[0].strip().lower()
+    if media != b"application/json" and not media.endswith(b"+json"):
+        raise UnsupportedMediaType(
+            f"the body is {media.decode('latin-1')!r}; send it as application/json"
+        )
+
+
+def _look_at(body: bytes, of_float: Callable[[str], Any], of_int: Callable[[str], Any]) -> Any:
+    """Read a body for what pydantic's parser lets pass: NaN, and members that come twice."""
+    try:
+        return json.loads(
+            body.decode(),
+            object_pairs_hook=_distinct,
+            parse_constant=_no_constant,
+            parse_float=of_float,
+            parse_int=of_int,
+        )
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest(f"the body is not JSON: {exc}") from exc
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"the body names {twice!r} twice; which one is meant, nobody can tell")
+    return members
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise Invalid(f"the number {text[:30]} is too large; floats end at 1.8e308")
+    return value
