@@ -11,7 +11,9 @@ from pydantic import AliasChoices
 from holdfast import Service, System
 from holdfast.contract.http import Request
 from holdfast.dispatch.inputs import Inputs
+from holdfast.dispatch.openapi import openapi
 from holdfast.errors import DeclarationError, RequestError
+from holdfast.system.shapes import is_list
 from holdfast.system.signature import read_signature
 from tests.docs.snippets import ROOT, blocks, section
 
@@ -121,3 +123,28 @@ def test_the_tables_are_read() -> None:
     assert [count > 8 for count in counts] == [True] * 4
     assert len(REFUSED) > 25
     assert all(len(row) == 4 for row in TAKEN)
+
+
+WHERE = {"## The path": "path", "## The query": "query", "## Headers": "header"}
+
+
+@pytest.mark.parametrize(
+    ("title", "parameter"), dict.fromkeys((title, parameter) for title, parameter, *_ in TAKEN)
+)
+def test_the_api_document_tells_clients_of_each_parameter(title: str, parameter: str) -> None:
+    """Where it stands, how it is called there, and whether it may be left out."""
+    path, method = PLACES[title]
+    system, function = declared(code(parameter), path, method)
+    names = ["p"] if "{p}" in path else []
+    [declared_] = read_signature(function, path_names=names).parameters
+
+    told = openapi(system)["paths"][path][method.lower()]
+
+    if title == "## The body":
+        assert told["requestBody"]["required"] == declared_.required
+        assert told["requestBody"]["content"]["application/json"]["schema"]
+    else:
+        [one] = [p for p in told["parameters"] if p["name"] != "Idempotency-Key"]
+        assert (one["in"], one["name"]) == (WHERE[title], declared_.alias)
+        assert one["required"] == (declared_.required or title == "## The path")
+        assert "array" in str(one["schema"]) or not is_list(declared_.annotation)

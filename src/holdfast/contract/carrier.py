@@ -126,15 +126,22 @@ def carrier_of(kind: Any) -> Carrier[Any]:
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any]:
-    """Return pydantic's adapter of a type, with the forms of `WIRE`."""
+    """Return pydantic's adapter of a type, with the forms of `WIRE`.
+
+    Raises:
+        PydanticUserError, NameError: pydantic cannot read it, or a name in it is not defined.
+    """
     with warnings.catch_warnings():  # the alias of a parameter is read by others
         warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
         try:
-            return TypeAdapter(kind, config=WIRE)
+            made = TypeAdapter[Any](kind, config=WIRE)
         except PydanticUserError as exc:
             if exc.code != "type-adapter-config-unused":
                 raise
-            return TypeAdapter(kind)  # a Model, or what else has its own configuration
+            made = TypeAdapter[Any](kind)  # a Model, or what else has its own configuration
+        if not made.pydantic_complete:  # put off by pydantic until it is used, which is too late
+            made.rebuild(raise_errors=True)
+    return made
 
 
 def name_of(kind: Any) -> str:

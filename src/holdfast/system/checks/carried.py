@@ -7,7 +7,7 @@ from pydantic import PydanticUserError
 
 from holdfast.contract.carrier import carrier_of, name_of
 from holdfast.contract.messages import Command, Message, Query, Undo
-from holdfast.system.checks.reading import Reading
+from holdfast.system.checks.reading import Reading, missing
 from holdfast.system.signature import Source
 
 
@@ -24,7 +24,9 @@ def carried_problems(reading: Reading) -> Iterator[str]:
 def _of(kind: Any) -> tuple[str, ...]:
     try:
         return carrier_of(kind).problems
-    except (PydanticUserError, NameError) as exc:
+    except NameError as exc:
+        return (f"{name_of(kind)}: {missing(exc)}",)
+    except PydanticUserError as exc:
         why = str(exc).splitlines()[0].rstrip(".")
         return (f"{name_of(kind)} has no JSON: {why}; declare it with types that pydantic knows",)
 

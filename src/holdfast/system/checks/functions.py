@@ -15,7 +15,7 @@ from holdfast.system.checks.inputs import (
     foreign_problem,
     input_problems,
 )
-from holdfast.system.checks.reading import PATH_NAME, Declared, Reading
+from holdfast.system.checks.reading import PATH_NAME, Declared, Reading, missing
 from holdfast.system.service import Route
 from holdfast.system.signature import EMPTY, Parameter, Signature, Source, bare
 
@@ -51,10 +51,7 @@ def _problems(declared: Declared) -> Iterator[str]:
             yield "a handler is `async def`; run blocking code with `outside.run(function, …)`"
     signature = declared.signature
     if signature is None:
-        yield (
-            f"its annotations cannot be read: {declared.unreadable}; import what they name, "
-            "outside of `if TYPE_CHECKING`"
-        )
+        yield f"its annotations cannot be read: {declared.unreadable}"
     elif declared.kind == "saga":
         sources = [p.source for p in signature.parameters]
         further = set(sources[2:]) - {Source.SETTINGS}
@@ -85,6 +82,8 @@ def _parameters(declared: Declared, signature: Signature) -> Iterator[str]:
             )
         elif kind is inspect.Parameter.POSITIONAL_ONLY:
             yield f"parameter {parameter.name!r} is filled by its name; remove the `/` behind it"
+        elif (unknown := _unknown_name(parameter.annotation, parameter.source)) is not None:
+            yield f"parameter {parameter.name!r}: {unknown}"
         elif (foreign := foreign_problem(parameter)) is not None:
             yield foreign
         elif parameter.source is Source.UNKNOWN or not _is_readable(parameter):
@@ -96,6 +95,19 @@ def _parameters(declared: Declared, signature: Signature) -> Iterator[str]:
             yield f"parameter {parameter.name!r}: {_REMEDIES[parameter.source]}"
         elif parameter.source is not Source.BODY or _is_data(parameter.annotation):
             yield from input_problems(parameter)
+
+
+def _unknown_name(annotation: Any, source: Source) -> str | None:
+    """Return what is wrong with a type that names, in one of its fields, what is not defined."""
+    if source not in INPUTS | {Source.BODY, Source.SETTINGS}:
+        return None
+    try:
+        adapter_of(annotation)
+    except NameError as exc:
+        return missing(exc)
+    except PydanticUserError:
+        return None
+    return None
 
 
 def _is_readable(parameter: Parameter) -> bool:
@@ -117,7 +129,7 @@ def _is_data(annotation: Any) -> bool:
 def _route(route: Route, signature: Signature) -> Iterator[str]:
     bodies = [b for b in signature.of(Source.BODY) if foreign_problem(b) is None]
     for body in bodies:
-        if not _is_data(body.annotation):
+        if not _is_data(body.annotation) and not _unknown_name(body.annotation, Source.BODY):
             name = body.name.title().replace("_", "")
             yield (
                 f"the body {body.name!r} is {shown(body.annotation)}, which cannot be read from "
@@ -135,6 +147,8 @@ def _route(route: Route, signature: Signature) -> Iterator[str]:
     yield from double_names(signature)
     if signature.returns is EMPTY:
         yield "it has no return annotation; say what it answers: `-> OrderView`, or `-> None`"
+    elif (unknown := _unknown_name(signature.returns, Source.BODY)) is not None:
+        yield f"its answer: {unknown}"
     elif not _is_data(signature.returns):
         yield f"it answers {shown(signature.returns)}, which is no JSON; answer a Model"
 

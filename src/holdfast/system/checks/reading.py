@@ -77,6 +77,12 @@ def read(services: Sequence[Service]) -> Reading:
     return Reading(tuple(services), functions, owners, complete)
 
 
+def missing(error: NameError) -> str:
+    """Return what to do about a name in an annotation that is not defined where it is read."""
+    told = str(error).splitlines()[0]
+    return f"{told}; import what they name, outside of `if TYPE_CHECKING`"
+
+
 def where(function: Callable[..., Any]) -> str:
     """Return `file:line` of a function."""
     function = inspect.unwrap(function)
@@ -123,8 +129,10 @@ def _declared(
     signature, unreadable = None, ""
     try:
         signature = read_signature(function, path_names=paths, provided=provided)
-    except (NameError, TypeError) as exc:
-        unreadable = str(exc)
+    except NameError as exc:
+        unreadable = missing(exc)
+    except TypeError as exc:
+        unreadable = f"{exc}; write types"
     message = message_of(signature) if signature is not None and kind == "handler" else None
     used = tuple(uses(function))
     return Declared(service, kind, label, function, route, signature, unreadable, message, used)
