@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Column, Integer, MetaData, Table, Uuid, select
 
 from holdfast import Command, External, Model, Outside, Read, Saga, Service, Settings, System, Tx
@@ -373,3 +374,52 @@ async def test_a_third_party_that_is_away_is_a_gateway_error_of_the_route(
 
     assert problem(response, status)["code"] == code
     assert b"bank" not in response.body
+
+
+class Order(Model):
+    """What is sent may be a Model."""
+
+    pin: SecretStr = SecretStr("1234")
+    limit: float = 1.0
+    at: date = date(2026, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("json", "said"),
+    [
+        ({"limit": float("inf")}, "json.limit is inf"),
+        ({"limits": [1.0, float("nan")]}, "json.limits.1 is nan"),
+        ({"pin": SecretStr("1234")}, "json.pin is a secret"),
+        ([Order()], "json.0.pin is a secret"),
+        ({"what": object()}, "cannot be written as JSON"),
+    ],
+)
+async def test_what_would_arrive_as_null_or_asterisks_is_not_sent(
+    tmp_path: Path, json: Any, said: str
+) -> None:
+    """The third party hears nothing; the try failed with the field."""
+
+    async def pay(command: Pay, outside: Outside, tx: Tx) -> None:
+        await outside.post(bank, "/v1/charges", json=json)
+
+    async with hosting(office(pay), tmp_path, answering=scripted(), schedule=QUICK) as hosted:
+        await paid(hosted)
+        row = await dead(hosted)
+
+    assert said in (row.error or "")
+    assert hosted.sent == []
+
+
+async def test_times_and_models_are_written_as_json(tmp_path: Path) -> None:
+    """A text that only looks like a secret, or like a number, is a text."""
+
+    async def pay(command: Pay, outside: Outside, tx: Tx) -> None:
+        pin = Order().pin.get_secret_value()
+        texts = {"stars": "*****", "name": "Infinity", "pin": pin, "at": Order().at}
+        await outside.post(bank, "/v1/charges", json=texts)
+
+    async with hosting(office(pay), tmp_path, answering=scripted(), schedule=QUICK) as hosted:
+        await paid(hosted)
+
+    [sent] = hosted.sent
+    assert sent.body == b'{"stars":"*****","name":"Infinity","pin":"1234","at":"2026-01-02"}'

@@ -5,16 +5,24 @@ arrive changed, before anything is written. On the wire fields have their names,
 which belong to HTTP.
 """
 
+import math
 import typing
 import warnings
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    PydanticUserError,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.warnings import UnsupportedFieldAttributeWarning
-from pydantic_core import PydanticSerializationError, SchemaSerializer
+from pydantic_core import PydanticSerializationError, SchemaSerializer, to_json
 
-from holdfast.contract.difference import first_difference
+from holdfast.contract.difference import first_difference, parts_of
 from holdfast.contract.model import WIRE
 from holdfast.errors import NotCarried
 
@@ -158,6 +166,35 @@ def _path(name: str, location: tuple[int | str, ...]) -> str:
     return ".".join([name, *(str(part) for part in location)])
 
 
+def written(value: object) -> bytes:
+    """Return what a third party is sent: JSON of a value whose type nobody has declared.
+
+    Nobody reads it back, so that times and Models are welcome; what would be sent as null or as
+    asterisks is not.
+
+    Raises:
+        NotCarried: it holds a number that JSON has not, or a secret that was not taken out.
+    """
+    try:
+        body = to_json(value, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError) as exc:
+        raise NotCarried(f"what is sent cannot be written as JSON: {exc}") from exc
+    if b"NaN" in body or b"Infinity" in body or b"*****" in body:
+        _refuse_lost(value, "json")
+    return body
+
+
+def _refuse_lost(value: object, path: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise NotCarried(f"{path} is {value}, which JSON has no form for; send a text, or nothing")
+    if isinstance(value, (Secret, SecretStr, SecretBytes)):
+        raise NotCarried(
+            f"{path} is a secret and would be sent as asterisks; send `get_secret_value()` of it"
+        )
+    for name, part in parts_of(value) or []:
+        _refuse_lost(part, f"{path}.{name}")
+
+
 # -- what a schema says ---------------------------------------------------------------------------
 
 
@@ -214,4 +251,4 @@ def _has_default(node: Node) -> bool:
     return isinstance(node.get("schema"), dict) and node["schema"].get("type") == "default"
 
 
-__all__ = ["Carrier", "adapter_of", "carrier_of", "name_of"]
+__all__ = ["Carrier", "adapter_of", "carrier_of", "name_of", "written"]

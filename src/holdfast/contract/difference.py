@@ -40,10 +40,10 @@ class Difference:
 
 def first_difference(given: Any, arrives: Any, path: str) -> Difference | None:
     """Return the first difference, or None."""
-    parts = _parts(given)
+    parts = parts_of(given)
     if parts is None:
         return None if _same(given, arrives) else Difference(path, given, arrives)
-    others = _parts(arrives)
+    others = parts_of(arrives)
     if type(given) is not type(arrives) or others is None or len(parts) != len(others):
         return Difference(path, given, arrives)
     for (name, one), (other_name, other) in zip(parts, others, strict=True):
@@ -55,7 +55,7 @@ def first_difference(given: Any, arrives: Any, path: str) -> Difference | None:
     return None
 
 
-def _parts(value: Any) -> list[tuple[Any, Any]] | None:
+def parts_of(value: Any) -> list[tuple[Any, Any]] | None:
     """Return the parts of a value with their names, in order; None if it has none."""
     if isinstance(value, BaseModel):
         own = vars(value)

@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pydantic_core import to_json
-
 from holdfast.consistency.delivery import Delivery, Hopeless
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.unit import Unit
-from holdfast.contract.carrier import carrier_of
+from holdfast.contract.carrier import carrier_of, written
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Query
 from holdfast.errors import BadAnswer, CallError, HoldfastError, NotDeclared
@@ -196,7 +194,7 @@ class OutsideView:
                 f"{service.name} reaches {external.name}; add it to `reaches=[…]` of "
                 f"Service({service.name!r})"
             )
-        body = b"" if json is None else to_json(json)
+        body = b"" if json is None else written(json)
         wire = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         if body:
             wire.append((b"content-type", b"application/json"))
