@@ -2,10 +2,9 @@
 
 import pytest
 
-from holdfast.contract.crossing import SPOOFABLE
+from holdfast.contract.crossing import HOP_BY_HOP, SPOOFABLE
 from holdfast.contract.http import HeaderList
 from holdfast.gateway.headers import (
-    HOP_BY_HOP,
     correlation_of,
     forwarded_headers,
 )
