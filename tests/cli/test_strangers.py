@@ -72,3 +72,20 @@ def test_what_a_version_would_leave_alone_is_found_before_it_runs(cli: Cli) -> N
         "good",
     ]
     assert before == after
+
+
+def test_a_saga_that_a_version_does_not_know_is_listed_as_parked(cli: Cli) -> None:
+    """Not as running; with the name that it had it is running again, and nobody had to retry it."""
+    file, data = cli.folder / "trips.py", cli.folder / "data"
+    file.write_text(TRIPS.format(**OLD))
+    asyncio.run(run_before(file, data))
+    parked = ("sagas", "list", "trips", "--state", "parked", "--json", "--data", str(data))
+    running_ = ("sagas", "list", "trips", "--state", "running", "--json", "--data", str(data))
+    file.write_text(TRIPS.format(**NEW))
+    unknown = [cli(*parked).json(), cli(*running_).json()]
+    file.write_text(TRIPS.format(**KNOWING))
+    known = [cli(*parked).json(), cli(*running_).json()]
+
+    assert [[saga["type"] for saga in found] for found in unknown] == [["travel"], []]
+    assert unknown[0][0]["error"].startswith("waits for a version that knows it: saga travel ")
+    assert [[saga["type"] for saga in found] for found in known] == [[], ["travel"]]

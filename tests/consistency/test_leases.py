@@ -26,7 +26,7 @@ class Work:
     ended: int = 0
     under_way: int = 0
     most: int = 0
-    fails: list[str] = field(default_factory=list)
+    fails: list[str] = field(default_factory=list[str])
 
     async def __call__(self, command: Any, tx: Unit, outside: Reaching) -> Any:
         """Work, and write that it was done."""

@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table, Uuid
 
 from holdfast import Service, System, Tx
+from holdfast.consistency.transitions import dropped
 from holdfast.consistency.unknown import waits
 from holdfast.contract.envelope import Kind, State
+from holdfast.ports import MessageFilter
 from tests.dispatch.hosting import Hosted, hosting, system
 
 METADATA = MetaData()
@@ -117,6 +119,25 @@ async def test_a_tick_of_a_job_that_is_unknown_waits_and_is_told(tmp_path: Path)
     assert [line.partition(" has ")[0] for line in told] == ["cleaner: the job sweep"]
     assert b"work.unknown" in hosted.log.getvalue()
     assert len(runs) in (2, 3)
+
+
+async def test_what_waits_may_be_given_up(tmp_path: Path) -> None:
+    """An operator finds it beside dead letters, and drops it as one of them."""
+    async with hosting(keeper([]), tmp_path):
+        pass
+
+    async with hosting(keeper([], "tidy"), tmp_path) as hosted:
+        await asyncio.sleep(2 * MINUTE)
+        host = hosted.hosts["cleaner"]
+        shown = MessageFilter(states=(State.DEAD,), waiting=True)
+        [tick] = await host.ledger.database.messages(shown)
+        given_up = await host.change_dead(tick.id, dropped)
+        left = await host.ledger.database.messages(shown)
+        await host.look_for_strangers()
+
+    assert given_up is not None
+    assert given_up.state is State.REFUSED
+    assert (left, host.strangers) == ([], [])
 
 
 async def test_a_renamed_job_goes_on_with_its_ticks(tmp_path: Path) -> None:
