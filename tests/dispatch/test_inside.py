@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import msgspec
 import pytest
 from sqlalchemy import MetaData
 
-from holdfast import Caller, Failure, Outside, Query, Read, Service
+from holdfast import Caller, Failure, Field, Model, Outside, Query, Read, Service
+from holdfast.contract.difference import first_difference
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.inside import (
     ASK,
@@ -42,6 +44,28 @@ class Rate(Query[float], fails=[NoRate]):
     currency: str
 
 
+class Odd(Model):
+    """What JSON has no form for, and what HTTP calls otherwise."""
+
+    raw: bytes = b"\xff\x00"
+    limit: float = float("inf")
+    price: Decimal = Decimal("1.100")
+    given_name: str = Field("Ada", alias="givenName")
+
+
+class TooOdd(Failure):
+    """A refusal with such a field."""
+
+    odd: Odd
+
+
+class Echo(Query[Odd], fails=[TooOdd]):
+    """Ask for what was sent."""
+
+    odd: Odd
+    refused: bool = False
+
+
 class Slow(Query[int]):
     """Ask for what takes long."""
 
@@ -51,7 +75,7 @@ class Broken(Query[int]):
 
 
 money = Service("money", tables=MetaData())
-shop = Service("shop", tables=MetaData(), calls=[Rate, Slow, Broken])
+shop = Service("shop", tables=MetaData(), calls=[Rate, Echo, Slow, Broken])
 SYSTEM = system(money, shop)
 
 
@@ -61,6 +85,15 @@ async def rate(query: Rate, read: Read) -> float:
     if query.currency != "EUR":
         raise NoRate(currency=query.currency)
     return 1.5
+
+
+@money.handles
+async def echo(query: Echo) -> Odd:
+    """Answer with what came."""
+    assert first_difference(Odd(), query.odd, "odd") is None
+    if query.refused:
+        raise TooOdd(odd=query.odd)
+    return query.odd
 
 
 @money.handles
@@ -290,3 +323,14 @@ async def test_an_inner_header_that_cannot_be_read_is_refused(
         answer = await door(Request("GET", "/v1/me", "", [header]))
 
     assert answer.status == 400
+
+
+async def test_what_crosses_to_another_process_arrives_as_it_was_given(tmp_path: Path) -> None:
+    """A query, its answer, and its failure."""
+    async with two_processes(tmp_path) as (asks, _, _):
+        reply = await ask(asks, Echo(odd=Odd()))
+        with pytest.raises(TooOdd) as refused:
+            await ask(asks, Echo(odd=Odd(), refused=True))
+
+    assert first_difference(Odd(), reply, "reply") is None
+    assert first_difference(Odd(), refused.value.odd, "failure") is None
