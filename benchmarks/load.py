@@ -6,7 +6,8 @@ a Content-Length and a body. Requests are bytes, made before the clock starts.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import cast
 
 from benchmarks.harness import Sample, percentile
@@ -19,9 +20,12 @@ _LENGTH = b"content-length: "
 class Wire(asyncio.Protocol):
     """One connection with at most one request under way.
 
+    A server may close it while nothing is: whoever waits long for the end of an order finds that
+    it was idle for too long. It is opened again for the next request.
+
     Args:
         on_answer: gets this wire, the status and the body.
-        on_lost: gets what ended the connection.
+        on_lost: gets what ended the connection while a request was under way.
     """
 
     def __init__(
@@ -32,27 +36,57 @@ class Wire(asyncio.Protocol):
         self.sent_at = 0.0
         self._on_answer = on_answer
         self._on_lost = on_lost
-        self._transport = cast(asyncio.Transport, None)
+        self._open: Callable[[], Awaitable[object]] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
         self._buffer = b""
+        self._under_way = b""
         self._closing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it could send at once."""
+        return self._transport is not None
+
+    async def open(self, open_: Callable[[], Awaitable[object]]) -> None:
+        """Open the connection by a function, which is kept for the next time."""
+        self._open = open_
+        await open_()
 
     def send(self, request: bytes) -> None:
         """Send a request; the one before must have been answered."""
         self.sent_at = time.perf_counter()
-        self._transport.write(request)
+        self._under_way = request
+        if self._transport is not None:
+            self._transport.write(request)
+        else:
+            self._opening = asyncio.ensure_future(self._open_again())
+
+    async def _open_again(self) -> None:
+        assert self._open is not None
+        try:
+            await self._open()
+        except OSError as exc:
+            self._on_lost(exc)
 
     def close(self) -> None:
         """Close the connection."""
         self._closing = True
-        self._transport.abort()
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._transport is not None:
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, and send what waits for it."""
         self._transport = cast(asyncio.Transport, transport)
+        if self._under_way:
+            self._transport.write(self._under_way)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report an end that nobody wanted."""
-        if not self._closing:
+        self._transport = None
+        if self._under_way and not self._closing:
             self._on_lost(exc or ConnectionResetError("the server closed the connection"))
 
     def data_received(self, data: bytes) -> None:
@@ -71,7 +105,7 @@ class Wire(asyncio.Protocol):
             stop = data.find(b"\r", start, end + 1)
             size = end + 4 + int(data[start:stop])
             if len(data) >= size:
-                self._buffer = b""
+                self._buffer = self._under_way = b""
                 self._on_answer(self, int(data[9:12]), data[end + 4 : size])
                 return
         self._buffer = data
@@ -94,8 +128,11 @@ async def connect(url: str, make: Callable[[], Wire], *, source: str = "") -> li
     local = (source, 0) if source else None
     wires: list[Wire] = []
     for _ in range(CONNECTIONS):
-        _, wire = await loop.create_connection(make, host, int(port), local_addr=local)
+        wire = make()
         wires.append(wire)
+        one: Callable[[], Wire] = lambda wire=wire: wire  # noqa: E731  # the same again
+        opened = partial(loop.create_connection, one, host, int(port), local_addr=local)
+        await wire.open(opened)
     return wires
 
 
@@ -137,7 +174,7 @@ async def closed_loop(
     try:
         for number, wire in enumerate(wires):
             wire.send(requests[number % len(requests)])
-        async with asyncio.timeout(seconds + 30):
+        async with asyncio.timeout(seconds + 300):
             await ended
         took = time.perf_counter() - begun
     finally:

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).absolute().parent.parent
-START_S = 30.0
+START_S = 300.0
 ALL_CORES = frozenset(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = min(ALL_CORES), max(ALL_CORES)
 _PR_SET_PDEATHSIG = 1

@@ -195,12 +195,12 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, seconds: float = 10.0) -> None:
+def wait_for_port(port: int, seconds: float = 120.0) -> None:
     """Wait until somebody listens."""
     give_up = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=30).close()
             return
         except OSError:
             if time.monotonic() > give_up:

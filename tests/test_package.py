@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIMIT_S = 100.0
+LIMIT_S = 500.0
 
 TINY = """
 from holdfast import Model, Service, System

@@ -12,8 +12,8 @@ from pathlib import Path
 from holdfast.errors import CallError
 from holdfast.testing import Client
 
-START_S = 30.0
-STOP_S = 30.0
+START_S = 120.0
+STOP_S = 60.0
 _PR_SET_PDEATHSIG = 1
 
 

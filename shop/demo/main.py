@@ -20,8 +20,8 @@ from shop.demo.customers import Customers, Placed, Refused, Wish, wishes
 from shop.demo.progress import Meter, meter
 from shop.demo.story import Outage, remarkable, timeline, told
 
-LIMIT_S = 180.0
-SETTLE_S = 100.0
+LIMIT_S = 600.0
+SETTLE_S = 300.0
 AT_ONCE = 16
 HANG_S = 3.0
 """How long a silent card keeps the shop waiting, which gives up after 2 s."""

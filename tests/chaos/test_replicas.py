@@ -25,7 +25,7 @@ from holdfast.testing import Client
 from shop.system import shop
 from tests.chaos import notes
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_200)]
 
 HASTY = Schedule(retry_ms=10, retry_cap_ms=50, poll_ms=50)
 
@@ -234,7 +234,7 @@ async def test_the_tables_stay_bounded_through_two_days(tmp_path: Path) -> None:
         request_kept_ms=day_s * 1000,
     )
     names = tuple(service.name for service in shop.services)
-    sizes: list[int] = []
+    sizes, counts = list[int](), list[int]()
     async with replicas(shop, tmp_path, [names], hurried) as run:
         postgres = await asyncpg.connect(run.servers.addresses["postgres"])
         await postgres.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
@@ -263,11 +263,15 @@ async def test_the_tables_stay_bounded_through_two_days(tmp_path: Path) -> None:
             for _ in range(3):
                 await asyncio.sleep(day_s)
                 sizes.append(await _kept(run, names))
+                counts.append(placed.count(202) - sum(counts))
             ended.set()
 
-    assert set(placed) == {202}
-    assert len(placed) > 1_000
-    assert sizes[2] < 1.25 * sizes[1], f"bytes after each day: {sizes}"
+    assert set(placed) <= {202, 503}, (
+        "refused, as when a transaction took longer than half a second"
+    )
+    assert min(counts) > 50
+    more = max(1.0, counts[2] / counts[1])
+    assert sizes[2] < 1.25 * more * sizes[1], f"bytes after each day: {sizes}; orders: {counts}"
 
 
 async def _kept(run: Replicas, names: tuple[str, ...]) -> int:

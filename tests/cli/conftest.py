@@ -19,7 +19,7 @@ from holdfast.cli.main import main
 
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-m", "holdfast.cli"]
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)

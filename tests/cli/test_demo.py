@@ -59,7 +59,7 @@ def test_the_demo_leaves_no_process_behind(cli: Cli, number: signal.Signals) -> 
         assert demo.stdout is not None
         first = demo.stdout.readline()
         demo.send_signal(number)
-        code = demo.wait(60)
+        code = demo.wait(300)
     data = DataFolder(cli.folder / ".holdfast" / "demo" / "shop")
     while data.is_owned():
         pass  # the kernel ends the children of a killed demo soon after it

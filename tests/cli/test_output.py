@@ -44,7 +44,7 @@ def test_a_terminal_gets_a_table_with_titles(cli: Cli) -> None:
             cwd=cli.folder,
             env=cli.environ({"COLUMNS": "100", "TERM": "dumb"}),
             stdout=theirs,
-            timeout=60,
+            timeout=300,
             check=True,
         )
         shown = os.read(ours, 65_536).decode()

@@ -100,7 +100,7 @@ async def test_mutual_tls_names_the_caller(secured: tuple[Secured, HttpServer, i
         response = await pool.request(
             Origin.parse(f"https://localhost:{port}"),
             Request("POST", "/", body=b"a" * size),
-            deadline_s=5,
+            deadline_s=60,
         )
         assert response.body == f"client {size}".encode()
     assert pool.stats().opened == 1
@@ -115,7 +115,7 @@ async def test_a_client_without_certificate_is_not_served(
     tls = files.client_context(named=False)
     pool = ClientPool(network=SystemNetwork(), clock=LoopClock(), tls=tls)
     with pytest.raises(CallError, match="localhost"):
-        await pool.request(Origin("localhost", port, tls=True), Request("GET", "/"), deadline_s=5)
+        await pool.request(Origin("localhost", port, tls=True), Request("GET", "/"), deadline_s=60)
     assert server.stats().requests == 0
     await pool.close()
 
@@ -127,7 +127,7 @@ async def test_a_server_that_is_not_trusted_gets_nothing(
     _, server, port = secured
     pool = ClientPool(network=SystemNetwork(), clock=LoopClock())
     with pytest.raises(Unreachable, match=r"(?i)certificate.verify.failed"):
-        await pool.request(Origin("localhost", port, tls=True), Request("GET", "/"), deadline_s=5)
+        await pool.request(Origin("localhost", port, tls=True), Request("GET", "/"), deadline_s=60)
     assert server.stats().requests == 0
     await pool.close()
 
@@ -139,7 +139,7 @@ async def test_a_unix_socket_serves(tmp_path: Path, serve: Serve) -> None:
     listener = await served.server.start("", 0, path=path)
     assert listener.address == (path, 0)
     pool = ClientPool(network=SystemNetwork(), clock=LoopClock())
-    response = await pool.request(Origin.parse(f"unix:{path}"), Request("GET", "/"), deadline_s=5)
+    response = await pool.request(Origin.parse(f"unix:{path}"), Request("GET", "/"), deadline_s=60)
     assert response.body == b"None 0"
     await pool.close()
 

@@ -13,7 +13,7 @@ import pytest
 from holdfast.errors import Unreachable
 from holdfast.ports import Broker
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Inbox:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.docs.snippets import ROOT, Block
 
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 
 
 class Page:

@@ -53,7 +53,7 @@ class Server:
         """Start it and wait until it serves."""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(30), "the system did not start"
+        assert self._ready.wait(300), "the system did not start"
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -68,12 +68,12 @@ class Server:
         assert self._stop is not None
         assert self._thread is not None
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(300)
 
     def call(self, coroutine: Any) -> Any:
         """Run a coroutine in the system's loop and return its result."""
         assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(300)
 
     @property
     def port(self) -> int:
@@ -100,7 +100,7 @@ class Server:
         bearer = self.token if token == "" else token
         if bearer is not None:
             sent.setdefault("Authorization", f"Bearer {bearer}")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()

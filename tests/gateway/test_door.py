@@ -335,14 +335,14 @@ async def test_an_answer_is_never_changed(desk: Desk, rate: Rate | None) -> None
     assert all(("ratelimit" in answer.headers) == (rate is not None) for answer in answers)
 
 
-async def test_a_client_may_shorten_the_deadline(run: Running, desk: Desk) -> None:
+async def test_a_client_may_shorten_the_deadline(tmp_path: Path) -> None:
     """What it will not wait for is not worked on; it cannot make it longer than the gateway's."""
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    answer = await run.client.get("/v1/slow", headers={"Holdfast-Deadline-Ms": "80"})
+    desk = Desk(replace(OPEN, deadline_s=3_600.0))
+    async with running(desk.system, data=tmp_path) as run:
+        shorter = {"Holdfast-Deadline-Ms": "80"}
+        answer = await run.client.get("/v1/slow", headers=shorter, timeout_s=300.0)
 
     assert code(answer, 504) == "deadline_exceeded"
-    assert loop.time() - started < 5
 
 
 async def test_the_gateway_sets_a_deadline(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ async def test_too_many_requests_at_once_are_shed(tmp_path: Path) -> None:
     desk = Desk(replace(OPEN, requests_max=1))
     async with running(desk.system, data=tmp_path) as run:
         first = asyncio.create_task(run.client.get("/v1/slow"))
-        await asyncio.wait_for(desk.entered.wait(), 5)
+        await asyncio.wait_for(desk.entered.wait(), 60)
         second = await run.client.get("/v1/me", token=token())
         ready = await run.client.get("/health/ready")
         desk.gate.set()

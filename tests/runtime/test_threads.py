@@ -19,7 +19,7 @@ from holdfast.security import hash_password, password_matches
 from holdfast.security.passwords import PASSWORDS
 from holdfast.system import pool_of
 
-LIMIT_S = 60.0  # of what takes no time; only a mistake waits so long
+LIMIT_S = 300.0  # of what takes no time; only a mistake waits so long
 
 
 class Gate:

@@ -1,12 +1,14 @@
-"""A card processor on the loopback device, and a client that gives up soon."""
+"""A card processor on the loopback device, and a client that can give up."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from holdfast.communication import HttpServer
+from holdfast.contract.http import Request, Response
 from holdfast.engines.host import HostClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.testing import Client
@@ -16,11 +18,28 @@ from shop.processor.ledger import Ledger
 
 @dataclass
 class Cards:
-    """A running processor and its books."""
+    """A running processor and its books.
+
+    Attributes:
+        arrived: how many requests it has got.
+    """
 
     client: Client
     ledger: Ledger
     url: str
+    arrived: int = 0
+
+    async def abandon(
+        self, asking: Awaitable[object], *, when: Callable[[], bool] | None = None
+    ) -> None:
+        """Send a request that gets no answer, and give up once it is there, or `when` is so."""
+        before = self.arrived
+        task = asyncio.ensure_future(asking)
+        while self.arrived == before or not (when is None or when()):
+            await asyncio.sleep(0.001)  # the test's time-out is the bound
+        assert not task.done(), "it was answered"
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @pytest.fixture
@@ -28,11 +47,16 @@ async def cards(tmp_path: Path) -> AsyncIterator[Cards]:
     """Serve a processor that, when it is silent, is so for longer than any test."""
     ledger = Ledger(str(tmp_path / "processor.db"), HostClock())
     processor = Processor(ledger, hang_s=600.0)
-    server = HttpServer(processor.handle, network=SystemNetwork(), clock=HostClock())
+
+    async def handle(request: Request) -> Response:
+        made.arrived += 1
+        return await processor.handle(request)
+
+    server = HttpServer(handle, network=SystemNetwork(), clock=HostClock())
     listener = await server.start("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.address[1]}"
-    client = Client(url)
-    yield Cards(client, ledger, url)
-    await client.close()
+    made = Cards(Client(url), ledger, url)
+    yield made
+    await made.client.close()
     await server.drain(0.0)
     ledger.close()

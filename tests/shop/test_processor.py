@@ -25,7 +25,9 @@ def order(card: str = "tok_ok", reference: str = "order-1", amount_cents: int = 
     return {"amount_cents": amount_cents, "card": card, "reference": reference}
 
 
-async def charge(client: Client, body: Any, key: str | None = "key-1", timeout_s: float = 5) -> Any:
+async def charge(
+    client: Client, body: Any, key: str | None = "key-1", timeout_s: float = 60
+) -> Any:
     headers = {"Idempotency-Key": key} if key else {}
     return await client.post("/v1/charges", json=body, headers=headers, timeout_s=timeout_s)
 
@@ -111,9 +113,8 @@ async def test_a_card_that_fails_twice_works_at_the_third_try(cards: Cards) -> N
 
 
 async def test_silence_before_the_charge(cards: Cards) -> None:
-    """The first try times out with nothing charged; the second one charges."""
-    with pytest.raises(DeadlineExceeded):
-        await charge(cards.client, order("tok_silent_before"), timeout_s=SOON_S)
+    """The first try gets no answer, with nothing charged; the second one charges."""
+    await cards.abandon(charge(cards.client, order("tok_silent_before"), timeout_s=600))
     before = cards.ledger.totals()
     second = await charge(cards.client, order("tok_silent_before"))
 
@@ -123,9 +124,9 @@ async def test_silence_before_the_charge(cards: Cards) -> None:
 
 
 async def test_silence_after_the_charge(cards: Cards) -> None:
-    """The first try times out though it charged; the second one gets the recorded answer."""
-    with pytest.raises(DeadlineExceeded):
-        await charge(cards.client, order("tok_silent_after"), timeout_s=SOON_S)
+    """The first try gets no answer though it charged; the second one gets the recorded answer."""
+    first = charge(cards.client, order("tok_silent_after"), timeout_s=600)
+    await cards.abandon(first, when=lambda: cards.ledger.totals()["count"] == 1)
     before = cards.ledger.totals()
     second = await charge(cards.client, order("tok_silent_after"))
 
@@ -137,8 +138,7 @@ async def test_silence_after_the_charge(cards: Cards) -> None:
 async def test_a_card_that_hangs_comes_back(cards: Cards) -> None:
     """It gives no answer eight times, and then one."""
     for _ in range(CARDS["tok_hangs"].silent_before):
-        with pytest.raises(DeadlineExceeded):
-            await charge(cards.client, order("tok_hangs"), timeout_s=0.02)
+        await cards.abandon(charge(cards.client, order("tok_hangs"), timeout_s=600))
 
     assert (await charge(cards.client, order("tok_hangs"))).status == 201
 
@@ -285,7 +285,7 @@ async def process(ledger: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proces
         stdout=asyncio.subprocess.PIPE,
     )
     assert child.stdout is not None
-    line = (await asyncio.wait_for(child.stdout.readline(), 20)).decode()
+    line = (await asyncio.wait_for(child.stdout.readline(), 300)).decode()
     client = Client(line.split()[3].rstrip(","))
     try:
         yield child, client
@@ -334,6 +334,6 @@ async def test_sigterm_ends_the_processor_well(tmp_path: Path) -> None:
         with pytest.raises(DeadlineExceeded):
             await charge(client, order("tok_silent_before"), timeout_s=SOON_S)
         child.terminate()
-        await asyncio.wait_for(child.wait(), 20)
+        await asyncio.wait_for(child.wait(), 300)
 
     assert child.returncode == 0

@@ -1,6 +1,9 @@
 """The report of `System.check()`: complete, in one piece, at the right lines, and quick."""
 
+import ast
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -140,7 +143,10 @@ def test_both_sides_of_a_choice_are_seen() -> None:
 
 
 def test_a_system_as_big_as_the_shop_is_checked_in_a_blink() -> None:
-    """Five services with forty functions take less than 100 ms: a start may not wait for it."""
+    """Five services with forty functions take some 10 ms of a core: a start may not wait for it.
+
+    What the machine needs to parse the module tells how fast it is; neither counts what others use.
+    """
     module = load(HERE / "accepted" / "one_file.py")
     services = [module.payments, module.orders]
     for n in range(3):
@@ -148,9 +154,18 @@ def test_a_system_as_big_as_the_shop_is_checked_in_a_blink() -> None:
     system = System("shop", services, gateway=module.system.gateway)
     system.check()  # the sources are read from the disk once
 
-    started = time.perf_counter()
-    system.check()
-    took_ms = (time.perf_counter() - started) * 1000
+    source = Path(module.__file__).read_text()
+    took_s, parsed_s = _cpu_s(system.check), _cpu_s(lambda: ast.parse(source))
 
     assert sum(len(s.handlers) + len(s.routes) + len(s.sagas) for s in services) >= 40
-    assert took_ms < 100
+    assert took_s < 100 * parsed_s
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    """Return the CPU of this thread that some work takes, the least of five times."""
+    took: list[float] = []
+    for _ in range(5):
+        begun = time.thread_time()
+        work()
+        took.append(time.thread_time() - begun)
+    return min(took)

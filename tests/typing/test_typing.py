@@ -38,7 +38,7 @@ def run(*command: str) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr

@@ -59,7 +59,7 @@ class Client:
         body: bytes = b"",
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = 30.0,
+        timeout_s: float = 120.0,
     ) -> Answer:
         """Send one request. Raises CallError."""
         wire = [(k.lower().encode(), v.encode()) for k, v in (headers or {}).items()]
@@ -121,7 +121,7 @@ class Running:
                 return await host.send(command)
         raise UnknownName(f"no service that runs here handles {command.name}")
 
-    async def settled(self, *, within_s: float = 30.0) -> None:
+    async def settled(self, *, within_s: float = 120.0) -> None:
         """Wait until every saga has ended and every letter is answered.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast import Rate
 from holdfast.consistency.schedule import Schedule
-from holdfast.contract.envelope import Kind
+from holdfast.contract.envelope import Kind, MessageRow
 from holdfast.ports import MessageFilter
 from holdfast.testing import Running, running
 from shop.system import shop
@@ -25,7 +25,7 @@ ROOMY = replace(
         per_address=Rate(per_s=100_000, burst=100_000),
     ),
 )
-OFTEN = Schedule(transaction_ms=500)  # floors follow after a second
+OFTEN = Schedule(transaction_ms=2_000)  # floors follow after four seconds
 
 
 async def test_what_is_settled_is_forgotten() -> None:
@@ -36,16 +36,13 @@ async def test_what_is_settled_is_forgotten() -> None:
         first_kib, first_objects = _resident_kib(run), _objects()
         await _order(run, token, ORDERS)
         grown_kib, grown = _resident_kib(run) - first_kib, _objects() - first_objects
-        await asyncio.sleep(1.1)  # twice `transaction_ms`, the lag of the floors
-        for host in run.process.hosts:
-            await host.relay.keep_house()
+        while any(len(rows) > 20 for rows in (await _left(run)).values()):
+            for host in run.process.hosts:
+                await host.relay.keep_house()
+            await asyncio.sleep(0.1)  # floors travel; the test's time-out is the bound
         await run.settled()
-        await asyncio.sleep(0.1)  # floors have arrived
 
         for host in run.process.hosts:
-            rows = await host.ledger.database.messages(MessageFilter(limit=100_000))
-            left = [row for row in rows if row.kind not in (Kind.TICK, Kind.REQUEST)]
-            assert len(left) <= 20, (host.name, left[:3])
             assert host.outbox.stats().in_flight == 0
             assert host.writer.stats().waiting == 0
         assert grown / ORDERS < 1, "objects per order that nobody lets go"
@@ -69,7 +66,19 @@ async def _order(run: Running, token: str, count: int) -> None:
             assert answer.status == 202, answer.body
 
     await asyncio.gather(*(some() for _ in range(AT_ONCE)))
-    await run.settled(within_s=60)
+    await run.settled(within_s=300)
+
+
+async def _left(run: Running) -> dict[str, list[MessageRow]]:
+    """Return the letters that each service still keeps."""
+    return {
+        host.name: [
+            row
+            for row in await host.ledger.database.messages(MessageFilter(limit=100_000))
+            if row.kind not in (Kind.TICK, Kind.REQUEST)
+        ]
+        for host in run.process.hosts
+    }
 
 
 def _objects() -> int:

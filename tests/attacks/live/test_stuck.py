@@ -41,7 +41,7 @@ async def test_a_function_that_never_returns_does_not_keep_the_process(tmp_path:
         await child.start()
         hanging = asyncio.create_task(client.post("/v1/hang"))
         await asyncio.sleep(0.2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await child.stop()
         with contextlib.suppress(CallError):
             await hanging

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from sqlalchemy import Column, MetaData, String, Table, select
+
 from holdfast import Event, Model, Saga, Service, System, Tx
 from holdfast.testing import running
 
@@ -18,8 +20,9 @@ class Order(Model):
     name: str
 
 
-orders = Service("orders", publishes=[Paid])
-went_on: list[str] = []
+metadata = MetaData()
+went_on = Table("went_on", metadata, Column("what", String, nullable=False))
+orders = Service("orders", tables=metadata, publishes=[Paid])
 
 
 @orders.saga(waits=[Paid])
@@ -30,8 +33,8 @@ async def follow(saga: Saga, order: Order) -> None:
 
 
 async def note(tx: Tx, what: str) -> None:
-    """Remember how far the saga came."""
-    went_on.append(what)
+    """Write down how far the saga came."""
+    tx.insert(went_on, what=what)
 
 
 @orders.post("/orders", public=True)
@@ -49,10 +52,16 @@ async def pay(body: Order, tx: Tx) -> None:
 async def test_an_event_of_the_own_service_wakes_the_saga() -> None:
     """Before the wait and after it, as with any other event."""
     async with running(System("own", [orders])) as run:
-        await run.client.post("/orders", json={"name": "late"})
-        await run.client.post("/payments", json={"name": "late"})
-        await run.client.post("/payments", json={"name": "early"})
-        await run.client.post("/orders", json={"name": "early"})
+        for path, name in (
+            ("/orders", "late"),
+            ("/payments", "late"),
+            ("/payments", "early"),
+            ("/orders", "early"),
+        ):
+            assert (await run.client.post(path, json={"name": name})).status == 200
         await run.settled()
+        reader = await run.process.hosts[0].ledger.database.read()
+        rows = await reader.execute(select(went_on.c.what).order_by(went_on.c.what), None)
+        await reader.close()
 
-    assert sorted(went_on) == ["early", "late"]
+    assert [row.what for row in rows] == ["early", "late"]
