@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from holdfast.communication import HttpLimits
+from holdfast.contract.crossing import HOP_BY_HOP
 from holdfast.contract.http import Request, Response
-from holdfast.gateway.headers import HOP_BY_HOP
 from tests.skipping_loop import pass_time
 
 from .conftest import Serve, echo
