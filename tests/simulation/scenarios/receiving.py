@@ -314,9 +314,12 @@ guild = Service("guild", calls=[Fire])
 
 @pottery.handles
 async def fire(command: Fire, outside: Outside, tx: Tx) -> None:
-    """Heat it several times, and write it down."""
+    """Heat it several times, and write it down; who stood still meanwhile begins anew."""
     for _ in range(6):
+        begun = asyncio.get_running_loop().time()
         await outside.get(kiln, f"/v1/pots/{command.number}")
+        if asyncio.get_running_loop().time() - begun > 1.7:
+            raise TimeoutError("the fire went out")
     tx.insert(fired, what=str(command.number))
 
 
@@ -370,6 +373,18 @@ def every_pot_is_fired_once(world: World) -> None:
     """Whoever did it."""
     found = sorted(row.what for row in world.rows("pottery", select(fired)))
     assert found == [str(n) for n in range(world.setup.size)], found
+
+
+def stood_still(chance: random.Random) -> list[AnyFault]:
+    """Draw nodes that stop in the middle of their work, for longer than a lease."""
+    return [
+        Pause(
+            node=f"pottery-{n}",
+            at_s=round(chance.uniform(0.5, 5) + 8 * nth, 3),
+            for_s=round(chance.uniform(3, 5), 3),
+        )
+        for nth, n in enumerate((1, 2, 1))
+    ]
 
 
 # -- what must be checked before the commit, and what a transaction must not do -------------------
@@ -638,6 +653,16 @@ SCENARIOS = [
             schedule=Schedule(poll_ms=500, lease_ms=2_000, resend_ms=1_000),
         ),
         faults=paused_at_work,
+    ),
+    Scenario(
+        potters,
+        ("lease_fenced",),
+        setup=Setup(
+            size=3,
+            replicas={"pottery": 2},
+            schedule=Schedule(poll_ms=500, lease_ms=2_000, resend_ms=1_000),
+        ),
+        faults=stood_still,
     ),
     Scenario(
         potters,
