@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run demo test sim chaos bench check lock clean
+.PHONY: setup run demo test sim chaos bench check reference lock clean
 
 setup: .venv/.run          ## make .venv with the command `holdfast` in it
 
@@ -55,6 +55,9 @@ check: .venv/.test         ## format, lint and types
 
 bench: .venv/.bench        ## the figures, each beside its peer
 	$(BIN)/python -m benchmarks
+
+reference: .venv/.test     ## docs/reference.md, from the docstrings
+	$(BIN)/python -m tests.docs.reference
 
 lock:                      ## resolve the locked versions again (needs uv)
 	for name in run local test bench; do \

@@ -22,6 +22,7 @@ class BreakerPolicy:
         failure_ratio: opens when at least this share of them failed, in (0, 1].
         open_s: how long it stays open, times a random factor in [1 - jitter, 1 + jitter], so
             that the breakers of many callers do not probe at the same moment.
+        jitter: see `open_s`; in [0, 1).
         probes: calls let through when that time is over; it closes when as many succeeded, and
             opens again with the first that fails.
         probe_life_s: a probe that was not settled for this long is taken for lost.

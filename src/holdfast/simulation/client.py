@@ -29,6 +29,8 @@ class Answer:
     """What the gateway answered.
 
     Attributes:
+        status: of HTTP.
+        body: as it came; `json()` reads it.
         correlation: the correlation id that the request carried.
     """
 

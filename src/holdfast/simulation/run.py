@@ -26,7 +26,13 @@ CHECK_EVERY = 40  # commits, between two looks at what must hold at any time
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that must hold, and did not."""
+    """Something that must hold, and did not.
+
+    Attributes:
+        invariant: its name.
+        told: what was found instead.
+        at_s: when, in virtual seconds since the start.
+    """
 
     invariant: str
     told: str
@@ -41,6 +47,13 @@ class Outcome:
     """What came of one run.
 
     Attributes:
+        seed: what decided everything; the same one gives the same run.
+        faults: what befell the world.
+        violations: what did not hold; none if all went well.
+        history: what happened, line by line.
+        virtual_s: how long it took in the world's own time.
+        digest: of the history; two runs of a seed have the same one.
+        callbacks: how many turns the event loop made.
         steps: {`service step`: how often it was passed}, the crash points.
         reached: the crash points at which a node was killed.
         injected: {fault's or misfortune's name: how often}.

@@ -18,6 +18,7 @@ class External:
     """A third party. `reaches=[…]` of a service names those that it may call.
 
     Attributes:
+        name: of the edge in the graph, in settings and in metrics; small letters and hyphens.
         url: where it is, `https://host[:port]`; the setting `<NAME>_URL` replaces it.
         key_life_s: how long it remembers an Idempotency-Key, in seconds. After that nothing is
             tried again: the letter becomes dead, with `reached`, and needs attention.
@@ -38,7 +39,14 @@ class External:
 
 @dataclass(frozen=True, slots=True)
 class ExternalAnswer:
-    """What an External answered; any status below 500, and 5xx after the last retry raise."""
+    """What an External answered; any status below 500, and 5xx after the last retry raise.
+
+    Attributes:
+        status: of HTTP, 200..499.
+        headers: {name in small letters: value}.
+        body: as it came; `json()` and `parse()` read it.
+        external: the name of who answered.
+    """
 
     status: int
     headers: Mapping[str, str]

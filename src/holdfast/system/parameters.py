@@ -322,6 +322,13 @@ class Saga(Protocol):
     @overload
     async def gather(self, *calls: Coroutine[Any, Any, T]) -> tuple[T, ...]: ...
 
+    async def gather(self, *calls: Any) -> Any:
+        """Make calls at the same time, and return their replies in order.
+
+        Raises the first failure by position, when all have ended.
+        """
+        ...
+
     async def undo(self) -> None:
         """Undo what was done and what may have been done, newest first, each until it succeeds."""
         ...

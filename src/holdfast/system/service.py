@@ -128,6 +128,8 @@ class Service:
     """One service: a name, its data, what it may send, and what it handles.
 
     Args:
+        name: its one name, in settings, databases, addresses and metrics: small letters, digits and
+            hyphens.
         tables: the SQLAlchemy MetaData of its own tables, or several.
         calls: the commands and queries of others that it may send; their undos are included.
         publishes: the events that it may publish.
@@ -232,7 +234,8 @@ class Service:
         """Run the function once in each `period`, or once a day, whatever the number of replicas.
 
         Args:
-            at: the time of day. zone: where, such as `Europe/Berlin`.
+            at: the time of day, instead of a period.
+            zone: where it is that time, such as `Europe/Berlin`.
             was: the name of the function when the job was first deployed, if it had another one.
         Raises:
             ValueError: the zone is not known, or neither a period nor a time is given.

@@ -24,7 +24,8 @@ EMPTY: Any = inspect.Parameter.empty
 class Header:
     """Marks a parameter as an HTTP header: `Annotated[str | None, Header()] = None`.
 
-    Without `alias` the header's name is the parameter's, with `_` as `-`.
+    Attributes:
+        alias: the header's name. None: the parameter's, with `_` as `-`.
     """
 
     alias: str | None = None

@@ -19,7 +19,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A whole backend: `holdfast run` runs it, `holdfast graph` draws it."""
+    """A whole backend: `holdfast run` runs it, `holdfast graph` draws it.
+
+    Attributes:
+        name: of the data folder, and of what processes share at the broker.
+        services: all of them; who may send what to whom is told by what they declare.
+        gateway: the one entry point. Without it no tokens are accepted.
+    """
 
     name: str
     services: Sequence[Service]

@@ -32,7 +32,13 @@ from holdfast.system import System
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer in a test."""
+    """An HTTP answer in a test.
+
+    Attributes:
+        status: of HTTP.
+        headers: {name in small letters: value}.
+        body: as it came; `json()` reads it.
+    """
 
     status: int
     headers: dict[str, str]
@@ -101,7 +107,13 @@ class Client:
 
 @dataclass(slots=True)
 class Running:
-    """A running system: its process, a client of its gateway, and what it logged."""
+    """A running system.
+
+    Attributes:
+        process: what runs it, for tests that look inside.
+        client: of its gateway.
+        log: the lines that it has logged, as JSON.
+    """
 
     process: Process
     client: Client
@@ -181,6 +193,9 @@ async def running(
     Args:
         data: the data folder; a temporary one by default.
         environ: the environment that settings are read from; empty by default.
+        schedule: how long things wait and are kept, for tests of what takes hours.
+        safe: for tests of Holdfast itself: which of its safeguards are on.
+        locals: whether stand-ins (`External(local=…)`) are started.
     """
     log = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:

@@ -1,0 +1,74 @@
+"""docs/reference.md is what the code says, and misses nothing that a reader needs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from tests.docs import reference
+from tests.docs.snippets import PAGES, ROOT, blocks
+
+_IMPORT = re.compile(
+    r"^from (holdfast(?:\.\w+)*) import (?:\(([^)]*)\)|([^\n(]+))$", re.MULTILINE | re.DOTALL
+)
+INSIDE = ("shop/processor", "shop/demo")
+"""Parts of the shop that are built from Holdfast's own parts: a third party, and its auditor."""
+
+
+def imported(text: str) -> set[tuple[str, str]]:
+    """Return {(module, name)} of what a text imports from Holdfast."""
+    return {
+        (module, name)
+        for module, many, one in _IMPORT.findall(text)
+        for name in re.split(r"[,\s]+", re.sub(r" as \w+", "", many or one).strip(" ,\n"))
+    }
+
+
+def known() -> set[tuple[str, str]]:
+    """Return {(module, name)} of what the page explains."""
+    names = {("holdfast", name) for _, group in reference.groups() for name in group}
+    for module, _, places in reference.PLACES.values():
+        names |= {(module, name) for name in places}
+    return names | {("holdfast.errors", name) for name in vars(reference.errors)}
+
+
+def test_the_page_is_the_code() -> None:
+    """Whoever changes a signature or a docstring writes the page again."""
+    same = reference.PAGE.read_text() == reference.page()
+
+    assert same, "docs/reference.md is older than the code: run `make reference`, and commit it"
+
+
+def test_every_public_name_is_there() -> None:
+    """The groups of `holdfast/__init__.py` hold what it exports, and each has its heading."""
+    text = reference.PAGE.read_text()
+
+    grouped = [name for _, names in reference.groups() for name in names]
+    assert sorted(grouped) == sorted(holdfast.__all__)
+    for module, name in known():
+        if module != "holdfast.errors":
+            assert f"\n### {name}\n" in text, f"{module}.{name}"
+
+
+@pytest.mark.parametrize("source", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_imports_is_explained(source: Path) -> None:
+    """No page shows a name of Holdfast's that the reference does not have."""
+    for block in blocks(source):
+        if block.language == "python":
+            assert imported(block.text) <= known(), block.where
+
+
+def test_what_the_shop_imports_is_explained() -> None:
+    """The shop is written with names that a user may use."""
+    for file in (ROOT / "shop").rglob("*.py"):
+        if not str(file.relative_to(ROOT)).startswith(INSIDE):
+            assert imported(file.read_text()) <= known(), file.name
+
+
+def test_everything_that_is_declared_has_its_meaning() -> None:
+    """Each field has a line in its class's docstring, each method and function a sentence."""
+    text = reference.PAGE.read_text()
+
+    assert re.findall(r"^\| `\w+` \| .* \|  \|$", text, re.MULTILINE) == []
+    assert re.findall(r"```py\n((?:(?!```).)*)```\n\n(?:```|#)", text, re.DOTALL) == []
