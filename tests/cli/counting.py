@@ -14,6 +14,10 @@ class Drop(Command[None]):
     cents: int
 
 
+class Lift(Command[None]):
+    """Take a coin out, which nobody does."""
+
+
 class Coin(Model):
     """A coin."""
 
@@ -36,6 +40,11 @@ async def drop(command: Drop, tx: Tx) -> None:
     tx.insert(coin_table, cents=command.cents)
 
 
+@till.handles
+async def lift(command: Lift, tx: Tx) -> None:
+    """Give a coin back."""
+
+
 @hand.post("/v1/coins", status_code=202, public=True)
 async def give(body: Coin, tx: Tx) -> None:
     """Give a coin."""
@@ -49,6 +58,11 @@ counting = System("counting", services=[till, hand])
 async def coins(client: Client) -> None:
     """Give some coins."""
     counted.clear()
+    if "COUNT_BEGUN" in os.environ:
+        with open(os.environ["COUNT_BEGUN"], "a") as begun:
+            begun.write(".")
+    if "COUNT_BROKEN" in os.environ:
+        print({}["coins"])
     for number in range(client.size):
         await client.post("/v1/coins", json={"cents": number}, key=f"coin-{number}")
 

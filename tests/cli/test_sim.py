@@ -1,11 +1,16 @@
 """`holdfast sim`: seeds, one seed's story, crash points, and what is kept."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Cli, Done
+from tests.cli.conftest import COMMAND, LIMIT_S, Cli, Done
 
 
 def violated(done: Done) -> str:
@@ -42,6 +47,49 @@ def test_a_failing_seed_is_shrunk_kept_and_run_again(cli: Cli) -> None:
     assert again.code == 1
     assert f"{files[0]} fails again" in again.err
     assert mended.code == 0
+
+
+def test_ctrl_c_keeps_the_report(cli: Cli) -> None:
+    """What was run until then is told; the terminal sends the signal to the workers as well."""
+    begun = cli.folder / "begun"
+    with subprocess.Popen(
+        [*COMMAND, "sim", "counting", "--seeds", "1000000", "--size", "2", "--json"],
+        cwd=cli.folder,
+        env=cli.environ({"COUNT_BEGUN": str(begun)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as sim:
+        while not begun.exists() or begun.stat().st_size < 40:  # seeds that have begun
+            time.sleep(0.01)  # the test's time-out is the bound
+        os.killpg(sim.pid, signal.SIGINT)
+        out, err = sim.communicate(timeout=LIMIT_S)
+    facts = json.loads(out)
+
+    assert sim.returncode == 130
+    assert err.splitlines() == ["holdfast: stopped; this is what was run until then"]
+    assert 0 < facts["seeds"] < 1_000_000
+    assert facts["violations"] == []
+
+
+def test_what_never_ran_is_told(cli: Cli) -> None:
+    """Nothing was found out about it."""
+    facts = cli("sim", "counting", "--seeds", "2", "--size", "2", "--json").json()
+    table = cli("sim", "counting", "--seeds", "2", "--size", "2")
+    story = cli("sim", "counting", "--seed", "1", "--size", "2")
+
+    assert facts["never_ran"] == ["handler till.Lift"]
+    assert ["never ran", "handler till.Lift"] in table.rows
+    assert "never ran: handler till.Lift" in story.out
+
+
+def test_a_broken_workload_is_one_line(cli: Cli) -> None:
+    """With its line, at the first seed."""
+    done = cli("sim", "counting", "--seeds", "1000000", "--size", "2", COUNT_BROKEN="1")
+
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert re.search(r"the workload raised KeyError: .*counting\.py:\d+\), with seed \d", done.err)
 
 
 def test_one_seed_tells_its_story(cli: Cli) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from holdfast.observability import Histogram, Metrics
+from holdfast.observability import SAGA_ENDS, SERVED_ERRORS, Histogram, Metrics
 from holdfast.observability.instruments import Counter, Family
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -276,3 +276,25 @@ def test_expectations_leave_room_for_what_comes(monkeypatch: pytest.MonkeyPatch)
 
     name = "http_server_request_duration_seconds_count"
     assert len([found for found, _ in samples(metrics) if found == name]) == 4
+
+
+def test_how_often_what_is_declared_ended() -> None:
+    """Each way that is declared is there at 0; what the platform answers is none of them."""
+    metrics = Metrics("shop")
+    take = metrics.process("hall", "process", "hall.Take", ["SoldOut"])
+    metrics.expect(take, "", "SoldOut")
+    booking = metrics.saga("booking")
+    metrics.expect(booking, *SAGA_ENDS)
+    for service in ("desk", "gateway"):
+        metrics.expect(metrics.route(service, "POST", "/v1/bookings"), 202, *SERVED_ERRORS)
+    take.observe("SoldOut", 0.1)
+    booking.observe("completed", 1.0)
+    metrics.route("gateway", "POST", "/v1/bookings").observe(202, 0.1)
+
+    assert metrics.ends() == {
+        "handler hall.Take": 0,
+        "handler hall.Take: SoldOut": 1,
+        "saga booking: completed": 1,
+        "saga booking: failed": 0,
+        "route POST /v1/bookings": 0,
+    }

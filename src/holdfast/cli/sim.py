@@ -23,6 +23,8 @@ from holdfast.simulation.run import Outcome, drawn_setup, run
 from holdfast.simulation.timeline import timeline
 from holdfast.system import System
 
+STOPPED = 130  # the exit code after Ctrl-C, as shells have it
+
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Run so many seeds, on all cores.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Run one seed, and tell its story.")]
 First = Annotated[int, typer.Option("--first", min=0, help="The first of the seeds.")]
@@ -60,25 +62,31 @@ def command(
 ) -> None:
     """Simulate a system: its production code in virtual time, under faults drawn from seeds.
 
-    Failing seeds are shrunk, kept, and run first ever after. Exits 1 if anything was violated.
+    Failing seeds are shrunk, kept, and run first ever after. What never ran is listed: nothing was
+    found out about it. Ctrl-C keeps the report. Exits 1 if anything was violated.
     """
     loaded = simulated(system)
     safe = _safe(without)
     if seed is not None:
         setup = replace(drawn_setup(loaded, seed, size), safe=safe)
         raise typer.Exit(_tell_story(loaded, run(loaded, seed, setup), report))
-    if every:
-        tally = _watch(every_crash_point(simulated, system), "crash points", None)
-    else:
-        broken = _rerun(loaded, kept) if safe is ALL_ON else Tally()
-        chosen = range(first, first + seeds)
-        tally = _watch(_seeds(system, chosen, size, seconds, safe), "seeds", seeds)
-        if safe is ALL_ON:
-            for failed in tally.failed[:3]:
-                _keep(loaded, failed.seed, size, kept)
-        tally.merge(broken)
+    tally, stopped = Tally(), True
+    try:
+        if every:
+            _watch(tally, every_crash_point(simulated, system), "crash points", None)
+        else:
+            broken = _rerun(loaded, kept) if safe is ALL_ON else Tally()
+            chosen = range(first, first + seeds)
+            _watch(tally, _seeds(system, chosen, size, seconds, safe), "seeds", seeds)
+            if safe is ALL_ON:
+                for failed in tally.failed[:3]:
+                    _keep(loaded, failed.seed, size, kept)
+            tally.merge(broken)
+        stopped = False
+    except KeyboardInterrupt:
+        complain("stopped; this is what was run until then")
     _tell(tally, as_json)
-    raise typer.Exit(1 if tally.failed else 0)
+    raise typer.Exit(1 if tally.failed else STOPPED if stopped else 0)
 
 
 def _safe(without: str | None) -> Safeguards:
@@ -123,13 +131,12 @@ def _rerun(system: System, folder: Path) -> Tally:
     return tally
 
 
-def _watch(tallies: Iterator[Tally], what: str, expected: int | None) -> Tally:
+def _watch(total: Tally, tallies: Iterator[Tally], what: str, expected: int | None) -> None:
     """Add up what comes, with a bar on a terminal."""
-    total = Tally()
     if not sys.stderr.isatty():
         for tally in tallies:
             total.merge(tally)
-        return total
+        return
     from rich.console import Console  # only for terminals
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -144,7 +151,6 @@ def _watch(tallies: Iterator[Tally], what: str, expected: int | None) -> Tally:
         for tally in tallies:
             total.merge(tally)
             progress.update(bar, completed=total.seeds, failed=len(total.failed))
-    return total
 
 
 def _tell(tally: Tally, as_json: bool) -> None:
@@ -164,6 +170,8 @@ def _tell(tally: Tally, as_json: bool) -> None:
     print_rows(points, ("point", "passed", "died_here"), nothing="none")
     reached = sum(1 for point in tally.steps if tally.reached[point])
     print(f"\ncrash points reached\t{reached} of {len(tally.steps)}")
+    for name in tally.never_ran:
+        print(f"never ran\t{name}")
     print(f"violations\t{len(tally.failed)}")
     for failed in tally.failed[:10]:
         print(f"  seed {failed.seed}\t{failed.violations[0]}")
@@ -176,6 +184,7 @@ def _facts(tally: Tally) -> dict[str, object]:
         "callbacks": tally.callbacks,
         "injected": dict(tally.injected + tally.misfortunes),
         "crash_points": {point: tally.reached[point] for point in sorted(tally.steps)},
+        "never_ran": tally.never_ran,
         "violations": [
             {"seed": failed.seed, "violations": [str(v) for v in failed.violations]}
             for failed in tally.failed

@@ -119,6 +119,10 @@ class Family(Generic[Series]):
             series = self._series.setdefault(values, self._make(self.name, labels))
         return series
 
+    def items(self) -> Iterable[tuple[tuple[str, ...], Series]]:
+        """Return (label values, series), in the order of `labels`."""
+        return self._series.items()
+
     def lines(self) -> Iterator[str]:
         """Return the head and every series; nothing while there is none."""
         if self._series:

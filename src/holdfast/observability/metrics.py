@@ -234,6 +234,24 @@ class Metrics:
         """Return the histogram of units of work in one commit."""
         return self._batches.of(service)
 
+    def ends(self) -> dict[str, int]:
+        """Return how often each declared function ended in each of the ways that it declares.
+
+        {`handler hall.Take`: its successes, `handler hall.Take: SoldOut`: that failure,
+        `saga booking: failed`: those that were undone, `route POST /v1/bookings`: its successes}.
+        """
+        found: dict[str, int] = {}
+        for (_, destination, _, error), series in self._processed.items():
+            found[f"handler {destination}{error and f': {error}'}"] = series.count
+        for (saga, outcome), ended in self._sagas.items():
+            if outcome != "parked":
+                found[f"saga {saga}: {outcome}"] = int(ended.value)
+        for (method, route, status, service), served in self._served.items():
+            if service != "gateway" and status < "400":
+                name = f"route {method} {route}"
+                found[name] = found.get(name, 0) + served.count
+        return found
+
     def render(self) -> bytes:
         """Return the text for /metrics; its type is `CONTENT_TYPE`."""
         families = chain.from_iterable(family.lines() for family in self._families)

@@ -3,13 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from typing import Any
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.simulation.faults import AnyFault
+from holdfast.simulation.pool import Workers, is_stopped
 from holdfast.simulation.run import Outcome, Violation, drawn_setup, run
 from holdfast.simulation.world import Setup
 from holdfast.system import System
@@ -34,6 +33,7 @@ class Tally:
         steps: {`service step`: how often it was passed}.
         reached: {`service step`: how often a node died there}.
         injected: {fault: how often}. misfortunes: {kind of happening: how often}.
+        ends: {a declared function, and how it ended: how often}, see `Metrics.ends`.
     """
 
     seeds: int = 0
@@ -43,7 +43,13 @@ class Tally:
     misfortunes: Counter[str] = field(default_factory=Counter[str])
     steps: Counter[str] = field(default_factory=Counter[str])
     reached: Counter[str] = field(default_factory=Counter[str])
+    ends: Counter[str] = field(default_factory=Counter[str])
     failed: list[Failed] = field(default_factory=list[Failed])
+
+    @property
+    def never_ran(self) -> list[str]:
+        """The declared functions and failures that never came about."""
+        return sorted(name for name, times in self.ends.items() if not times)
 
     def add(self, outcome: Outcome) -> None:
         """Add one run."""
@@ -59,6 +65,7 @@ class Tally:
         )
         self.steps.update(outcome.steps)
         self.reached.update(outcome.reached)
+        self.ends.update(outcome.ends)
         if outcome.violations:
             self.failed.append(Failed(outcome.seed, outcome.violations, outcome.faults))
 
@@ -72,6 +79,7 @@ class Tally:
             (self.misfortunes, other.misfortunes),
             (self.steps, other.steps),
             (self.reached, other.reached),
+            (self.ends, other.ends),
         ):
             mine.update(others)
         self.failed += other.failed
@@ -92,22 +100,28 @@ def campaign(
     Args:
         load: returns the system of a name, in a worker of its own.
         going_on: asked before each chunk; False ends the campaign early.
+    Raises:
+        KeyboardInterrupt: somebody pressed Ctrl-C; what ran until then was yielded.
+        BrokenWorkload: see `run`; nothing more is run.
     """
-    workers = workers or os.cpu_count() or 1
-    chunks = _chunks(seeds)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    count = workers or os.cpu_count() or 1
+    with Workers(count) as pool:
         under_way: dict[Any, None] = {}
-        for chunk in chunks:
+        for chunk in _chunks(seeds):
             under_way[pool.submit(run_chunk, load, name, chunk, size, safe)] = None
-            if len(under_way) <= workers:
+            if len(under_way) <= count:
                 continue
-            done = next(as_completed(under_way))
+            done = pool.first(under_way)
             del under_way[done]
             yield done.result()
-            if not going_on():
+            if pool.stopped or not going_on():
                 break
-        for done in as_completed(under_way):
+        while under_way:
+            done = pool.first(under_way)
+            del under_way[done]
             yield done.result()
+        if pool.stopped:
+            raise KeyboardInterrupt
 
 
 def run_chunk(
@@ -117,6 +131,8 @@ def run_chunk(
     system = load(name)
     tally = Tally()
     for seed in seeds:
+        if is_stopped():
+            break
         tally.add(run(system, seed, replace(drawn_setup(system, seed, size), safe=safe)))
     return tally
 

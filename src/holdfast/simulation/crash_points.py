@@ -1,13 +1,12 @@
 """Every crash point: each node struck at each step of a short path, one run for each."""
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from multiprocessing import get_context
 
-from holdfast.simulation.campaign import Tally
+from holdfast.simulation.campaign import CHUNK, Tally
 from holdfast.simulation.faults import Strike
+from holdfast.simulation.pool import Workers, is_stopped
 from holdfast.simulation.run import run
 from holdfast.simulation.world import Setup
 from holdfast.system import System
@@ -39,17 +38,27 @@ def every_crash_point(
 ) -> Iterator[Tally]:
     """Run the path once for each crash point, on all cores; yield what each run came to."""
     strikes = crash_points(load(name))
-    workers = workers or os.cpu_count() or 1
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        work = [(load, name, strike) for strike in strikes]
-        yield from pool.map(_strike, work, chunksize=8)
+    with Workers(workers or os.cpu_count() or 1) as pool:
+        under_way = {
+            pool.submit(_strike, load, name, strikes[at : at + CHUNK]): None
+            for at in range(0, len(strikes), CHUNK)
+        }
+        while under_way:
+            done = pool.first(under_way)
+            del under_way[done]
+            yield done.result()
+        if pool.stopped:
+            raise KeyboardInterrupt
 
 
-def _strike(work: tuple[Callable[[str], System], str, Strike]) -> Tally:
-    load, name, strike = work
-    outcome = run(load(name), SEED, Setup(size=SIZE), [strike])
-    tally = Tally()
-    tally.add(outcome)
-    where = f"{strike.service} {strike.name} {strike.nth}"
-    tally.failed = [replace(failed, seed=where) for failed in tally.failed]
+def _strike(load: Callable[[str], System], name: str, strikes: Sequence[Strike]) -> Tally:
+    system, tally = load(name), Tally()
+    for strike in strikes:
+        if is_stopped():
+            break
+        tried = Tally()
+        tried.add(run(system, SEED, Setup(size=SIZE), [strike]))
+        where = f"{strike.service} {strike.name} {strike.nth}"
+        tried.failed = [replace(failed, seed=where) for failed in tried.failed]
+        tally.merge(tried)
     return tally

@@ -187,6 +187,10 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
                 raise Livelock(f"{self.steps:,} callbacks, the last of them {handle!r}")
             handle._run()
 
+    def leap(self, seconds: float) -> None:
+        """Let time pass at once; what was due in it is late."""
+        self._now_s += seconds
+
     def go_on(self, held: list[Handle]) -> None:
         """Take back the callbacks of a node that was paused."""
         self._ready += held

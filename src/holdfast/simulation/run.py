@@ -6,11 +6,12 @@ import logging
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from holdfast.errors import CallError, DeclarationError
+from holdfast.errors import CallError, DeclarationError, HoldfastError
 from holdfast.simulation import invariants
 from holdfast.simulation.faults import AnyFault, draw
 from holdfast.simulation.fence import Fence
@@ -19,9 +20,15 @@ from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.world import GATEWAY, Setup, World
 from holdfast.system import System
 
-WORK_S = 3_600.0  # virtual; a workload that is not through by then is stuck
-SETTLE_S = 1_800.0  # virtual, after the last fault; what is open then is stuck
+SETTLE_S = 1_800.0  # virtual, after the last fault or wait; what is open then is stuck
+WAITS_MAX_S = 400 * 86_400.0  # virtual; whoever waits for longer is stuck
 CHECK_EVERY = 40  # commits, between two looks at what must hold at any time
+
+
+class BrokenWorkload(HoldfastError):
+    """The workload itself raised: nothing that it would find says anything about the system."""
+
+    code = "broken_workload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Outcome:
         steps: {`service step`: how often it was passed}, the crash points.
         reached: the crash points at which a node was killed.
         injected: {fault's or misfortune's name: how often}.
+        ends: {a declared function, and how it ended: how often}, see `Metrics.ends`.
     """
 
     seed: str
@@ -69,6 +77,12 @@ class Outcome:
     steps: Counter[str] = field(default_factory=Counter[str])
     reached: list[str] = field(default_factory=list[str])
     injected: Counter[str] = field(default_factory=Counter[str])
+    ends: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def never_ran(self) -> list[str]:
+        """The declared functions and failures that never came about."""
+        return [name for name, times in self.ends.items() if not times]
 
 
 def run(
@@ -87,6 +101,7 @@ def run(
         size: how much the workload is asked to do, in a drawn setup.
     Raises:
         DeclarationError: the system declares no workload.
+        BrokenWorkload: the workload raised something else than AssertionError or CallError.
     """
     if system.simulated.workload is None:
         raise DeclarationError(
@@ -108,6 +123,8 @@ def run(
     try:
         with fence.up():
             loop.run_until_complete(drama.play())
+    except BrokenWorkload:
+        raise
     except Exception as exc:  # whatever ends a run early is its verdict
         drama.violate(type(exc).__name__, str(exc))
     finally:
@@ -141,6 +158,8 @@ class _Drama:
         await world.start()
         world.watch()
         world.on_commit = self._on_commit
+        last_s = max((fault.at_s + fault.for_s for fault in self._faults), default=0.0)
+        world.waits.not_before = world.loop.time() + last_s
         striking = [world.loop.create_task(self._strike(fault)) for fault in self._faults]
         await self._work()
         await asyncio.gather(*striking)
@@ -159,15 +178,26 @@ class _Drama:
         node = world.nodes["client"]
         workload: Callable[[Any], Any] | None = world.system.simulated.workload
         assert workload is not None, "checked by `run`"
+        horizon_s = world.system.simulated.horizon_s
+        limit = asyncio.timeout(horizon_s)
         try:
-            async with asyncio.timeout(WORK_S):
+            async with limit:
                 await world.within(node, workload(client))
-        except TimeoutError:
-            self.violate("the workload ends", f"it was not through after {WORK_S:g} s")
-        except CallError as exc:
-            self.violate("the workload ends", f"{type(exc).__name__}: {exc}")
-        except AssertionError as exc:
-            self.violate("the workload", _told(exc))
+        except Exception as exc:  # it is the user's code
+            if limit.expired() and isinstance(exc, TimeoutError):
+                told = (
+                    f"it was not through after {horizon_s:g} s; `@workload(horizon=…)` gives more"
+                )
+                self.violate("the workload ends", told)
+                return
+            for leaf in _leaves(exc):
+                if isinstance(leaf, AssertionError):
+                    self.violate("the workload", _told(leaf))
+                elif isinstance(leaf, CallError):
+                    self.violate("the workload ends", f"{type(leaf).__name__}: {leaf}")
+                else:
+                    told = f"the workload raised {_named(leaf)}, with seed {world.seed}"
+                    raise BrokenWorkload(told) from leaf
 
     async def _strike(self, fault: AnyFault) -> None:
         world = self._world
@@ -180,9 +210,13 @@ class _Drama:
         await fault.end(world)
 
     async def _settle(self) -> None:
-        give_up = self._world.loop.time() + SETTLE_S
+        loop, waits = self._world.loop, self._world.waits
+        give_up = loop.time() + SETTLE_S
         pause_s = 0.5
-        while not invariants.is_settled(self._world) and self._world.loop.time() < give_up:
+        while not invariants.is_settled(self._world) and loop.time() < give_up:
+            if waits.leapt_s < WAITS_MAX_S and waits.leap():
+                give_up = loop.time() + SETTLE_S
+                pause_s = 0.5
             await asyncio.sleep(pause_s)
             pause_s = min(30.0, pause_s * 1.5)
 
@@ -198,6 +232,8 @@ class _Drama:
                 check(self._world)
             except AssertionError as exc:
                 self.violate(check.__name__, _told(exc))
+            except Exception as exc:  # it is the user's code, and looked for what is not there
+                self.violate(check.__name__, _named(exc))
 
     def violate(self, invariant: str, told: str) -> None:
         """Take down what did not hold."""
@@ -219,6 +255,7 @@ class _Drama:
             steps=Counter({at: n for at, n in world.steps.items() if at.split()[0] in hosts}),
             reached=world.struck,
             injected=self._injected,
+            ends=world.ends(),
         )
 
 
@@ -226,5 +263,31 @@ def _told(error: AssertionError) -> str:
     """Return what an assertion says; without words of its own, the line that failed."""
     if str(error):
         return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return _line(error)
+
+
+def _named(error: BaseException) -> str:
+    """Return an error with its type and the user's line that it came from."""
+    return f"{type(error).__name__}: {error}, in {_line(error)}"
+
+
+def _line(error: BaseException) -> str:
+    """Return the last line that is neither a library's nor ours; without one, the last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "no line: it was made, and not raised"
+    theirs = [frame for frame in frames if not any(part in frame.filename for part in _LIBRARIES)]
+    frame = (theirs or frames)[-1]
     return f"{frame.line} ({frame.filename}:{frame.lineno})"
+
+
+_LIBRARIES = (str(Path(__file__).parent.parent), "/lib/python3")
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors of a group, or an error that is none."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast(BaseExceptionGroup[BaseException], error).exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -215,9 +215,10 @@ def _head(outcome: Outcome) -> list[str]:
 
 
 def _tail(outcome: Outcome) -> list[str]:
+    never = [f"never ran: {name}" for name in outcome.never_ran]
     if not outcome.violations:
-        return ["everything held"]
-    lines = ["what did not hold"]
+        return [*never, "everything held"]
+    lines = [*never, "what did not hold"]
     for violation in outcome.violations:
         first, *more = f"{violation.invariant}: {violation.told}".splitlines() or [""]
         lines.append(f"{violation.at_s:10.4f}  {plain(first, 400)}")

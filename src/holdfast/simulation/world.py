@@ -23,7 +23,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
 from holdfast.engines.host import HostIds
 from holdfast.errors import UnknownName
-from holdfast.observability import Logger
+from holdfast.observability import Logger, Metrics
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.settings import ProcessSettings
@@ -36,6 +36,7 @@ from holdfast.simulation.history import History
 from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.network import SimNetwork
 from holdfast.simulation.node import NODE, Node
+from holdfast.simulation.waits import Waits
 from holdfast.system import System
 
 GATEWAY = "gateway"
@@ -88,6 +89,7 @@ class World:
         stand_ins: {External's name: what the system declared to stand for it}.
         answers: the final answers that the client got.
         steps: how often each step was passed, by `service step`.
+        waits: lets long waits pass at once.
     """
 
     def __init__(
@@ -110,6 +112,8 @@ class World:
         self._levers: dict[tuple[str, str], Any] = {}
         self.on_commit: Callable[[], None] | None = None
         self.commits = 0
+        self._clients: list[Client] = []
+        self._metrics: list[Metrics] = []
         self.crashes = 0
         self._hosts: dict[str, list[str]] = {GATEWAY: [GATEWAY]}
         self.stores = {
@@ -123,6 +127,9 @@ class World:
             )
             for service in system.services
         }
+        self.waits = Waits(
+            loop, self.stores, lambda: any(client.asking for client in self._clients)
+        )
         self.broker = SimBroker(self.chance("broker"), record=self.record)
         self.network = SimNetwork(self.chance("network"), record=self.record)
         self.network.names = lambda name: self._hosts.get(name, [name])
@@ -149,6 +156,13 @@ class World:
     def rows(self, service: str, statement: Executable) -> list[Any]:
         """Return the rows of a SELECT on what one service has committed."""
         return self.stores[service].query(statement)
+
+    def ends(self) -> Counter[str]:
+        """Return how often each declared function ended in each of its ways, 0 included."""
+        found: Counter[str] = Counter()
+        for metrics in self._metrics:
+            found.update(metrics.ends())
+        return found
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -241,7 +255,10 @@ class World:
             safe=self.setup.safe,
         )
         logger = Logger(self.log, clock, node.name, "error", form="json")
-        return Process(self._release(node.name), options, logger, engines, witness=self._witness)
+        release = self._release(node.name)
+        process = Process(release, options, logger, engines, witness=self._witness)
+        self._metrics.append(process.metrics)
+        return process
 
     def _release(self, name: str) -> System:
         """Return the release of the system that a node runs."""
@@ -429,10 +446,11 @@ class World:
     def client(self) -> Client:
         """Return the client that the workload uses."""
         node = self._node("client", "client")
-        clock = self.clocks["client"]
-        return Client(
-            self.network.of(node), clock, self.chance("client"), self.setup.size, self.record
-        )
+        clock, chance = self.clocks["client"], self.chance("client")
+        network, size, waits = self.network.of(node), self.setup.size, self.waits
+        made = Client(network, clock, chance, size, self.record, waits.pass_time)
+        self._clients.append(made)
+        return made
 
 
 _WORLD = Context()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Function = Callable[..., Any]
+HORIZON_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,14 @@ class Simulated:
 
     Attributes:
         workload: uses the system over its HTTP interface; gets a client.
+        horizon_s: virtual time in which it must be through.
         invariants: in the order in which they were declared.
         stand_ins: {External's name: makes a stand-in for it, which has an async `handle`}.
         environ: settings of the simulated processes.
     """
 
     workload: Function | None = None
+    horizon_s: float = HORIZON_S
     invariants: list[Invariant] = field(default_factory=list[Invariant])
     stand_ins: dict[str, Function] = field(default_factory=dict[str, Function])
     environ: Mapping[str, str] = field(default_factory=dict[str, str])

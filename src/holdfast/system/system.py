@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar, overload
 
 from holdfast.contract.messages import Command, Message, Query, undone_by
 from holdfast.errors import DeclarationError, UnknownName
@@ -11,10 +12,11 @@ from holdfast.system.external import External
 from holdfast.system.gateway import Gateway
 from holdfast.system.graph import EdgeKind, Graph, GraphEdge
 from holdfast.system.service import Service
-from holdfast.system.simulated import Invariant, Simulated
+from holdfast.system.simulated import HORIZON_S, Invariant, Simulated
 from holdfast.system.tables import Handlers, handlers_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+_HORIZON = timedelta(seconds=HORIZON_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,32 @@ class System:
 
     # -- for its simulation ---------------------------------------------------------------------
 
-    def workload(self, function: F) -> F:
-        """Declare who uses the system in a simulation: `async def customers(client)`."""
+    @overload
+    def workload(self, function: F, /) -> F: ...
+
+    @overload
+    def workload(self, /, *, horizon: timedelta) -> Callable[[F], F]: ...
+
+    def workload(self, function: Any = None, /, *, horizon: timedelta = _HORIZON) -> Any:
+        """Declare who uses the system in a simulation: `async def customers(client)`.
+
+        Args:
+            horizon: the virtual time in which the workload must be through, after which it is
+                taken for stuck. What sagas wait for afterwards is waited for, whatever it is.
+        """
         if self.simulated.workload is not None:
             raise DeclarationError([f"system {self.name!r} has a workload already"])
-        self.simulated.workload = function
-        return function
+        if horizon <= timedelta(0):
+            raise DeclarationError(
+                [f"workload(horizon={horizon}): no time at all; raise it over 0"]
+            )
+
+        def declare(declared: F) -> F:
+            self.simulated.workload = declared
+            self.simulated.horizon_s = horizon.total_seconds()
+            return declared
+
+        return declare if function is None else declare(function)
 
     def invariant(self, function: F) -> F:
         """Declare what must hold when everything has settled: `def it_adds_up(world)`."""
