@@ -68,6 +68,31 @@ async def test_two_hundred_guesses_of_one_account(tmp_path: Path) -> None:
         assert b"try again in 20 s" in answers[-1].body
 
 
+SPELLINGS = [
+    "ada@example.org",
+    "ADA@example.org",
+    " ada@example.org ",
+    "ada@example.org\u200b",
+    "a\u00adda@example.org",
+    "\uff41da@example.org",
+    "ad\u00e1@example.org",
+    "ada\u0301@example.org",
+    "ada\uff20example.org",
+    "ada@example\u2024org",
+]
+
+
+async def test_no_spelling_of_an_account_has_attempts_of_its_own(tmp_path: Path) -> None:
+    """Whatever a body, a handler or a collation forgives; another account has its own."""
+    vault = Vault(Attempts(of="name", per_account=Rate(per_s=0.01, burst=2)))
+    async with hosting(system(vault), tmp_path) as hosted:
+        answers = [await guess(hosted, name) for name in SPELLINGS]
+        other = await guess(hosted, "ada@example.com")
+
+    assert [a.status for a in answers] == [401] * 2 + [429] * (len(SPELLINGS) - 2)
+    assert other.status == 401
+
+
 async def test_the_owner_gets_in_after_a_while(tmp_path: Path) -> None:
     """The right password does not help over the limit, and does when the time is over."""
     vault = Vault(Attempts(of="name"))
@@ -150,6 +175,10 @@ async def test_routes_count_apart_and_replicas_together() -> None:
         ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
         ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
         ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2002:cb00:7107::1", "203.0.113.7"),
+        ("2002:cb00:7107:ffff::1", "203.0.113.7"),
+        ("64:ff9b::cb00:7107", "203.0.113.7"),
+        ("64:ff9b::cb00:7108", "203.0.113.8"),
         ("", ""),
         ("a name", "a name"),
     ],

@@ -444,6 +444,8 @@ async def test_apps_and_logs_do_not_see_what_a_stranger_says(run: Running) -> No
         (["2001:db8::7", "[2001:DB8:0::7]", "2001:db8:0:0:0::7"], [200, 200, 429]),
         (["203.0.113.7", "::ffff:203.0.113.7", "203.0.113.7:1"], [200, 200, 429]),
         (["203.0.113.7", "203.0.113.8", "203.0.113.9"], [200, 200, 200]),
+        ([f"2001:db8:1:2::{n}" for n in range(3)], [200, 200, 429]),
+        ([f"2001:db8:1:{n}::1" for n in range(3)], [200, 200, 200]),
     ],
 )
 async def test_one_address_has_one_rate_however_it_is_written(

@@ -22,27 +22,51 @@ HOP_BY_HOP = frozenset(
 
 SPOOFABLE = frozenset(
     {
+        # whose address
         b"forwarded",
+        b"x-forwarded",
+        b"forwarded-for",
         b"x-real-ip",
-        b"x-request-id",
-        b"x-correlation-id",
+        b"x-client-ip",
+        b"client-ip",
+        b"true-client-ip",
+        b"x-cluster-client-ip",
+        b"cf-connecting-ip",
+        b"fastly-client-ip",
+        # who
         b"x-client-cert",
+        b"client-cert",
+        b"client-cert-chain",
         b"x-user",
         b"x-user-id",
-        b"remote-user",
+        b"x-user-email",
         b"txn-token",
+        # of which trace
+        b"x-request-id",
+        b"x-correlation-id",
         b"traceparent",
         b"tracestate",
         b"baggage",
+        # to which place, by which method
+        b"x-host",
+        b"x-original-host",
+        b"x-http-method",
         b"x-http-method-override",
         b"x-method-override",
+        b"x-original-method",
+        b"x-original-uri",
         b"x-original-url",
         b"x-rewrite-url",
     }
 )
 """What a service might believe if it came from the gateway."""
 
-_PREFIXES = (b"x-forwarded-", b"holdfast-", b"x-ssl-", b"x-envoy-")
+_PREFIXES = (
+    *(b"x-forwarded-", b"x-original-forwarded-", b"holdfast-", b"x-ssl-", b"ssl-client-"),
+    *(b"remote-", b"x-remote-", b"x-authenticated-", b"x-auth-request-", b"x-webauth-"),
+    *(b"x-envoy-", b"x-amzn-oidc-", b"x-ms-client-principal", b"x-goog-authenticated-"),
+)
+"""The same, of proxies and platforms that write a whole family of them."""
 
 
 @lru_cache(maxsize=1_024)

@@ -1,13 +1,18 @@
 """The limits of attempts at one route: counted before its handler runs."""
 
 import hashlib
-from ipaddress import IPv6Address, ip_address, ip_network
+import unicodedata
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from holdfast.errors import RateLimited
 from holdfast.observability import Counter
 from holdfast.ports import Limits
 from holdfast.system import Attempts, Rate
+
+_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
+_SHOWN_AS_NOTHING = ("Mn", "Cf", "Cc")  # marks on a letter, joiners, control characters
 
 
 class AttemptLimits:
@@ -39,8 +44,8 @@ class AttemptLimits:
         if attempts.per_address is not None:
             await self._take("address", network_of(client), attempts.per_address)
         if attempts.per_account is not None:
-            account = str(getattr(values[self._body], attempts.of))
-            await self._take("account", account, attempts.per_account)
+            account = getattr(values[self._body], attempts.of)
+            await self._take("account", spelled_alike(account), attempts.per_account)
 
     async def _take(self, kind: str, key: str, rate: Rate) -> None:
         # A digest: keys are of one length, and a shared store holds nobody's address or name.
@@ -55,13 +60,36 @@ class AttemptLimits:
             )
 
 
+def spelled_alike(account: str) -> str:
+    """Return what all spellings of an account have in common.
+
+    A body's type, a handler or a database may forgive case, spaces and forms of a letter; each
+    spelling that is forgiven would bring attempts of its own. That two accounts share a limit,
+    because nothing else tells them apart, costs less.
+    """
+    if account.isascii():
+        return "".join(account.split()).lower()
+    folded = unicodedata.normalize("NFKD", account).casefold()
+    return "".join(
+        c
+        for c in unicodedata.normalize("NFKD", folded)
+        if unicodedata.category(c) not in _SHOWN_AS_NOTHING and not c.isspace()
+    )
+
+
+@lru_cache(maxsize=4_096)
 def network_of(client: str) -> str:
-    """Return what counts as one address: an IPv6 host owns a whole /64, and uses it if it pays."""
+    """Return what counts as one address: an IPv6 host owns a whole /64, and uses it if it pays.
+
+    An IPv4 address that comes as an IPv6 one (mapped, 6to4 or through NAT64) is itself.
+    """
     try:
         address = ip_address(client)
     except ValueError:
         return client  # a Unix socket, or nobody
-    if isinstance(address, IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped or ip_network((address, 64), strict=False))
-    return client
+    if not isinstance(address, IPv6Address):
+        return client
+    inside = address.ipv4_mapped or address.sixtofour
+    if address in _NAT64:
+        inside = IPv4Address(int(address) & 0xFFFFFFFF)
+    return str(inside or ip_network((address, 64), strict=False))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from holdfast.contract.http import GONE_S, HeaderList, Request, Response
+from holdfast.dispatch.attempts import network_of
 from holdfast.dispatch.inside import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router
@@ -189,7 +190,7 @@ class Door:
             self._shed += 1
             raise Overloaded("the request waited for too long", headers={"Retry-After": "1"})
         if gateway.per_address is not None:
-            await self._take("address", request.client, gateway.per_address)
+            await self._take("address", network_of(request.client), gateway.per_address)
         preflight = request.method == "OPTIONS" and is_preflight(request)
         if preflight and self._cors is not None:
             return self._cors.preflight(request)

@@ -14,8 +14,8 @@ class Attempts:
     not run. Processes that have `REDIS_URL` count together.
 
     Attributes:
-        of: the text field of the body that names the account. It is compared as the body's type
-            made it: let that write equal names in one way (lower case, no spaces).
+        of: the text field of the body that names the account. Spellings that differ in case,
+            spaces, accents or invisible characters count as one account.
         per_account: bounds how many passwords can be guessed; the owner has to wait as well while
             somebody guesses. None: no limit.
         per_address: bounds how many accounts one address can try; many people may share one. An

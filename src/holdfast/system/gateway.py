@@ -50,7 +50,8 @@ class Gateway:
 
     Attributes:
         tokens: None accepts nobody: then every route must be public.
-        per_caller, per_address: rate limits; 429 over them. None switches one off.
+        per_caller, per_address: rate limits; 429 over them. None switches one off. An IPv6 network
+            (/64) is one address.
         deadline_s: the longest that a request may take.
         wait_s: how long a request may have waited, unread or for its turn on the loop, when it is
             begun; when they wait longer for longer, 503.
