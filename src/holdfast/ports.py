@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from holdfast.contract.envelope import Edge, MessageRow, SagaRow, State, StepRow
+from holdfast.contract.envelope import Edge, MessageRow, SagaRow, SagaState, State, StepRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, MetaData, Result, Table
@@ -387,11 +387,25 @@ WAITS = "waits for a version that knows it: "
 
 
 @dataclass(frozen=True, slots=True)
-class MessageFilter:
-    """Which message rows to list: by edge ids and states; empty means any.
+class Failing:
+    """Which due rows fail for so long that a person must look: what goes on for ever, as undos do.
 
     Attributes:
+        tries: more have been begun. before: or its id is below this, and it has failed.
+    """
+
+    tries: int
+    before: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which message rows to list: by edge ids, states and saga; empty means any.
+
+    Attributes:
+        owner: the saga that they belong to.
         waiting: also due rows that wait for a version that knows them, whatever `states` says.
+        failing: and those that have failed for long.
     """
 
     edges: tuple[int, ...] = ()
@@ -399,6 +413,23 @@ class MessageFilter:
     id: UUID | None = None
     limit: int = 100
     waiting: bool = False
+    owner: UUID | None = None
+    failing: Failing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SagaFilter:
+    """Which sagas to list; empty means any.
+
+    Attributes:
+        known: {type: version} that this version of a service knows. A saga under way of which it
+            does not counts as parked, and as nothing else. None: the stored state decides.
+    """
+
+    id: UUID | None = None
+    states: tuple[SagaState, ...] = ()
+    known: Mapping[str, int] | None = None
+    limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +455,7 @@ class Backlog:
         out_rows: unanswered letters to others. out_bytes: their bodies.
         oldest_ms: the age of the oldest of them. dead: dead letters.
         waiting: letters and timers that wait for a version that knows them.
+        failing: letters of others, undos and ticks that have failed for long, and are tried on.
     """
 
     out_rows: int
@@ -431,6 +463,7 @@ class Backlog:
     oldest_ms: int
     dead: int
     waiting: int = 0
+    failing: int = 0
 
 
 class Database(Protocol):
@@ -481,7 +514,7 @@ class Database(Protocol):
         """List message rows, oldest id first."""
         ...
 
-    async def sagas(self, *, id: UUID | None = None, limit: int = 100) -> list[SagaRow]:
+    async def sagas(self, which: SagaFilter) -> list[SagaRow]:
         """List sagas, newest first."""
         ...
 
@@ -496,7 +529,7 @@ class Database(Protocol):
         """
         ...
 
-    async def backlog(self, out_edges: Sequence[int]) -> Backlog:
+    async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         """Measure what waits."""
         ...
 

@@ -1,5 +1,6 @@
 """What an operator does to a system: the same commands, whether it runs or not."""
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -64,7 +65,8 @@ def test_sagas_are_listed_shown_and_retried(operate: Cli) -> None:
     assert (service, kind, state, ended) == ("desk", "deliver", "parked", "-")
     assert "there is no key" in error
     assert shown.out.startswith(f"deliver {name} parked\n  of desk, version 1, correlation id ")
-    assert "there is no key" in shown.out.splitlines()[-1]
+    assert "\tRuntimeError: there is no key" in shown.out.splitlines()[-2]
+    assert re.search(r"\tat /.*/tiny\.py:\d+ in deliver$", shown.out.splitlines()[-1])
     assert again.out == f"deliver {name} is parked\n"
     assert (retried.code, retried.out) == (0, f"deliver {name} is running\n")
 
@@ -102,7 +104,9 @@ def test_dead_letters_are_listed_shown_and_tried_on_paper(operate: Cli) -> None:
 
     assert (service, sender, kind) == ("shed", "shed", "Announce.v1")
     assert document["body"] == {"text": "all is well"}
-    assert document["error"].splitlines()[-1] == error
+    assert [line for line in document["error"].splitlines() if line[0] != " "][-1] == error
+    assert re.match(r"try \d at 20\d\d-\d\d-\d\dT[\d:.]+\+00:00: ", error)
+    assert re.search(r"(?m)^    at /.*/tiny\.py:\d+ in announce$", document["error"])
     assert shown.out.startswith(f"Announce.v1 {name}\n")
     assert '{"text":"all is well"}' in shown.out
     assert "run in shed with tries from 0" in dry.out

@@ -189,10 +189,11 @@ async def test_a_letter_is_dead_after_its_last_try(world: World) -> None:
     await world.send(Note())
     await world.settle(120)
     row = await dead_letter(world)
-    errors = str(row.error).splitlines()
+    lines = str(row.error).splitlines()
 
-    assert row.tries == len(errors) == world.schedule.tries_max
-    assert all("LookupError: a bug" in line for line in errors)
+    assert row.tries == len(lines) / 2 == world.schedule.tries_max
+    assert all("Z: LookupError: a bug" in line.replace("+00:00", "Z") for line in lines[::2])
+    assert all(f"    at {__file__}:" in line and "in buggy" in line for line in lines[1::2])
     assert await world["money"].effects() == []
 
     broken.clear()

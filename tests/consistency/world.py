@@ -37,7 +37,7 @@ from holdfast.contract.envelope import (
 from holdfast.contract.messages import Command, Event, Message
 from holdfast.contract.model import Model
 from holdfast.engines.host import HostIds
-from holdfast.ports import MessageFilter
+from holdfast.ports import MessageFilter, SagaFilter
 from tests.consistency.faults import Plan, Till, WatchedBroker, WatchedDatabase
 from tests.consistency.messages import (
     EFFECTS,
@@ -334,7 +334,7 @@ class World:
 
     async def saga_rows(self) -> list[SagaRow]:
         """Return the shop's sagas, newest first."""
-        return await self["shop"].database.sagas(limit=10_000)
+        return await self["shop"].database.sagas(SagaFilter(limit=10_000))
 
     async def begin(self, saga: Callable[..., Any], order: Order | None = None) -> UUID:
         """Start a saga in a transaction that also has an effect; return its id."""

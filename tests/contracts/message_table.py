@@ -13,7 +13,7 @@ from holdfast.contract.envelope import (
     SagaRow,
     State,
 )
-from holdfast.ports import WAITS, MessageFilter, Unfinished
+from holdfast.ports import WAITS, Failing, MessageFilter, Unfinished
 from tests.contracts.rows import EDGES, METADATA, Opened, letter, message_rows
 
 
@@ -336,6 +336,47 @@ class MessageContract(Opened):
                 Unfinished("saga", "travel", 3, 2),
                 Unfinished("tick", "tick sweep", 1, 1),
             ]
+
+    async def test_what_fails_for_long_is_found(self) -> None:
+        """By its tries or its age, if it has failed; counted without letters to others."""
+        async with self.opened() as database:
+            long, failed = Failing(tries=8, before=letter(100).id), "try 1: x"
+            rows = [
+                letter(1, edge=2, error=failed, tries=1),
+                letter(2, edge=2, tries=9),
+                letter(3, edge=2, error=failed, tries=9, state=State.DONE),
+                letter(4, edge=1, error=failed, tries=9),
+                letter(101, edge=2, error=failed, tries=9),
+                letter(102, edge=2, error=failed, tries=8),
+                letter(103, edge=2, state=State.DEAD),
+                letter(104, edge=2, error=f"{failed}\n{WAITS}nobody", tries=9),
+            ]
+            await self.insert(database, *rows)
+            which = MessageFilter(states=(State.DEAD,), failing=long)
+            everything = MessageFilter(states=(State.DEAD,), failing=long, waiting=True)
+            listed = await database.messages(which)
+            some = await database.messages(everything)
+            one = await database.messages(
+                MessageFilter(states=(State.DEAD,), failing=long, edges=(2,), id=rows[4].id)
+            )
+            backlog, unasked = await database.backlog([1], long), await database.backlog([1])
+
+            assert listed == [rows[0], rows[3], rows[4], rows[6], rows[7]]
+            assert some == listed
+            assert one == [rows[4]]
+            assert (backlog.failing, backlog.waiting, backlog.dead) == (2, 1, 1)
+            assert (unasked.failing, unasked.dead) == (0, 1)
+
+    async def test_what_a_saga_waits_for_is_listed_by_it(self) -> None:
+        """However many others there are, and whatever is older."""
+        async with self.opened() as database:
+            mine = UUID(int=7)
+            await self.insert(database, *(letter(n, owner=UUID(int=n)) for n in range(8, 20)))
+            rows = [letter(30, owner=mine), letter(31, edge=2, owner=mine, kind=Kind.TIMER)]
+            await self.insert(database, *rows, letter(32))
+
+            assert await database.messages(MessageFilter(owner=mine, limit=5)) == rows
+            assert await database.messages(MessageFilter(owner=UUID(int=99))) == []
 
     async def test_what_was_sent_before_is_hastened(self) -> None:
         """Of one edge, the oldest first; what was never sent twice keeps its time."""

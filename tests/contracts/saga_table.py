@@ -1,13 +1,16 @@
 """What a database must do with sagas and their steps, seen through `ports.Database` alone."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from holdfast.contract.envelope import (
     SagaRow,
+    SagaState,
     StepRow,
 )
+from holdfast.ports import SagaFilter
 from tests.contracts.rows import Opened, letter
 
 
@@ -27,7 +30,7 @@ class SagaContract(Opened):
             await tx.commit()
 
             assert inserted == [True, False, True, True, True]
-            assert len(await database.sagas()) == 4
+            assert len(await database.sagas(SagaFilter())) == 4
 
     async def test_a_saga_is_found_by_its_key(self) -> None:
         """Among the types that are asked for; a saga without a key has none."""
@@ -58,9 +61,43 @@ class SagaContract(Opened):
             await tx.abort()
 
             assert (found, missing) == (old, None)
-            assert await database.sagas() == [new, ended]
-            assert await database.sagas(id=old.id) == [ended]
-            assert await database.sagas(limit=1) == [new]
+            assert await database.sagas(SagaFilter()) == [new, ended]
+            assert await database.sagas(SagaFilter(id=old.id)) == [ended]
+            assert await database.sagas(SagaFilter(limit=1)) == [new]
+
+    async def test_sagas_are_listed_by_state(self) -> None:
+        """The newest of a state, whatever is newer; strangers count as parked, and as no other."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            rows = [
+                SagaRow(letter(1).id, "a", 1, "parked", b"", error="x"),
+                SagaRow(letter(2).id, "b", 1, "running", b""),
+                SagaRow(letter(3).id, "a", 3, "running", b""),
+                SagaRow(letter(4).id, "b", 9, "failed", b"", ended_at=4),
+                *(
+                    SagaRow(letter(n).id, "a", 2, "completed", b"", ended_at=n)
+                    for n in range(5, 30)
+                ),
+                SagaRow(letter(31).id, "a", 2, "running", b""),
+            ]
+            for row in rows:
+                await tx.insert_saga(row)
+            await tx.commit()
+
+            async def ids(*states: SagaState, **which: Any) -> list[int]:
+                found = await database.sagas(SagaFilter(states=states, **which))
+                return [row.id.int & 0xFF for row in found]
+
+            assert await ids("parked", limit=1) == [1]
+            assert await ids("running") == [31, 3, 2]
+            assert await ids("failed", limit=1) == [4]
+            assert await ids("parked", "failed") == [4, 1]
+            assert await ids("completed", limit=2) == [29, 28]
+            assert await ids("parked", known={"a": 2}) == [3, 2, 1]
+            assert await ids("running", known={"a": 2}) == [31]
+            assert await ids("running", known={}) == []
+            assert await ids("failed", known={"a": 2}) == [4]
+            assert len(await ids(known={})) == len(rows)
 
     async def test_steps_are_written_once(self) -> None:
         """A second outcome for the same path is an error, and changes nothing."""
@@ -122,5 +159,5 @@ class SagaContract(Opened):
             await tx.commit()
 
             assert counts == [1, 1, 0]
-            assert [row.ended_at for row in await database.sagas()] == [None, 30]
+            assert [row.ended_at for row in await database.sagas(SagaFilter())] == [None, 30]
             assert [len(await database.saga_steps(letter(n).id)) for n in range(4)] == [0, 0, 1, 1]

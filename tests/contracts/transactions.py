@@ -14,7 +14,7 @@ from holdfast.contract.envelope import (
     State,
 )
 from holdfast.errors import StatementFailed, TransactionControl, TransactionLost
-from holdfast.ports import MessageFilter, Sharing, Write
+from holdfast.ports import MessageFilter, SagaFilter, Sharing, Write
 from tests.contracts.rows import EDGES, METADATA, PAIR, THING, Opened, letter
 
 
@@ -58,7 +58,7 @@ class TransactionContract(Opened):
             await tx.abort()
 
             assert await database.messages(MessageFilter()) == []
-            assert await database.sagas() == []
+            assert await database.sagas(SagaFilter()) == []
             assert await self.things(database) == []
 
     async def test_savepoints_nest(self) -> None:

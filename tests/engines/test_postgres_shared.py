@@ -19,7 +19,7 @@ from holdfast.engines.host import HostClock, HostIds
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.postgres_pending import only_reads, together
 from holdfast.errors import StatementFailed, TransactionLost
-from holdfast.ports import MessageFilter, Sharing, Transaction, Write
+from holdfast.ports import MessageFilter, SagaFilter, Sharing, Transaction, Write
 from tests.contracts.rows import EDGES, METADATA, PAIR, THING, letter
 from tests.servers import Postgres
 
@@ -189,7 +189,7 @@ async def outcome(
         turn.alone = alone
     told = await asyncio.gather(*(perform(writer, turn) for turn in turns))
     rows = await database.messages(MessageFilter(limit=1000))
-    sagas = [(s, await database.saga_steps(s.id)) for s in await database.sagas()]
+    sagas = [(s, await database.saga_steps(s.id)) for s in await database.sagas(SagaFilter())]
     seen = [turn.seen for turn in turns]
     return told, seen, await things(database), rows, sagas, bool(writer.stats().lost)
 

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import DDL, text
 
+from holdfast.contract.envelope import State
 from holdfast.engines.host import HostClock
+from holdfast.engines.lists import which_messages, which_sagas
 from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.engines.sqlite_rows import FAILED, WAITING, Marked
 from holdfast.errors import TransactionControl
-from holdfast.ports import Database, MessageFilter, Transaction
+from holdfast.ports import Database, Failing, MessageFilter, SagaFilter, Transaction
 from tests.contracts.database import DatabaseContract
 from tests.contracts.rows import EDGES, METADATA, letter
 
@@ -107,3 +110,40 @@ async def test_readers_are_bounded_and_reused(tmp_path: Path) -> None:
 
         assert found == 1
     await database.close()
+
+
+PARKED = SagaFilter(states=("parked",))
+NEEDED = MessageFilter(
+    states=(State.DEAD,), waiting=True, failing=Failing(tries=8, before=letter(9).id)
+)
+
+
+@pytest.mark.parametrize(
+    ("which", "indexes"),
+    [
+        (PARKED, ["holdfast_saga_parked"]),
+        (SagaFilter(states=("failed",)), ["holdfast_saga_failed"]),
+        (MessageFilter(owner=letter(9).id), ["holdfast_message_owner"]),
+        (MessageFilter(id=letter(9).id), ["(edge=? AND id=?)"]),
+        (NEEDED, ["holdfast_message_dead", "holdfast_message_failed"]),
+    ],
+)
+async def test_lists_are_found_by_an_index(
+    tmp_path: Path, which: MessageFilter | SagaFilter, indexes: list[str]
+) -> None:
+    """However many rows there are: who looks must not hold up who works."""
+    database = SqliteDatabase(tmp_path / "a.db", HostClock())
+    await database.open(EDGES, [METADATA])
+    marked = Marked()
+    if isinstance(which, SagaFilter):
+        sql = f"FROM holdfast_saga WHERE {which_sagas(which, marked)} ORDER BY id DESC"
+    else:
+        where = which_messages(which, marked, waiting=WAITING, failed=FAILED)
+        sql = f"FROM holdfast_message WHERE {where} ORDER BY id"
+    plan = database.writer.execute(f"EXPLAIN QUERY PLAN SELECT * {sql}", marked.values)
+    steps = " ".join(row[3] for row in plan)
+    await database.close()
+
+    assert all(index in steps for index in indexes)
+    assert "SCAN holdfast_message" not in steps
+    assert "SCAN holdfast_saga" not in steps.replace("SCAN holdfast_saga USING INDEX", "")

@@ -6,7 +6,7 @@ import typer
 
 from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, DataFolderPath, Limit, SystemName
-from holdfast.cli.output import cell, print_json, print_rows
+from holdfast.cli.output import cell, newest_error, print_json, print_rows
 from holdfast.cli.owner import perform
 
 command = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -14,21 +14,24 @@ command = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter.", show_default=False)]
 Dry = Annotated[bool, typer.Option("--dry", help="Only show what would run.")]
 
-_COLUMNS = ("id", "service", "sender", "type", "tries", "reached", "sent_at", "error")
-_FIELDS = ("service", "sender", "kind", "state", "tries", "reached", "sent_at", "correlation")
+_COLUMNS = ("id", "service", "sender", "type", "attention", "tries", "reached", "sent_at", "error")
+_FIELDS = (
+    *("service", "sender", "kind", "state", "attention", "tries", "reached", "sent_at", "due_at"),
+    "correlation",
+)
 
 
 @command.command("list")
 def list_letters(
     system: SystemName, data: DataFolderPath = None, limit: Limit = 100, as_json: AsJson = False
 ) -> None:
-    """List dead letters, oldest first."""
+    """List letters that are dead, wait for another version, or fail for ever; oldest first."""
     letters = perform(load(system).system, data, "dead-letters", limit=limit)
     if as_json:
         print_json(letters)
         return
-    shown = [letter | {"error": _last_line(letter["error"])} for letter in letters]
-    print_rows(shown, _COLUMNS, nothing="No letter is dead.")
+    shown = [letter | {"error": _newest(letter["error"])} for letter in letters]
+    print_rows(shown, _COLUMNS, nothing="No letter needs you.")
 
 
 @command.command("show")
@@ -78,8 +81,8 @@ def _print(letter: dict[str, Any], as_json: bool) -> None:
         print(f"  {field.replace('_', ' '):<{width}}  {cell(letter[field])}")
     print(f"  {'body':<{width}}  {cell(letter['body'])}")
     for line in str(letter["error"] or "").splitlines():
-        print(f"  {'error':<{width}}  {cell(line)}")
+        print(f"  {'error':<{width}}  {cell(line)}".rstrip())
 
 
-def _last_line(error: str | None) -> str | None:
-    return (error or "").splitlines()[-1] if error else None
+def _newest(error: str | None) -> str | None:
+    return newest_error(error.splitlines())[0] if error else None

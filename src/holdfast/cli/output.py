@@ -45,6 +45,17 @@ def print_rows(
     Console().print(table)
 
 
+def first_line(text: str | None) -> str | None:
+    """Return the first line of an error, for a list."""
+    return text.split("\n", 1)[0] if text else None
+
+
+def newest_error(lines: Sequence[str]) -> list[str]:
+    """Return the lines of the newest of several errors; further lines of one are indented."""
+    starts = [number for number, line in enumerate(lines) if not line.startswith(" ")]
+    return [line.strip() for line in lines[starts[-1] if starts else 0 :]]
+
+
 def cell(value: object) -> str:
     """Return a value as text for one cell: one line, nothing that moves a terminal's cursor."""
     if value is None:

@@ -7,7 +7,7 @@ import typer
 
 from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, DataFolderPath, Limit, SystemName
-from holdfast.cli.output import cell, print_json, print_rows
+from holdfast.cli.output import cell, first_line, newest_error, print_json, print_rows
 from holdfast.cli.owner import perform
 
 command = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -33,8 +33,9 @@ def list_sagas(
     sagas = perform(load(system).system, data, "sagas", limit=limit, state=state)
     if as_json:
         print_json(sagas)
-    else:
-        print_rows(sagas, _COLUMNS, nothing="There is no saga.")
+        return
+    shown = [saga | {"error": first_line(saga["error"])} for saga in sagas]
+    print_rows(shown, _COLUMNS, nothing="There is no saga.")
 
 
 @command.command("show")
@@ -81,13 +82,32 @@ def timeline(saga: dict[str, Any]) -> list[dict[str, str]]:
         rows.append({"when": when, "after": f"+{after_ms} ms", "what": what, "outcome": outcome})
         before = moment
     for letter in saga["waiting"]:
-        due = f", due {letter['due_at']}" if letter["due_at"] else ""
-        outcome = f"{letter['state']}, try {letter['tries']}{due}"
-        what = f"waits for {letter['kind']} {letter['type']}"
-        rows.append({"when": letter["sent_at"], "after": "", "what": what, "outcome": outcome})
-    if saga["error"]:
-        rows.append({"when": "", "after": "", "what": "error", "outcome": cell(saga["error"])})
+        rows += _waits_for(letter)
+    rows += [_further("error", line) for line in (saga["error"] or "").splitlines()]
     return rows
+
+
+def _waits_for(letter: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the rows of one thing that a saga waits for: from here, and from its receiver."""
+    due = f", due {letter['due_at']}" if letter["due_at"] else ""
+    if letter["kind"] in ("timer", "wait"):
+        what, outcome = f"waits for {letter['kind']} {letter['type'] or ''}".rstrip(), due[2:]
+        return [{"when": letter["sent_at"], "after": "", "what": what, "outcome": outcome}]
+    what = f"waits for {letter['kind']} {letter['type']}"
+    outcome = f"{letter['state']}, sent {letter['tries']} times{due}"
+    rows = [{"when": letter["sent_at"], "after": "", "what": what, "outcome": outcome}]
+    there = letter["receiver_says"]
+    if there is not None:
+        due = f", due {there['due_at']}" if there["due_at"] else ""
+        said = f"{there['state'] or 'taken'}, tried {there['tries']} times{due}"
+        rows.append(_further(f"in {letter['receiver']}", said))
+        error = (there["error"] or "").splitlines()
+        rows += [_further("error there", line) for line in newest_error(error)]
+    return rows
+
+
+def _further(what: str, outcome: str) -> dict[str, str]:
+    return {"when": "", "after": "", "what": what, "outcome": cell(outcome)}
 
 
 def _outcome(step: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ import msgspec
 
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
 from holdfast.consistency.sagas import Sagas
-from holdfast.consistency.transitions import after_failed_try, settled
+from holdfast.consistency.told import place_of, told
+from holdfast.consistency.transitions import after_failed_try, settled, taken
 from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.unknown import NotKnown, waiting
 from holdfast.consistency.writer import Effects, RunAgain, Turn
@@ -293,7 +294,7 @@ class HandlerTurn(Turn):
         else:
             failed = after_failed_try(
                 row,
-                f"{type(exc).__name__}: {exc}",
+                told(exc, ledger.describe),
                 tx.now_ms,
                 ledger.schedule,
                 outage=isinstance(exc, CallError),
@@ -314,11 +315,10 @@ class HandlerTurn(Turn):
             type=self.delivery.letter.type,
             letter=str(row.id),
             tries=row.tries,
-            error=f"{type(exc).__name__}: {exc}",
+            error=ledger.describe(exc),
+            at=place_of(exc),
         )
-        self._desk.answer(
-            self.effects, self.delivery.edge, Answer(self.delivery.letter.id, "taken")
-        )
+        self._desk.answer(self.effects, self.delivery.edge, taken(failed))
 
     def observe(self, seconds: float) -> None:
         """Have the run counted and logged, in the handler's own context."""

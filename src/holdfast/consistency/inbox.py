@@ -28,6 +28,7 @@ from holdfast.consistency.replies import Replies
 from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.schedule import expired, postponed_to, time_of
 from holdfast.consistency.steps import Ended, StepOutcome
+from holdfast.consistency.told import place_of
 from holdfast.consistency.transitions import (
     Meeting,
     after_failed_try,
@@ -507,7 +508,10 @@ class Inbox:
             await self._claimed(row)
         except Exception as exc:  # the root of a claimed row: its lease ends, it is claimed again
             self.notice(
-                "letter.postponed", letter=str(row.id), error=f"{type(exc).__name__}: {exc}"
+                "letter.postponed",
+                letter=str(row.id),
+                error=self.ledger.describe(exc),
+                at=place_of(exc),
             )
 
     def claimed_again(self, rows: Sequence[MessageRow]) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from holdfast.consistency.columns import Columns
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.told import Describe, plain
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     HTTP,
@@ -58,6 +59,7 @@ class Ledger:
         saga_names: {a saga's function: the types under which its sagas are kept}.
         witness: told of each unit of work in its transaction, right before it is flushed; the
             simulator counts effects by it.
+        describe: what is written down of an error; a host's leaves secrets out.
     """
 
     service: str
@@ -71,6 +73,7 @@ class Ledger:
     saga_names: Mapping[Callable[..., Any], tuple[str, ...]] = field(
         default_factory=dict[Callable[..., Any], tuple[str, ...]]
     )
+    describe: Describe = plain
     edges: dict[int, Edge] = field(default_factory=dict[int, Edge])
     columns: Columns = field(default_factory=Columns)
     _by_pair: dict[tuple[str, str, Lane], int] = field(

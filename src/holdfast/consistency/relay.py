@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from holdfast.consistency.attention import failing_now
 from holdfast.consistency.inbox import Inbox
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
@@ -178,7 +179,8 @@ class Relay:
             await self._writer.perform(Own(forget))
         await self._writer.perform(Own(store_floors))
         self._outbox.announce(floors)
-        self.backlog = await self._ledger.database.backlog(self._ledger.out_edges)
+        failing = failing_now(int(self._ledger.clock.now() * 1000), schedule)
+        self.backlog = await self._ledger.database.backlog(self._ledger.out_edges, failing)
         await self.kept_house()
 
 

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.steps import Recorded, StepOutcome, local_value, refusal, result_of
+from holdfast.consistency.told import Describe, plain, told
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Command, Event, Undo
@@ -108,6 +109,7 @@ class Replay:
         steps: {path: recorded step}.
         local_runner: runs a local function in the advancing transaction; see `Local`.
         version: of the function, when the saga began.
+        describe: what is written down of an error.
         parked_undos: paths of undos that were unanswered for so long that the next may go.
         wants: what the function waits for, in order; of those, the new ones are to be sent.
         error: why it is parked. failure: why it failed. restart: the new input.
@@ -122,6 +124,7 @@ class Replay:
     version: int = 1
     parked_undos: frozenset[str] = frozenset()
     safe: Safeguards = ALL_ON
+    describe: Describe = plain
     wants: list[Want] = field(default_factory=list[Want])
     ended: Ended = "waiting"
     error: str = ""
@@ -360,7 +363,7 @@ class Replay:
 
     def park(self, error: BaseException) -> None:
         """End the run: the saga waits for an operator."""
-        self.ended, self.error = "parked", f"{type(error).__name__}: {error}"
+        self.ended, self.error = "parked", told(error, self.describe)
 
     async def _undo_all(self) -> Ended:
         """An uncaught Failure undoes everything and ends the saga as failed."""

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from holdfast.consistency.delivery import Noticed
-from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.sagas import Sagas, step_kind
 from holdfast.consistency.schedule import expired, resend_at
@@ -17,6 +17,13 @@ from holdfast.ports import Transaction
 
 Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
 """Runs a function in a turn of its own, again if the transaction was lost."""
+
+
+def heard(row: MessageRow) -> Answer | None:
+    """Return what the receiver of an unanswered letter of ours last said of its failed tries."""
+    if row.answer is None or row.state not in (State.DUE, State.HELD):
+        return None
+    return msgspec.json.decode(row.answer, type=Answer)
 
 
 class Replies:
@@ -122,7 +129,11 @@ class Replies:
         if row.kind is Kind.EVENT:
             return True
         row.due_at = resend_at(row, tx.now_ms, self._ledger.schedule, taken=True)
-        await tx.postpone([row])
+        if answer.error:
+            row.answer = encode(answer)
+            await tx.update_message(row, row.state)
+        else:
+            await tx.postpone([row])
         return False
 
     async def _time_out(self, tx: Transaction, row: MessageRow, effects: Effects) -> None:

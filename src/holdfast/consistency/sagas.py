@@ -126,6 +126,11 @@ class Sagas:
         self._ended = ended
         self._parked = parked
 
+    @property
+    def known(self) -> dict[str, int]:
+        """Return {type: version} of the sagas that this version goes on with."""
+        return {name: kind.version for name, kind in self._types.items()}
+
     async def settle(self, unit: Unit, effects: Effects) -> None:
         """Flush a unit: its writes, its letters, and the sagas that it starts."""
         await unit.flush()
@@ -275,6 +280,7 @@ class Sagas:
             version=advance.began,
             parked_undos=parked,
             safe=self._ledger.safe,
+            describe=self._ledger.describe,
         )
 
     async def _go_on(
@@ -294,7 +300,8 @@ class Sagas:
         try:
             input_, stored = self._input(row, kind)
         except ValidationError as exc:  # the model has changed since it was started
-            row.state, row.error = "parked", f"its input does not fit any more: {exc}"
+            said = self._ledger.describe(exc)
+            row.state, row.error = "parked", f"its input does not fit any more: {said}"
             if was != _changes(row):
                 await tx.update_saga(row)
             return

@@ -4,6 +4,7 @@ consistency.md, section 1, draws it. A caller that writes the result names the o
 two replicas at one row cannot both succeed.
 """
 
+from datetime import UTC, datetime
 from enum import Enum
 
 import msgspec
@@ -12,8 +13,10 @@ from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule, retry_at
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import Conflict
+from holdfast.ports import WAITS
 
 ERROR_BYTES_MAX = 8_000
+TOLD_MAX = 1_000  # characters of an error that travel to whoever waits
 
 
 class Meeting(Enum):
@@ -78,7 +81,7 @@ def after_failed_try(
     failed.reached = row.reached and safe.reached_kept
     if outage:
         failed.tries = max(0, row.tries - 1)
-    failed.error = _written_down(row.error, f"try {row.tries} at {now_ms}: {error}")
+    failed.error = _written_down(row.error, f"try {row.tries} at {at_time(now_ms)}: {error}")
     over = row.tries >= schedule.tries_max and not outage
     if row.reached and row.expires_at is not None and row.expires_at <= now_ms and safe.key_life:
         over = True  # past the key's life another try could be another effect
@@ -88,6 +91,11 @@ def after_failed_try(
     pauses = _errors_in(failed.error) if outage else row.tries
     failed.due_at = None if over else retry_at(pauses, now_ms, schedule)
     return failed
+
+
+def at_time(ms: int) -> str:
+    """Return milliseconds since 1970 as a time that people read, with its zone."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 _FURTHER = "\n    "  # before the further lines of one entry
@@ -126,7 +134,22 @@ def answer_again(row: MessageRow) -> Answer:
     """Return what to say when a letter comes again: the recorded answer, or that it is taken."""
     if row.state in (State.DONE, State.REFUSED) and row.answer is not None:
         return recorded_answer(row)
-    return Answer(row.id, "taken")
+    return taken(row)
+
+
+def taken(row: MessageRow) -> Answer:
+    """Return that a letter is safe here, and how often its handler has failed, and why."""
+    if not row.error:
+        return Answer(row.id, "taken")
+    dead = "dead: " if row.state is State.DEAD else ""
+    return Answer(row.id, "taken", tries=row.tries, error=dead + last_error(row.error)[:TOLD_MAX])
+
+
+def last_error(text: str) -> str:
+    """Return the newest of the errors that are written down, with all its lines."""
+    lines = text.split("\n")
+    first = max((n for n, line in enumerate(lines) if not line.startswith(" ")), default=0)
+    return "\n".join(line.strip() for line in lines[first:])
 
 
 def replayed(dead: MessageRow, now_ms: int) -> MessageRow:
@@ -135,7 +158,7 @@ def replayed(dead: MessageRow, now_ms: int) -> MessageRow:
     row = dead.copy()
     row.state, row.due_at, row.tries = State.DUE, now_ms, 0
     if row.error:
-        row.error = _written_down(row.error, f"{_REPLAYED}{now_ms}")
+        row.error = _written_down(row.error, f"{_REPLAYED}{at_time(now_ms)}")
     return row
 
 
@@ -153,9 +176,11 @@ def dropped(dead: MessageRow, now_ms: int) -> MessageRow:
 
     Raises:
         Conflict: it has reached an External that still knows its key: a try that is under way
-            may yet have its effect, which nothing would undo.
+            may yet have its effect, which nothing would undo; or it is a job's tick.
     """
     assert dead.state in (State.DEAD, State.DUE)
+    if dead.kind is Kind.TICK and dead.state is State.DUE and WAITS not in (dead.error or ""):
+        raise Conflict(f"{dead.id} is a job's next run, without which it would never run again")
     if dead.reached and dead.expires_at is not None and dead.expires_at > now_ms:
         raise Conflict(
             f"letter {dead.id} may still have an effect outside for another "

@@ -74,12 +74,15 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
         outcome: a reply; a declared failure; refused (withdrawn before it ran); or taken:
             it is safe with the receiver, and not done yet.
         type: the failure's name.
+        tries, error: of a letter that was taken and has failed so far, for whoever waits for it.
     """
 
     id: UUID
     outcome: Outcome
     body: msgspec.Raw = msgspec.Raw(b"null")
     type: str = ""
+    tries: int = 0
+    error: str = ""
 
     @property
     def final(self) -> bool:
@@ -148,8 +151,9 @@ class MessageRow:
         expires_at: of a saga's command, its time-out; of a reached row, the key's end of life.
         hash: of a request, what its key was first used with; of a reached row, the calls made.
         body: the encoded `Letter`.
-        answer: the encoded `Answer`, or the recorded HTTP response.
-        error: a line for each failed try, newest last.
+        answer: the encoded `Answer`, or the recorded HTTP response; of a letter of ours, the last
+            that was not final and told of failed tries.
+        error: an entry for each failed try, newest last; its further lines are indented.
         topic: by which an event and a saga's wait for it meet.
     """
 

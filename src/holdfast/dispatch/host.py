@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from holdfast.consistency.attention import attention, failing_now
 from holdfast.consistency.inbox import Inbox
 from holdfast.consistency.ledger import Addresses, Ledger
 from holdfast.consistency.outbox import Outbox
@@ -18,10 +19,11 @@ from holdfast.consistency.relay import Relay
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.sagas import Sagas, SagaType
 from holdfast.consistency.schedule import Schedule, floors_lag_ms
+from holdfast.consistency.told import parted
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.unknown import unknown_work, waits
+from holdfast.consistency.unknown import unknown_work
 from holdfast.consistency.writer import Effects, RunAgain, Writer
-from holdfast.contract.envelope import HTTP, Lane, MessageRow, State
+from holdfast.contract.envelope import HTTP, Lane, MessageRow
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command, Query
@@ -47,6 +49,7 @@ from holdfast.observability import (
     Metrics,
     Tracer,
 )
+from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Database, Ids, Limits, Random, Transaction
 from holdfast.resilience import BreakerState, EdgePolicy
 from holdfast.resilience import Edge as CallEdge
@@ -120,6 +123,7 @@ class ServiceHost:
             ports.safe,
         )
         self.provided = Provided(service, ports.environ)
+        self.ledger.describe = describe
         self.outbox = Outbox(self.ledger, ports.broker)
         self.writer = Writer(self.ledger, self.outbox.after_commit, observe=self._commits())
         self.sagas = Sagas(self.ledger, self._saga_types(), self._saga_ended, self._saga_parked)
@@ -137,6 +141,7 @@ class ServiceHost:
         self.relay = Relay(self.ledger, self.writer, self.inbox, self.outbox, ports.broker)
         self.relay.kept_house = self._keep_looking
         self.strangers: list[str] = []
+        self._looked = False
         self.inbox.wake = self.relay.wake
         self.inbox.too_full = self.too_full
         self.reach = Reach(
@@ -173,7 +178,8 @@ class ServiceHost:
 
     def _saga_parked(self, saga: str, id: UUID, error: str) -> None:
         self._ports.metrics.saga(saga).observe("parked", 0.0)
-        self._notice("saga.parked", saga=saga, id=str(id), error=error)
+        said, place = parted(error)
+        self._notice("saga.parked", saga=saga, id=str(id), error=said, at=place)
 
     def _notice(self, event: str, **fields: Any) -> None:
         current = self._ports.current
@@ -346,7 +352,14 @@ class ServiceHost:
         for line in found:
             if line not in self.strangers:
                 self._notice("work.unknown", why=line)
-        self.strangers = found
+        self.strangers, self._looked = found, True
+
+    async def is_strange(self) -> bool:
+        """Whether the database may hold sagas that this version does not know."""
+        if self._looked:
+            return bool(self.strangers)
+        sagas, letters = known_sagas(self.service), known_letters(self.service)
+        return bool(await unknown_work(self.ledger.database, self.name, sagas, letters))
 
     async def _keep_looking(self) -> None:
         """Look again while something may be there that this version does not know."""
@@ -371,11 +384,19 @@ class ServiceHost:
         metrics.watch("holdfast_waiting_letters", lambda: relay.backlog.waiting, service=name)
         metrics.watch("holdfast_unknown_names", lambda: len(self.strangers), service=name)
         metrics.watch("holdfast_dead_letters", lambda: relay.backlog.dead, service=name)
+        metrics.watch("holdfast_failing_letters", lambda: relay.backlog.failing, service=name)
         for edge in self.ledger.edges.values():
             if edge.receiver == name and edge.sender not in (name, HTTP):
                 ignored = functools.partial(self.inbox.ignored_below_floor.__getitem__, edge.id)
                 labels = {"service": name, "sender": edge.sender, "lane": edge.lane.value}
                 metrics.watch("holdfast_letters_ignored_total", ignored, **labels)
+
+    def attention(self) -> str | None:
+        """Return which letters need a person, or None; as of the last housekeeping."""
+        backlog = self.relay.backlog
+        counts = {"dead": backlog.dead, "failing for long": backlog.failing}
+        found = [f"{count} {what}" for what, count in counts.items() if count]
+        return f"letters: {', '.join(found)}; see `holdfast dead-letters list`" if found else None
 
     async def stop(self) -> None:
         """Finish what is under way; what is not begun stays in the tables."""
@@ -448,17 +469,15 @@ class ServiceHost:
     async def change_dead(
         self, letter: UUID, change: Callable[[MessageRow, int], MessageRow]
     ) -> MessageRow | None:
-        """Replay or drop a letter that is dead, or waits for a version that knows it.
-
-        None when there is none of that id.
-        """
+        """Replay or drop a letter that needs a person. None when there is none of that id."""
         changed: list[MessageRow] = []
+        schedule = self.ledger.schedule
 
         async def write(tx: Transaction, effects: Effects) -> None:
             changed.clear()
             for edge in self.ledger.edges:
                 row = await tx.lock_message(edge, letter)
-                if row is not None and (row.state is State.DEAD or waits(row)):
+                if row is not None and attention(row, failing_now(tx.now_ms, schedule)):
                     new = change(row, tx.now_ms)
                     if await tx.update_message(new, row.state):
                         changed.append(new)

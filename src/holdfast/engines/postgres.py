@@ -14,9 +14,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, State, StepRow
+from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
-from holdfast.engines.postgres_rows import COLUMNS, SAGA_COLUMNS, WAITING, message, plain, saga
+from holdfast.engines.lists import failing_long, which_messages, which_sagas
+from holdfast.engines.postgres_rows import (
+    COLUMNS,
+    FAILED,
+    SAGA_COLUMNS,
+    WAITING,
+    Marked,
+    message,
+    plain,
+    saga,
+)
 from holdfast.engines.postgres_tables import STEPS
 from holdfast.engines.postgres_transaction import (
     DRIVER_ERRORS,
@@ -31,7 +41,7 @@ from holdfast.engines.refusals import look_at_values, refusal_of
 from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
-from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Unfinished
+from holdfast.ports import Backlog, Clock, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
 
 IDLE_MS = 800  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
@@ -297,26 +307,18 @@ class PostgresDatabase:
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
         """See `ports.Database`."""
-        found = await self._fetch(
-            f"SELECT {COLUMNS} FROM holdfast_message WHERE (edge = ANY($1::int[]) OR $1 = '{{}}') "
-            f"AND (state = ANY($2::text[]) OR $2 = '{{}}' OR ($5 AND {WAITING})) "
-            "AND (id = $3 OR $3 IS NULL) ORDER BY id LIMIT $4",
-            list(which.edges),
-            [state.value for state in which.states],
-            which.id,
-            which.limit,
-            which.waiting,
-        )
+        marked = Marked()
+        where = which_messages(which, marked, waiting=WAITING, failed=FAILED)
+        sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id "
+        found = await self._fetch(f"{sql} LIMIT {marked(which.limit)}", *marked.values)
         return [message(record) for record in found]
 
-    async def sagas(self, *, id: UUID | None = None, limit: int = 100) -> list[SagaRow]:
+    async def sagas(self, which: SagaFilter) -> list[SagaRow]:
         """See `ports.Database`."""
-        found = await self._fetch(
-            f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE id = $1 OR $1 IS NULL "
-            "ORDER BY id DESC LIMIT $2",
-            id,
-            limit,
-        )
+        marked = Marked()
+        where = which_sagas(which, marked)
+        sql = f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE {where} ORDER BY id DESC"
+        found = await self._fetch(f"{sql} LIMIT {marked(which.limit)}", *marked.values)
         return [saga(record) for record in found]
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
@@ -330,19 +332,24 @@ class PostgresDatabase:
             return []
         return [Unfinished(*record) for record in await self._fetch(_UNFINISHED)]
 
-    async def backlog(self, out_edges: Sequence[int]) -> Backlog:
+    async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         """See `ports.Database`."""
-        [(rows, size, dead, waiting, oldest)] = await self._fetch(
+        marked = Marked(list(out_edges))
+        failed = "1 = 0"
+        if failing is not None:
+            failed = failing_long(failing, marked, failed=FAILED)
+        [(rows, size, dead, waiting, failed_long, oldest)] = await self._fetch(
             "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint, "
-            "(SELECT count(*) FROM holdfast_message WHERE state = $2), "
+            "(SELECT count(*) FROM holdfast_message WHERE state = 'dead'), "
             f"(SELECT count(*) FROM holdfast_message WHERE {WAITING}), "
+            f"(SELECT count(*) FROM holdfast_message WHERE {failed} AND NOT {WAITING} "
+            "AND edge <> ALL($1::int[])), "
             "(SELECT id FROM holdfast_message WHERE edge = ANY($1::int[]) ORDER BY id LIMIT 1) "
             "FROM holdfast_message WHERE edge = ANY($1::int[])",
-            list(out_edges),
-            State.DEAD.value,
+            *marked.values,
         )
         age = 0 if oldest is None else max(0, self.now_ms() - (oldest.int >> 80))
-        return Backlog(rows, size, age, dead, waiting)
+        return Backlog(rows, size, age, dead, waiting, failed_long)
 
     async def due_in_ms(self) -> int | None:
         """See `ports.Database`."""

@@ -53,7 +53,9 @@ CLAIM = (
     "FOR UPDATE SKIP LOCKED) due WHERE m.edge = due.edge AND m.id = due.id RETURNING "
     + ", ".join(f"m.{name}" for name in MESSAGE_TYPES)
 )
-WAITING = f"(state = 'due' AND strpos(coalesce(error, ''), '{WAITS}') > 0)"
+FAILED = "state = 'due' AND error IS NOT NULL"
+"""What is in the index of failed rows; to be written in these words, or it is not used."""
+WAITING = f"({FAILED} AND strpos(error, '{WAITS}') > 0)"
 CLAIM_KNOWN = CLAIM.replace("ORDER BY", f"AND NOT {WAITING} ORDER BY")
 _SIGN = (
     "INSERT INTO holdfast_message (edge, id, state, kind, tries, reached, body) "
@@ -64,6 +66,17 @@ _SIGN = (
 def signed(name: MessageRow) -> str:
     """Return the statement that leaves a transaction's name, without parameters."""
     return _SIGN.format(edge=name.edge, id=name.id)
+
+
+class Marked:
+    """Takes values of a statement, and returns the mark of each."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values: list[Any] = list(values)
+
+    def __call__(self, value: object) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}"
 
 
 def _text(value: str | None) -> str | None:

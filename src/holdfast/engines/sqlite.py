@@ -21,13 +21,23 @@ from sqlalchemy.exc import CompileError, DBAPIError
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
+from holdfast.engines.lists import failing_long, which_messages, which_sagas
 from holdfast.engines.prepared import PreparedWrites
-from holdfast.engines.sqlite_rows import COLUMNS, WAITING, message, saga, steps_of, uuid_of
+from holdfast.engines.sqlite_rows import (
+    COLUMNS,
+    FAILED,
+    WAITING,
+    Marked,
+    message,
+    saga,
+    steps_of,
+    uuid_of,
+)
 from holdfast.engines.sqlite_transaction import SqliteTransaction, run_users
 from holdfast.engines.sqlite_types import sqlite_engine
 from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
 from holdfast.errors import SettingError
-from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Unfinished
+from holdfast.ports import Backlog, Clock, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
 
@@ -217,30 +227,18 @@ class SqliteDatabase:
             self._readers.release()
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
-        where, parameters = ["1"], list[Any]()
-        if which.edges:
-            where.append(f"edge IN ({', '.join('?' * len(which.edges))})")
-            parameters += which.edges
-        if which.states:
-            states = f"state IN ({', '.join('?' * len(which.states))})"
-            where.append(f"({states} OR {WAITING})" if which.waiting else states)
-            parameters += [state.value for state in which.states]
-        if which.id is not None:
-            where.append("id = ?")
-            parameters.append(which.id.bytes)
-        sql = (
-            f"SELECT {COLUMNS} FROM holdfast_message WHERE {' AND '.join(where)} "
-            "ORDER BY id LIMIT ?"
-        )
-        return [message(v) for v in self._committed.execute(sql, (*parameters, which.limit))]
+        marked = Marked()
+        where = which_messages(which, marked, waiting=WAITING, failed=FAILED)
+        sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id LIMIT ?"
+        return [message(v) for v in self._committed.execute(sql, (*marked.values, which.limit))]
 
-    async def sagas(self, *, id: UUID | None = None, limit: int = 100) -> list[SagaRow]:
-        where, parameters = ("WHERE id = ?", [id.bytes]) if id else ("", list[Any]())
+    async def sagas(self, which: SagaFilter) -> list[SagaRow]:
+        marked = Marked()
         sql = (
             "SELECT id, type, version, state, input, key, error, started_at, ended_at "
-            f"FROM holdfast_saga {where} ORDER BY id DESC LIMIT ?"
+            f"FROM holdfast_saga WHERE {which_sagas(which, marked)} ORDER BY id DESC LIMIT ?"
         )
-        return [saga(values) for values in self._committed.execute(sql, (*parameters, limit))]
+        return [saga(v) for v in self._committed.execute(sql, (*marked.values, which.limit))]
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
         return steps_of(self._committed, saga)
@@ -257,7 +255,7 @@ class SqliteDatabase:
         finally:
             connection.close()
 
-    async def backlog(self, out_edges: Sequence[int]) -> Backlog:
+    async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         marks = ", ".join("?" * len(out_edges))
         rows, size, oldest = self._committed.execute(
             "SELECT count(*), coalesce(sum(length(body)), 0), min(id) FROM holdfast_message "
@@ -270,8 +268,19 @@ class SqliteDatabase:
         waiting = self._committed.execute(
             f"SELECT count(*) FROM holdfast_message WHERE {WAITING}"
         ).fetchone()[0]
+        failed = 0 if failing is None else self._count_failing(out_edges, failing)
         age = 0 if oldest is None else max(0, self.now_ms() - (UUID(bytes=oldest).int >> 80))
-        return Backlog(rows, size, age, dead, waiting)
+        return Backlog(rows, size, age, dead, waiting, failed)
+
+    def _count_failing(self, out_edges: Sequence[int], failing: Failing) -> int:
+        marked = Marked()
+        others = " AND ".join(f"edge <> {marked(edge)}" for edge in out_edges) or "1 = 1"
+        found: tuple[int] = self._committed.execute(
+            f"SELECT count(*) FROM holdfast_message WHERE {others} AND NOT {WAITING} "
+            f"AND {failing_long(failing, marked, failed=FAILED)}",
+            marked.values,
+        ).fetchone()
+        return found[0]
 
     async def due_in_ms(self) -> int | None:
         found: tuple[int | None] = self._committed.execute(

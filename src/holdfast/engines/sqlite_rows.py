@@ -32,7 +32,9 @@ CLAIM = (
     "holdfast_message WHERE due_at <= ? AND state = 'due' ORDER BY due_at LIMIT ?) "
     f"RETURNING {COLUMNS}"
 )
-WAITING = f"(state = 'due' AND instr(coalesce(error, ''), '{WAITS}') > 0)"
+FAILED = "state = 'due' AND error IS NOT NULL"
+"""What is in the index of failed rows; to be written in these words, or it is not used."""
+WAITING = f"({FAILED} AND instr(error, '{WAITS}') > 0)"
 CLAIM_KNOWN = CLAIM.replace("ORDER BY", f"AND NOT {WAITING} ORDER BY")
 
 
@@ -44,6 +46,17 @@ def blob(value: UUID | None) -> bytes | None:
 def uuid_of(value: bytes | None) -> UUID | None:
     """Return a stored id."""
     return None if value is None else UUID(bytes=value)
+
+
+class Marked:
+    """Takes values of a statement, and returns the mark of each."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def __call__(self, value: object) -> str:
+        self.values.append(value.bytes if isinstance(value, UUID) else value)
+        return "?"
 
 
 def values_of(row: MessageRow) -> tuple[Any, ...]:

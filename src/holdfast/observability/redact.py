@@ -113,6 +113,34 @@ def bounded(value: object) -> object:
     return plain if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + CUT
 
 
+def hidden(value: object, names: Collection[str] = ()) -> object:
+    """Return a decoded JSON value whole, with what looks secret replaced.
+
+    Args:
+        names: further names of fields under which secrets go.
+    """
+    match value:
+        case str():
+            return scrub(value) if len(value) <= _SCAN_CHARS_MAX else _hidden_long(value)
+        case dict():
+            items = cast("Mapping[str, object]", value).items()
+            return {
+                name: REDACTED
+                if item is not None and (name in names or is_secret_name(name))
+                else hidden(item, names)
+                for name, item in items
+            }
+        case list():
+            return [hidden(item, names) for item in cast("list[object]", value)]
+        case _:
+            return value
+
+
+def _hidden_long(text: str) -> str:
+    """Return the part of a long text that was looked at, and how much was left out."""
+    return f"{scrub(text)}{CUT}"
+
+
 def bounded_fields(fields: Mapping[str, object]) -> dict[str, object]:
     """Return at most twenty safe fields; what goes under a secret name is replaced."""
     return {

@@ -14,6 +14,7 @@ _ABOUT = {
     "holdfast_broker_up": "1 while all letters can travel, 0 when some or none can.",
     "holdfast_breaker_state": "Circuit breaker of an edge: 0 closed, 1 half-open, 2 open.",
     "holdfast_dead_letters": "Messages that gave up and wait for a person.",
+    "holdfast_failing_letters": "Messages that have failed for long, and are tried on for ever.",
     "holdfast_leases_held": "Letters whose handlers wait for something before they write.",
     "holdfast_leases_lost_total": "Letters that another process claimed while a handler worked.",
     "holdfast_leases_renewed_total": "Times that a letter was kept for a handler at work.",

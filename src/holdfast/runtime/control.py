@@ -5,39 +5,26 @@ is its authentication; with no process running it opens the folder itself.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from uuid import UUID
 
 import msgspec
 from pydantic import ValidationError
 
-from holdfast.consistency.schedule import time_of
-from holdfast.consistency.steps import StepOutcome
+from holdfast.consistency.attention import failing_now
 from holdfast.consistency.transitions import dropped, replayed
-from holdfast.contract.envelope import Letter, MessageRow, SagaInput, SagaRow, State
+from holdfast.contract.envelope import MessageRow, SagaRow, SagaState, State
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
 from holdfast.dispatch.host import ServiceHost
 from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName
-from holdfast.ports import WAITS, MessageFilter
+from holdfast.ports import Failing, MessageFilter, SagaFilter
+from holdfast.runtime.shown import Json, Shown, uuid_of
 from holdfast.system import System
-
-Json = dict[str, Any]
-
-
-def _time(ms: int | None) -> str | None:
-    if ms is None:
-        return None
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _is_command(message: type[Message]) -> TypeGuard[type[Command[Any]]]:
     return issubclass(message, Command)
-
-
-def _parse(body: bytes) -> Any:
-    return msgspec.json.decode(body) if body else None
 
 
 class Control:
@@ -46,6 +33,7 @@ class Control:
     def __init__(self, system: System, hosts: Sequence[ServiceHost]) -> None:
         self._system = system
         self._hosts = {host.name: host for host in hosts}
+        self._shown = Shown(system)
         self._verbs: dict[str, Callable[..., Awaitable[Any]]] = {
             "send": self.send,
             "sagas": self.sagas,
@@ -99,51 +87,47 @@ class Control:
         """List sagas, newest first."""
         found: list[Json] = []
         for host in self._hosts.values():
-            for row in await host.ledger.database.sagas(limit=limit):
-                saga = self._saga(host, row)
-                if state is None or saga["state"] == state:
-                    found.append(saga)
+            which = SagaFilter(
+                states=(_saga_state(state),) if state is not None else (),
+                known=host.sagas.known if state is not None and await host.is_strange() else None,
+                limit=limit,
+            )
+            rows = await host.ledger.database.sagas(which)
+            found += [self._shown.saga(host, row) for row in rows]
         return sorted(found, key=lambda saga: str(saga["started_at"]), reverse=True)[:limit]
-
-    def _saga(self, host: ServiceHost, row: SagaRow) -> Json:
-        waits = "" if row.ended_at is not None else host.sagas.stranger(row)
-        return {
-            "id": str(row.id),
-            "service": host.name,
-            "type": row.type,
-            "version": row.version,
-            "state": "parked" if waits else row.state,
-            "key": row.key,
-            "started_at": _time(row.started_at),
-            "ended_at": _time(row.ended_at),
-            "error": f"{WAITS}{waits}" if waits else row.error,
-        }
 
     async def saga(self, id: str) -> Json:
         """Show one saga: its input, its ended steps, and what it waits for."""
         host, row = await self._find_saga(id)
-        stored = msgspec.json.decode(row.input, type=SagaInput)
-        steps = [
-            {
-                "path": step.path,
-                "kind": step.kind,
-                "ended_at": _time(step.ended_at),
-                **_outcome(step.outcome),
-            }
-            for step in await host.ledger.database.saga_steps(row.id)
-        ]
-        waiting = [
-            self._letter(host, letter)
-            for letter in await host.ledger.database.messages(MessageFilter(limit=100_000))
-            if letter.owner == row.id
-        ]
+        database, failing = host.ledger.database, _failing(host)
+        waiting: list[Json] = []
+        for letter in await database.messages(MessageFilter(owner=row.id, limit=_OPEN_MAX)):
+            there = await self._at_its_receiver(host, letter)
+            waiting.append(
+                {
+                    **self._shown.letter(host, letter, failing),
+                    "receiver_says": self._shown.receiver(there, letter),
+                }
+            )
         return {
-            **self._saga(host, row),
-            "correlation": stored.correlation,
-            "input": _parse(bytes(stored.body)),
-            "steps": steps,
+            **self._shown.saga(host, row),
+            **self._shown.input(row),
+            "steps": [self._shown.step(step) for step in await database.saga_steps(row.id)],
             "waiting": waiting,
         }
+
+    async def _at_its_receiver(self, host: ServiceHost, letter: MessageRow) -> MessageRow | None:
+        """Return the row of a letter in its receiver's tables, if that is in this process."""
+        edge = host.ledger.edges[letter.edge]
+        receiver = self._hosts.get(edge.receiver)
+        if receiver is None or receiver is host:
+            return None
+        there = receiver.ledger.edge_from(host.name, edge.lane)
+        if there is None:
+            return None
+        which = MessageFilter(edges=(there,), id=letter.id, limit=1)
+        found = await receiver.ledger.database.messages(which)
+        return found[0] if found else None
 
     async def retry(self, id: str) -> Json:
         """Run a parked saga again."""
@@ -156,85 +140,77 @@ class Control:
     async def _find_saga(self, id: str) -> tuple[ServiceHost, SagaRow]:
         key = _uuid(id, "saga")
         for host in self._hosts.values():
-            rows = await host.ledger.database.sagas(id=key)
+            rows = await host.ledger.database.sagas(SagaFilter(id=key))
             if rows:
                 return host, rows[0]
         raise UnknownName(f"there is no saga {id}")
 
-    # -- dead letters ---------------------------------------------------------------------------
+    # -- letters that need a person -------------------------------------------------------------
 
     async def dead_letters(self, limit: int = 100) -> list[Json]:
-        """List dead letters, and those that wait for a version that knows them, oldest first."""
+        """List letters that are dead, wait for a version, or fail for long; oldest first."""
         found: list[Json] = []
         for host in self._hosts.values():
-            which = MessageFilter(states=(State.DEAD,), limit=limit, waiting=True)
-            found += [self._letter(host, r) for r in await host.ledger.database.messages(which)]
+            failing = _failing(host)
+            rows = await host.ledger.database.messages(_needs_a_person(limit, failing))
+            found += [self._shown.letter(host, row, failing) for row in rows]
         return sorted(found, key=lambda letter: str(letter["sent_at"]))[:limit]
 
-    def _letter(self, host: ServiceHost, row: MessageRow) -> Json:
-        letter = msgspec.json.decode(row.body, type=Letter) if row.body[:1] == b"{" else None
-        return {
-            "id": str(row.id),
-            "service": host.name,
-            "sender": host.ledger.edges[row.edge].sender,
-            "kind": row.kind.value,
-            "type": letter.type if letter else row.topic,
-            "state": row.state.value,
-            "tries": row.tries,
-            "reached": row.reached,
-            "sent_at": _time(time_of(row.id)),
-            "due_at": _time(row.due_at),
-            "error": row.error,
-            "trace": letter.trace if letter else None,
-            "correlation": letter.correlation if letter else None,
-            "body": _parse(bytes(letter.body)) if letter else None,
-        }
-
     async def dead_letter(self, id: str) -> Json:
-        """Show one dead letter, with the error of every try."""
+        """Show one of them, with the error of every try."""
         host, row = await self._find_dead(id)
-        return self._letter(host, row)
+        return self._shown.letter(host, row, _failing(host))
 
     async def replay(self, id: str, dry: bool = False) -> Json:
         """Have a dead letter tried again; `dry` only shows what would run."""
         host, row = await self._find_dead(id)
         if dry:
-            return {**self._letter(host, row), "would": f"run in {host.name} with tries from 0"}
+            would = f"run in {host.name} with tries from 0"
+            return {**self._shown.letter(host, row, _failing(host)), "would": would}
         changed = await host.change_dead(row.id, replayed)
-        return self._letter(host, changed or row)
+        return self._shown.letter(host, changed or row, _failing(host))
 
     async def drop(self, id: str) -> Json:
         """Give a dead letter up: its sender learns that it was refused."""
         host, row = await self._find_dead(id)
         changed = await host.change_dead(row.id, dropped)
-        return self._letter(host, changed or row)
+        return self._shown.letter(host, changed or row, _failing(host))
 
     async def _find_dead(self, id: str) -> tuple[ServiceHost, MessageRow]:
         key = _uuid(id, "dead letter")
         for host in self._hosts.values():
-            which = MessageFilter(states=(State.DEAD,), id=key, waiting=True)
+            which = _needs_a_person(1, _failing(host), id=key)
             rows = await host.ledger.database.messages(which)
             if rows:
                 return host, rows[0]
         raise UnknownName(f"there is no dead letter {id}")
 
 
+_OPEN_MAX = 1_000  # a saga has no more steps
+_STATES: dict[str, SagaState] = {
+    "running": "running",
+    "completed": "completed",
+    "failed": "failed",
+    "parked": "parked",
+}
+
+
+def _saga_state(text: str) -> SagaState:
+    if text not in _STATES:
+        raise Invalid(f"{text!r} is no state of a saga; there are {', '.join(_STATES)}")
+    return _STATES[text]
+
+
+def _failing(host: ServiceHost) -> Failing:
+    return failing_now(int(host.ledger.clock.now() * 1000), host.ledger.schedule)
+
+
+def _needs_a_person(limit: int, failing: Failing, *, id: UUID | None = None) -> MessageFilter:
+    return MessageFilter(states=(State.DEAD,), waiting=True, failing=failing, id=id, limit=limit)
+
+
 def _uuid(text: str, what: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as exc:
-        raise UnknownName(f"{text!r} is not the id of a {what}") from exc
-
-
-def _outcome(raw: bytes) -> Json:
-    outcome = msgspec.json.decode(raw, type=StepOutcome)
-    shown: Json = {"outcome": outcome.kind, "value": _parse(bytes(outcome.body))}
-    if outcome.kind == "event" and bytes(outcome.body) == b"null":
-        shown["outcome"] = "none in time"
-    if outcome.type and outcome.kind == "event":
-        shown["event"] = outcome.type
-    elif outcome.type:
-        shown["failure"] = outcome.type
-    if outcome.kind == "unanswered":
-        shown["effect"] = outcome.effect
-    return shown
+    found = uuid_of(text)
+    if found is None:
+        raise UnknownName(f"{text!r} is not the id of a {what}")
+    return found

@@ -474,12 +474,16 @@ class Process:
         async def unknown(host: ServiceHost) -> str | None:
             return "; ".join(host.strangers) or None
 
+        async def letters(host: ServiceHost) -> str | None:
+            return host.attention()
+
         self.health.watch("broker", broker)
         self.metrics.watch("holdfast_broker_up", lambda: int(self._broker.trouble() is None))
         self.metrics.watch("holdfast_broker", self._broker.counts)
         for host in self.hosts:
             self.health.watch(f"database of {host.name}", functools.partial(database, host))
             self.health.watch(f"versions of {host.name}", functools.partial(unknown, host))
+            self.health.watch(f"letters of {host.name}", functools.partial(letters, host))
 
         for local in self._locals:
             self.health.watch(f"stand-in of {local.name}", functools.partial(stand_in, local))

@@ -23,7 +23,16 @@ from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
-from holdfast.ports import Backlog, Clock, MessageFilter, Sharing, Unfinished, Write
+from holdfast.ports import (
+    Backlog,
+    Clock,
+    Failing,
+    MessageFilter,
+    SagaFilter,
+    Sharing,
+    Unfinished,
+    Write,
+)
 from holdfast.simulation.clock import SimClock
 from holdfast.simulation.node import Node
 
@@ -209,7 +218,7 @@ class SimStore:
 
     def sagas(self) -> list[SagaRow]:
         """Return all sagas, newest first."""
-        found: list[SagaRow] = _now(self.memory.sagas(limit=1_000_000))
+        found: list[SagaRow] = _now(self.memory.sagas(SagaFilter(limit=1_000_000)))
         return found
 
     def open_rows(self) -> list[MessageRow]:
@@ -512,9 +521,9 @@ class SimDatabase:
         """See `ports.Database`."""
         return await self._served().messages(which)
 
-    async def sagas(self, *, id: UUID | None = None, limit: int = 100) -> list[SagaRow]:
+    async def sagas(self, which: SagaFilter) -> list[SagaRow]:
         """See `ports.Database`."""
-        return await self._served().sagas(id=id, limit=limit)
+        return await self._served().sagas(which)
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
         """See `ports.Database`."""
@@ -524,9 +533,9 @@ class SimDatabase:
         """See `ports.Database`."""
         return await self._served().unfinished()
 
-    async def backlog(self, out_edges: Sequence[int]) -> Backlog:
+    async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         """See `ports.Database`."""
-        return await self._served().backlog(out_edges)
+        return await self._served().backlog(out_edges, failing)
 
     async def due_in_ms(self) -> int | None:
         """See `ports.Database`."""

@@ -1,6 +1,6 @@
 """For tests of systems: `play` a saga without a loop or a database, or run a whole system."""
 
 from holdfast.testing.play import Story, play
-from holdfast.testing.run import Client, Running, running
+from holdfast.testing.run import Broken, Client, Running, running
 
-__all__ = ["Client", "Running", "Story", "play", "running"]
+__all__ = ["Broken", "Client", "Running", "Story", "play", "running"]

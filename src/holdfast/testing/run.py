@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from holdfast.communication import ClientPool, Origin
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
-from holdfast.contract.envelope import Kind, SagaState, State
+from holdfast.contract.envelope import Kind, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command
 from holdfast.dispatch.host import ServiceHost
@@ -24,10 +24,16 @@ from holdfast.engines.host import HostClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import UnknownName
 from holdfast.observability import Logger
-from holdfast.ports import MessageFilter
+from holdfast.ports import MessageFilter, SagaFilter
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.system import System
+
+_SHOWN_MAX = 10
+
+
+class Broken(AssertionError):
+    """A saga is parked, or a letter dead, in a test that does not say that it expects so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +139,50 @@ class Running:
                 return await host.send(command)
         raise UnknownName(f"no service that runs here handles {command.name}")
 
-    async def settled(self, *, within_s: float = 120.0) -> None:
+    async def settled(self, *, within_s: float = 120.0, broken_ok: bool = False) -> None:
         """Wait until every saga has ended and every letter is answered.
 
+        Args:
+            broken_ok: parked sagas and dead letters are what the test is about.
         Raises:
+            Broken: a saga is parked or a letter dead, with its error.
             TimeoutError: not within `within_s`; what is open then is in the message.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + within_s
-        while open_ := await self.open():
+        while True:
+            open_ = await self.open()
+            broken = [] if broken_ok else await self.broken()
+            if broken:
+                raise Broken("\n".join([*broken, "if it is to be: settled(broken_ok=True)"]))
+            if not open_:
+                return
             if loop.time() > give_up:
                 raise TimeoutError(f"not settled after {within_s:g} s: {open_[:5]}")
             await asyncio.sleep(0.01)
 
+    async def broken(self) -> list[str]:
+        """Return what waits for a person: parked sagas and dead letters, with their errors."""
+        control = self.process.control
+        sagas = [
+            f"{saga['service']}: saga {saga['type']} {saga['id']} is parked: {saga['error']}"
+            for saga in await control.sagas(limit=_SHOWN_MAX, state="parked")
+        ]
+        letters = [
+            f"{letter['service']}: {letter['kind']} {letter['type']} {letter['id']} is dead: "
+            f"{letter['error']}"
+            for letter in await control.dead_letters(limit=_SHOWN_MAX)
+            if letter["attention"] == "dead"
+        ]
+        return sagas + letters
+
     async def open(self) -> list[str]:
         """Return what is not settled: sagas under way, letters without an answer."""
         found: list[str] = []
-        waiting: SagaState = "running"
         for host in self.process.hosts:
             database = host.ledger.database
-            for saga in await database.sagas(limit=100_000):
-                if saga.state == waiting:
-                    found.append(f"{host.name}: saga {saga.type} {saga.id}")
+            for saga in await database.sagas(SagaFilter(states=("running",))):
+                found.append(f"{host.name}: saga {saga.type} {saga.id}")
             backlog = await database.backlog(host.ledger.out_edges)
             if backlog.out_rows:
                 found.append(f"{host.name}: {backlog.out_rows} letters")

@@ -15,6 +15,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid
 from holdfast import Command, Event, Failure, Model, Saga, Service, System, Tx, Undo
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import State
+from holdfast.ports import SagaFilter
 from tests.dispatch.hosting import Hosted, hosting, system
 
 QUICK = Schedule(retry_ms=50, retry_cap_ms=500, tries_max=30)
@@ -223,13 +224,13 @@ async def test_a_saga_that_was_changed_under_way_is_parked_and_goes_on_after_the
         await asyncio.sleep(10)
     async with hosting(changing(hotel, wrong, 1), tmp_path) as hosted:
         await asyncio.sleep(120)
-        [saga] = await hosted.hosts["agency"].ledger.database.sagas()
+        [saga] = await hosted.hosts["agency"].ledger.database.sagas(SagaFilter())
         assert saga.state == "parked"
         assert "SagaChanged" in (saga.error or "")
     async with hosting(changing(hotel, first, 1), tmp_path) as hosted:
         await hosted.hosts["agency"].retry_saga(saga.id)
         await asyncio.sleep(30)
-        [saga] = await hosted.hosts["agency"].ledger.database.sagas()
+        [saga] = await hosted.hosts["agency"].ledger.database.sagas(SagaFilter())
 
     assert saga.state == "completed"
     assert set(hotel.tries.values()) == {1}
@@ -251,11 +252,11 @@ async def test_an_older_version_hands_a_saga_back_and_the_newer_one_ends_it(
         await asyncio.sleep(5)
     async with hosting(changing(hotel, steps, 1), tmp_path) as hosted:
         await asyncio.sleep(600)
-        [saga] = await hosted.hosts["agency"].ledger.database.sagas()
+        [saga] = await hosted.hosts["agency"].ledger.database.sagas(SagaFilter())
         assert saga.state == "running"
     async with hosting(changing(hotel, steps, 3), tmp_path) as hosted:
         await asyncio.sleep(120)
-        [saga] = await hosted.hosts["agency"].ledger.database.sagas()
+        [saga] = await hosted.hosts["agency"].ledger.database.sagas(SagaFilter())
 
     assert saga.state == "completed"
     assert set(hotel.tries.values()) == {1}
@@ -272,7 +273,7 @@ async def test_a_saga_that_raises_cancelled_is_parked(tmp_path: Path) -> None:
     async with hosting(changing(hotel, odd, 1), tmp_path) as hosted:
         await hosted.post("/v1/trips", json={"id": str(UUID(int=1))})
         await asyncio.sleep(30)
-        [saga] = await hosted.hosts["agency"].ledger.database.sagas()
+        [saga] = await hosted.hosts["agency"].ledger.database.sagas(SagaFilter())
 
     assert saga.state == "parked"
 
@@ -288,6 +289,6 @@ async def test_a_sleep_of_no_time_ends(tmp_path: Path, seconds: float) -> None:
     async with hosting(changing(hotel, nap, 1), tmp_path) as hosted:
         await hosted.post("/v1/trips", json={"id": str(UUID(int=1))})
         await asyncio.sleep(5)
-        [saga] = await hosted.hosts["agency"].ledger.database.sagas()
+        [saga] = await hosted.hosts["agency"].ledger.database.sagas(SagaFilter())
 
     assert saga.state == "completed"

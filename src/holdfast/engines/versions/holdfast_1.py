@@ -25,6 +25,8 @@ CREATE INDEX IF NOT EXISTS holdfast_message_topic ON holdfast_message (topic)
   WHERE topic IS NOT NULL;
 CREATE INDEX IF NOT EXISTS holdfast_message_dead ON holdfast_message (state)
   WHERE state = 'dead';
+CREATE INDEX IF NOT EXISTS holdfast_message_failed ON holdfast_message (state, id)
+  WHERE state = 'due' AND error IS NOT NULL;
 CREATE TABLE IF NOT EXISTS holdfast_saga (
   id BLOB PRIMARY KEY, type TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
   input BLOB NOT NULL, key TEXT, error TEXT, started_at INTEGER NOT NULL, ended_at INTEGER,
@@ -32,6 +34,10 @@ CREATE TABLE IF NOT EXISTS holdfast_saga (
 );
 CREATE INDEX IF NOT EXISTS holdfast_saga_ended ON holdfast_saga (ended_at)
   WHERE ended_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS holdfast_saga_parked ON holdfast_saga (id)
+  WHERE state = 'parked';
+CREATE INDEX IF NOT EXISTS holdfast_saga_failed ON holdfast_saga (id)
+  WHERE state = 'failed';
 CREATE TABLE IF NOT EXISTS holdfast_step (
   saga BLOB NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL, outcome BLOB NOT NULL,
   ended_at INTEGER NOT NULL, PRIMARY KEY (saga, path)
@@ -57,6 +63,8 @@ CREATE INDEX IF NOT EXISTS holdfast_message_topic ON holdfast_message (topic)
   WHERE topic IS NOT NULL;
 CREATE INDEX IF NOT EXISTS holdfast_message_dead ON holdfast_message (state)
   WHERE state = 'dead';
+CREATE INDEX IF NOT EXISTS holdfast_message_failed ON holdfast_message (state, id)
+  WHERE state = 'due' AND error IS NOT NULL;
 CREATE TABLE IF NOT EXISTS holdfast_saga (
   id uuid PRIMARY KEY, type text NOT NULL, version int NOT NULL, state text NOT NULL,
   input bytea NOT NULL, key text, error text, started_at bigint NOT NULL, ended_at bigint,
@@ -64,6 +72,10 @@ CREATE TABLE IF NOT EXISTS holdfast_saga (
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS holdfast_saga_ended ON holdfast_saga (ended_at)
   WHERE ended_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS holdfast_saga_parked ON holdfast_saga (id)
+  WHERE state = 'parked';
+CREATE INDEX IF NOT EXISTS holdfast_saga_failed ON holdfast_saga (id)
+  WHERE state = 'failed';
 CREATE TABLE IF NOT EXISTS holdfast_step (
   saga uuid NOT NULL, path text NOT NULL, kind text NOT NULL, outcome bytea NOT NULL,
   ended_at bigint NOT NULL, PRIMARY KEY (saga, path)
