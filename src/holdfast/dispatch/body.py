@@ -45,9 +45,9 @@ class Body:
         if b"\\u0000" in body:
             raise Invalid("a string holds the character NUL, which databases do not store")
         if self._keep_digits is None:
-            _look_at(body, _finite, str)  # a str, since only its end is of interest
+            _look_at(body, _LOOKS)
         else:
-            found = self._keep_digits(_look_at(body, Digits, int))
+            found = self._keep_digits(_look_at(body, _KEEPS_DIGITS))
             body = json.dumps(found, allow_nan=False).encode()
         try:
             return self._adapter.validate_json(body, strict=True, extra="forbid")
@@ -57,12 +57,14 @@ class Body:
 
 def _refuse_other_media(request: Request) -> None:
     coding = request.header(b"content-encoding")
+    kind = request.header(b"content-type")
+    if coding is None and (kind is None or kind == b"application/json"):
+        return
     if coding is not None and coding.strip().lower() != b"identity":
         raise UnsupportedMediaType(
             f"the body is compressed ({coding.decode('latin-1')[:40]!r}); send it as it is",
             headers={"Accept-Encoding": "identity"},
         )
-    kind = request.header(b"content-type")
     if kind is None:
         return
     media = kind.partition(b";")[0].strip().lower()
@@ -72,16 +74,10 @@ def _refuse_other_media(request: Request) -> None:
         )
 
 
-def _look_at(body: bytes, of_float: Callable[[str], Any], of_int: Callable[[str], Any]) -> Any:
+def _look_at(body: bytes, decoder: json.JSONDecoder) -> Any:
     """Read a body for what pydantic's parser lets pass: NaN, and members that come twice."""
     try:
-        return json.loads(
-            body.decode(),
-            object_pairs_hook=_distinct,
-            parse_constant=_no_constant,
-            parse_float=of_float,
-            parse_int=of_int,
-        )
+        return decoder.decode(body.decode())
     except (ValueError, RecursionError) as exc:
         raise BadRequest(f"the body is not JSON: {exc}") from exc
 
@@ -104,3 +100,16 @@ def _finite(text: str) -> float:
     if math.isinf(value):
         raise Invalid(f"the number {text[:30]} is too large; floats end at 1.8e308")
     return value
+
+
+def _decoder(of_float: Callable[[str], Any], of_int: Callable[[str], Any]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_distinct,
+        parse_constant=_no_constant,
+        parse_float=of_float,
+        parse_int=of_int,
+    )
+
+
+_LOOKS = _decoder(_finite, str)  # a str, since only its end is of interest
+_KEEPS_DIGITS = _decoder(Digits, int)
