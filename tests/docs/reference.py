@@ -348,7 +348,7 @@ def page() -> str:
             "Every public name, from its docstring: `make reference` writes this page, and a test "
             "holds it equal to the code. Units stand in the names: `_s` is seconds. What the "
             "environment sets is in [Operations](operations.md#settings), what a route may take in "
-            "[Parameters](parameters.md)."
+            "[Parameters](parameters.md), and what happens at each limit in [Limits](limits.md)."
         ),
     ]
     for title, names in groups():

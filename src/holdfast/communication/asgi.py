@@ -22,7 +22,7 @@ AsgiApp = Callable[
     Awaitable[None],
 ]
 
-_PIECES_MAX = 16  # pieces of a streamed body that wait for the client; then `send` waits
+PIECES_MAX = 16  # pieces of a streamed body that wait for the client; then `send` waits
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 _NOT_THE_APPS = frozenset(  # what describes a hop, or is ours to say
     [b"content-length", b"transfer-encoding", b"expect", b"x-correlation-id", b"traceparent"]
@@ -119,7 +119,7 @@ class _Exchange:
         self._headers: HeaderList = []
         self._streaming = False
         self._left = False
-        self._pieces: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_PIECES_MAX)
+        self._pieces: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(PIECES_MAX)
         self._ended = asyncio.Event()  # the response is complete, or the client is gone
 
     def watch(self, task: asyncio.Task[None], request: Request) -> None:

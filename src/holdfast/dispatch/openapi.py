@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode
 from holdfast.contract.carrier import adapter_of
 from holdfast.contract.failure import Failure
 from holdfast.dispatch.inputs import Inputs
+from holdfast.dispatch.requests import KEY_CHARS_MAX
 from holdfast.system import System
 from holdfast.system.checks import PATH_NAME
 from holdfast.system.sends import uses
@@ -40,7 +41,7 @@ _KEY: dict[str, Any] = {
     "in": "header",
     "required": False,
     "description": "One effect, and one answer, for each key.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX},
 }
 _EVERY = {"429": "Too many requests", "500": "Internal error", "503": "Overloaded"}
 

@@ -17,8 +17,10 @@ from holdfast.contract.http import Request, Response
 from holdfast.errors import BadRequest, HoldfastError, Invalid, MessageTooLarge
 from holdfast.ports import Transaction
 
-_REFUSALS_MAX = 1_000
-_REFUSAL_BYTES_MAX = 16 * 1024
+KEY_CHARS_MAX = 255
+RESPONSE_BYTES_MAX = 4 * MESSAGE_BYTES_MAX  # of a recorded one
+REFUSALS_MAX = 1_000
+REFUSAL_BYTES_MAX = 16 * 1024
 REPLAYED = (b"idempotency-replayed", b"true")
 
 
@@ -48,8 +50,10 @@ class Key:
     __slots__ = ("anonymous", "hash", "id")
 
     def __init__(self, request: Request, key: bytes, route: str) -> None:
-        if not 1 <= len(key) <= 255 or not key.isascii():
-            raise BadRequest("Idempotency-Key is 1..255 ASCII characters, such as a UUID")
+        if not 1 <= len(key) <= KEY_CHARS_MAX or not key.isascii():
+            raise BadRequest(
+                f"Idempotency-Key is 1..{KEY_CHARS_MAX} ASCII characters, such as a UUID"
+            )
         self.anonymous = request.caller is None
         caller = request.caller.subject.encode() if request.caller else b""
         owner = b"c" + caller if request.caller else b"a" + request.body
@@ -107,11 +111,11 @@ class Refusals:
 
     def keep(self, row: MessageRow) -> None:
         """Remember a refusal, as the row that a success would have left."""
-        if len(row.answer or b"") > _REFUSAL_BYTES_MAX:
+        if len(row.answer or b"") > REFUSAL_BYTES_MAX:
             return
         self._kept.pop(row.id, None)
         self._kept[row.id] = row
-        if len(self._kept) > _REFUSALS_MAX:
+        if len(self._kept) > REFUSALS_MAX:
             del self._kept[next(iter(self._kept))]
 
     def find(self, key: UUID, now_ms: int) -> MessageRow | None:
@@ -157,10 +161,10 @@ class RequestTurn(Turn):
         self._unit.tx = tx
         try:
             response = self._respond(await self._driver.to_end())
-            if len(response.body) > 4 * MESSAGE_BYTES_MAX:
+            if len(response.body) > RESPONSE_BYTES_MAX:
                 raise MessageTooLarge(
                     f"the response is {len(response.body):,} bytes; the maximum is "
-                    f"{4 * MESSAGE_BYTES_MAX:,}: page it"
+                    f"{RESPONSE_BYTES_MAX:,}: page it"
                 )
             await self._sagas.settle(self._unit, self.effects)
         except Failure as failure:

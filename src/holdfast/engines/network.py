@@ -12,8 +12,8 @@ from typing import cast
 
 from holdfast.ports import Listener, Unread
 
-_BACKLOG = 1024  # connections that the kernel holds until they are accepted; more are refused
-_HANDSHAKE_S = 10.0
+BACKLOG_MAX = 1024  # connections that the kernel holds until they are accepted; more are refused
+HANDSHAKE_S = 10.0
 
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -48,7 +48,7 @@ class SystemNetwork:
             OSError: it could not be opened; `ssl.SSLError` is one of them.
         """
         loop = asyncio.get_running_loop()
-        handshake_s = _HANDSHAKE_S if tls else None
+        handshake_s = HANDSHAKE_S if tls else None
         if path is not None:
             transport, protocol = await loop.create_unix_connection(
                 factory,
@@ -78,11 +78,11 @@ class SystemNetwork:
             OSError: the address is in use or not ours.
         """
         loop = asyncio.get_running_loop()
-        handshake_s = _HANDSHAKE_S if tls else None
+        handshake_s = HANDSHAKE_S if tls else None
         if path is not None:
             _free(path)
             server = await loop.create_unix_server(
-                factory, path, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+                factory, path, ssl=tls, backlog=BACKLOG_MAX, ssl_handshake_timeout=handshake_s
             )
         else:
             server = await loop.create_server(
@@ -90,7 +90,7 @@ class SystemNetwork:
                 host,
                 port,
                 ssl=tls,
-                backlog=_BACKLOG,
+                backlog=BACKLOG_MAX,
                 ssl_handshake_timeout=handshake_s,
                 reuse_port=self._share_port,
             )

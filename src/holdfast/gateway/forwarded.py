@@ -14,7 +14,7 @@ from typing import NamedTuple
 from holdfast.communication import is_host
 from holdfast.contract.http import HeaderList
 
-_HOPS_MAX = 32  # proxies in a row; what stands further left is not looked at
+HOPS_MAX = 32  # proxies in a row; what stands further left is not looked at
 _V4_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}")
 _V6 = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?")
 _PAIR = re.compile(
@@ -130,7 +130,7 @@ def _at(values: list[str], n: int) -> str:
 def _list_of(headers: HeaderList, name: bytes) -> list[str]:
     """Return the members of a list header, the last one first."""
     joined = b",".join(value for key, value in headers if key == name)
-    members = joined.decode("latin-1").rsplit(",", _HOPS_MAX)[-_HOPS_MAX:] if joined else []
+    members = joined.decode("latin-1").rsplit(",", HOPS_MAX)[-HOPS_MAX:] if joined else []
     return [member.strip() for member in reversed(members) if member.strip()]
 
 
@@ -155,7 +155,7 @@ def _forwarded(value: bytes) -> list[_Hop]:
             _scheme(pairs.get("proto", "")),
             _host(pairs.get("host", "")),
         )
-        for pairs in reversed(elements[-_HOPS_MAX:])
+        for pairs in reversed(elements[-HOPS_MAX:])
         if pairs
     ]
 

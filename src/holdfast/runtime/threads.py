@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.dispatch.outside import Blocking
 from holdfast.resilience import Room
 
-_QUEUE_MAX = 64  # for the functions of a service that have no pool of their own
+QUEUE_MAX = 64  # for the functions of a service that have no pool of their own
 
 
 def cores() -> int:
@@ -83,7 +83,7 @@ class Threads:
         room = self._rooms.get(key)
         if room is None:
             if work.pool is None:
-                name, places, queue_max = work.service, self._count, _QUEUE_MAX
+                name, places, queue_max = work.service, self._count, QUEUE_MAX
             else:
                 name, queue_max = work.pool.name, work.pool.queue_max
                 places = work.pool.threads or self._computing

@@ -14,7 +14,8 @@ from holdfast.system.service import Service
 from holdfast.system.signature import EMPTY, Source, read_signature
 from holdfast.system.tables import provided_type
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+NAME_CHARS_MAX = 40
+_NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{NAME_CHARS_MAX - 1}}}")
 
 
 def service_problems(reading: Reading) -> Iterator[str]:
@@ -41,8 +42,9 @@ def name_problems(kind: str, name: str) -> Iterator[str]:
     """Yield what is wrong with the name of a system, a service or an External."""
     if not _NAME.fullmatch(name) or name in ("gateway", "http"):
         yield (
-            f"{kind}({name!r}): a name is 1..40 of a-z, 0-9 and -, begins with a letter "
-            "and is not gateway or http, because hosts and subjects are named after it; rename it"
+            f"{kind}({name!r}): a name is 1..{NAME_CHARS_MAX} of a-z, 0-9 and -, begins with a "
+            "letter and is not gateway or http, because hosts and subjects are named after it; "
+            "rename it"
         )
 
 
