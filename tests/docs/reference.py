@@ -28,7 +28,11 @@ PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "The `policy` of an `External`, and of the queries in the `policies` of a `Service`.",
         ("EdgePolicy", "RetryPolicy", "BudgetPolicy", "BreakerPolicy", "BulkheadPolicy"),
     ),
-    "Tests": ("holdfast.testing", "", ("play", "Story", "running", "Running", "Client")),
+    "Tests": (
+        "holdfast.testing",
+        "",
+        ("play", "Story", "running", "virtual_time", "Running", "Client"),
+    ),
     "Passwords and tokens": (
         "holdfast.security",
         "For services that issue tokens themselves: [Tokens and keys](tokens.md).",
@@ -40,7 +44,7 @@ PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Simulation": (
         "holdfast.simulation",
         "What workloads and invariants take: [Simulation](simulation.md).",
-        ("Client", "Answer", "World", "run", "Setup", "Outcome", "Violation"),
+        ("Client", "Answer", "World", "run", "Setup", "Outcome", "Violation", "BrokenWorkload"),
     ),
     "Time": ("holdfast.ports", "What a stand-in in a simulation takes.", ("Clock",)),
 }

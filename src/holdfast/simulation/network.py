@@ -53,6 +53,11 @@ class SimNetwork:
         self._addresses: dict[str, str] = {}
         self._ports = _FIRST_PORT
 
+    @classmethod
+    def seeded(cls, seed: str) -> "SimNetwork":
+        """Return a network whose latency a seed decides."""
+        return cls(random.Random(seed))  # noqa: S311  # it draws milliseconds
+
     def of(self, node: Node) -> "NodeNetwork":
         """Return the network as one node sees it."""
         self._off.pop(node.name, None)

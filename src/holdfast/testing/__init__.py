@@ -2,5 +2,6 @@
 
 from holdfast.testing.play import Story, play
 from holdfast.testing.run import Broken, Client, Running, running
+from holdfast.testing.virtual import virtual_time
 
-__all__ = ["Broken", "Client", "Running", "Story", "play", "running"]
+__all__ = ["Broken", "Client", "Running", "Story", "play", "running", "virtual_time"]

@@ -1,11 +1,11 @@
-"""A whole system inside a test: real HTTP, real SQLite files, one process."""
+"""A whole system inside a test: HTTP, SQLite files, one process; in real or in virtual time."""
 
 import asyncio
 import io
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,10 +24,15 @@ from holdfast.engines.host import HostClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import UnknownName
 from holdfast.observability import Logger
-from holdfast.ports import MessageFilter, SagaFilter
+from holdfast.ports import Clock, MessageFilter, Network, SagaFilter
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.system import System
+from holdfast.testing.stage import HOST, PORT, SELDOM, staged
+from holdfast.testing.virtual import VirtualLoop
+
+WITHIN_S = 120.0
+VIRTUAL_WITHIN_S = 400 * 86_400.0
 
 _SHOWN_MAX = 10
 
@@ -58,9 +63,12 @@ class Answer:
 class Client:
     """A plain HTTP client for one address, on Holdfast's own pool."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, *, network: Network | None = None, clock: Clock | None = None
+    ) -> None:
+        """Open nothing yet; the network and the clock are the host's by default."""
         self._origin = Origin.parse(url)
-        self._pool = ClientPool(network=SystemNetwork(), clock=HostClock())
+        self._pool = ClientPool(network=network or SystemNetwork(), clock=clock or HostClock())
 
     async def request(
         self,
@@ -139,17 +147,21 @@ class Running:
                 return await host.send(command)
         raise UnknownName(f"no service that runs here handles {command.name}")
 
-    async def settled(self, *, within_s: float = 120.0, broken_ok: bool = False) -> None:
+    async def settled(self, *, within_s: float | None = None, broken_ok: bool = False) -> None:
         """Wait until every saga has ended and every letter is answered.
 
         Args:
+            within_s: two minutes by default; in virtual time 400 days, which pass at once.
             broken_ok: parked sagas and dead letters are what the test is about.
         Raises:
             Broken: a saga is parked or a letter dead, with its error.
             TimeoutError: not within `within_s`; what is open then is in the message.
         """
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + within_s
+        is_virtual = isinstance(loop, VirtualLoop)
+        if within_s is None:
+            within_s = VIRTUAL_WITHIN_S if is_virtual else WITHIN_S
+        begun = loop.time()
         while True:
             open_ = await self.open()
             broken = [] if broken_ok else await self.broken()
@@ -157,9 +169,11 @@ class Running:
                 raise Broken("\n".join([*broken, "if it is to be: settled(broken_ok=True)"]))
             if not open_:
                 return
-            if loop.time() > give_up:
+            waited_s = loop.time() - begun
+            if waited_s > within_s:
                 raise TimeoutError(f"not settled after {within_s:g} s: {open_[:5]}")
-            await asyncio.sleep(0.01)
+            # What costs time here is to look: what takes days is looked at seldom.
+            await asyncio.sleep(max(0.01, waited_s / 50) if is_virtual else 0.01)
 
     async def broken(self) -> list[str]:
         """Return what waits for a person: parked sagas and dead letters, with their errors."""
@@ -218,12 +232,16 @@ async def running(
 ) -> AsyncGenerator[Running, None]:
     """Run a system inside a test, on free ports and in a folder of its own.
 
+    In a test under `virtual_time` it runs on a simulated network: HTTP is spoken as ever, and days
+    pass at once. Third parties are the stand-ins that the system declares (`@system.stand_in`),
+    and what blocks in `outside.run` takes no time.
+
     Args:
         data: the data folder; a temporary one by default.
         environ: the environment that settings are read from; empty by default.
         schedule: how long things wait and are kept, for tests of what takes hours.
         safe: for tests of Holdfast itself: which of its safeguards are on.
-        locals: whether stand-ins (`External(local=…)`) are started.
+        locals: whether stand-ins (`External(local=…)`) are started; not in virtual time.
     """
     log = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
@@ -235,13 +253,45 @@ async def running(
             safe=safe,
             locals=locals,
         )
-        logger = Logger(log, HostClock(), system.name, form="json")
-        process = Process(system, options, logger)
+        if isinstance(asyncio.get_running_loop(), VirtualLoop):
+            scene = _virtual(system, options, log, seldom=schedule is None)
+        else:
+            scene = _real(system, options, log)
+        async with scene as (process, client):
+            try:
+                yield Running(process, client, log)
+            finally:
+                await client.close()
+                await process.stop()
+                process.logger.flush()
+
+
+@asynccontextmanager
+async def _real(
+    system: System, options: Options, log: io.BytesIO
+) -> AsyncGenerator[tuple[Process, Client], None]:
+    process = Process(system, options, Logger(log, HostClock(), system.name, form="json"))
+    await start(process)
+    yield process, Client(process.url)
+
+
+@asynccontextmanager
+async def _virtual(
+    system: System, options: Options, log: io.BytesIO, *, seldom: bool
+) -> AsyncGenerator[tuple[Process, Client], None]:
+    system.check()
+    folder = options.data
+    assert folder is not None, "set by `running`"
+    async with staged(system) as stage:
+        options = replace(
+            options,
+            data=None,
+            host=HOST,
+            port=PORT,
+            environ={**stage.environ, **options.environ},
+            schedule=SELDOM if seldom else options.schedule,
+        )
+        logger = Logger(log, stage.clock, system.name, form="json")
+        process = Process(system, options, logger, stage.engines(folder))
         await start(process)
-        client = Client(process.url)
-        try:
-            yield Running(process, client, log)
-        finally:
-            await client.close()
-            await process.stop()
-            logger.flush()
+        yield process, Client(process.url, network=stage.outside(), clock=stage.clock)
