@@ -4,13 +4,14 @@ import asyncio
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from holdfast.consistency.safeguards import ALL_ON
-from holdfast.consistency.unit import Unit
+from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.writer import RunAgain
 from holdfast.contract.envelope import State
 from holdfast.errors import (
@@ -389,3 +390,27 @@ async def test_an_unfinished_statement_error_names_the_statement(world: World) -
 
     with pytest.raises(StatementFailed, match="nonsense"):
         await world["money"].write(work)
+
+
+@pytest.mark.parametrize("handler_first", [False, True])
+async def test_who_abandons_everything_need_not_know_in_which_order(
+    world: World, handler_first: bool
+) -> None:
+    """A loop that is torn down closes what waits as it comes; the handler is tidied up once."""
+    await world.start()
+    tidied: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            tidied.append("once")
+
+    handler = waits()
+    driver = Driver(handler, Unit(world["money"].ledger, seed=UUID(int=1), at_ms=0))
+    driving = driver.to_first_statement()
+    driving.send(None)
+    for coroutine in (handler, driving) if handler_first else (driving, handler):
+        coroutine.close()
+
+    assert tidied == ["once"]

@@ -405,5 +405,8 @@ def _advance(
             continue
         try:
             value = yield yielded
+        except GeneratorExit:  # everything is abandoned, the handler perhaps before its driver
+            run(coroutine.close)
+            raise
         except BaseException as exc:  # a cancellation or a time-out goes into the handler
             error = exc
