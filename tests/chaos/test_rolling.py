@@ -39,7 +39,7 @@ async def test_a_rolling_restart_fails_no_request(tmp_path: Path) -> None:
         ops_port=None,
         replicas=dict.fromkeys(SERVICES, 2),
         environ={**os.environ, **servers.environ, "HOLDFAST_LOG_LEVEL": "error"},
-        drain_s=10.0,
+        drain_s=60.0,
     )
     placed: list[Placed] = []
     try:

@@ -16,7 +16,7 @@ async def test_a_day_of_sleep_takes_no_time() -> None:
     await asyncio.gather(asyncio.sleep(86_400), asyncio.sleep(30))
 
     assert loop.time() - begun_virtual == pytest.approx(86_400)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
 
 
 async def test_timers_fire_in_the_order_of_their_times() -> None:

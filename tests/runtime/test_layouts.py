@@ -479,7 +479,7 @@ def every_layout(function: Any) -> Any:
 async def test_the_deadline_is_the_gateways(layout: str, tmp_path: Path) -> None:
     """Routes and apps are cancelled at it, ran once, and their client is told the same."""
     desk = Desk()
-    async with laid_out(layout, desk, tmp_path, replace(GATEWAY, deadline_s=1.0)) as laid:
+    async with laid_out(layout, desk, tmp_path, replace(GATEWAY, deadline_s=3.0)) as laid:
         paths = ["/v1/hangs", "/open/hangs"]
         asked = [(await Wire.to(laid)).ask(message("GET", path)) for path in paths]
         told = [steady(answer) for answer in await asyncio.gather(*asked)]
@@ -571,7 +571,7 @@ async def test_events_leave_when_they_are_sent(layout: str, tmp_path: Path) -> N
 async def test_a_stream_lasts_longer_than_the_deadline(layout: str, tmp_path: Path) -> None:
     """The deadline is for the beginning of an answer."""
     desk = Desk()
-    async with laid_out(layout, desk, tmp_path, replace(GATEWAY, deadline_s=1.0)) as laid:
+    async with laid_out(layout, desk, tmp_path, replace(GATEWAY, deadline_s=3.0)) as laid:
         wire = await Wire.to(laid)
         wire.writer.write(message("GET", "/open/events"))
         await wire.until(b"data: 1\n\n")

