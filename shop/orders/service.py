@@ -145,7 +145,7 @@ async def checkout(saga: Saga, order: Order) -> None:
         await saga.call(
             Charge(order_id=order.id, amount_cents=order.total_cents, card=order.card),
             undo=Refund(order_id=order.id),
-            timeout=timedelta(minutes=2),  # nobody waits longer for a card
+            timeout=timedelta(minutes=2),  # then it counts as unanswered, and is undone
         )
     except Failure as failure:  # refused, or Unanswered
         await saga.undo()

@@ -72,3 +72,44 @@ def test_everything_that_is_declared_has_its_meaning() -> None:
 
     assert re.findall(r"^\| `\w+` \| .* \|  \|$", text, re.MULTILINE) == []
     assert re.findall(r"```py\n((?:(?!```).)*)```\n\n(?:```|#)", text, re.DOTALL) == []
+
+
+EVERYDAY = {
+    *("clock", "hash", "is", "matches", "outcome", "outdated", "password", "play", "public"),
+    *("run", "running", "setup", "signer", "signing"),
+}
+"""Words of public names that mean what they mean elsewhere."""
+
+
+def test_every_word_of_a_public_name_is_explained() -> None:
+    """The glossary has it; errors explain themselves."""
+    table = (ROOT / "docs" / "glossary.md").read_text()
+    entries = re.findall(r"^\| \*\*(.+?)\*\*", table, re.MULTILINE)
+    explained = {word for entry in entries for word in re.findall(r"[a-z]+", entry.lower())}
+    explained |= {f"{word}s" for word in explained} | {"tx", "mounted"} | EVERYDAY
+
+    for module, name in sorted(known()):
+        if module != "holdfast.errors":
+            words = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+            assert set(words) <= explained, f"explain {words} in docs/glossary.md"
+
+
+ORDINARY = {
+    *("budget", "bulkhead", "client", "data folder", "effect", "field", "header", "key", "model"),
+    *("outside", "port", "reached", "read", "retry", "system", "token", "transaction"),
+}
+"""Words that a reader brings along, or that come in code or in another sense first."""
+
+
+def test_the_guide_explains_its_words_where_they_come() -> None:
+    """A word of the glossary is marked, or stands in a heading, where it comes first."""
+    text = (ROOT / "docs" / "guide.md").read_text().partition("\n## Words\n")[2]
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    table = (ROOT / "docs" / "glossary.md").read_text()
+    for word in re.findall(r"^\| \*\*(.+?)\*\*", table, re.MULTILINE):
+        first = re.search(rf"\b{word}(?:s|es)?\b", prose, re.IGNORECASE)
+        if first is None or word in ORDINARY:
+            continue
+        line = prose[prose.rfind("\n", 0, first.start()) + 1 : first.end() + 2]
+        marked = re.search(rf"\*{word}(?:s|es)?\*", line, re.IGNORECASE)
+        assert marked or line.startswith("#"), f"{word!r} is not explained in {line!r}"
