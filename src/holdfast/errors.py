@@ -92,6 +92,12 @@ class DatabaseDamaged(HoldfastError):
     code = "database_damaged"
 
 
+class DatabaseElsewhere(HoldfastError):
+    """The data folder's databases are of the other kind: files, or in a Postgres of its own."""
+
+    code = "database_elsewhere"
+
+
 class OldSchema(HoldfastError):
     """A database is older than this code, or its history cannot be used; says what to run."""
 

@@ -153,3 +153,29 @@ def test_a_database_on_a_server_is_migrated_there(cli: Cli, serve: Callable[...,
 
     assert (refused.code, "`holdfast migrate notes --on postgres" in refused.err) == (1, True)
     assert (migrated.out, code) == ("notes: notes_0002\n", 0)
+
+
+BOTH = """
+from sqlalchemy import Column, Integer, MetaData, Table
+from holdfast import Service, System
+
+def keeping(name):
+    tables = MetaData()
+    Table(name, tables, Column("id", Integer, primary_key=True))
+    return Service(name, tables=tables, migrations=f"revisions/{name}")
+
+system = System("both", services=[keeping("left"), keeping("right")])
+"""
+
+
+def test_all_that_a_start_lacks_is_said_at_once(cli: Cli) -> None:
+    """A line for each service, with what to type; following them, nothing more is lacking."""
+    (cli.folder / "both.py").write_text(BOTH)
+    refused = cli("run", "both", "--port", "0")
+    typed = [line.split("`")[1] for line in refused.err.splitlines()]
+    written = [cli(*line.split()[1:]) for line in typed]
+    migrated = [cli(*done.out.split("`")[1].split()[1:]) for done in written]
+
+    assert typed == [f"holdfast migrate both --service {n} --new first" for n in ("left", "right")]
+    assert [done.code for done in (*written, *migrated)] == [0, 0, 0, 0]
+    assert "right: right_0001" in migrated[1].out

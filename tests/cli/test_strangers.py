@@ -64,6 +64,9 @@ def test_what_a_version_would_leave_alone_is_found_before_it_runs(cli: Cli) -> N
     elsewhere = cli("check", "trips", "--data", str(cli.folder / "nothing"))
 
     assert [done.code for done in (same, alone, renamed, knowing, elsewhere)] == [0, 0, 1, 0, 0]
+    assert same.out == "ok: 1 service, 0 edges; looked into 1 database\n"
+    assert alone.out == "ok: 1 service, 0 edges\n"
+    assert elsewhere.out == "ok: 1 service, 0 edges; looked into 0 databases\n"
     assert renamed.out.splitlines() == [
         "desk: 1 saga travel, which this version does not have; keep the function until they have "
         "ended, or write `@desk.saga(was='travel')` above the one that goes on with them",

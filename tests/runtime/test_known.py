@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table
 
 from holdfast import Service, System, Tx
-from holdfast.errors import DatabaseDamaged
+from holdfast.errors import DatabaseDamaged, DatabaseElsewhere
 from holdfast.runtime import known
+from holdfast.runtime.servers import Servers
+from holdfast.runtime.strangers import strangers_in
 from holdfast.testing import running
 
 
@@ -127,3 +129,44 @@ async def test_what_is_not_hosted_is_not_missed(tmp_path: Path) -> None:
     await used(tmp_path, "one", "two")
 
     assert (tmp_path / "two.db").exists()
+
+
+def put_postgres(folder: Path) -> None:
+    """Leave what says that a Postgres was begun here."""
+    cluster = folder / known.SERVERS / "postgres"
+    cluster.mkdir(parents=True)
+    (cluster / "PG_VERSION").write_text("16\n")
+
+
+async def test_no_files_are_begun_where_the_databases_are_in_a_postgres(tmp_path: Path) -> None:
+    """Empty ones would look like the loss of everything; to look there is refused, too."""
+    put_postgres(tmp_path)
+    system = pair("one", "two")
+
+    with pytest.raises(DatabaseElsewhere, match=r"no file of one, two: add `--on postgres`"):
+        await used(tmp_path, "one", "two")
+    with pytest.raises(DatabaseElsewhere, match="no file of one, two"):
+        await strangers_in(system, tmp_path, {})
+
+    assert not list(tmp_path.glob("*.db"))
+
+
+async def test_a_folder_that_has_had_both_goes_on_with_both(tmp_path: Path) -> None:
+    """It was so before anybody asked; only what would begin anew there is refused."""
+    await used(tmp_path, "one")
+    put_postgres(tmp_path)
+
+    await used(tmp_path, "one")
+    with pytest.raises(DatabaseElsewhere, match="no file of two"):
+        await used(tmp_path, "one", "two")
+
+
+async def test_no_postgres_is_begun_beside_files(tmp_path: Path) -> None:
+    """Before anything is made; other servers are no database."""
+    await used(tmp_path, "one")
+    servers = Servers(tmp_path / known.SERVERS, ["postgres"], pair("one"))
+
+    with pytest.raises(DatabaseElsewhere, match="databases of one in files"):
+        await servers.start()
+
+    assert not (tmp_path / known.SERVERS).exists()

@@ -28,6 +28,7 @@ def command(system: SystemName, data: Data = None, as_json: AsJson = False) -> N
     """Print what is wrong with a system's declaration, or with its data; exit 1 if anything is."""
     problems: tuple[str, ...] = ()
     services = edges = 0
+    looked = ""
     try:
         declared = load(system).system
         declared.check()
@@ -36,7 +37,9 @@ def command(system: SystemName, data: Data = None, as_json: AsJson = False) -> N
         environ = environment()
         if data is not None or any(name.endswith("DATABASE_URL") for name in environ):
             folder = data_folder(data, declared.name)
-            problems = tuple(asyncio.run(strangers_in(declared, folder, environ)))
+            found, lines = asyncio.run(strangers_in(declared, folder, environ))
+            problems = tuple(lines)
+            looked = f"; looked into {_count(found, 'database')}"
     except DeclarationError as exc:
         problems = exc.problems
     if as_json:
@@ -44,7 +47,7 @@ def command(system: SystemName, data: Data = None, as_json: AsJson = False) -> N
     elif problems:
         print("\n".join(problems))
     else:
-        print(f"ok: {_count(services, 'service')}, {_count(edges, 'edge')}")
+        print(f"ok: {_count(services, 'service')}, {_count(edges, 'edge')}{looked}")
     if problems:
         raise typer.Exit(1)
 

@@ -42,7 +42,7 @@ def main() -> None:
 
 def report(error: HoldfastError) -> int:
     """Print an error, a line for each problem; return the exit code."""
-    lines = [str(error)]
+    lines = str(error).splitlines() or [""]
     if isinstance(error, DeclarationError | SettingError):
         lines = list(error.problems)
     for line in lines:

@@ -16,6 +16,7 @@ from holdfast.errors import Invalid, UnknownName
 from holdfast.migrations import History, upgrade
 from holdfast.runtime.engines import database_url
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.servers import Servers, kinds_of
 from holdfast.runtime.settings import environment
 from holdfast.system import System
@@ -93,7 +94,7 @@ def _write(history: History, message: str, contract: bool) -> None:
     from holdfast.migrations.written import write  # what it needs is Alembic's
 
     revision = write(history, message, contract=contract)
-    print(f"{revision.path} is written; read it, then run `holdfast migrate`")
+    print(f"{revision.path} is written; read it, then run `{history.command}`")
     for name in revision.retires:
         print(f"{name} stays for the version that is running; drop it a release later: --contract")
     for line in revision.left:
@@ -104,8 +105,12 @@ async def _check(history: History, url: str) -> list[str]:
     from holdfast.migrations.verdict import verdict  # what it needs is Alembic's
 
     found = await verdict(history, url)
-    print(f"{history.service.name}: {found.done}: {len(found.problems) or 'no'} problems")
+    print(f"{history.service.name}: {found.done}: {_problems(len(found.problems))}")
     return list(found.problems)
+
+
+def _problems(count: int) -> str:
+    return f"{count or 'no'} problem{'s' * (count != 1)}"
 
 
 async def _note(history: History, url: str) -> list[str]:
@@ -143,6 +148,7 @@ async def _each(
         if act is not _check and not all(urls.values()):
             folder.take()  # whoever serves it has read what its tables are
             stack.callback(folder.give)
+            KnownDatabases(folder.path).refuse_on_postgres(n for n, url in urls.items() if not url)
         for history in histories:
             name = history.service.name
             url = urls[name] or f"sqlite:///{folder.database(name)}"

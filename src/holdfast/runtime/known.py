@@ -3,6 +3,9 @@
 A file that is missing or empty looks like that of a service that is new. Beside full ones it would
 be a service that has forgotten what it has agreed with the others, and nobody would be told. So the
 folder keeps a list of those that were begun; it is written once their tables are there.
+
+For the same reason a folder has one kind of databases, its files or those of its own Postgres: with
+the other kind the system would come up empty, and its customers' data would seem to be gone.
 """
 
 import os
@@ -10,9 +13,10 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from holdfast.errors import DatabaseDamaged
+from holdfast.errors import DatabaseDamaged, DatabaseElsewhere
 
 LOOKED_THROUGH_BYTES_MAX = 64 << 20  # larger files are not read from end to end at a start
+SERVERS = "servers"  # the folder in it with what `--on` starts
 _LIST = "services"
 _OF_VALUES = ("NULL value", "CHECK constraint")  # which a revision may have left: no damage
 
@@ -35,7 +39,9 @@ class KnownDatabases:
             read_through: those that are small, from end to end.
         Raises:
             DatabaseDamaged: one is none, or was begun and is missing or empty.
+            DatabaseElsewhere: the folder has its databases in a Postgres.
         """
+        self.refuse_on_postgres(services := tuple(services))
         begun, read_bytes = self._begun(), LOOKED_THROUGH_BYTES_MAX if read_through else 0
         for service in services:
             path = self._folder / f"{service}.db"
@@ -47,6 +53,34 @@ class KnownDatabases:
                     f"moment; or, if nothing in {self._folder} is wanted, delete the folder. To "
                     f"let {service} alone begin anew, delete the file, and its line in {self._list}"
                 )
+
+    def refuse_on_postgres(self, services: Iterable[str]) -> None:
+        """Refuse to make or to miss files where the folder has a Postgres. Raises DatabaseElsewhere.
+
+        A folder that has both, from before this was asked, keeps both.
+        """
+        if not (self._folder / SERVERS / "postgres" / "PG_VERSION").exists():
+            return
+        begun = self._begun()
+        lacking = [name for name in services if name not in begun and not self._has_file(name)]
+        if lacking:
+            raise DatabaseElsewhere(
+                f"{self._folder} keeps its databases in a Postgres of its own, and has no file of "
+                f"{', '.join(lacking)}: add `--on postgres` where it is run or migrated (sagas and "
+                "dead letters are looked at while it runs), or name another folder with --data"
+            )
+
+    def refuse_files(self) -> None:
+        """Refuse to begin a Postgres where the databases are files. Raises DatabaseElsewhere."""
+        if begun := self._begun():
+            raise DatabaseElsewhere(
+                f"{self._folder} keeps the databases of {', '.join(sorted(begun))} in files, and a "
+                "Postgres would begin without what is in them: run it without `--on postgres`, or "
+                "name another folder with --data"
+            )
+
+    def _has_file(self, service: str) -> bool:
+        return (self._folder / f"{service}.db").exists()
 
     def keep(self, services: Iterable[str]) -> None:
         """Remember that services have a database here now."""

@@ -27,7 +27,7 @@ from holdfast.dispatch.openapi import DOCS_PAGE, openapi
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router, Target
 from holdfast.engines.tables import REVISION
-from holdfast.errors import CallError
+from holdfast.errors import CallError, OldSchema
 from holdfast.gateway import Door, Forward, hop_policy
 from holdfast.migrations import History, make
 from holdfast.observability import (
@@ -171,8 +171,18 @@ class Process:
         known.keep(here)
 
     async def _open_hosts(self, to_look: bool) -> None:
+        """Open the services, if no database is old. Raises OldSchema, a line for each that is."""
+        made: dict[str, bool] = {}
+        old: list[str] = []
         for host in self.hosts:
-            await host.open(made=await self._made(host, to_look))
+            try:
+                made[host.name] = await self._made(host, to_look)
+            except OldSchema as exc:
+                old.append(str(exc))
+        if old:
+            raise OldSchema("\n".join(old))
+        for host in self.hosts:
+            await host.open(made=made[host.name])
 
     async def _made(self, host: ServiceHost, to_look: bool) -> bool:
         """Whether revisions made a service's tables. Raises OldSchema if they are old."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.errors import SettingError
+from holdfast.errors import OldSchema, SettingError
 from holdfast.migrations import History, make
 from holdfast.runtime.children import (
     free_port,
@@ -29,6 +29,7 @@ from holdfast.runtime.children import (
 )
 from holdfast.runtime.engines import database_variable
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.postgres_server import PostgresServer
 from holdfast.system import System
 
@@ -87,7 +88,10 @@ class Servers:
             SettingError: one of them is not installed, or does not start.
             DataFolderBusy: another process has started servers there.
             DataFolderUnfit: others may look into it, or it cannot be written.
+            DatabaseElsewhere: the databases are in files beside it.
         """
+        if "postgres" in self._kinds and not (self.folder / "postgres" / "PG_VERSION").exists():
+            KnownDatabases(self.folder.parent).refuse_files()
         self._lock.take()
         try:
             if "postgres" in self._kinds:
@@ -138,9 +142,15 @@ class Servers:
             await connection.close()
 
     async def _make_tables(self, wanted: bool) -> None:
+        old: list[str] = []
         for service in self._system.services if wanted else ():
             history = History(f"{self._typed} --on postgres", service)
-            await make(history, self.environ[database_variable(service.name)])
+            try:
+                await make(history, self.environ[database_variable(service.name)])
+            except OldSchema as exc:
+                old.append(str(exc))
+        if old:
+            raise OldSchema("\n".join(old))
 
     async def restart_postgres(self) -> None:
         """Restart Postgres without a word to anybody, as a failing machine would."""

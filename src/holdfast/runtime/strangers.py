@@ -9,28 +9,40 @@ from pathlib import Path
 from holdfast.consistency.unknown import unknown_work
 from holdfast.runtime.engines import engines_of
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.known import KnownDatabases
 from holdfast.system import System
 from holdfast.system.tables import known_letters, known_sagas
 
 
-async def strangers_in(system: System, data: Path, environ: Mapping[str, str]) -> list[str]:
-    """Return a line, with its remedy, for everything that no declaration of `system` names.
+async def strangers_in(
+    system: System, data: Path, environ: Mapping[str, str]
+) -> tuple[int, list[str]]:
+    """Look for what no declaration of `system` names.
+
+    Returns:
+        how many databases there were to look into, and a line with its remedy for each find.
 
     Args:
         data: the data folder, for services whose databases are not named in `environ`.
     Raises:
         SettingError: a database's URL does not fit.
         TransactionLost: a server is away.
+        DatabaseElsewhere: the folder has its databases in a Postgres that nobody has named.
     """
     names = [service.name for service in system.services]
     wanted = {name: value for name, value in environ.items() if "DATABASE" in name}
-    engines = engines_of(system.name, names, wanted, DataFolder(data).database, threads=1)
+    folder = DataFolder(data)
+    engines = engines_of(system.name, names, wanted, folder.database, threads=1)
+    databases = {name: engines.database(name) for name in names}
+    here = [name for name, database in databases.items() if not database.remote]
+    KnownDatabases(folder.path).refuse_on_postgres(here)
+    found = sum(name not in here or folder.database(name).exists() for name in names)
     lines: list[str] = []
     for service in system.services:
-        database = engines.database(service.name)
+        database = databases[service.name]
         try:
             sagas, letters = known_sagas(service), known_letters(service)
             lines += await unknown_work(database, service.name, sagas, letters)
         finally:
             await database.close()
-    return lines
+    return found, lines
