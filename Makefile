@@ -25,7 +25,7 @@ setup: .venv/.run          ## make .venv with the command `holdfast` in it
 	@touch $@
 
 run: $(if $(ON),.venv/.local,setup)  ## serve the shop until Ctrl-C; ON=postgres,nats: on real servers
-	$(BIN)/holdfast run shop $(if $(ON),--on $(ON)) $(ARGS)
+	$(BIN)/holdfast run shop $(if $(ON),--on $(ON) --data .holdfast/shop-on) $(ARGS)
 
 demo: setup                ## 500 orders, a SIGKILL half way, and the books afterwards
 	$(BIN)/holdfast demo shop
