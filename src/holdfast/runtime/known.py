@@ -55,7 +55,7 @@ class KnownDatabases:
                 )
 
     def refuse_on_postgres(self, services: Iterable[str]) -> None:
-        """Refuse to make or to miss files where the folder has a Postgres. Raises DatabaseElsewhere.
+        """Refuse to make or miss files where there is a Postgres. Raises DatabaseElsewhere.
 
         A folder that has both, from before this was asked, keeps both.
         """
