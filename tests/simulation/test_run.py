@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from holdfast import Command, Event, Failure, Model, Saga, Service, System, Tx, 
 from holdfast.errors import DeclarationError
 from holdfast.simulation import Answer, BrokenWorkload, Client, Outcome, Setup, World, run
 from holdfast.simulation.faults import AnyFault, Crash
+from holdfast.simulation.loop import NotSimulated
 
 DAYS = timedelta(days=3)
 
@@ -219,6 +221,27 @@ def test_a_broken_workload_stops_at_once_with_its_line(grouped: bool) -> None:
             group.create_task(look(answer))
 
     with pytest.raises(BrokenWorkload, match=r"raised KeyError: .*test_run\.py:\d+\), with seed 1"):
+        played(system)
+
+
+@pytest.mark.parametrize("reads_on", [False, True])
+def test_what_a_seed_does_not_decide_ends_the_run_with_its_line(reads_on: bool) -> None:
+    """Even where only a 500 comes of it, and where the workload then breaks over that."""
+    service = Service("desk")
+
+    @service.get("/v1/guess", public=True)
+    async def guess() -> str:
+        return secrets.token_hex(4)
+
+    system = System("guesses", services=[service])
+
+    @system.workload
+    async def guesser(client: Client) -> None:
+        answer = await client.get("/v1/guess")
+        if reads_on:
+            answer.json()["word"]
+
+    with pytest.raises(NotSimulated, match=r"test_run\.py:\d+ in guess asks for entropy .*outside"):
         played(system)
 
 

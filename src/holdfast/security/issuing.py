@@ -23,7 +23,7 @@ class SigningKey:
     """
 
     def __init__(self, seed: bytes) -> None:
-        """Make the key that `seed` stands for: 32 bytes that nobody can guess, `Ids.token(32)`."""
+        """Make the key that `seed` stands for: 32 bytes of `secrets.token_bytes(32)`."""
         if len(seed) != SEED_BYTES:
             raise ValueError(f"the seed of a key must be {SEED_BYTES} bytes, got {len(seed)}")
         self._seed = seed
@@ -105,7 +105,8 @@ class TokenSigner:
         """Return a token for `subject`, good from `now` (seconds since 1970) for `lifetime_s`.
 
         Args:
-            token_id: unique for each token, such as a UUID; it finds the token in logs.
+            token_id: unique for each token, such as `await outside.run(secrets.token_hex, 16)`; it
+                finds the token in logs.
         Raises:
             ValueError: a verifier would not accept such a token.
         """

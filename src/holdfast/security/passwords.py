@@ -57,7 +57,7 @@ def hash_password(password: str, salt: bytes) -> str:
     """Return what to store: $scrypt$ln=15,r=8,p=3$salt$hash, in base64url.
 
     Args:
-        salt: 16..64 bytes from `Ids.token`, fresh for each password.
+        salt: 16..64 bytes, fresh for each password: `await outside.run(secrets.token_bytes, 16)`.
     Raises:
         ValueError: the password is empty or longer than 1024 bytes, or the salt is not 16..64.
     """

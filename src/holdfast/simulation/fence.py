@@ -35,12 +35,16 @@ class Fence:
     Args:
         chance: what entropy is drawn from where it is allowed.
         now: returns the simulation's time in seconds.
+
+    Attributes:
+        refused: what was refused first, since whoever asked may have lived on without it.
     """
 
     def __init__(self, chance: random.Random, now: Callable[[], float]) -> None:
         self._chance = chance
         self._now = now
         self._open = False
+        self.refused: NotSimulated | None = None
         self.on_exit: Callable[[], None] = lambda: None
 
     async def run(self, work: Blocking) -> Any:
@@ -72,12 +76,13 @@ class Fence:
         patch(time, "time", self._time)
         patch(time, "monotonic", self._monotonic)
         for name in ("random", "randint", "randrange", "choice", "uniform", "getrandbits"):
-            patch(random, name, _refuse(f"random.{name}", "chance", "`outside.run`"))
+            patch(random, name, self._refuse(f"random.{name}", "chance", "`outside.run`"))
         patch(os, "_exit", self._exit)
-        patch(time, "sleep", _refuse("time.sleep", "the real clock", "`asyncio.sleep`"))
-        patch(threading.Thread, "start", _refuse("threading.Thread", "a thread", "`outside.run`"))
-        patch(socket, "socket", _refuse("socket.socket", "a socket", "an External"))
-        patch(subprocess, "Popen", _refuse("subprocess.Popen", "a subprocess", "an External"))
+        patch(time, "sleep", self._refuse("time.sleep", "the real clock", "`asyncio.sleep`"))
+        thread = self._refuse("threading.Thread", "a thread", "`outside.run`")
+        patch(threading.Thread, "start", thread)
+        patch(socket, "socket", self._refuse("socket.socket", "a socket", "an External"))
+        patch(subprocess, "Popen", self._refuse("subprocess.Popen", "a subprocess", "an External"))
         try:
             yield
         finally:
@@ -86,7 +91,7 @@ class Fence:
 
     def _urandom(self, size: int) -> bytes:
         if not self._open:
-            raise _wanted("os.urandom", "entropy", "`tx.new_id` or `outside.run`")
+            raise self._wanted("os.urandom", "entropy", "`tx.new_id` or `outside.run`")
         return self._chance.randbytes(size)
 
     def _exit(self, status: int) -> None:
@@ -106,15 +111,15 @@ class Fence:
         """Libraries may look at the clock; what they see is virtual."""
         caller = sys._getframe(2).f_code.co_filename  # pyright: ignore[reportPrivateUsage]  # it is fast
         if not self._open and not any(part in caller for part in _LIBRARY):
-            raise _wanted(what, "the real clock", "`tx.now`, `read.now` or `saga.now`")
+            raise self._wanted(what, "the real clock", "`tx.now`, `read.now` or `saga.now`")
 
+    def _refuse(self, what: str, is_: str, instead: str) -> Callable[..., Any]:
+        def refused(*args: Any, **kwargs: Any) -> Any:
+            raise self._wanted(what, is_, instead)
 
-def _refuse(what: str, is_: str, instead: str) -> Callable[..., Any]:
-    def refused(*args: Any, **kwargs: Any) -> Any:
-        raise _wanted(what, is_, instead)
+        return refused
 
-    return refused
-
-
-def _wanted(what: str, is_: str, instead: str) -> NotSimulated:
-    return NotSimulated(f"{culprit()} asks for {is_} ({what}); use {instead}")
+    def _wanted(self, what: str, is_: str, instead: str) -> NotSimulated:
+        error = NotSimulated(f"{culprit()} asks for {is_} ({what}); use {instead}")
+        self.refused = self.refused or error
+        return error

@@ -34,7 +34,11 @@ class Deadlock(HoldfastError):
 
 
 class NotSimulated(HoldfastError):
-    """Code inside the simulation reached for something that a seed does not decide."""
+    """Code inside the simulation reached for something that a seed does not decide.
+
+    Handlers are made to survive errors: their callers get a 500, their letters more tries. So a run
+    keeps what was refused in it, and ends with it.
+    """
 
     code = "not_simulated"
 

@@ -102,6 +102,7 @@ def run(
     Raises:
         DeclarationError: the system declares no workload.
         BrokenWorkload: the workload raised something else than AssertionError or CallError.
+        NotSimulated: something asked for what a seed does not decide, whatever became of it.
     """
     if system.simulated.workload is None:
         raise DeclarationError(
@@ -124,6 +125,8 @@ def run(
         with fence.up():
             loop.run_until_complete(drama.play())
     except BrokenWorkload:
+        if fence.refused is not None:  # which it came of
+            raise fence.refused from None
         raise
     except Exception as exc:  # whatever ends a run early is its verdict
         drama.violate(type(exc).__name__, str(exc))
@@ -133,6 +136,8 @@ def run(
         world.close()
         if collecting:
             gc.enable()
+    if fence.refused is not None:
+        raise fence.refused
     return outcome
 
 
