@@ -153,12 +153,12 @@ def test_what_is_not_suspicious_has_nothing_to_scrub(text: str) -> None:
     ],
 )
 def test_hostile_texts_take_linear_time(text: str) -> None:
-    """No pattern backtracks: 8 KiB made to hurt take less than 50 ms."""
+    """No pattern backtracks: 8 KiB made to hurt take a millisecond, and could take minutes."""
     begun_s = time.process_time()
 
     scrub(text)
 
-    assert time.process_time() - begun_s < 0.05
+    assert time.process_time() - begun_s < 1
 
 
 class Colour(StrEnum):
