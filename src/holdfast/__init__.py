@@ -3,7 +3,7 @@
 from pydantic import Field
 
 # What services say to each other.
-from holdfast.contract import Command, Event, Failure, Model, Query, Unanswered, Undo
+from holdfast.contract import Cancelled, Command, Event, Failure, Model, Query, Unanswered, Undo
 
 # What is declared, and what handlers take.
 from holdfast.system import (
@@ -30,6 +30,7 @@ from holdfast.system import (
 __all__ = [
     "Attempts",
     "Caller",
+    "Cancelled",
     "Command",
     "Cors",
     "Event",

@@ -298,8 +298,15 @@ class Transaction(Protocol):
         """Write the `due_at` of rows that are still due."""
         ...
 
-    async def hasten(self, edge: int, limit: int) -> int:
-        """Let up to `limit` letters of an edge that were sent before be due now."""
+    async def hasten(
+        self, edge: int, limit: int, *, sent_once: bool = False, letter: UUID | None = None
+    ) -> int:
+        """Let up to `limit` letters of an edge that were sent again be due now; return how many.
+
+        Args:
+            sent_once: also those that were sent, or tried, once, or wait for a version.
+            letter: this one alone, if it is a letter, whether it was sent or not.
+        """
         ...
 
     async def forget(self, limit: int) -> int:

@@ -76,8 +76,8 @@ def test_help_says_what_to_type(cli: Cli, arguments: list[str]) -> None:
 
 def test_every_command_is_listed_and_has_a_file(cli: Cli) -> None:
     """The list in `--help` is the list of commands that can be run."""
-    names = ["run", "serve", "check", "graph", "migrate", "send", "sagas", "dead-letters", "sim"]
-    names.append("demo")
+    names = ["run", "serve", "check", "graph", "migrate", "send", "sagas", "letters"]
+    names += ["dead-letters", "sim", "demo"]
 
     listed = [
         line.split()[0] for line in cli.quick("--help").out.splitlines() if line.startswith("  ")
@@ -100,7 +100,7 @@ def test_a_right_declaration_is_counted(cli: Cli) -> None:
     """`check` says how much it has looked at."""
     done = cli("check", "tiny")
 
-    assert (done.code, done.out, done.err) == (0, "ok: 2 services, 5 edges\n", "")
+    assert (done.code, done.out, done.err) == (0, "ok: 2 services, 6 edges\n", "")
     assert cli.quick("check", "tiny", "--json").json() == {"ok": True, "problems": []}
 
 

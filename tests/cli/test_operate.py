@@ -125,6 +125,39 @@ def test_a_dead_letter_is_replayed_or_dropped(operate: Cli, verb: str, line: str
     assert len(done.out.splitlines()) == 1
 
 
+def test_a_parked_saga_is_cancelled(operate: Cli) -> None:
+    """It ends as failed, whether the system runs or not; what has ended is refused."""
+    name = operate.quick("sagas", "list", "tiny", "--state", "parked").rows[0][0]
+    done = operate("sagas", "cancel", "tiny", name)
+    again = operate.quick("sagas", "cancel", "tiny", name)
+    shown = operate.quick("sagas", "list", "tiny", "--state", "failed").rows[0]
+
+    assert (done.code, done.out) == (0, f"deliver {name} is failed\n")
+    assert (shown[0], shown[-1]) == (name, "cancelled by an operator")
+    assert again.code == 1
+    assert again.err == f"holdfast: saga {name} has failed; only one under way can be cancelled\n"
+
+
+def test_letters_are_tried_now(operate: Cli) -> None:
+    """One of three ways must be given; nothing waits here."""
+    nothing = operate("letters", "retry-now", "tiny", "--all")
+    to = operate.quick("letters", "retry-now", "tiny", "--to", "shed", "--json")
+    neither = operate.quick("letters", "retry-now", "tiny")
+    both = operate.quick("letters", "retry-now", "tiny", "--all", "--to", "shed")
+
+    assert (nothing.code, nothing.out) == (0, "0 letters due now\n")
+    assert to.json() == {"due_now": 0}
+    assert neither.code == both.code == 2
+    assert neither.err == "holdfast: give the ID of a letter, or --to SERVICE, or --all\n"
+
+
+def test_an_event_is_sent_by_hand(operate: Cli) -> None:
+    """As if its service had published it."""
+    sent = operate("send", "tiny", "Closed", '{"why": "snow"}')
+
+    assert (sent.code, sent.out) == (0, "Closed is published by shed, for desk\n")
+
+
 WRONG = [
     (["sagas", "show", "tiny", NOBODY], f"there is no saga {NOBODY}"),
     (["sagas", "retry", "tiny", NOBODY], f"there is no saga {NOBODY}"),
@@ -132,7 +165,10 @@ WRONG = [
     (["dead-letters", "show", "tiny", NOBODY], f"there is no dead letter {NOBODY}"),
     (["dead-letters", "replay", "tiny", NOBODY], f"there is no dead letter {NOBODY}"),
     (["dead-letters", "drop", "tiny", "x"], "'x' is not the id of a dead letter"),
-    (["send", "tiny", "Fly", "{}"], "there is no command 'Fly'; there are Announce, Pack"),
+    (["send", "tiny", "Fly", "{}"], "there is no command or event 'Fly' here; there are"),
+    (["sagas", "cancel", "tiny", NOBODY], f"there is no saga {NOBODY}"),
+    (["letters", "retry-now", "tiny", NOBODY], f"no letter {NOBODY} waits for a later time"),
+    (["letters", "retry-now", "tiny", "--to", "sky"], "there is no service 'sky'; there are desk"),
     (["send", "tiny", "Pack", "{}"], "Pack: kg: Field required"),
     (["send", "tiny", "Pack", "{"], "Pack: the body: Invalid JSON: "),
     (["send", "tiny", "Pack", '{"kg":1,"lb":2}'], "Pack: lb: Extra inputs are not permitted"),

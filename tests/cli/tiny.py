@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from sqlalchemy import Column, MetaData, String, Table
+
 from holdfast import (
     Command,
+    Event,
     External,
     Failure,
     Gateway,
@@ -43,6 +46,12 @@ class Announce(Command[None]):
     text: str
 
 
+class Closed(Event):
+    """The shed is closed."""
+
+    why: str
+
+
 class Parcel(Model):
     """A parcel; one of which the note is "locked" waits until there is a file `key`."""
 
@@ -69,8 +78,10 @@ class Opened(Model):
 
 
 fax = External("fax", url="http://127.0.0.1:9", key_life_s=0.1, idempotent=False)
-desk = Service("desk", calls=[Pack])
-shed = Service("shed", reaches=[fax])
+metadata = MetaData()
+closed = Table("closed", metadata, Column("why", String, primary_key=True))
+desk = Service("desk", calls=[Pack], tables=metadata)
+shed = Service("shed", reaches=[fax], publishes=[Closed])
 
 
 @desk.post("/v1/parcels", status_code=202, public=True)
@@ -107,6 +118,12 @@ async def pack(command: Pack, tx: Tx) -> None:
 @shed.handles
 async def unpack(undo: Unpack, tx: Tx) -> None:
     """Need nothing."""
+
+
+@desk.handles
+async def on_closed(event: Closed, tx: Tx) -> None:
+    """Hear it."""
+    tx.insert(closed, why=event.why)
 
 
 @shed.handles

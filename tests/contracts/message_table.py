@@ -393,6 +393,35 @@ class MessageContract(Opened):
             assert hastened == 2
             assert [row.id for row in claimed] == [row.id for row in again[:2]]
 
+    async def test_what_waits_is_made_due_by_hand(self) -> None:
+        """What was tried once, or waits for a version; no sleep, no next run, nothing delayed."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            later = tx.now_ms + 90_000
+            rows = [
+                letter(1, tries=1, due_at=later),
+                letter(2, tries=0, due_at=later, error=f"{WAITS}nobody"),
+                letter(3, tries=0, due_at=later),
+                letter(4, tries=1, due_at=later, kind=Kind.TIMER),
+                letter(5, tries=0, due_at=later, kind=Kind.TICK),
+                letter(6, tries=4, due_at=later, kind=Kind.TICK, error="try 4: x"),
+                letter(7, tries=1, due_at=later, state=State.DEAD),
+                letter(8, tries=1, due_at=later, edge=2),
+            ]
+            await tx.insert_messages(rows)
+            by_hand = await tx.hasten(1, 10, sent_once=True)
+            claimed = await tx.claim(10, 1_000)
+            one = await tx.hasten(1, 10, sent_once=True, letter=rows[2].id)
+            sleep = await tx.hasten(1, 10, sent_once=True, letter=rows[3].id)
+            elsewhere = await tx.hasten(1, 10, sent_once=True, letter=rows[7].id)
+            named = await tx.claim(10, 1_000)
+            await tx.commit()
+
+            assert by_hand == 3
+            assert [row.id for row in claimed] == [rows[n].id for n in (0, 1, 5)]
+            assert (one, sleep, elsewhere) == (1, 0, 0)
+            assert [row.id for row in named] == [rows[2].id]
+
     async def test_what_is_unanswered_is_told(self) -> None:
         """Of those that are asked for, those that are still due."""
         async with self.opened() as database:

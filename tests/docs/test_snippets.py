@@ -14,7 +14,8 @@ READY = {"curl", "kill", "sqlite3", "cp", "export", "git", "cd", "rm"}
 """Programs that a reader has."""
 
 SUBCOMMANDS = {
-    "sagas": {"list", "show", "retry"},
+    "sagas": {"list", "show", "retry", "cancel"},
+    "letters": {"retry-now"},
     "dead-letters": {"list", "show", "replay", "drop"},
 }
 HARMLESS = {"check", "graph", "sim"}

@@ -49,8 +49,8 @@ class Sailed(Event, topic="who"):
 
 
 metadata, log = MetaData(), MetaData()
-berth = Table("berth", metadata, Column("name", String, primary_key=True))
-seen = Table("seen", log, Column("name", String, primary_key=True))
+berth = Table("berth", metadata, Column("who", String, primary_key=True))
+seen = Table("seen", log, Column("who", String, primary_key=True))
 
 desk = Service("desk", calls=[Berth, Load], tables=log)
 harbour = Service("harbour", tables=metadata, publishes=[Sailed])
@@ -79,13 +79,13 @@ async def travel(saga: Saga, booking: Booking) -> None:
 @desk.handles
 async def on_sailed(event: Sailed, tx: Tx) -> None:
     """Write it down."""
-    tx.insert(seen, name=event.who)
+    tx.insert(seen, who=event.who)
 
 
 @harbour.handles
 async def take(command: Berth, tx: Tx) -> int:
     """Take a berth."""
-    tx.insert(berth, name=command.who)
+    tx.insert(berth, who=command.who)
     return 7
 
 
@@ -94,7 +94,7 @@ async def free(undo: Free, tx: Tx) -> None:
     """Give it back, unless the ramp is stuck."""
     if undo.who == "stuck" and undo.who not in mended:
         raise RuntimeError("the ramp is stuck\npassword=hunter22 did not help")
-    await tx.execute(berth.delete().where(berth.c.name == undo.who))
+    await tx.execute(berth.delete().where(berth.c.who == undo.who))
 
 
 @harbour.handles

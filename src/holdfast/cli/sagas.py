@@ -1,4 +1,4 @@
-"""`holdfast sagas`: what is under way, what became of it, and a push for what is parked."""
+"""`holdfast sagas`: what is under way, what became of it, a push for what is parked, and an end."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -63,6 +63,19 @@ def retry_saga(
         print_json(found)
     else:
         print(f"{found['type']} {saga} is {found['state']}")
+
+
+@command.command("cancel")
+def cancel_saga(
+    system: SystemName, saga: SagaId, data: DataFolderPath = None, as_json: AsJson = False
+) -> None:
+    """Let a saga take no further step, and undo what it did; it ends as failed."""
+    found = perform(load(system).system, data, "cancel", id=saga)
+    if as_json:
+        print_json(found)
+        return
+    undoing = "; what it did is being undone" if found["state"] == "running" else ""
+    print(f"{found['type']} {saga} is {found['state']}{undoing}")
 
 
 def timeline(saga: dict[str, Any]) -> list[dict[str, str]]:

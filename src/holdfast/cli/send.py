@@ -1,4 +1,4 @@
-"""`holdfast send`: a command, by hand."""
+"""`holdfast send`: a command or an event, by hand."""
 
 from typing import Annotated
 
@@ -10,7 +10,10 @@ from holdfast.cli.output import print_json
 from holdfast.cli.owner import perform
 
 Message = Annotated[
-    str, typer.Argument(metavar="MESSAGE", help="A command, such as `Restock`.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="MESSAGE", help="A command or an event, such as `Restock`.", show_default=False
+    ),
 ]
 Body = Annotated[
     str, typer.Argument(metavar="JSON", help="Its fields as a JSON object.", show_default=False)
@@ -24,12 +27,15 @@ def command(
     data: DataFolderPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a command to the service that handles it.
+    """Send a command to the service that handles it, or an event to all who hear it.
 
-    It is safe in that service's inbox when this returns, and handled when the system runs.
+    It is stored when this returns, and handled when the system runs.
     """
     sent = perform(load(system).system, data, "send", message=message, body=body)
     if as_json:
         print_json(sent)
+    elif "heard_by" in sent:
+        heard_by = ", ".join(sent["heard_by"]) or "nobody"
+        print(f"{message} is published by {sent['service']}, for {heard_by}")
     else:
         print(f"{message} is in the inbox of {sent['service']} as letter {sent['letter']}")

@@ -17,7 +17,7 @@ import msgspec
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.schedule import window_room
 from holdfast.consistency.writer import Turn
-from holdfast.contract.envelope import Answer, MessageRow, Parcel
+from holdfast.contract.envelope import Answer, Kind, MessageRow, Parcel
 from holdfast.errors import CallError
 from holdfast.ports import Broker
 
@@ -129,7 +129,8 @@ class Outbox:
         queue.extend(rows[: max(0, QUEUE_MAX - len(queue))])
         while queue and len(found) < room:
             row = queue.popleft()
-            if row.id not in flying:  # otherwise it fell due meanwhile, and was sent
+            # One that flies fell due meanwhile, and was sent; a withdrawal has its command's id.
+            if row.id not in flying or row.kind is Kind.WITHDRAW:
                 found.append(row)
         return found
 

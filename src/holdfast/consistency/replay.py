@@ -16,10 +16,16 @@ from typing import Any, Literal
 from uuid import UUID
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
-from holdfast.consistency.steps import Recorded, StepOutcome, local_value, refusal, result_of
+from holdfast.consistency.steps import (
+    Recorded,
+    StepOutcome,
+    local_value,
+    refusal,
+    result_of,
+)
 from holdfast.consistency.told import Describe, plain, told
 from holdfast.contract.carrier import carrier_of
-from holdfast.contract.failure import Failure
+from holdfast.contract.failure import Cancelled, Failure
 from holdfast.contract.messages import Command, Event, Undo
 from holdfast.contract.model import Model
 from holdfast.errors import ForeignAwait, HoldfastError, SagaChanged, SagaTooLong, TransactionLost
@@ -110,6 +116,9 @@ class Replay:
         local_runner: runs a local function in the advancing transaction; see `Local`.
         version: of the function, when the saga began.
         describe: what is written down of an error.
+        cancelled: when it was, in ms since 1970: it takes no further step; where it would,
+            `Cancelled` is raised. What is its own it may do then, and its undos.
+        open_paths: of a cancelled one, the steps that it still waits for.
         parked_undos: paths of undos that were unanswered for so long that the next may go.
         wants: what the function waits for, in order; of those, the new ones are to be sent.
         error: why it is parked. failure: why it failed. restart: the new input.
@@ -123,6 +132,8 @@ class Replay:
     started_at: int = 0
     version: int = 1
     parked_undos: frozenset[str] = frozenset()
+    cancelled: int = 0
+    open_paths: frozenset[str] = frozenset()
     safe: Safeguards = ALL_ON
     describe: Describe = plain
     wants: list[Want] = field(default_factory=list[Want])
@@ -138,6 +149,7 @@ class Replay:
     _met: set[str] = field(default_factory=set[str])
     _undoable: list[_Undoable] = field(default_factory=list[_Undoable])
     _dead: bool = False
+    _told: bool = False  # the function has met `Cancelled`
     in_local: bool = False
     broken: Exception | None = None
 
@@ -172,6 +184,8 @@ class Replay:
         unknown = outcome.kind == "unanswered" and outcome.effect == "unknown"
         if undo is not None and outcome.letter and (outcome.kind == "reply" or unknown):
             self._undoable.append(_Undoable(path, undo, outcome.letter, not unknown))
+        if self.cancelled and step.ended_at >= self.cancelled and outcome.kind != "reply":
+            self._told = True  # in other words
         return result_of(outcome, command)
 
     async def local(
@@ -179,7 +193,7 @@ class Replay:
     ) -> Any:
         """See `system.Saga.local`."""
         path, kind = self._next(f"local {function.__name__}")
-        step = self._recorded(path, kind)
+        step = self._recorded(path, kind, own=True)
         if step is None:
             self.in_local = True
             try:
@@ -278,6 +292,8 @@ class Replay:
     async def restart(self, input: Model) -> None:
         """See `system.Saga.restart`."""
         self._alive()
+        if self.cancelled:
+            self._tell_cancelled()
         raise _Restart(input)
 
     # -- paths --------------------------------------------------------------------------------
@@ -304,10 +320,19 @@ class Replay:
         self.broken = self.broken or error
         return error
 
-    def _recorded(self, path: str, kind: str, *, limited: bool = True) -> Recorded | None:
+    def _tell_cancelled(self) -> None:
+        self._told = True
+        raise Cancelled()
+
+    def _recorded(
+        self, path: str, kind: str, *, limited: bool = True, own: bool = False
+    ) -> Recorded | None:
         self._met.add(path)
         step = self.steps.get(path)
         if step is None:
+            waits = path in self.open_paths or not limited or (own and self._told)
+            if self.cancelled and not waits:
+                self._tell_cancelled()
             if limited and len(self.steps) + len(self.wants) >= STEPS_MAX:
                 raise self._parks(self._too_long())
             return None
@@ -327,6 +352,8 @@ class Replay:
         """Run the function until it waits or ends."""
         try:
             self.ended = await self._driven(function(self, input))
+            if self.cancelled and self.ended == "completed":  # with what it has not undone itself
+                self.ended = await self._undo_all()
         except _Restart as restart:
             self.ended, self.restart_input = "restarted", restart.input
         except Failure as failure:
@@ -338,12 +365,17 @@ class Replay:
             if is_cancelled():  # whoever runs this is to stop: all of this is run again
                 raise
             self.park(exc)
-        except Exception as exc:  # the root of a saga: nothing is undone
-            self.park(exc)
+        except Exception as exc:  # the root of a saga: nothing is undone, but for an operator
+            if self.cancelled and not self._told and self.broken is None:
+                self.ended = await self._undo_all()
+            else:
+                self.park(exc)
         if self.ended != "parked":
             self._check_all_met()
         if self.broken is not None:
             self.park(self.broken)
+        if self.cancelled and self.ended == "failed":
+            self.error = "cancelled by an operator"
         if self.ended in ("completed", "failed", "restarted"):
             self.withdrawn = [u.about for u in self._undoable if not u.known]
         return self.ended

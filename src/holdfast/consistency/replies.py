@@ -154,12 +154,7 @@ class Replies:
             effects.rows.append(withdrawal)
             return
         letter = msgspec.json.decode(row.body, type=Letter)
-        if self._ledger.safe.held_until_undone:
-            held = row.copy()
-            held.state, held.due_at, held.expires_at = State.HELD, None, None
-            await tx.update_message(held, State.DUE)
-        else:
-            await tx.delete_message(row.edge, row.id, State.DUE)
+        await self._sagas.hold(tx, row)
         outcome = StepOutcome("unanswered", letter=row.id)
         ended = Ended(row.path, step_kind(letter), outcome)
         await self._sagas.advance(tx, row.owner, [ended], effects)

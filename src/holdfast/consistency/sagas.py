@@ -17,6 +17,7 @@ from pydantic_core import ValidationError
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
 from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
 from holdfast.consistency.steps import (
+    CANCELLED,
     Ended,
     Recorded,
     StepOutcome,
@@ -40,6 +41,7 @@ from holdfast.contract.envelope import (
 from holdfast.contract.failure import Failure
 from holdfast.contract.model import Model
 from holdfast.errors import (
+    Conflict,
     MessageTooLarge,
     NotCarried,
     NotDeclared,
@@ -78,6 +80,7 @@ class _Advance:
 
     Attributes:
         began: the version of the function that the saga began with.
+        cancelled: when an operator ended it; 0: nobody did.
     """
 
     tx: Transaction
@@ -85,6 +88,7 @@ class _Advance:
     steps: dict[str, Recorded]
     effects: Effects
     began: int
+    cancelled: int = 0
     opened: bool = False
 
     async def open(self) -> None:
@@ -225,6 +229,71 @@ class Sagas:
         await self._go_on(tx, row, known, recorded(await tx.steps(saga)), effects, was)
         return row
 
+    async def cancel(self, tx: Transaction, saga: UUID, effects: Effects) -> SagaRow | None:
+        """Let a saga take no further step, and undo what it did, for an operator.
+
+        What it waits for it waits for no more. A command that is under way ends as by its time-out:
+        one with an undo is held for that, one without is withdrawn, and its answer waited for.
+
+        Raises:
+            NotKnown: a process of another version must do it.
+            Conflict: its function does not come to a command that is under way.
+        """
+        row = await tx.lock_saga(saga)
+        if row is None or row.ended_at is not None:
+            return row
+        known, was = self._known(row), _changes(row)
+        stored = msgspec.json.decode(row.input, type=SagaInput)
+        steps = recorded(await tx.steps(saga))
+        open_rows = await tx.messages_of_owner(saga)
+        calls = [r for r in open_rows if r.kind is Kind.COMMAND and r.state is State.DUE]
+        wants = await self._calls_wanted(tx, row, known) if calls else {}
+        for call in calls:
+            ended = await self._stop_waiting(tx, call, wants, effects)
+            if ended is not None:
+                steps[ended.path] = Recorded(ended.kind, ended.outcome, tx.now_ms)
+        for other in open_rows:
+            if other.kind in (Kind.TIMER, Kind.WAIT):
+                await tx.delete_message(other.edge, other.id, State.DUE)
+        row.input = encode(msgspec.structs.replace(stored, cancelled=stored.cancelled or tx.now_ms))
+        row.state, row.error = "running", None
+        await self._go_on(tx, row, known, steps, effects, was)
+        return row
+
+    async def _stop_waiting(
+        self, tx: Transaction, call: MessageRow, wants: Mapping[str, Call], effects: Effects
+    ) -> Ended | None:
+        """Wait no more for a command's answer; return how its step ended, if it has."""
+        assert call.owner is not None and call.path is not None
+        want = wants.get(call.path)
+        letter = msgspec.json.decode(call.body, type=Letter)
+        if want is None:
+            raise Conflict(
+                f"its function does not come to step {call.path}, {letter.type}, which is under "
+                "way: nobody knows what would undo it; deploy a function that fits, and try again"
+            )
+        if want.undo is None:
+            withdrawal = self.withdrawal(call, tx.now_ms, keep=True)
+            await tx.update_message(withdrawal, State.DUE)
+            effects.rows.append(withdrawal)
+            return None
+        await self.hold(tx, call)
+        outcome = StepOutcome("unanswered", type=CANCELLED, letter=call.id)
+        ended = Ended(call.path, step_kind(letter), outcome)
+        await tx.insert_steps(
+            [StepRow(call.owner, ended.path, ended.kind, encode(outcome), tx.now_ms)]
+        )
+        return ended
+
+    async def hold(self, tx: Transaction, call: MessageRow) -> None:
+        """Keep a command's row, for which nobody waits any more, until its undo is answered."""
+        if self._ledger.safe.held_until_undone:
+            held = call.copy()
+            held.state, held.due_at, held.expires_at = State.HELD, None, None
+            await tx.update_message(held, State.DUE)
+        else:
+            await tx.delete_message(call.edge, call.id, State.DUE)
+
     async def pass_parked_undo(self, tx: Transaction, saga: UUID, effects: Effects) -> None:
         """Let the next undo go: one was unanswered for so long that it does not hold it up."""
         row = await tx.lock_saga(saga)
@@ -239,20 +308,21 @@ class Sagas:
         row = await tx.lock_saga(saga)
         if row is None or row.state != "running":
             return None
-        kind = self._known(row)
+        return (await self._calls_wanted(tx, row, self._known(row))).get(path)
+
+    async def _calls_wanted(self, tx: Transaction, row: SagaRow, kind: SagaType) -> dict[str, Call]:
+        """Return {path: command step} of those that the function waits for, if it waits."""
         try:
             input_, stored = self._input(row, kind)
         except ValidationError:
-            return None
-        steps = recorded(await tx.steps(saga))
+            return {}
+        steps = recorded(await tx.steps(row.id))
         advance = _Advance(tx, row, steps, Effects(), _began(row, stored))
         replay = self._replay(advance, frozenset())
         ended = await replay.run(kind.runs(), input_)
         await advance.close(keep=False)
-        for want in replay.wants if ended == "waiting" else ():
-            if want.path == path and isinstance(want, Call):
-                return want
-        return None
+        wants = replay.wants if ended == "waiting" else ()
+        return {want.path: want for want in wants if isinstance(want, Call)}
 
     # -- one advance ----------------------------------------------------------------------------
 
@@ -260,7 +330,12 @@ class Sagas:
         stored = msgspec.json.decode(row.input, type=SagaInput)
         return carrier_of(kind.input_type).decode(bytes(stored.body)), stored
 
-    def _replay(self, advance: "_Advance", parked: frozenset[str]) -> Replay:
+    def _replay(
+        self,
+        advance: "_Advance",
+        parked: frozenset[str],
+        open_paths: frozenset[str] = frozenset(),
+    ) -> Replay:
         async def local(
             path: str, kind: str, function: Callable[..., Any], args: Any, kwargs: Any
         ) -> None:
@@ -279,6 +354,8 @@ class Sagas:
             started_at=advance.row.started_at,
             version=advance.began,
             parked_undos=parked,
+            cancelled=advance.cancelled,
+            open_paths=open_paths,
             safe=self._ledger.safe,
             describe=self._ledger.describe,
         )
@@ -308,7 +385,8 @@ class Sagas:
         restarts = 0
         while True:
             kept = len(effects.rows), len(effects.done)
-            advance = _Advance(tx, row, steps, effects, _began(row, stored))
+            began = _began(row, stored)
+            advance = _Advance(tx, row, steps, effects, began, stored.cancelled)
             replay, open_rows = await self._run(advance, kind, input_, look=resumed)
             met = False
             if replay.ended == "waiting":
@@ -349,20 +427,22 @@ class Sagas:
         self, advance: "_Advance", kind: SagaType, input_: Model, *, look: bool
     ) -> tuple[Replay, list[MessageRow]]:
         """Run the function; look up its open rows only where one of them may matter."""
-        replay = self._replay(advance, frozenset())
+        open_rows = await advance.tx.messages_of_owner(advance.row.id) if advance.cancelled else []
+        open_paths = frozenset(r.path for r in open_rows if r.path and r.state is State.DUE)
+        replay = self._replay(advance, frozenset(), open_paths)
         await replay.run(kind.runs(), input_)
         wants = replay.wants
         undoing = any(isinstance(want, UndoCall) for want in wants)
         grouped = len(wants) > 1 or any("." in want.path for want in wants)
         ended = replay.ended == "restarted" or bool(replay.withdrawn)
-        if not (look or undoing or grouped or ended):
+        if not (look or undoing or grouped or ended or advance.cancelled):
             return replay, []
         open_rows = await advance.tx.messages_of_owner(advance.row.id)
         parked = frozenset(
             r.path for r in open_rows if r.path and r.kind is Kind.UNDO and r.expires_at is None
         )
         if undoing and parked:
-            replay = self._replay(advance, parked)
+            replay = self._replay(advance, parked, open_paths)
             await replay.run(kind.runs(), input_)
         return replay, open_rows
 

@@ -10,8 +10,11 @@ import msgspec
 
 from holdfast.contract.carrier import Carrier, carrier_of
 from holdfast.contract.envelope import Answer, StepRow
-from holdfast.contract.failure import Failure, Unanswered
+from holdfast.contract.failure import Cancelled, Failure, Unanswered
 from holdfast.errors import BadAnswer, NotCarried
+
+CANCELLED = "cancelled"
+"""The type of a step that nobody waits for any more: an operator has ended the saga."""
 
 OutcomeKind = Literal["reply", "failure", "unanswered", "value", "slept", "event", "undone"]
 
@@ -77,6 +80,8 @@ def result_of(outcome: StepOutcome, command: Any) -> Any:
     """Return a command's reply. Raises its failure, or Unanswered."""
     if outcome.kind == "reply":
         return carrier_of(command.reply_type).decode(bytes(outcome.body))
+    if outcome.kind == "unanswered" and outcome.type == CANCELLED:
+        raise Cancelled()
     if outcome.kind == "unanswered":
         raise Unanswered(command=command.wire_name(), effect=outcome.effect)
     raise failure_of(outcome.type, bytes(outcome.body), command)

@@ -1,7 +1,17 @@
 """What services agree on: models, messages, failures, and how they travel."""
 
-from holdfast.contract.failure import Failure, Unanswered
+from holdfast.contract.failure import Cancelled, Failure, Unanswered
 from holdfast.contract.messages import Command, Event, Message, Query, Undo
 from holdfast.contract.model import Model
 
-__all__ = ["Command", "Event", "Failure", "Message", "Model", "Query", "Unanswered", "Undo"]
+__all__ = [
+    "Cancelled",
+    "Command",
+    "Event",
+    "Failure",
+    "Message",
+    "Model",
+    "Query",
+    "Unanswered",
+    "Undo",
+]

@@ -227,12 +227,15 @@ class SagaInput(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         version: the version of its function that began it, or restarted it last; 0: it was not
             written down then.
+        cancelled: when an operator ended it, in ms since 1970: it takes no further step, and undoes
+            what it did; 0: nobody did.
     """
 
     body: msgspec.Raw
     correlation: str = ""
     trace: str = ""
     version: int = 0
+    cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,14 @@ def _restore(cls: type[Failure], fields: dict[str, Any]) -> Failure:
     return cls(**fields)
 
 
+class Cancelled(Failure, status=409):
+    """An operator has cancelled the saga; it is raised where the next step would be.
+
+    A saga treats it as any failure: what it undoes, and what it does by `saga.local` then, is done.
+    What it leaves is undone for it, and it ends as failed. Any other step raises it again.
+    """
+
+
 class Unanswered(Failure, status=424):
     """A saga's command got no reply in time, or was withdrawn.
 

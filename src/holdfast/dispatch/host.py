@@ -15,7 +15,7 @@ from holdfast.consistency.attention import attention, failing_now
 from holdfast.consistency.inbox import Inbox
 from holdfast.consistency.ledger import Addresses, Ledger
 from holdfast.consistency.outbox import Outbox
-from holdfast.consistency.relay import Relay
+from holdfast.consistency.relay import HASTEN_MAX, Relay
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.sagas import Sagas, SagaType
 from holdfast.consistency.schedule import Schedule, floors_lag_ms
@@ -26,7 +26,7 @@ from holdfast.consistency.writer import Effects, RunAgain, Writer
 from holdfast.contract.envelope import HTTP, Lane, MessageRow
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
-from holdfast.contract.messages import Command, Query
+from holdfast.contract.messages import Command, Event, Query
 from holdfast.dispatch.addresses import addresses_of, edges_of
 from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.handlers import (
@@ -485,6 +485,40 @@ class ServiceHost:
 
         await self.writer.perform_own(write)
         return changed[0] if changed else None
+
+    async def cancel_saga(self, saga: UUID) -> None:
+        """Let a saga take no further step, and undo what it did. See `Sagas.cancel`."""
+
+        async def cancel(tx: Transaction, effects: Effects) -> None:
+            await self.sagas.cancel(tx, saga, effects)
+
+        await self.writer.perform_own(cancel)
+
+    async def hasten(self, edge: int, letter: UUID | None = None) -> int:
+        """Let letters of an edge that were tried, or the one that is named, be due now."""
+        count, hastened = 0, HASTEN_MAX
+
+        async def write(tx: Transaction, effects: Effects) -> None:
+            nonlocal hastened
+            hastened = await tx.hasten(edge, HASTEN_MAX, sent_once=True, letter=letter)
+            effects.done.append(self.relay.wake)
+
+        while hastened >= HASTEN_MAX:
+            await self.writer.perform_own(write)
+            count += hastened
+        return count
+
+    async def publish(self, event: Event) -> list[UUID]:
+        """Send an event to all who hear it, as if the service had published it."""
+        made: list[MessageRow] = []
+
+        async def insert(tx: Transaction, effects: Effects) -> None:
+            made[:] = self.ledger.event_rows(event, tx.now_ms, correlation="", trace="")
+            await self.ledger.insert_new(tx, made)
+            effects.rows += made
+
+        await self.writer.perform_own(insert)
+        return [row.id for row in made]
 
     async def retry_saga(self, saga: UUID) -> bool:
         """Run a parked saga again; False when there is none of that id."""

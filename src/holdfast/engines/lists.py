@@ -42,6 +42,22 @@ def failing_long(failing: Failing, mark: Mark, *, failed: str) -> str:
     return f"({failed} AND (tries > {failing.tries:d} OR id < {mark(failing.before)}))"
 
 
+def hastened(*, sent_once: bool, letter: str | None) -> str:
+    """Return the condition of letters that are made due before their time.
+
+    What somebody waits for on purpose, a saga's sleep or a job's next run, is none of them.
+
+    Args:
+        letter: the mark of the one that is meant.
+    """
+    letters = "kind NOT IN ('timer', 'wait', 'tick')"
+    if letter is not None:
+        return f"id = {letter} AND ({letters} OR error IS NOT NULL)"
+    if sent_once:
+        return f"((tries > 0 AND {letters}) OR error IS NOT NULL)"
+    return "tries > 1"
+
+
 def which_sagas(which: SagaFilter, mark: Mark) -> str:
     """Return the condition of a list of sagas."""
     parts: list[str] = []

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
+from holdfast.engines.lists import hastened
 from holdfast.engines.postgres_pending import Pending
 from holdfast.engines.postgres_rows import (
     CLAIM,
@@ -19,6 +20,7 @@ from holdfast.engines.postgres_rows import (
     RENEW,
     SAGA_COLUMNS,
     UPDATE,
+    Marked,
     columns_of,
     message,
     plain,
@@ -167,14 +169,16 @@ class PostgresTables:
                 [row.due_at for row in rows],
             )
 
-    async def hasten(self, edge: int, limit: int) -> int:
+    async def hasten(
+        self, edge: int, limit: int, *, sent_once: bool = False, letter: UUID | None = None
+    ) -> int:
+        marked = Marked(self.now_ms, edge, limit)
+        which = hastened(sent_once=sent_once, letter=marked(letter) if letter else None)
         return await self._do(
             "UPDATE holdfast_message SET due_at = $1 WHERE ctid IN (SELECT ctid FROM "
-            "holdfast_message WHERE edge = $2 AND state = 'due' AND tries > 1 AND due_at > $1 "
-            "ORDER BY id LIMIT $3)",
-            self.now_ms,
-            edge,
-            limit,
+            "holdfast_message WHERE edge = $2 AND state = 'due' AND due_at > $1 "
+            f"AND {which} ORDER BY id LIMIT $3)",
+            *marked.values,
         )
 
     async def forget(self, limit: int) -> int:

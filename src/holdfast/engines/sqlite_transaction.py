@@ -10,6 +10,7 @@ from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
+from holdfast.engines.lists import hastened
 from holdfast.engines.prepared import Prepared, PreparedWrites
 from holdfast.engines.refusals import refusal_of, refused_by, row_refused
 from holdfast.engines.sqlite_rows import (
@@ -21,6 +22,7 @@ from holdfast.engines.sqlite_rows import (
     RENEW,
     UPDATE,
     UPDATE_HELD,
+    Marked,
     message,
     saga,
     steps_of,
@@ -231,12 +233,17 @@ class SqliteTransaction:
             [(row.due_at, row.edge, row.id.bytes) for row in rows],
         )
 
-    async def hasten(self, edge: int, limit: int) -> int:
+    async def hasten(
+        self, edge: int, limit: int, *, sent_once: bool = False, letter: UUID | None = None
+    ) -> int:
+        marked = Marked()
+        marks = [marked(value) for value in (self.now_ms, edge, self.now_ms)]
+        which = hastened(sent_once=sent_once, letter=marked(letter) if letter else None)
         return self._sql.execute(
-            "UPDATE holdfast_message SET due_at = ? WHERE rowid IN (SELECT rowid FROM "
-            "holdfast_message WHERE edge = ? AND state = 'due' AND tries > 1 AND due_at > ? "
-            "ORDER BY id LIMIT ?)",
-            (self.now_ms, edge, self.now_ms, limit),
+            f"UPDATE holdfast_message SET due_at = {marks[0]} WHERE rowid IN (SELECT rowid FROM "
+            f"holdfast_message WHERE edge = {marks[1]} AND state = 'due' AND due_at > {marks[2]} "
+            f"AND {which} ORDER BY id LIMIT {marked(limit)})",
+            marked.values,
         ).rowcount
 
     async def forget(self, limit: int) -> int:

@@ -5,7 +5,7 @@ is its authentication; with no process running it opens the folder itself.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from holdfast.consistency.attention import failing_now
 from holdfast.consistency.transitions import dropped, replayed
-from holdfast.contract.envelope import MessageRow, SagaRow, SagaState, State
+from holdfast.contract.envelope import HTTP, MessageRow, SagaRow, SagaState, State
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
 from holdfast.dispatch.host import ServiceHost
@@ -21,10 +21,6 @@ from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName
 from holdfast.ports import Failing, MessageFilter, SagaFilter
 from holdfast.runtime.shown import Json, Shown, uuid_of
 from holdfast.system import System
-
-
-def _is_command(message: type[Message]) -> TypeGuard[type[Command[Any]]]:
-    return issubclass(message, Command)
 
 
 class Control:
@@ -39,6 +35,8 @@ class Control:
             "sagas": self.sagas,
             "saga": self.saga,
             "retry": self.retry,
+            "cancel": self.cancel,
+            "retry-now": self.retry_now,
             "dead-letters": self.dead_letters,
             "dead-letter": self.dead_letter,
             "replay": self.replay,
@@ -62,24 +60,42 @@ class Control:
     # -- sending --------------------------------------------------------------------------------
 
     async def send(self, message: str, body: str) -> Json:
-        """Send a command to the service that handles it."""
-        handled = [
-            (host, handler.message)
-            for host in self._hosts.values()
-            for handler in self._system.handlers()[host.name].by_wire_name.values()
-        ]
-        commands = {kind.name: (host, kind) for host, kind in handled if _is_command(kind)}
-        if message not in commands:
-            known = ", ".join(sorted(commands))
-            raise UnknownName(f"there is no command {message!r}; there are {known}")
-        host, kind = commands[message]
+        """Send a command to the service that handles it, or an event to all who hear it."""
+        commands, events = self._commands(), self._events()
+        known = commands | events
+        if message not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise UnknownName(f"there is no command or event {message!r} here; there are {there}")
+        host, kind = known[message]
         try:
-            command = kind.model_validate_json(body, extra="forbid", by_alias=True, by_name=True)
+            made: Any = kind.model_validate_json(body, extra="forbid", by_alias=True, by_name=True)
         except ValidationError as exc:
             first = exc.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the body"
             raise Invalid(f"{message}: {where}: {first['msg']}") from exc
-        return {"service": host.name, "letter": str(await host.send(command))}
+        if message in commands:
+            return {"service": host.name, "letter": str(await host.send(made))}
+        heard_by = self._system.graph().subscribers(host.name, kind.wire_name())
+        letters = [str(letter) for letter in await host.publish(made)]
+        return {"service": host.name, "heard_by": list(heard_by), "letters": letters}
+
+    def _commands(self) -> dict[str, tuple[ServiceHost, type[Message]]]:
+        """Return {name: (who handles it, command)} of those that are handled here."""
+        found: dict[str, tuple[ServiceHost, type[Message]]] = {}
+        for host in self._hosts.values():
+            for handler in self._system.handlers()[host.name].by_wire_name.values():
+                message: type[Message] = handler.message
+                if Command in message.__mro__:
+                    found[message.name] = (host, message)
+        return found
+
+    def _events(self) -> dict[str, tuple[ServiceHost, type[Message]]]:
+        """Return {name: (who publishes it, event)} of those that are published here."""
+        return {
+            event.name: (host, event)
+            for host in self._hosts.values()
+            for event in host.service.publishes
+        }
 
     # -- sagas ----------------------------------------------------------------------------------
 
@@ -137,6 +153,14 @@ class Control:
         await host.retry_saga(row.id)
         return await self.saga(id)
 
+    async def cancel(self, id: str) -> Json:
+        """Let a saga take no further step, and undo what it did."""
+        host, row = await self._find_saga(id)
+        if row.ended_at is not None:
+            raise Conflict(f"saga {id} has {row.state}; only one under way can be cancelled")
+        await host.cancel_saga(row.id)
+        return await self.saga(id)
+
     async def _find_saga(self, id: str) -> tuple[ServiceHost, SagaRow]:
         key = _uuid(id, "saga")
         for host in self._hosts.values():
@@ -144,6 +168,27 @@ class Control:
             if rows:
                 return host, rows[0]
         raise UnknownName(f"there is no saga {id}")
+
+    # -- letters --------------------------------------------------------------------------------
+
+    async def retry_now(self, id: str | None = None, receiver: str | None = None) -> Json:
+        """Let letters that wait for their next try, or are sent again later, be due now.
+
+        Args:
+            id: of one letter. receiver: a service, of letters to it; with neither, all.
+        """
+        letter = None if id is None else _uuid(id, "letter")
+        if receiver is not None and not any(s.name == receiver for s in self._system.services):
+            names = ", ".join(sorted(service.name for service in self._system.services))
+            raise UnknownName(f"there is no service {receiver!r}; there are {names}")
+        count = 0
+        for host in self._hosts.values():
+            for edge in host.ledger.edges.values():
+                if receiver in (None, edge.receiver) and edge.sender != HTTP:
+                    count += await host.hasten(edge.id, letter)
+        if letter is not None and not count:
+            raise UnknownName(f"no letter {id} waits for a later time")
+        return {"due_now": count}
 
     # -- letters that need a person -------------------------------------------------------------
 

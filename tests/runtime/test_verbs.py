@@ -1,0 +1,131 @@
+"""What an operator does: cancel a saga, have letters tried now, publish an event."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from holdfast.errors import Conflict, Invalid, UnknownName
+from holdfast.runtime.control import Control
+from holdfast.testing import Running, running
+from tests.runtime import ferry
+from tests.servers import Postgres, postgres_server
+
+PATIENT = replace(ferry.QUICK, retry_ms=3_600_000, retry_cap_ms=3_600_000, tries_max=8)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """One server for the module."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def line(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    """The ferry line, which tries again after an hour."""
+    ferry.mended.clear()
+    environ: dict[str, str] = {}
+    if request.param == "postgres":
+        server: Postgres = request.getfixturevalue("postgres")
+        for service in ("DESK", "HARBOUR"):
+            environ[f"{service}_DATABASE_URL"] = await server.database()
+    async with running(ferry.ferry, schedule=PATIENT, environ=environ) as line:
+        yield line
+
+
+async def booked(line: Running, who: str) -> str:
+    """Book, and return the saga's id when it has taken its first step."""
+    await line.client.post("/bookings", json={"who": who})
+    control = line.process.control
+    while True:
+        for saga in await control.sagas():
+            shown = await control.saga(saga["id"])
+            if shown["input"]["who"] == who and shown["steps"]:
+                return str(saga["id"])
+        await asyncio.sleep(0)  # the test's time-out is the bound
+
+
+async def ended(control: Control, saga: str) -> dict[str, Any]:
+    """Return a saga when it has ended."""
+    while not (shown := await control.saga(saga))["ended_at"]:
+        await asyncio.sleep(0)
+    return shown
+
+
+async def names(line: Running, service: str, table: Any) -> list[str]:
+    """Return who is in a table."""
+    host = next(host for host in line.process.hosts if host.name == service)
+    reader = await host.ledger.database.read()
+    found = [row.who for row in await reader.execute(select(table))]
+    await reader.close()
+    return found
+
+
+@pytest.mark.parametrize("who", ["waits", "bug", "driverless"])
+async def test_a_saga_is_cancelled(line: Running, who: str) -> None:
+    """One that waits, one that is parked, one whose command fails: the berth is free again."""
+    saga = await booked(line, who)
+    control = line.process.control
+    shown = await control.cancel(saga)
+    done = await ended(control, saga)
+
+    assert shown["state"] in ("running", "failed")
+    assert (done["state"], done["error"]) == ("failed", "cancelled by an operator")
+    assert await names(line, "harbour", ferry.berth) == []
+    with pytest.raises(Conflict, match="has failed; only one under way"):
+        await control.cancel(saga)
+
+
+async def failed_there(line: Running, saga: str) -> Any:
+    """Wait until a saga's letter has failed at its receiver; return it."""
+    while True:
+        waiting = (await line.process.control.saga(saga))["waiting"]
+        if waiting and (waiting[0]["receiver_says"] or {}).get("error"):
+            return waiting[0]
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("by", ["id", "receiver", "all"])
+async def test_letters_are_tried_now(line: Running, by: str) -> None:
+    """What they waited for is mended: they need not wait for an hour."""
+    saga = await booked(line, "driverless")
+    letter = await failed_there(line, saga)
+    ferry.mended.add("driverless")
+    given = {"id": {"id": letter["id"]}, "receiver": {"receiver": "harbour"}, "all": {}}[by]
+    result = await line.process.control.retry_now(**given)
+    while len((await line.process.control.saga(saga))["steps"]) < 2:
+        await asyncio.sleep(0)
+
+    assert result["due_now"] >= 1
+
+
+async def test_what_is_not_there_cannot_be_tried(line: Running) -> None:
+    """A wrong id or service is refused; where nothing waits, nothing is due."""
+    control = line.process.control
+
+    assert await control.retry_now() == {"due_now": 0}
+    with pytest.raises(UnknownName, match="no service 'harbor'; there are desk, harbour"):
+        await control.retry_now(receiver="harbor")
+    with pytest.raises(UnknownName, match="waits for a later time"):
+        await control.retry_now(id="01a20109-59ac-76e3-a07b-a8497c522abe")
+
+
+async def test_an_event_is_published_by_hand(line: Running) -> None:
+    """Handlers hear it, and sagas that wait for it; wrong fields are refused."""
+    saga = await booked(line, "waits")
+    control = line.process.control
+    while len((await control.saga(saga))["steps"]) < 2:
+        await asyncio.sleep(0)
+    sent = await control.send("Sailed", '{"who": "waits"}')
+    done = await ended(control, saga)
+
+    assert (sent["service"], sent["heard_by"]) == ("harbour", ["desk"])
+    assert len(sent["letters"]) == 1
+    assert done["state"] == "completed"
+    assert await names(line, "desk", ferry.seen) == ["waits"]
+    with pytest.raises(Invalid, match="Sailed: who: Field required"):
+        await control.send("Sailed", "{}")
