@@ -29,6 +29,7 @@ from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.system import System
 from holdfast.testing.stage import HOST, PORT, SELDOM, staged
+from holdfast.testing.troubles import troubles
 from holdfast.testing.virtual import VirtualLoop
 
 WITHIN_S = 120.0
@@ -236,6 +237,9 @@ async def running(
     pass at once. Third parties are the stand-ins that the system declares (`@system.stand_in`),
     and what blocks in `outside.run` takes no time.
 
+    An exception that leaves the block, such as a failed assertion, has the system's latest errors
+    as notes, which pytest shows.
+
     Args:
         data: the data folder; a temporary one by default.
         environ: the environment that settings are read from; empty by default.
@@ -260,6 +264,11 @@ async def running(
         async with scene as (process, client):
             try:
                 yield Running(process, client, log)
+            except Exception as exc:
+                process.logger.flush()
+                for line in troubles(log.getvalue()):
+                    exc.add_note(line)
+                raise
             finally:
                 await client.close()
                 await process.stop()
