@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import Column, MetaData, String, Table, select
 
 from holdfast import Command, Event, Failure, Model, Saga, Service, System, Tx, Undo
@@ -242,6 +243,28 @@ def test_what_a_seed_does_not_decide_ends_the_run_with_its_line(reads_on: bool) 
             answer.json()["word"]
 
     with pytest.raises(NotSimulated, match=r"test_run\.py:\d+ in guess asks for entropy .*outside"):
+        played(system)
+
+
+def test_what_a_mounted_app_asks_for_is_told_by_the_library_that_asks() -> None:
+    """FastAPI takes a thread for a `def`, which is not on the stack yet."""
+    app = FastAPI()
+    service = Service("old")
+    service.mount("/old", app, public=True)
+
+    @app.get("/hello")
+    def hello() -> str:
+        return "hello"
+
+    system = System("mounted", services=[service])
+
+    @system.workload
+    async def caller(client: Client) -> None:
+        await client.get("/old/hello")
+
+    with pytest.raises(
+        NotSimulated, match=r"-packages/\S+:\d+ in \w+ asks for a thread .*`async def`"
+    ):
         played(system)
 
 

@@ -22,6 +22,7 @@ from holdfast.simulation.loop import NotSimulated, culprit
 T = TypeVar("T")
 
 _LIBRARY = ("/site-packages/", "/lib/python3", "<frozen")
+_NO_THREADS = "`outside.run`, and `async def` in a mounted app, which runs `def` in threads"
 _REAL_URANDOM = os.urandom
 
 
@@ -79,7 +80,7 @@ class Fence:
             patch(random, name, self._refuse(f"random.{name}", "chance", "`outside.run`"))
         patch(os, "_exit", self._exit)
         patch(time, "sleep", self._refuse("time.sleep", "the real clock", "`asyncio.sleep`"))
-        thread = self._refuse("threading.Thread", "a thread", "`outside.run`")
+        thread = self._refuse("threading.Thread", "a thread", _NO_THREADS)
         patch(threading.Thread, "start", thread)
         patch(socket, "socket", self._refuse("socket.socket", "a socket", "an External"))
         patch(subprocess, "Popen", self._refuse("subprocess.Popen", "a subprocess", "an External"))

@@ -25,6 +25,7 @@ SAME_TIME_MAX = 200_000  # callbacks without any time passing
 SHUFFLED = 0.1  # how often the next callback is not the one that waits longest
 _SOON = 8  # it is drawn among the first so many
 _HERE = str(Path(__file__).parent)
+_PACKAGE = f"{Path(__file__).parents[1]}/"
 
 
 class Deadlock(HoldfastError):
@@ -71,13 +72,24 @@ def _not_simulated(
 
 
 def culprit() -> str:
-    """Return file and line of the innermost frame outside the standard library and this package."""
-    frames = traceback.extract_stack()
-    for frame in reversed(frames):
-        inside = "/asyncio/" in frame.filename or frame.filename.startswith(_HERE)
-        if not inside and "/lib/python3" not in frame.filename:
-            return f"{frame.filename}:{frame.lineno} in {frame.name}"
-    return f"{frames[0].filename}:{frames[0].lineno}"
+    """Return file and line of the innermost frame of the user's code.
+
+    What is below the loop only runs it. Where no frame above is the user's, as when FastAPI takes a
+    thread for a `def` that it has not called yet, it is the innermost one of a library, or ours.
+    """
+    library = ""
+    for frame in reversed(traceback.extract_stack()):
+        if frame.filename == __file__ and frame.name == "_run":
+            break
+        if "/asyncio/" in frame.filename or frame.filename.startswith(_HERE):
+            continue
+        place = f"{frame.filename}:{frame.lineno} in {frame.name}"
+        ours = frame.filename.startswith(_PACKAGE)
+        if not ours and "/lib/python3" not in frame.filename:
+            return place
+        if ours or "-packages/" in frame.filename:
+            library = library or place
+    return library or "something"
 
 
 def _refuse(name: str, what: str) -> Callable[..., Any]:
