@@ -3,11 +3,14 @@
 An engine's tests inherit `DatabaseContract` and bring two things: `make`, and `end_transaction`.
 """
 
+from tests.contracts.computed import ComputedContract
 from tests.contracts.message_table import MessageContract
 from tests.contracts.saga_table import SagaContract
 from tests.contracts.transactions import TransactionContract
 from tests.contracts.values import ValueContract
 
 
-class DatabaseContract(MessageContract, SagaContract, TransactionContract, ValueContract):
+class DatabaseContract(
+    MessageContract, SagaContract, TransactionContract, ValueContract, ComputedContract
+):
     """Inherit, implement `make` and `end_transaction`; every engine must pass unchanged."""

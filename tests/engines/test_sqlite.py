@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import DDL, text
+from sqlalchemy import DDL, func, select, text, update
 
 from holdfast.contract.envelope import State
 from holdfast.engines.host import HostClock
@@ -12,6 +12,7 @@ from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.sqlite_rows import FAILED, WAITING, Marked
 from holdfast.errors import TransactionControl
 from holdfast.ports import Database, Failing, MessageFilter, SagaFilter, Transaction
+from tests.contracts.computed import COMPUTED, ROW
 from tests.contracts.database import DatabaseContract
 from tests.contracts.rows import EDGES, METADATA, letter
 
@@ -147,3 +148,18 @@ async def test_lists_are_found_by_an_index(
     assert all(index in steps for index in indexes)
     assert "SCAN holdfast_message" not in steps
     assert "SCAN holdfast_saga" not in steps.replace("SCAN holdfast_saga USING INDEX", "")
+
+
+async def test_a_row_from_before_does_not_stop_what_leaves_it_alone(tmp_path: Path) -> None:
+    """What SQLite has kept since before anybody looked may be changed elsewhere, and mended."""
+    database = SqliteDatabase(tmp_path / "a.db", HostClock())
+    await database.open(EDGES, [COMPUTED])
+    tx = await database.begin()
+    await tx.execute(text("INSERT INTO row (id, short, whole) VALUES (1, '123456', 1)"))
+    await tx.execute(update(ROW).values(whole=ROW.c.whole + 1))
+    await tx.execute(update(ROW).values(by_key=func.substr(ROW.c.by_key, 1, 5)))
+    found = (await tx.execute(select(ROW.c.by_key, ROW.c.whole))).one()
+    await tx.commit()
+    await database.close()
+
+    assert tuple(found) == ("12345", 2)

@@ -96,14 +96,20 @@ def given(compiled: Any, dialect: Dialect) -> list[Given]:
         written = table is not None and bind._is_crud
         check = check_of(bind.type, dialect) if written or isinstance(bind.type, Integer) else None
         if check is not None:
-            column = _column(table, _M.sub("", name)) if written else ""
+            column = _column(table, name, bind.type) if written else ""
             found.append((name, column, check))
     return found
 
 
-def _column(table: Any, key: str) -> str:
-    known = table.columns.get(key)
-    return f"{table.name}.{key if known is None else known.name}"
+def _column(table: Any, name: str, type_: TypeEngine[Any]) -> str:
+    """Return which column a parameter of this name is written to, "" if nobody can tell."""
+    columns = table.columns
+    column = columns.get(name)
+    if column is None:
+        column = columns.get(_M.sub("", name))
+    if column is None:  # of ON CONFLICT: its name is made up, its type is the column's own
+        column = next((one for one in columns if one.type is type_), None)
+    return "" if column is None else f"{table.name}.{column.name}"
 
 
 def refuse_misfits(checks: Sequence[Given], row: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ _DATA = ("22001", "22003", "22007", "22008", "22021", "22P02", "22P05")
 """SQLSTATEs of values: too long, out of range, not of its type, not of the encoding."""
 _KEY = re.compile(r"Key \((.*?)\)=")
 _ARGUMENT = re.compile(r"invalid input for query argument \$\d+.*\((.*?)\)$", re.DOTALL)
+_MISFIT = re.compile(r"holdfast misfit: (.*?): (.*)", re.DOTALL)  # of `sqlite_bounds`
 _SQLITE = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (.*))?")
 _KINDS = {"23505": "UNIQUE", "23502": "NOT NULL", "23514": "CHECK", "23503": "FOREIGN KEY"}
 _TOLD = {
@@ -109,6 +110,9 @@ def refused_by(
 
 def _constraint(error: IntegrityError) -> Refused | None:
     cause: Any = error.orig
+    misfit = _MISFIT.fullmatch(str(cause))
+    if misfit is not None:
+        return Refused(f"{misfit[1]}: {misfit[2]}", column=misfit[1])
     found = _SQLITE.search(str(cause))
     if found is not None:
         kind, column = found[1], (found[2] or "").removeprefix("index ").strip("'")

@@ -13,6 +13,7 @@ from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.lists import hastened
 from holdfast.engines.prepared import Prepared, PreparedWrites
 from holdfast.engines.refusals import refusal_of, refused_by, row_refused
+from holdfast.engines.sqlite_bounds import guard_computed
 from holdfast.engines.sqlite_rows import (
     CLAIM,
     CLAIM_KNOWN,
@@ -92,6 +93,7 @@ class SqliteTransaction:
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> Result[Any]:
         self.check_open()  # outside a transaction it would be kept for itself
+        guard_computed(self._database.users, statement)
         return run_users(self._database.users, statement, parameters)
 
     async def write(self, writes: Sequence[Write]) -> None:

@@ -21,6 +21,7 @@ from holdfast.contract.envelope import Edge, Kind, MessageRow, SagaRow, State, S
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
+from holdfast.engines.sqlite_bounds import drop_guards
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
 from holdfast.ports import (
@@ -81,6 +82,7 @@ class _Memory(SqliteDatabase):
 
     def load(self, image: bytes) -> None:
         """Begin again with an image."""
+        drop_guards(self.writer)  # they are of the tables that go
         self.writer.deserialize(image)
         self._image = None
 
