@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 import secrets
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from holdfast.errors import DeclarationError
 from holdfast.simulation import Answer, BrokenWorkload, Client, Outcome, Setup, World, run
 from holdfast.simulation.faults import AnyFault, Crash
 from holdfast.simulation.loop import NotSimulated
+from holdfast.simulation.timeline import timeline
 
 DAYS = timedelta(days=3)
 
@@ -266,6 +268,30 @@ def test_what_a_mounted_app_asks_for_is_told_by_the_library_that_asks() -> None:
         NotSimulated, match=r"-packages/\S+:\d+ in \w+ asks for a thread .*`async def`"
     ):
         played(system)
+
+
+def test_a_bug_that_only_a_500_shows_is_told_with_its_line() -> None:
+    """It is no violation, since a workload may want to see it; the story ends with it."""
+    service = Service("desk")
+
+    @service.get("/v1/bug", public=True)
+    async def bug() -> str:
+        return {"one": "known"}["two"]
+
+    system = System("bugs", services=[service])
+
+    @system.workload
+    async def reader(client: Client) -> None:
+        assert (await client.get("/v1/bug")).status == 500
+
+    outcome = played(system)
+    story = timeline(outcome)
+
+    assert outcome.violations == []
+    assert re.search(
+        r"logged: request\.failed in \S+ GET /v1/bug: KeyError: 'two', at \S+test_run\.py:\d+ bug",
+        story,
+    )
 
 
 def test_an_assertion_of_the_workload_is_a_violation() -> None:

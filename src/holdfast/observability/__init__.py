@@ -21,6 +21,7 @@ from holdfast.observability.trace import (
     Tracer,
     parse_traceparent,
 )
+from holdfast.observability.troubles import troubles
 
 __all__ = [
     "CALL_ERRORS",
@@ -52,4 +53,5 @@ __all__ = [
     "is_secret_name",
     "parse_traceparent",
     "scrub",
+    "troubles",
 ]

@@ -64,6 +64,8 @@ class Outcome:
         steps: {`service step`: how often it was passed}, the crash points.
         reached: the crash points at which a node was killed.
         injected: {fault's or misfortune's name: how often}.
+        errors: the latest errors that were logged, with the lines in the user's code. Those of
+            faults are among them.
         ends: {a declared function, and how it ended: how often}, see `Metrics.ends`.
     """
 
@@ -78,6 +80,7 @@ class Outcome:
     reached: list[str] = field(default_factory=list[str])
     injected: Counter[str] = field(default_factory=Counter[str])
     ends: Counter[str] = field(default_factory=Counter[str])
+    errors: list[str] = field(default_factory=list[str])
 
     @property
     def never_ran(self) -> list[str]:
@@ -261,6 +264,7 @@ class _Drama:
             reached=world.struck,
             injected=self._injected,
             ends=world.ends(),
+            errors=world.errors(),
         )
 
 

@@ -215,10 +215,11 @@ def _head(outcome: Outcome) -> list[str]:
 
 
 def _tail(outcome: Outcome) -> list[str]:
-    never = [f"never ran: {name}" for name in outcome.never_ran]
+    said = [f"never ran: {name}" for name in outcome.never_ran]
+    said += [plain(f"logged: {error}", 400) for error in outcome.errors]
     if not outcome.violations:
-        return [*never, "everything held"]
-    lines = [*never, "what did not hold"]
+        return [*said, "everything held"]
+    lines = [*said, "what did not hold"]
     for violation in outcome.violations:
         first, *more = f"{violation.invariant}: {violation.told}".splitlines() or [""]
         lines.append(f"{violation.at_s:10.4f}  {plain(first, 400)}")

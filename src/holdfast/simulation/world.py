@@ -23,7 +23,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
 from holdfast.engines.host import HostIds
 from holdfast.errors import UnknownName
-from holdfast.observability import Logger, Metrics
+from holdfast.observability import Logger, Metrics, troubles
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.settings import ProcessSettings
@@ -105,6 +105,7 @@ class World:
         self.stand_ins: dict[str, Any] = {}
         self.steps: Counter[str] = Counter()
         self.log = io.BytesIO()
+        self._loggers: list[Logger] = []
         self.struck: list[str] = []
         self._restarted: Counter[str] = Counter()
         self._calm = False
@@ -163,6 +164,12 @@ class World:
         for metrics in self._metrics:
             found.update(metrics.ends())
         return found
+
+    def errors(self) -> list[str]:
+        """Return the latest errors that were logged."""
+        for logger in self._loggers:
+            logger.flush()
+        return troubles(self.log.getvalue())
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -255,6 +262,7 @@ class World:
             safe=self.setup.safe,
         )
         logger = Logger(self.log, clock, node.name, "error", form="json")
+        self._loggers.append(logger)
         release = self._release(node.name)
         process = Process(release, options, logger, engines, witness=self._witness)
         self._metrics.append(process.metrics)

@@ -23,13 +23,12 @@ from holdfast.dispatch.host import ServiceHost
 from holdfast.engines.host import HostClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import UnknownName
-from holdfast.observability import Logger
+from holdfast.observability import Logger, troubles
 from holdfast.ports import Clock, MessageFilter, Network, SagaFilter
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.system import System
 from holdfast.testing.stage import HOST, PORT, SELDOM, staged
-from holdfast.testing.troubles import troubles
 from holdfast.testing.virtual import VirtualLoop
 
 WITHIN_S = 120.0

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from holdfast import Command, Model, Saga, Service, System, Tx
+from holdfast.observability import troubles
 from holdfast.testing import Broken, running, virtual_time
-from holdfast.testing.troubles import troubles
 
 desk = Service("desk")
 shelf = Service("shelf")

@@ -1,4 +1,4 @@
-"""What a system has said of its own errors, for whoever reads why a test failed."""
+"""What a system has said of its own errors, for whoever reads why a test or a run failed."""
 
 import sys
 from collections.abc import Iterator
