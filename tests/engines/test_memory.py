@@ -65,6 +65,33 @@ async def test_urgent_parcels_go_first_and_the_others_keep_a_share() -> None:
     assert "".join(order) == "wuuuuwuuuuwuuw"
 
 
+async def test_long_work_holds_up_no_answer() -> None:
+    """Handlers may work for an hour; answers and undos have places of their own meanwhile."""
+    broker = MemoryBroker(deliveries_max=4)
+    gate, answered = asyncio.Event(), asyncio.Event()
+    begun: list[bytes] = []
+
+    async def work(parcel: bytes, again: bool) -> None:
+        begun.append(parcel)
+        await gate.wait()
+
+    async def answer(parcel: bytes, again: bool) -> None:
+        answered.set()
+
+    await broker.subscribe("me", "work", work)
+    await broker.subscribe("me", "urgent", answer)
+    for _ in range(9):
+        await broker.publish("me", "work", b"x")
+    await broker.publish("me", "urgent", b"x")
+    async with asyncio.timeout(60):
+        await answered.wait()
+    under_way = len(begun)
+    gate.set()
+    await broker.stop()
+
+    assert under_way == 3
+
+
 async def test_a_full_lane_drops_and_counts() -> None:
     """What waits is bounded: the dropped letters are in their sender's table."""
     broker = MemoryBroker(parcels_max=2, deliveries_max=1)

@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from holdfast.errors import Unreachable
@@ -34,8 +35,15 @@ class _Box:
 
     lanes: dict[str, deque[bytes]] = field(default_factory=dict[str, deque[bytes]])
     deliver: dict[str, Deliver] = field(default_factory=dict[str, Deliver])
-    running: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    running: dict[str, set[asyncio.Task[None]]] = field(
+        default_factory=dict[str, set[asyncio.Task[None]]]
+    )
     since_urgent: int = 0
+
+    @property
+    def under_way(self) -> int:
+        """How many parcels are being delivered."""
+        return sum(map(len, self.running.values()))
 
 
 class MemoryBroker:
@@ -43,12 +51,14 @@ class MemoryBroker:
 
     Args:
         parcels_max: waiting per service and lane; more are dropped, and sent again later.
-        deliveries_max: parcels under way at once per service.
+        deliveries_max: parcels under way at once per service. New work takes at most three
+            quarters of it: handlers that work for long hold up no answer and no undo.
     """
 
     def __init__(self, *, parcels_max: int = 10_000, deliveries_max: int = 64) -> None:
         self._parcels_max = parcels_max
         self._deliveries_max = deliveries_max
+        self._work_max = max(1, deliveries_max * 3 // 4)
         self._boxes: dict[str, _Box] = {}
         self._stopped = False
         self._delivered = self._dropped = 0
@@ -70,19 +80,20 @@ class MemoryBroker:
         box = self._boxes.setdefault(service, _Box())
         box.lanes.setdefault(lane, deque())
         box.deliver[lane] = deliver
+        box.running.setdefault(lane, set())
 
     def _pump(self, box: _Box) -> None:
-        while not self._stopped and len(box.running) < self._deliveries_max:
+        while not self._stopped and box.under_way < self._deliveries_max:
             lane = self._next_lane(box)
             if lane is None:
                 return
             task = asyncio.create_task(box.deliver[lane](box.lanes[lane].popleft(), False))
-            box.running.add(task)
-            task.add_done_callback(lambda ended, box=box: self._ended(box, ended))  # type: ignore[misc]  # a default binds the loop's box
+            box.running[lane].add(task)
+            task.add_done_callback(partial(self._ended, box, lane))
 
     def _next_lane(self, box: _Box) -> str | None:
         """Urgent first; after four urgent parcels the other lane gets one turn."""
-        waiting = [lane for lane in sorted(box.lanes) if box.lanes[lane]]
+        waiting = [lane for lane in sorted(box.lanes) if box.lanes[lane] and self._room(box, lane)]
         if not waiting:
             return None
         if "urgent" in waiting and (len(waiting) == 1 or box.since_urgent < URGENT_SHARE):
@@ -91,8 +102,12 @@ class MemoryBroker:
         box.since_urgent = 0
         return next(lane for lane in waiting if lane != "urgent")
 
-    def _ended(self, box: _Box, task: "asyncio.Task[None]") -> None:
-        box.running.discard(task)
+    def _room(self, box: _Box, lane: str) -> bool:
+        """Whether a lane may take one more of the service's places."""
+        return lane == "urgent" or len(box.running[lane]) < self._work_max
+
+    def _ended(self, box: _Box, lane: str, task: "asyncio.Task[None]") -> None:
+        box.running[lane].discard(task)
         self._delivered += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             # Not acknowledged, in the words of a real broker: the sender sends it again.
@@ -110,12 +125,13 @@ class MemoryBroker:
     async def stop(self) -> None:
         """Drop what waits (its rows are in the tables) and wait for what is under way."""
         self._stopped = True
-        while running := [task for box in self._boxes.values() for task in box.running]:
+        boxes = self._boxes.values()
+        while running := [task for box in boxes for lane in box.running.values() for task in lane]:
             await asyncio.gather(*running, return_exceptions=True)
 
     def stats(self) -> MemoryStats:
         """Return the counts."""
         boxes = self._boxes.values()
         waiting = sum(len(queue) for box in boxes for queue in box.lanes.values())
-        delivering = sum(len(box.running) for box in boxes)
+        delivering = sum(box.under_way for box in boxes)
         return MemoryStats(waiting, delivering, self._delivered, self._dropped)
