@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from holdfast.engines.tls import PARAMETERS, client_context, split
+from holdfast.engines.server_urls import split
+from holdfast.engines.tls import PARAMETERS, client_context
 
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _DEMANDS = ("require", "verify-ca", "verify-full")

@@ -7,28 +7,15 @@ authorities, or `system`), `sslcert` and `sslkey` (this process's own), `sslpass
 
 import ssl
 from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
+
+from holdfast.engines.server_urls import split
 
 PARAMETERS = ("sslrootcert", "sslcert", "sslkey", "sslpassword", "ssl_min_protocol_version")
 _VERSIONS = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
 }
-
-
-def split(url: str) -> tuple[str, dict[str, str]]:
-    """Return a URL without its query, and the query; several hosts are joined by commas.
-
-    Raises:
-        ValueError: another name comes twice.
-    """
-    bare, _, query = url.partition("?")
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(query):
-        if name in found and name not in ("host", "port"):
-            raise ValueError(f"{name} is there twice")
-        found[name] = f"{found[name]},{value}" if name in found else value
-    return bare, found
 
 
 def take_tls(url: str) -> tuple[str, dict[str, str]]:

@@ -12,6 +12,7 @@ from holdfast.engines.host import HostClock, HostIds, host_random
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.network import SystemNetwork
 from holdfast.engines.postgres_url import read_postgres_url
+from holdfast.engines.server_urls import scheme_of
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.tls import client_context, take_tls
 from holdfast.errors import SettingError
@@ -114,7 +115,7 @@ def _limits(system: str, url: str, clock: Clock) -> Limits:
     except ModuleNotFoundError as exc:
         raise SettingError([f"REDIS_URL needs `pip install holdfast[redis]`: {exc}"]) from exc
     if not url.startswith(("redis://", "rediss://")):
-        raise SettingError([f"REDIS_URL={url!r}: write it as redis://host:6379"])
+        raise SettingError([f"REDIS_URL: write it as redis://host:6379, not {scheme_of(url)}"])
     try:
         return RedisLimits(url, clock, MemoryLimits(clock), system=system)
     except ValueError as exc:
@@ -175,7 +176,7 @@ def broker_of(system: str, url: str, *, copies: int = 1) -> Broker:
     except ModuleNotFoundError as exc:
         raise SettingError([f"BROKER_URL needs `pip install holdfast[nats]`: {exc}"]) from exc
     if not url.startswith(("nats://", "tls://")):
-        raise SettingError([f"BROKER_URL={url!r}: write it as nats://host:4222"])
+        raise SettingError([f"BROKER_URL: write it as nats://host:4222, not {scheme_of(url)}"])
     try:
         servers, tls = _broker_tls(url)
     except ValueError as exc:
@@ -189,6 +190,10 @@ def _broker_tls(urls: str) -> tuple[str, ssl.SSLContext | None]:
     One `tls://` is a demand on all servers, for the client tells it to any.
     """
     read = [take_tls(url.strip()) for url in urls.split(",")]
+    if not all(url.startswith(("nats://", "tls://")) for url, _ in read):
+        raise ValueError(
+            "write each server as nats://host:4222; in a password write %2C for a comma"
+        )
     given: dict[str, str] = {}
     for _, some in read:
         given |= some
