@@ -45,6 +45,24 @@ def test_told_twice_it_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("number", [Stop.SIGTERM, Stop.SIGINT])
+@pytest.mark.parametrize("options", [(), ("--split",)], ids=["one", "split"])
+def test_told_again_while_the_servers_end_it_leaves_nothing_behind(
+    cli: Cli, serve: Callable[..., Server], options: tuple[str, ...], number: Stop
+) -> None:
+    """All is drained by then: there is nothing to break off but the end of the servers."""
+    server = serve("run", "tiny", "--on", "postgres,nats,redis", *options)
+    log = cli.folder / ".holdfast" / "tiny" / "servers" / "postgres.log"
+    server.signal(number)
+    while "shutdown request" not in log.read_text():
+        pass  # the test's time-out is the bound
+    server.signal(number)
+    code = server.wait()
+
+    assert left_behind(cli.folder) == []
+    assert code == 0 or options  # a split one has been told to hurry
+
+
+@pytest.mark.parametrize("number", [Stop.SIGTERM, Stop.SIGINT])
 @pytest.mark.parametrize(
     ("options", "seen"),
     [

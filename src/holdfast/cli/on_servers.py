@@ -55,7 +55,7 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
     apart = _Apart(loaded, servers, held, split)
     try:
         work = asyncio.create_task(apart.run())
-        HostSignals().on_stops(lambda: _cancel(work), apart.hurry)
+        HostSignals().on_stops(lambda: apart.break_off(work), apart.hurry)
         try:
             await work
         except asyncio.CancelledError:
@@ -63,10 +63,6 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
                 raise
     finally:
         held.give()
-
-
-def _cancel(work: "asyncio.Task[None]") -> None:
-    work.cancel()
 
 
 class _Apart:
@@ -79,6 +75,12 @@ class _Apart:
         self._folder, self._split = folder, split
         self._supervisor: Supervisor | None = None
         self.hurried = False
+        self._stops = False
+
+    def break_off(self, work: "asyncio.Task[None]") -> None:
+        """Stop the start or the serving, but not what ends it all after a failed start."""
+        if not self._stops:
+            work.cancel()
 
     def hurry(self) -> None:
         """Do not wait for what is being drained."""
@@ -95,6 +97,7 @@ class _Apart:
                 environ |= self._servers.environ
             await self._serve(environ)
         finally:
+            self._stops = True
             if self._servers is not None:
                 await self._servers.stop()
 
@@ -122,6 +125,7 @@ class _Apart:
             greet(self._loaded, _facts(self._servers, supervisor, folder.path), supervisor.url)
             await asyncio.Event().wait()
         finally:
+            self._stops = True
             await supervisor.stop()
             if commands.hosts:  # it was opened
                 await commands.stop()

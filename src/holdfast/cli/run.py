@@ -144,6 +144,7 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
             found = replace(options, environ={**environ, **servers.environ})
             await serve(system, found, logger, signals, show)
         finally:
+            signals.let_be()
             await servers.stop()
 
     try:
@@ -191,6 +192,10 @@ class _SignalsWithServers:
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         self._on_stop = callback
+
+    def let_be(self) -> None:
+        """Break nothing off any more: what is left to do ends the servers."""
+        self._task = None
 
     def _break_off(self) -> None:
         task, self._task = self._task, None  # once: what ends the servers is not broken off
