@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from holdfast.contract.secret_names import is_secret_name
 from holdfast.observability.redact import (
     REDACTED,
     bounded,
     bounded_fields,
     describe,
-    is_secret_name,
     is_suspicious,
     scrub,
 )

@@ -107,3 +107,15 @@ def test_a_secret_inside_is_not_printed_either(annotation: Any) -> None:
         with pytest.raises(SettingError) as refused:
             read_settings(Some, "svc", {"SVC_OF_IT": text})
         assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["api_token", "signing_key", "db_password", "webhook_secrets"])
+def test_a_setting_that_is_named_like_a_secret_is_not_shown(name: str) -> None:
+    """Whatever its type is; its default neither."""
+    short: Any = Field("of-the-code", max_length=3)
+    kind: Any = type("Some", (Settings,), {"__annotations__": {name: str}, name: short})
+    with pytest.raises(SettingError, match=f"PAY_{name.upper()}=") as refused:
+        read_settings(kind, "pay", {f"PAY_{name.upper()}": "hunter2"})
+
+    assert "hunter2" not in str(refused.value)
+    assert "of-the-code" not in str(refused.value)

@@ -1,5 +1,6 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
+from holdfast.contract.secret_names import is_secret_name
 from holdfast.observability.context import NO_CONTEXT, Context, current
 from holdfast.observability.health import Check, Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
@@ -15,7 +16,7 @@ from holdfast.observability.metrics import (
     RouteOutcomes,
     SagaOutcomes,
 )
-from holdfast.observability.redact import REDACTED, describe, is_secret_name, scrub
+from holdfast.observability.redact import REDACTED, describe, scrub
 from holdfast.observability.trace import (
     Parent,
     Tracer,

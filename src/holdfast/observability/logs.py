@@ -15,6 +15,7 @@ from typing import Final, Literal, cast
 
 import msgspec
 
+from holdfast.contract.secret_names import is_secret_name
 from holdfast.observability.console import console_line
 from holdfast.observability.context import Context, current
 from holdfast.observability.log_buffer import LogBuffer, LogStats, Stream
@@ -26,7 +27,6 @@ from holdfast.observability.redact import (
     bounded,
     bounded_fields,
     describe,
-    is_secret_name,
     is_suspicious,
 )
 from holdfast.ports import Clock

@@ -18,6 +18,8 @@ from uuid import UUID
 import msgspec
 from pydantic import ValidationError
 
+from holdfast.contract.secret_names import is_secret_name
+
 REDACTED = "[redacted]"
 CUT = "…[cut]"
 FIELDS_MAX = 20
@@ -30,18 +32,6 @@ _NESTED_CHARS_MAX = 128
 _ITEMS_MAX = 16
 _DEPTH_MAX = 2
 _ERRORS_MAX = 5
-
-# A word of a name, as in `cardNumber`, `api_key`, `X-Auth-Token`; a final s is ignored.
-_SECRET_WORDS = frozenset(
-    (
-        *("apikey", "auth", "authorization", "bearer", "card", "cookie", "credential"),
-        *("cvc", "cvv", "dsn", "iban", "jwt", "key", "otp", "pan", "passphrase"),
-        *("passwd", "password", "pin", "pwd", "secret", "ssn", "token"),
-    )
-)
-# Clear enough to count inside a longer word, as in `accesstoken`.
-_SECRET_PARTS = ("apikey", "authorization", "cookie", "credential", "passw", "secret", "token")
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 # The text can come from an attacker, so no pattern may need more than linear time: each begins
 # with a literal, and what may repeat without bound comes last and cannot fail.
@@ -83,15 +73,6 @@ def is_suspicious(text: str) -> bool:
     if len(text) == 36 and _is_uuid(text):
         return False
     return _SUSPECT.search(text.lower()) is not None
-
-
-def is_secret_name(name: str) -> bool:
-    """Say whether what goes under this name is never written: `token`, `apiKey`, `Set-Cookie`."""
-    folded = name.casefold()
-    if any(part in folded for part in _SECRET_PARTS):
-        return True
-    words = {word.casefold() for word in _WORD.findall(name)}
-    return not _SECRET_WORDS.isdisjoint(words | {word.removesuffix("s") for word in words})
 
 
 def scrub(text: str) -> str:

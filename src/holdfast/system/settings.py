@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from holdfast.contract.carrier import name_of
 from holdfast.contract.model import Model
+from holdfast.contract.secret_names import is_secret_name
 from holdfast.errors import SettingError
 from holdfast.system.shapes import is_list, is_structured
 
@@ -62,7 +63,8 @@ def _problem(kind: type[Model], names: dict[str, str], given: dict[str, str], er
     wanted = name_of(info.annotation) if info else "?"
     if field not in given:
         return f"{name} is not set; set it to a {wanted}"
-    secret = "Secret" in wanted or (info is not None and is_structured(info.annotation))
+    secret = "Secret" in wanted or is_secret_name(name)
+    secret = secret or (info is not None and is_structured(info.annotation))
     shown = "(a secret)" if secret else repr(given[field])
     default = info.default if info is not None else PydanticUndefined
     hint = "" if default is PydanticUndefined or secret else f"; the default is {default!r}"
