@@ -45,7 +45,7 @@ sim: .venv/.test           ## seeds for 100 s, every crash point, and what is fo
 	@touch $@
 
 chaos: .venv/.test .venv/.pgbouncer  ## real engines, killed, stopped and emptied under load
-	$(BIN)/pytest -m chaos tests/chaos
+	$(BIN)/pytest -m chaos
 
 check: .venv/.test         ## format, lint and types
 	$(BIN)/ruff format --check .

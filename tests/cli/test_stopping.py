@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.conftest import COMMAND, LIMIT_S, Cli, Server
 
+pytestmark = pytest.mark.chaos  # it takes real servers, and minutes
+
 Stop = signal.Signals
 
 

@@ -84,9 +84,9 @@ async def test_a_job_runs_at_a_time_of_day(tmp_path: Path) -> None:
 
     made = system(service)
     async with hosting(made, tmp_path), hosting(made, tmp_path):
-        await asyncio.sleep(3 * 24 * 60 * MINUTE)
+        await asyncio.sleep(27 * 60 * MINUTE)
 
-    assert [int(at // 3600) for at in runs] == [2, 26, 50]  # 1970: 03:00 there is 02:00 UTC
+    assert [int(at // 3600) for at in runs] == [2, 26]  # 1970: 03:00 there is 02:00 UTC
 
 
 def keeper(runs: list[float], job: str = "sweep", **service: Any) -> System:

@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from holdfast import Rate
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import Kind, MessageRow
 from holdfast.ports import MessageFilter
 from holdfast.testing import Running, running
 from shop.system import shop
+
+pytestmark = pytest.mark.chaos
 
 ORDERS = 1_500
 AT_ONCE = 32

@@ -6,12 +6,16 @@ from collections import Counter
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from holdfast.errors import CallError
 from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import Files, read_books, settled, unfinished
 from shop.demo.children import Child, free_port
 from shop.demo.customers import wishes
+
+pytestmark = pytest.mark.chaos
 
 STOPS = 2
 AT_ONCE = 16
