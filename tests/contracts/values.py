@@ -156,6 +156,11 @@ REFUSED: list[tuple[str, Any]] = [
     ("local", NOON),
     ("moment", datetime(2026, 7, 1, 12)),  # noqa: DTZ001
     ("clock", time(12, tzinfo=UTC)),
+    ("clock", "12:00"),
+    ("day", NOON),
+    ("day", "2026-07-01"),
+    ("local", date(2026, 7, 1)),
+    ("moment", date(2026, 7, 1)),
     ("raw", "text"),
     ("doc", {"a": float("nan")}),
     ("doc", {"a": object()}),

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    Date,
     DateTime,
     Dialect,
     Enum,
@@ -63,8 +64,12 @@ def check_of(type_: TypeEngine[Any], dialect: Dialect) -> Check | None:
             return _float
         case Numeric():
             return _numeric(type_.precision, type_.scale)
-        case DateTime() | Time():
-            return _zoned(type_.timezone)
+        case DateTime():
+            return _zoned(datetime, type_.timezone)
+        case Time():
+            return _zoned(time, type_.timezone)
+        case Date():
+            return _date
         case LargeBinary():
             return lambda v: (
                 None if isinstance(v, bytes | bytearray | memoryview) else _not(v, "bytes")
@@ -184,9 +189,17 @@ def _numeric(precision: int | None, scale: int | None) -> Check:
     return check
 
 
-def _zoned(wanted: bool) -> Check:
+def _date(value: Any) -> str | None:
+    if isinstance(value, datetime):  # it is a date, too, and would lose its time of day
+        return "a time does not fit in a column of dates; write its date()"
+    return None if isinstance(value, date) else _not(value, "a date")
+
+
+def _zoned(kind: type[datetime] | type[time], wanted: bool) -> Check:
     def check(value: Any) -> str | None:
-        if isinstance(value, datetime | time) and (value.tzinfo is not None) != wanted:
+        if not isinstance(value, kind):  # a date would become midnight, in the host's zone
+            return _not(value, f"a {kind.__name__}")
+        if (value.tzinfo is not None) != wanted:
             return (
                 "a time without a zone does not fit in a column with one; say which it is"
                 if wanted
