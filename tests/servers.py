@@ -99,6 +99,7 @@ def pgbouncer_server(postgres: Postgres, pool_size: int = 4) -> Iterator[Postgre
         f"[databases]\n* = host={socket_folder} user=postgres\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = {pool_size}\n"
+        "server_idle_timeout = 2\n"  # each test leaves a database behind, and its connections
     )
     words = [command, str(settings)]
     if os.getuid() == 0:  # it refuses to be root

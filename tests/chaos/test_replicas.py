@@ -130,7 +130,8 @@ async def test_readiness_shows_what_is_away(tmp_path: Path) -> None:
         await probe.close()
 
     well = {"ok": True}
-    assert before.json()["checks"] == {"broker": well, "database of desk": well}
+    assert {"broker", "database of desk"} <= before.json()["checks"].keys()
+    assert all(check == well for check in before.json()["checks"].values())
     assert (after.status, after.json()["checks"]["database of desk"]) == (200, well)
     assert noted.status == 202
 
