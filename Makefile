@@ -30,7 +30,7 @@ run: $(if $(ON),.venv/.local,setup)  ## serve the shop until Ctrl-C; ON=postgres
 demo: setup                ## 500 orders, a SIGKILL half way, and the books afterwards
 	$(BIN)/holdfast demo shop
 
-test: .venv/.test          ## every test
+test: .venv/.test          ## the tests, but those of minutes: `make sim`, `make chaos`
 	$(BIN)/pytest
 
 sim: .venv/.test           ## seeds for 100 s, every crash point, and what is found without each safeguard
