@@ -14,7 +14,7 @@ import holdfast
 
 ROOT = Path(holdfast.__file__).parent
 
-GROUND = {"errors", "first_step", "ports", "contract"}
+GROUND = {"errors", "first_step", "ports", "storage", "contract"}
 DECLARED = GROUND | {"resilience", "system"}
 HANDLED = DECLARED | {"security", "observability", "consistency"}
 SERVED = HANDLED | {"dispatch"}
@@ -23,7 +23,8 @@ WIRED = SERVED | {"communication", "gateway", "engines"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "contract": {"errors"},
-    "ports": {"contract", "errors"},
+    "ports": set(),
+    "storage": {"contract", "errors"},
     "first_step": set(),
     "resilience": GROUND,
     "system": GROUND | {"resilience"},

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from holdfast.engines.host import HostClock
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.migrations import History, upgrade
-from holdfast.ports import Database, MessageFilter, Transaction
+from holdfast.storage import Database, MessageFilter, Transaction
 from shop.system import shop
 from tests.contracts.database import DatabaseContract
 from tests.contracts.rows import EDGES, METADATA, letter

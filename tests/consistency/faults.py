@@ -16,7 +16,7 @@ from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CallError
-from holdfast.ports import Sharing
+from holdfast.storage import Sharing
 from tests.virtual_loop import LoopClock
 
 

@@ -10,7 +10,7 @@ import pytest
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.failure import Failure
 from holdfast.errors import Conflict
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 from tests.consistency.faults import dropping
 from tests.consistency.messages import GiveBack, Note, Order, Pay, Refund, Shipped, Take
 from tests.consistency.sagas import checkout, write

@@ -15,7 +15,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own, RunAgain
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
 from holdfast.errors import TransactionLost
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 from tests.consistency.faults import drop_all
 from tests.consistency.messages import Note, Order, Take
 from tests.consistency.sagas import checkout

@@ -12,7 +12,7 @@ from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import State
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 from tests.consistency.messages import Note, Pay
 from tests.consistency.world import Core, Reaching, World, effect
 

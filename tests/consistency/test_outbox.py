@@ -16,7 +16,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import Answer, Lane, Letter, Parcel
 from holdfast.errors import Unreachable
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 from tests.consistency.faults import drop_all, dropping
 from tests.consistency.messages import Note, Take
 from tests.consistency.sagas import checkout

@@ -14,7 +14,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import MessageRow, State
 from holdfast.errors import CallError, Conflict, TransactionLost
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 from tests.consistency.faults import dropping
 from tests.consistency.messages import EFFECTS, Declined, Note, Order, Pay, Refund
 from tests.consistency.sagas import write

@@ -11,7 +11,7 @@ from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import SagaRow
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 from tests.consistency.faults import dropping
 from tests.consistency.messages import Note, Order, Pay, Refund, Take
 from tests.consistency.sagas import checkout, write

@@ -9,7 +9,7 @@ from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule, id_before
 from holdfast.consistency.unknown import remedy, strangers, waiting, waits
 from holdfast.contract.envelope import Kind, MessageRow, State
-from holdfast.ports import WAITS, Unfinished
+from holdfast.storage import WAITS, Unfinished
 from tests.consistency.messages import GiveBack, Note, Order, Take
 from tests.consistency.sagas import checkout, write
 from tests.consistency.world import World

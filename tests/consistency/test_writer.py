@@ -19,7 +19,7 @@ from holdfast.consistency.writer import Effects, Own, RunAgain, Turn, Writer
 from holdfast.contract.envelope import Answer
 from holdfast.engines.refusals import RefusedRow
 from holdfast.errors import DeadlineExceeded, Overloaded, TransactionLost
-from holdfast.ports import Transaction, Write
+from holdfast.storage import Transaction, Write
 from tests.consistency.messages import EFFECTS
 from tests.consistency.world import World
 from tests.contracts.rows import letter

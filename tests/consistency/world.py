@@ -37,7 +37,7 @@ from holdfast.contract.envelope import (
 from holdfast.contract.messages import Command, Event, Message
 from holdfast.contract.model import Model
 from holdfast.engines.host import HostIds
-from holdfast.ports import MessageFilter, SagaFilter
+from holdfast.storage import MessageFilter, SagaFilter
 from tests.consistency.faults import Plan, Till, WatchedBroker, WatchedDatabase
 from tests.consistency.messages import (
     EFFECTS,

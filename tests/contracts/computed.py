@@ -32,7 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import registry
 
 from holdfast.errors import Refused
-from holdfast.ports import Database, Transaction, Write
+from holdfast.storage import Database, Transaction, Write
 from tests.contracts.rows import EDGES, Opened
 
 COMPUTED = MetaData()

@@ -1,4 +1,4 @@
-"""What a database must do with message rows, seen through `ports.Database` alone."""
+"""What a database must do with message rows, seen through `storage.Database` alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from holdfast.contract.envelope import (
     SagaRow,
     State,
 )
-from holdfast.ports import WAITS, Failing, MessageFilter, Unfinished
+from holdfast.storage import WAITS, Failing, MessageFilter, Unfinished
 from tests.contracts.rows import EDGES, METADATA, Opened, letter, message_rows
 
 

@@ -16,7 +16,7 @@ from holdfast.contract.envelope import (
     MessageRow,
     State,
 )
-from holdfast.ports import Database, Transaction
+from holdfast.storage import Database, Transaction
 
 METADATA = MetaData()
 THING = Table(

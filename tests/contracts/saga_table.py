@@ -1,4 +1,4 @@
-"""What a database must do with sagas and their steps, seen through `ports.Database` alone."""
+"""What a database must do with sagas and their steps, seen through `storage.Database` alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from holdfast.contract.envelope import (
     SagaState,
     StepRow,
 )
-from holdfast.ports import SagaFilter
+from holdfast.storage import SagaFilter
 from tests.contracts.rows import Opened, letter
 
 

@@ -1,4 +1,4 @@
-"""What a database's transactions and readers must do, seen through `ports.Database` alone."""
+"""What a database's transactions and readers must do, seen through `storage.Database` alone."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from holdfast.contract.envelope import (
     State,
 )
 from holdfast.errors import StatementFailed, TransactionControl, TransactionLost
-from holdfast.ports import MessageFilter, SagaFilter, Sharing, Write
+from holdfast.storage import MessageFilter, SagaFilter, Sharing, Write
 from tests.contracts.rows import EDGES, METADATA, PAIR, THING, Opened, letter
 
 

@@ -42,7 +42,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from holdfast.errors import Refused
-from holdfast.ports import Database, Transaction, Write
+from holdfast.storage import Database, Transaction, Write
 from tests.contracts.rows import EDGES, Opened
 
 HERE = timezone(timedelta(hours=2))

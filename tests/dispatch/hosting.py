@@ -25,8 +25,8 @@ from holdfast.engines.host import HostIds
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.observability import Logger, Metrics, Tracer, current
-from holdfast.ports import MessageFilter
 from holdfast.resilience import MemoryLimits
+from holdfast.storage import MessageFilter
 from tests.virtual_loop import LoopClock
 
 ADA = Caller("ada", frozenset({"write"}))

@@ -11,7 +11,7 @@ from holdfast import Service, System, Tx
 from holdfast.consistency.transitions import dropped
 from holdfast.consistency.unknown import waits
 from holdfast.contract.envelope import Kind, State
-from holdfast.ports import MessageFilter
+from holdfast.storage import MessageFilter
 from tests.dispatch.hosting import Hosted, hosting, system
 
 METADATA = MetaData()

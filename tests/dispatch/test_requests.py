@@ -14,7 +14,7 @@ from holdfast.consistency.safeguards import ALL_ON
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.requests import Refusals
-from holdfast.ports import MessageFilter
+from holdfast.storage import MessageFilter
 from tests.dispatch.hosting import ADA, Hosted, hosting, problem, system
 
 METADATA = MetaData()

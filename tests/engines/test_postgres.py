@@ -15,7 +15,7 @@ from holdfast.contract.envelope import Kind, State
 from holdfast.engines.host import HostClock
 from holdfast.engines.postgres import _BEGIN, IDLE_MS, TRANSACTION_MS, PostgresDatabase
 from holdfast.errors import StatementFailed, TransactionLost
-from holdfast.ports import Database, MessageFilter, Sharing, Transaction
+from holdfast.storage import Database, MessageFilter, Sharing, Transaction
 from tests.contracts.database import DatabaseContract
 from tests.contracts.rows import EDGES, METADATA, THING, letter
 from tests.servers import Postgres, postgres_server

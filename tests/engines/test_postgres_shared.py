@@ -19,7 +19,7 @@ from holdfast.engines.host import HostClock, HostIds
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.postgres_pending import only_reads, together
 from holdfast.errors import StatementFailed, TransactionLost
-from holdfast.ports import MessageFilter, SagaFilter, Sharing, Transaction, Write
+from holdfast.storage import MessageFilter, SagaFilter, Sharing, Transaction, Write
 from tests.contracts.rows import EDGES, METADATA, PAIR, THING, letter
 from tests.servers import Postgres
 

@@ -11,7 +11,7 @@ from holdfast.engines.lists import which_messages, which_sagas
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.sqlite_rows import FAILED, WAITING, Marked
 from holdfast.errors import TransactionControl
-from holdfast.ports import Database, Failing, MessageFilter, SagaFilter, Transaction
+from holdfast.storage import Database, Failing, MessageFilter, SagaFilter, Transaction
 from tests.contracts.computed import COMPUTED, ROW
 from tests.contracts.database import DatabaseContract
 from tests.contracts.rows import EDGES, METADATA, letter

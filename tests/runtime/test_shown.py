@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.ports import SagaFilter
+from holdfast.storage import SagaFilter
 from holdfast.testing import Running, running
 from tests.runtime import ferry
 from tests.runtime.ferry import QUICK

@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import select
 
 from holdfast.errors import CommitUnknown, TransactionLost, Unreachable
-from holdfast.ports import Broker, Database, Transaction, Write
+from holdfast.ports import Broker
 from holdfast.simulation.broker import ACK_WAIT_S, PAYLOAD_MAX, SimBroker
 from holdfast.simulation.clock import SimClock
 from holdfast.simulation.database import SimDatabase, SimStore, SimTransaction
 from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.node import Node
+from holdfast.storage import Database, Transaction, Write
 from tests.contracts.broker import BrokerContract
 from tests.contracts.database import DatabaseContract
 from tests.contracts.rows import EDGES, METADATA, THING, letter

@@ -9,7 +9,7 @@ from typing import Literal
 from holdfast.consistency.schedule import Schedule, id_before
 from holdfast.consistency.unknown import waits
 from holdfast.contract.envelope import MessageRow, State
-from holdfast.ports import Failing
+from holdfast.storage import Failing
 
 Attention = Literal["dead", "waits", "fails"]
 

@@ -22,7 +22,7 @@ from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Message
 from holdfast.errors import CallError, HoldfastError, MessageTooLarge, TransactionLost
 from holdfast.first_step import Finished, first_step
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 
 NOT_MADE = bytes(8)  # instead of the digest of a call
 

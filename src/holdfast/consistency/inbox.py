@@ -54,7 +54,7 @@ from holdfast.contract.envelope import (
 )
 from holdfast.contract.messages import Message
 from holdfast.errors import Overloaded
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 
 DELETE_MAX = 512  # rows that one transaction deletes
 UNDER_WAY_MAX = 256  # claimed rows whose handlers run, or wait for their turn at an External

@@ -16,7 +16,7 @@ from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.writer import Effects, RunAgain
 from holdfast.contract.envelope import Edge, Letter, MessageRow, State
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 
 Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
 NewRow = Callable[[Edge, Letter], MessageRow]

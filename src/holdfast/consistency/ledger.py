@@ -23,7 +23,8 @@ from holdfast.contract.envelope import (
 )
 from holdfast.contract.messages import Command, Event, Message, Undo
 from holdfast.errors import MessageTooLarge, NotDeclared, TransactionLost
-from holdfast.ports import Clock, Database, Ids, Transaction
+from holdfast.ports import Clock, Ids
+from holdfast.storage import Database, Transaction
 
 MESSAGE_BYTES_MAX = 256 * 1024
 

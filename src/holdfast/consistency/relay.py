@@ -17,7 +17,8 @@ from holdfast.consistency.schedule import expired, floor_of, resend_at
 from holdfast.consistency.writer import Effects, Own, Writer
 from holdfast.contract.envelope import Answer, MessageRow, Parcel
 from holdfast.errors import CallError
-from holdfast.ports import Backlog, Broker, Transaction
+from holdfast.ports import Broker
+from holdfast.storage import Backlog, Transaction
 
 CLAIM_MAX = 128
 DELETE_MAX = 512  # rows that one transaction deletes

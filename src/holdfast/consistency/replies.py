@@ -13,7 +13,7 @@ from holdfast.consistency.schedule import expired, resend_at
 from holdfast.consistency.steps import Ended, StepOutcome, outcome_of
 from holdfast.consistency.writer import Effects
 from holdfast.contract.envelope import Answer, Kind, Lane, Letter, MessageRow, Parcel, State
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 
 Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
 """Runs a function in a turn of its own, again if the transaction was lost."""

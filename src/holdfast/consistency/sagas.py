@@ -47,7 +47,7 @@ from holdfast.errors import (
     NotDeclared,
     SagaTooLong,
 )
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 
 RESTARTS_MAX = 100  # in one advance; a saga that restarts without waiting never ends
 

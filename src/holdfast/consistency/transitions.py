@@ -13,7 +13,7 @@ from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule, retry_at
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import Conflict
-from holdfast.ports import WAITS
+from holdfast.storage import WAITS
 
 ERROR_BYTES_MAX = 8_000
 TOLD_MAX = 1_000  # characters of an error that travel to whoever waits

@@ -23,7 +23,7 @@ from holdfast.errors import (
     TransactionLost,
 )
 from holdfast.first_step import is_cancelled
-from holdfast.ports import Transaction, Write
+from holdfast.storage import Transaction, Write
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Result, Table

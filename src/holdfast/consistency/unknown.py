@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from holdfast.consistency.schedule import Schedule, postponed_to
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.errors import HoldfastError
-from holdfast.ports import WAITS, Database, Unfinished
+from holdfast.storage import WAITS, Database, Unfinished
 
 
 class NotKnown(HoldfastError):

@@ -16,7 +16,7 @@ from holdfast.consistency.ledger import BelowFloor, Ledger
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
 from holdfast.first_step import is_cancelled
-from holdfast.ports import Sharing, Transaction
+from holdfast.storage import Sharing, Transaction
 
 LOOKS_MAX = 5
 RUNS_MAX = 5  # of one transaction, when it is lost

@@ -50,9 +50,10 @@ from holdfast.observability import (
     Tracer,
 )
 from holdfast.observability.redact import describe
-from holdfast.ports import Broker, Clock, Database, Ids, Limits, Random, Transaction
+from holdfast.ports import Broker, Clock, Ids, Limits, Random
 from holdfast.resilience import BreakerState, EdgePolicy
 from holdfast.resilience import Edge as CallEdge
+from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
 from holdfast.system.service import Route, SagaDeclaration, tick_of

@@ -6,7 +6,7 @@ from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Turn
 from holdfast.errors import TransactionLost
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 
 
 class Abandoned(Exception):

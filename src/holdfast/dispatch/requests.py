@@ -15,7 +15,7 @@ from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.errors import BadRequest, HoldfastError, Invalid, MessageTooLarge
-from holdfast.ports import Transaction
+from holdfast.storage import Transaction
 
 KEY_CHARS_MAX = 255
 RESPONSE_BYTES_MAX = 4 * MESSAGE_BYTES_MAX  # of a recorded one

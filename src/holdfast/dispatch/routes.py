@@ -30,9 +30,9 @@ from holdfast.errors import (
 )
 from holdfast.first_step import Finished, first_step
 from holdfast.observability import RouteOutcomes
-from holdfast.ports import MessageFilter
 from holdfast.resilience import Watch
 from holdfast.security import scope_missing, token_missing
+from holdfast.storage import MessageFilter
 from holdfast.system.service import Route
 from holdfast.system.signature import Signature, Source
 

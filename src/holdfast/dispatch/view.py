@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.unit import Unit
 from holdfast.errors import ReadShut, TransactionError
-from holdfast.ports import Database, Reader
+from holdfast.storage import Database, Reader
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Result

@@ -27,7 +27,7 @@ class DatabaseClock:
         On an earlier clock new letters would be below it: taken for settled long ago, and ignored.
 
         Args:
-            lag_ms: see `ports.Database.open`.
+            lag_ms: see `storage.Database.open`.
         """
         if floor is not None and lag_ms is not None:
             self._now_ms = max(float(self.now_ms()), (floor.int >> 80) + 1.0 + lag_ms)

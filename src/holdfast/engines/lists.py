@@ -6,7 +6,7 @@ words of its predicate stand.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from holdfast.ports import Failing, MessageFilter, SagaFilter
+from holdfast.storage import Failing, MessageFilter, SagaFilter
 
 Mark = Callable[[object], str]
 """Takes a value and returns what stands for it in the statement."""

@@ -41,7 +41,8 @@ from holdfast.engines.refusals import look_at_values, refusal_of
 from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
-from holdfast.ports import Backlog, Clock, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
+from holdfast.ports import Clock
+from holdfast.storage import Backlog, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
 
 IDLE_MS = 800  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
@@ -71,7 +72,7 @@ _AWAY = (SQLAlchemyError, *DRIVER_ERRORS)
 
 
 class PostgresDatabase:
-    """One service's database on a server. See `ports.Database`.
+    """One service's database on a server. See `storage.Database`.
 
     Args:
         url: `postgresql://user:password@host:port/database?sslmode=verify-full`; see
@@ -119,7 +120,7 @@ class PostgresDatabase:
     # -- the start --------------------------------------------------------------------------------
 
     async def revisions(self) -> frozenset[str]:
-        """See `ports.Database`. Raises TransactionLost if the server stays away."""
+        """See `storage.Database`. Raises TransactionLost if the server stays away."""
         connection, driver = await self._first_connection()
         try:
             known = await driver.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
@@ -134,7 +135,7 @@ class PostgresDatabase:
         *,
         lag_ms: int | None = 0,
     ) -> list[Edge]:
-        """See `ports.Database`. Raises TransactionLost if the server stays away, or refuses."""
+        """See `storage.Database`. Raises TransactionLost if the server stays away, or refuses."""
         give_up, pause_s, self._lag_ms = self._clock.monotonic() + OPEN_S, 0.1, lag_ms
         while True:
             connection, driver = await self._first_connection()
@@ -272,7 +273,7 @@ class PostgresDatabase:
     # -- transactions and views -------------------------------------------------------------------
 
     async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> PostgresTransaction:
-        """See `ports.Database`. Waits at the gate."""
+        """See `storage.Database`. Waits at the gate."""
         connection, driver = await self.take()
         try:
             await driver.execute(_BEGIN)
@@ -287,7 +288,7 @@ class PostgresDatabase:
         )
 
     async def read(self) -> "PostgresReader":
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return PostgresReader(self)
 
     # -- what operators and the relay look at -----------------------------------------------------
@@ -306,7 +307,7 @@ class PostgresDatabase:
         return found
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         marked = Marked()
         where = which_messages(which, marked, waiting=WAITING, failed=FAILED)
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id "
@@ -314,7 +315,7 @@ class PostgresDatabase:
         return [message(record) for record in found]
 
     async def sagas(self, which: SagaFilter) -> list[SagaRow]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         marked = Marked()
         where = which_sagas(which, marked)
         sql = f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE {where} ORDER BY id DESC"
@@ -322,18 +323,18 @@ class PostgresDatabase:
         return [saga(record) for record in found]
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return [StepRow(saga, *record) for record in await self._fetch(STEPS, saga)]
 
     async def unfinished(self) -> list[Unfinished]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         [(made,)] = await self._fetch("SELECT to_regclass('holdfast_saga') IS NOT NULL")
         if not made:
             return []
         return [Unfinished(*record) for record in await self._fetch(_UNFINISHED)]
 
     async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         marked = Marked(list(out_edges))
         failed = "1 = 0"
         if failing is not None:
@@ -352,7 +353,7 @@ class PostgresDatabase:
         return Backlog(rows, size, age, dead, waiting, failed_long)
 
     async def due_in_ms(self) -> int | None:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         [(server_ms, floor, due_at)] = await self._fetch(
             f"SELECT {_TIMES}, (SELECT min(due_at) FROM holdfast_message WHERE state = 'due')"
         )
@@ -360,7 +361,7 @@ class PostgresDatabase:
         return None if due_at is None else due_at - self.now_ms()
 
     async def trouble(self) -> str | None:
-        """See `ports.Database`. Connections that were made to a server like this are ended."""
+        """See `storage.Database`. Connections that were made to a server like this are ended."""
         connection, driver = await self.take()
         broken, writes = True, True
         try:
@@ -374,7 +375,7 @@ class PostgresDatabase:
         return None if writes else f"{self._where} takes no writes: it is a standby, or read-only"
 
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         found = await self._fetch(
             "SELECT id FROM holdfast_message WHERE edge = $1 AND id = ANY($2::uuid[]) "
             "AND state = 'due'",
@@ -384,7 +385,7 @@ class PostgresDatabase:
         return {id_ for (id_,) in found}  # the driver's ids are equal to plain ones
 
     async def close(self) -> None:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         while self._idle:
             await self._end(self._idle.pop())
         await self._engine.dispose()
@@ -404,7 +405,7 @@ class PostgresReader:
         statement: Executable,
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> Result[Any]:
-        """See `ports.Reader`."""
+        """See `storage.Reader`."""
         refuse_control(statement)
         try:
             if self._connection is None:
@@ -419,7 +420,7 @@ class PostgresReader:
             raise TransactionLost(f"the server closed the connection: {exc}") from exc
 
     async def close(self) -> None:
-        """See `ports.Reader`."""
+        """See `storage.Reader`."""
         connection, self._connection = self._connection, None
         if connection is None:
             return

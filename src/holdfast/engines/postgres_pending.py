@@ -15,7 +15,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.postgres_rows import MESSAGE_TYPES, saga_values, values_of
-from holdfast.ports import Write
+from holdfast.storage import Write
 
 _HARMLESS = {"count", "sum", "max", "min", "avg", "coalesce", "lower", "upper", "length", "now"}
 _SAGA_TYPES = ("uuid", "text", "int", "text", "bytea", "text", "text", "bigint", "bigint")

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State
-from holdfast.ports import WAITS
+from holdfast.storage import WAITS
 
 MESSAGE_TYPES = {
     "edge": "int",

@@ -41,7 +41,7 @@ SAGAS_AND_STEPS = (
 
 
 class PostgresTables:
-    """The verbs of `ports.Transaction` that are about messages, sagas and steps."""
+    """The verbs of `storage.Transaction` that are about messages, sagas and steps."""
 
     def __init__(self, now_ms: int, *, joined: bool) -> None:
         self.now_ms = now_ms

@@ -30,7 +30,7 @@ from holdfast.engines.statements import (
     update_by_key,
 )
 from holdfast.errors import CommitUnknown, StatementFailed, TransactionLost
-from holdfast.ports import Sharing, Write
+from holdfast.storage import Sharing, Write
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -83,7 +83,7 @@ class Connections(Protocol):
 
 
 class PostgresTransaction(PostgresTables):
-    """See `ports.Transaction`. Ends with `commit` or `abort`, which give the connection back."""
+    """See `storage.Transaction`. Ends with `commit` or `abort`, which give the connection back."""
 
     def __init__(
         self,

@@ -37,7 +37,8 @@ from holdfast.engines.sqlite_transaction import SqliteTransaction, run_users
 from holdfast.engines.sqlite_types import sqlite_engine
 from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
 from holdfast.errors import SettingError
-from holdfast.ports import Backlog, Clock, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
+from holdfast.ports import Clock
+from holdfast.storage import Backlog, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
 
@@ -73,7 +74,7 @@ _UNFINISHED = (
 
 
 class SqliteDatabase:
-    """One service's SQLite file. See `ports.Database`.
+    """One service's SQLite file. See `storage.Database`.
 
     Args:
         readers_max: read-only views at once; more wait.

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State, StepRow
-from holdfast.ports import WAITS
+from holdfast.storage import WAITS
 
 COLUMNS = (
     "edge, id, state, kind, due_at, tries, reached, owner, path, about, expires_at, hash, body, "

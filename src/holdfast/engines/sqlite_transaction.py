@@ -38,7 +38,7 @@ from holdfast.engines.statements import (
     update_by_key,
 )
 from holdfast.errors import Refused, TransactionLost
-from holdfast.ports import Write
+from holdfast.storage import Write
 
 
 class Writing(Protocol):
@@ -78,7 +78,7 @@ def _changed(result: Any) -> int:
 
 
 class SqliteTransaction:
-    """The one write transaction of a SQLite file. See `ports.Transaction`."""
+    """The one write transaction of a SQLite file. See `storage.Transaction`."""
 
     def __init__(self, database: Writing, now_ms: int) -> None:
         self.now_ms = now_ms

@@ -9,7 +9,7 @@ from sqlalchemy import Executable, Table, TextClause, TextualSelect, Update, bin
 
 from holdfast.engines.prepared import key_names
 from holdfast.errors import StatementFailed, TransactionControl
-from holdfast.ports import Write
+from holdfast.storage import Write
 
 _CONTROL = re.compile(
     r"^(?:\s|;|--[^\n]*(?:\n|$)|/\*.*?\*/)*(BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|"

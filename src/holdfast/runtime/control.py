@@ -18,8 +18,8 @@ from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
 from holdfast.dispatch.host import ServiceHost
 from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName
-from holdfast.ports import Failing, MessageFilter, SagaFilter
 from holdfast.runtime.shown import Json, Shown, uuid_of
+from holdfast.storage import Failing, MessageFilter, SagaFilter
 from holdfast.system import System
 
 

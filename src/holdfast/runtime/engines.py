@@ -16,9 +16,10 @@ from holdfast.engines.server_urls import scheme_of
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.tls import client_context, take_tls
 from holdfast.errors import SettingError
-from holdfast.ports import Broker, Clock, Database, Ids, Limits, Network, Random
+from holdfast.ports import Broker, Clock, Ids, Limits, Network, Random
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.threads import Threads
+from holdfast.storage import Database
 
 
 @dataclass(frozen=True, slots=True)

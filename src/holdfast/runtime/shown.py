@@ -15,7 +15,7 @@ from holdfast.consistency.transitions import at_time
 from holdfast.contract.envelope import Letter, MessageRow, SagaInput, SagaRow, StepRow
 from holdfast.dispatch.host import ServiceHost
 from holdfast.observability.redact import hidden
-from holdfast.ports import WAITS, Failing
+from holdfast.storage import WAITS, Failing
 from holdfast.system import System
 from holdfast.system.signature import read_signature
 

@@ -24,18 +24,10 @@ from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
 from holdfast.engines.sqlite_bounds import drop_guards
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
-from holdfast.ports import (
-    Backlog,
-    Clock,
-    Failing,
-    MessageFilter,
-    SagaFilter,
-    Sharing,
-    Unfinished,
-    Write,
-)
+from holdfast.ports import Clock
 from holdfast.simulation.clock import SimClock
 from holdfast.simulation.node import Node
+from holdfast.storage import Backlog, Failing, MessageFilter, SagaFilter, Sharing, Unfinished, Write
 
 TRANSACTION_S = 30.0  # the server ends a transaction that takes longer
 FAILS_WITHIN = 12  # statements, in which a transaction fails that is to fail
@@ -460,7 +452,7 @@ class SimTransaction(SqliteTransaction):
 
 
 class SimDatabase:
-    """Implements `ports.Database` for one node."""
+    """Implements `storage.Database` for one node."""
 
     remote = True
 
@@ -477,7 +469,7 @@ class SimDatabase:
         return self.store.memory
 
     async def revisions(self) -> frozenset[str]:
-        """See `ports.Database`. Its tables are always those of the code."""
+        """See `storage.Database`. Its tables are always those of the code."""
         return frozenset()
 
     async def open(
@@ -487,7 +479,7 @@ class SimDatabase:
         *,
         lag_ms: int | None = 0,
     ) -> list[Edge]:
-        """See `ports.Database`. A database that is away is waited for."""
+        """See `storage.Database`. A database that is away is waited for."""
         while self.store.down:  # noqa: ASYNC110  # a process asks until it is served
             await asyncio.sleep(0.5)
         turn = object()
@@ -506,7 +498,7 @@ class SimDatabase:
         self.store.memory.go_on_from_floor(self._time, self._lag_ms)
 
     async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> SimTransaction:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         if self._node is not None:
             await self._node.step("begin")
         self._served()
@@ -516,47 +508,47 @@ class SimDatabase:
         return tx
 
     async def read(self) -> SqliteReader:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return SqliteReader(self._served())
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return await self._served().messages(which)
 
     async def sagas(self, which: SagaFilter) -> list[SagaRow]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return await self._served().sagas(which)
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return await self._served().saga_steps(saga)
 
     async def unfinished(self) -> list[Unfinished]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return await self._served().unfinished()
 
     async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return await self._served().backlog(out_edges, failing)
 
     async def due_in_ms(self) -> int | None:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         self._served()
         self._look()
         due_at = self.store.memory.first_due_at()
         return None if due_at is None else due_at - self._time.now_ms()
 
     async def trouble(self) -> str | None:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         self._served()
         return None
 
     async def unanswered(self, edge: int, ids: Sequence[UUID]) -> set[UUID]:
-        """See `ports.Database`."""
+        """See `storage.Database`."""
         return await self._served().unanswered(edge, ids)
 
     async def close(self) -> None:
-        """See `ports.Database`; the server goes on."""
+        """See `storage.Database`; the server goes on."""
 
 
 def _now(coroutine: Any) -> Any:

@@ -24,9 +24,10 @@ from holdfast.engines.host import HostClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import UnknownName
 from holdfast.observability import Logger, troubles
-from holdfast.ports import Clock, MessageFilter, Network, SagaFilter
+from holdfast.ports import Clock, Network
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
+from holdfast.storage import MessageFilter, SagaFilter
 from holdfast.system import System
 from holdfast.testing.stage import HOST, PORT, SELDOM, staged
 from holdfast.testing.virtual import VirtualLoop

@@ -12,7 +12,7 @@ import pytest
 from holdfast import Rate
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import Kind, MessageRow
-from holdfast.ports import MessageFilter
+from holdfast.storage import MessageFilter
 from holdfast.testing import Running, running
 from shop.system import shop
 

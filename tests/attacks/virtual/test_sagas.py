@@ -15,7 +15,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid
 from holdfast import Command, Event, Failure, Model, Saga, Service, System, Tx, Undo
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import State
-from holdfast.ports import SagaFilter
+from holdfast.storage import SagaFilter
 from tests.dispatch.hosting import Hosted, hosting, system
 
 QUICK = Schedule(retry_ms=50, retry_cap_ms=500, tries_max=30)
