@@ -1,11 +1,16 @@
 """Everything that Holdfast itself raises. A business refusal is not here: see `contract.Failure`.
 
+What a handler, a client, an operator or a log may meet stands in this tree. A signal that is raised
+and caught between two modules stands beside the one that raises it, and so does what only adds an
+error of a library to one of these.
+
 HoldfastError                     code, status, effect
 ├── DeclarationError              the declared system is wrong; all problems in one report
 ├── SettingError                  a setting from the environment is wrong
 ├── DataFolderBusy                another process owns this data folder
 ├── DataFolderUnfit               others may look into it, or it cannot be written
 ├── DatabaseDamaged               a file that was a database is none any more
+├── DatabaseElsewhere             the databases are of the other kind: files, or in Postgres
 ├── OldSchema                     a database lacks revisions of this code
 ├── UnknownName                   a system, service or id that does not exist
 ├── CallError                     a call to a service or to an External did not go well
@@ -21,6 +26,7 @@ HoldfastError                     code, status, effect
 │   ├── Overloaded
 │   │   └── PoolFull              no thread for a blocking function
 │   └── ClientGone                the client closed the connection; nobody reads the answer
+├── EffectFromRoute               a route would do what nobody finishes after a crash
 ├── TransactionError              a handler broke a rule of its transaction
 │   ├── ForeignAwait              it awaited something else after its first statement
 │   ├── OutsideShut               it reached outside after its first statement
@@ -33,9 +39,13 @@ HoldfastError                     code, status, effect
 │   ├── TransactionLost           the database ended the transaction by itself
 │   │   └── CommitUnknown         its COMMIT was not answered
 │   └── NotDeclared               it sends what its service does not declare
-└── SagaError
-    ├── SagaChanged               the function no longer matches the recorded steps
-    └── SagaTooLong               more than 1,000 steps
+├── SagaError
+│   ├── SagaChanged               the function no longer matches the recorded steps
+│   └── SagaTooLong               more than 1,000 steps
+├── NotSimulated                  something asked for what a seed does not decide
+├── BrokenWorkload                the workload of a simulation raised
+├── Deadlock                      everything in a simulation waits
+└── Livelock                      a simulation goes on without coming to an end
 
 `effect` says whether the remote effect happened: "none", "unknown" or "done".
 """
@@ -260,6 +270,12 @@ class ClientGone(RequestError):
     code, status, title = "client_gone", 499, "Client gone"
 
 
+class EffectFromRoute(HoldfastError):
+    """A route would have an effect on an External that nobody finishes after a crash."""
+
+    code = "effect_from_route"
+
+
 class TransactionError(HoldfastError):
     """A handler broke a rule of its transaction; its writes were rolled back."""
 
@@ -362,3 +378,31 @@ class SagaTooLong(SagaError):
     """More than 1,000 steps; continue with `saga.restart(input)`."""
 
     code = "saga_too_long"
+
+
+class NotSimulated(HoldfastError):
+    """Code inside the simulation reached for something that a seed does not decide.
+
+    Handlers are made to survive errors: their callers get a 500, their letters more tries. So a run
+    keeps what was refused in it, and ends with it.
+    """
+
+    code = "not_simulated"
+
+
+class BrokenWorkload(HoldfastError):
+    """The workload itself raised: nothing that it would find says anything about the system."""
+
+    code = "broken_workload"
+
+
+class Deadlock(HoldfastError):
+    """Every task waits, and nothing is left that could wake one."""
+
+    code = "deadlock"
+
+
+class Livelock(HoldfastError):
+    """The run goes on and on without coming to an end."""
+
+    code = "livelock"

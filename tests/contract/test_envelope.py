@@ -112,15 +112,6 @@ def test_a_hundred_letters_cost_a_hundred_bodies() -> None:
     assert many - one == 99 * (len(bytes(letter)) + 1)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "final"),
-    [("reply", True), ("failure", True), ("refused", True), ("expired", True), ("taken", False)],
-)
-def test_all_answers_but_taken_are_final(outcome: str, final: bool) -> None:
-    """`taken` says that the letter is safe, not that it is done."""
-    assert Answer(id=ID, outcome=outcome).final is final  # type: ignore[arg-type]
-
-
 def test_answers_go_back_on_the_urgent_lane() -> None:
     """They must not wait behind new work; letters keep the lane of their edge."""
     letters_ = Parcel("orders", "payments", Lane.WORK)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from holdfast.dispatch.outside import Blocking
+from holdfast.errors import NotSimulated
 from holdfast.simulation.fence import Fence
-from holdfast.simulation.loop import NotSimulated
 
 
 @pytest.mark.parametrize(

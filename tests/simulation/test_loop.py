@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.simulation.loop import Deadlock, Livelock, NotSimulated, SimLoop
+from holdfast.errors import Deadlock, Livelock, NotSimulated
+from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.node import Node
 
 

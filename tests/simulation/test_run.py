@@ -12,10 +12,9 @@ from fastapi import FastAPI
 from sqlalchemy import Column, MetaData, String, Table, select
 
 from holdfast import Command, Event, Failure, Model, Saga, Service, System, Tx, Undo
-from holdfast.errors import DeclarationError
+from holdfast.errors import DeclarationError, NotSimulated
 from holdfast.simulation import Answer, BrokenWorkload, Client, Outcome, Setup, World, run
 from holdfast.simulation.faults import AnyFault, Crash
-from holdfast.simulation.loop import NotSimulated
 from holdfast.simulation.timeline import timeline
 
 DAYS = timedelta(days=3)

@@ -13,8 +13,6 @@ from holdfast.errors import BadAnswer, ConnectionLost, DeadlineExceeded
 _READ_BYTES = 256 * 1024  # the most that a transport hands over at a time
 _WHOLE_BYTES = 256 * 1024  # an answer that says that it is longer is streamed, if it may be
 
-OnLost = Callable[["Link"], None]
-
 
 class Stale(Exception):
     """A kept connection was closed by the other side before any byte of the answer came."""
@@ -30,7 +28,11 @@ class Link(asyncio.Protocol):
     """
 
     def __init__(
-        self, name: str, header_bytes_max: int, body_bytes_max: int, on_lost: "OnLost"
+        self,
+        name: str,
+        header_bytes_max: int,
+        body_bytes_max: int,
+        on_lost: "Callable[[Link], None]",
     ) -> None:
         self._name = name
         self._header_bytes_max = header_bytes_max

@@ -84,11 +84,6 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     tries: int = 0
     error: str = ""
 
-    @property
-    def final(self) -> bool:
-        """Whether nothing else will be said of the letter."""
-        return self.outcome != "taken"
-
 
 class Parcel(msgspec.Struct, frozen=True, omit_defaults=True):
     """Letters of one edge, or answers to them, that travel together.

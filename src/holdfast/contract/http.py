@@ -1,6 +1,6 @@
 """A request and a response as values: what the server, the gateway and the dispatch hand on."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,11 +109,3 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
-Layer = Callable[[Handler], Handler]
-
-
-def stack(layers: Iterable[Layer], handler: Handler) -> Handler:
-    """Wrap `handler` in `layers`; the first one listed is the outermost."""
-    for layer in reversed(list(layers)):
-        handler = layer(handler)
-    return handler

@@ -1,6 +1,6 @@
 """Compiled handlers of commands, undos, events and ticks: parse, resolve, run, encode."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
@@ -173,4 +173,3 @@ def _outside(reach: Reach, delivery: Delivery) -> OutsideView:
 
 _TICKS = UUID(int=0)
 Compiled = CompiledHandler | CompiledJob | GoneJob
-Find = Callable[[str], Compiled | None]

@@ -13,18 +13,12 @@ from holdfast.consistency.unit import Unit
 from holdfast.contract.carrier import carrier_of, written
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Query
-from holdfast.errors import BadAnswer, CallError, HoldfastError, NotDeclared
+from holdfast.errors import BadAnswer, CallError, EffectFromRoute, NotDeclared
 from holdfast.resilience import Edge
 from holdfast.system import External, ExternalAnswer, Pool, Service, pool_of
 from holdfast.system.checks import may_send
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-
-
-class EffectFromRoute(HoldfastError):
-    """A route would have an effect on an External that nobody finishes after a crash."""
-
-    code = "effect_from_route"
 
 
 class OneTryOnly(Hopeless):

@@ -1,9 +1,9 @@
 """Health: what the probes of an orchestrator are told.
 
-Alive means that a restart would not help. Ready means that new requests may come: after the
-start, before the drain, while what the service cannot do without answers. A broker that is away
-is watched, not needed: its letters wait in the outbox, and taking every pod out of service would
-make one failure a total one.
+Alive means that the process answers at all: a restart helps one that does not. Ready means that
+new requests may come, which is from the end of the start to the beginning of the drain. What is
+away meanwhile is shown and does not decide: all pods would go out of service together, and make
+one failure a total one.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-stor
 
 
 class Health:
-    """The phase of a process, and the checks that its readiness depends on.
+    """The phase of a process, and the checks that its readiness shows.
 
     Args:
         limit_s: how long all checks, which run together, may take; below the probe's own limit.
@@ -34,44 +34,32 @@ class Health:
     def __init__(self, *, limit_s: float = 0.8) -> None:
         self._limit_s = limit_s
         self._phase: Phase = "starting"
-        self._broken = ""
-        self._needed: dict[str, Check] = {}
         self._watched: dict[str, Check] = {}
         self._round: asyncio.Task[dict[str, str | None]] | None = None
 
-    def need(self, name: str, check: Check) -> None:
-        """Make readiness depend on a check."""
-        self._needed[name] = check
-
     def watch(self, name: str, check: Check) -> None:
-        """Show a check that does not decide about readiness."""
+        """Show a check; it does not decide about readiness."""
         self._watched[name] = check
 
     def started(self) -> None:
-        """Say that the start is over; from now on the checks decide."""
+        """Say that the start is over."""
         self._phase = "started"
 
     def draining(self) -> None:
         """Say that no new request may come; there is no way back."""
         self._phase = "draining"
 
-    def broken(self, why: str) -> None:
-        """Say that only a restart can help; the first reason stays."""
-        self._broken = self._broken or why
-
     def live(self) -> Response:
-        """Answer the liveness probe: 200, or 503 once the process is `broken`."""
-        if self._broken:
-            return _answer(503, {"status": "broken", "why": _short(self._broken)})
+        """Answer the liveness probe: who can answer is alive."""
         return _answer(200, {"status": "alive"})
 
     async def ready(self) -> Response:
-        """Answer the readiness probe: 200, or 503 with what is missing.
+        """Answer the readiness probe: 200, or 503 with the phase.
 
         Probes that come while checks run share their results, so a storm of probes is one check.
         """
-        if self._broken or self._phase != "started":
-            return _answer(503, {"status": "broken" if self._broken else self._phase})
+        if self._phase != "started":
+            return _answer(503, {"status": self._phase})
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._check_all(), name="health checks")
         found = await asyncio.shield(self._round)
@@ -79,16 +67,13 @@ class Health:
             name: {"ok": why is None} if why is None else {"ok": False, "why": _short(why)}
             for name, why in found.items()
         }
-        failing = any(found[name] is not None for name in self._needed if name in found)
-        if failing or self._phase != "started":
-            status = "failing" if self._phase == "started" else self._phase
-            return _answer(503, {"status": status, "checks": checks})
+        if self._phase != "started":
+            return _answer(503, {"status": self._phase, "checks": checks})
         return _answer(200, {"status": "ready", "checks": checks})
 
     async def _check_all(self) -> dict[str, str | None]:
-        checks = {**self._watched, **self._needed}
-        found = await asyncio.gather(*(self._ask(check) for check in checks.values()))
-        return dict(zip(checks, found, strict=True))
+        found = await asyncio.gather(*(self._ask(check) for check in self._watched.values()))
+        return dict(zip(self._watched, found, strict=True))
 
     async def _ask(self, check: Check) -> str | None:
         try:

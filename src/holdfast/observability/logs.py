@@ -116,10 +116,6 @@ class Logger:
         if rank >= 30:
             self._buffer.flush()
 
-    def enabled(self, level: Level) -> bool:
-        """Say whether lines of this level are written."""
-        return _RANKS[level] >= self._rank
-
     def request(
         self, context: Context, method: str, route: str, status: int, seconds: float, client: str
     ) -> None:

@@ -7,8 +7,6 @@ where a trace begins, so that a trace which is not sampled costs its ids and not
 import re
 from typing import NamedTuple
 
-import msgspec
-
 from holdfast.observability.context import Context
 from holdfast.ports import Random
 
@@ -83,12 +81,6 @@ class Tracer:
         sampled = trace & (2**56 - 1) >= self._threshold
         trace_id = f"{trace:032x}"
         return Context(correlation_id or trace_id, trace_id, span_id, sampled, service)
-
-    def child(self, parent: Context) -> Context:
-        """Return the context of a span inside `parent`; `parent` itself if nothing is recorded."""
-        if not parent.sampled:
-            return parent
-        return msgspec.structs.replace(parent, span_id=self._span_id(), parent_id=parent.span_id)
 
     def _span_id(self) -> str:
         return f"{self._random.getrandbits(64) or 1:016x}"

@@ -7,7 +7,6 @@ from holdfast.security.issuing import SigningKey, TokenSigner, public_jwks
 from holdfast.security.key_cache import CachedKeys, KeyCacheStats
 from holdfast.security.keys import FixedKeys, Jwks, KeySource, VerifyingKey, read_jwks
 from holdfast.security.passwords import hash_password, is_outdated, password_matches
-from holdfast.security.policy import require
 from holdfast.security.tokens import TokenVerifier, VerifierStats
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "password_matches",
     "public_jwks",
     "read_jwks",
-    "require",
     "scope_missing",
     "token_invalid",
     "token_missing",

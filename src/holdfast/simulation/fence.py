@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from holdfast.dispatch.outside import Blocking
+from holdfast.errors import NotSimulated
 from holdfast.simulation.clock import EPOCH_S
-from holdfast.simulation.loop import NotSimulated, culprit
+from holdfast.simulation.loop import culprit
 
 T = TypeVar("T")
 
 _LIBRARY = ("/site-packages/", "/lib/python3", "<frozen")
 _NO_THREADS = "`outside.run`, and `async def` in a mounted app, which runs `def` in threads"
-_REAL_URANDOM = os.urandom
 
 
 class Killed(BaseException):

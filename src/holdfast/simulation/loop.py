@@ -15,7 +15,7 @@ from contextvars import Context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import Deadlock, Livelock, NotSimulated
 from holdfast.simulation.node import NODE, Node
 
 T = TypeVar("T")
@@ -26,28 +26,6 @@ SHUFFLED = 0.1  # how often the next callback is not the one that waits longest
 _SOON = 8  # it is drawn among the first so many
 _HERE = str(Path(__file__).parent)
 _PACKAGE = f"{Path(__file__).parents[1]}/"
-
-
-class Deadlock(HoldfastError):
-    """Every task waits, and nothing is left that could wake one."""
-
-    code = "deadlock"
-
-
-class NotSimulated(HoldfastError):
-    """Code inside the simulation reached for something that a seed does not decide.
-
-    Handlers are made to survive errors: their callers get a 500, their letters more tries. So a run
-    keeps what was refused in it, and ends with it.
-    """
-
-    code = "not_simulated"
-
-
-class Livelock(HoldfastError):
-    """The run goes on and on without coming to an end."""
-
-    code = "livelock"
 
 
 _OUTSIDE = {

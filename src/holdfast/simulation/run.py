@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from holdfast.errors import CallError, DeclarationError, HoldfastError
+from holdfast.errors import BrokenWorkload, CallError, DeclarationError
 from holdfast.simulation import invariants
 from holdfast.simulation.faults import AnyFault, draw
 from holdfast.simulation.fence import Fence
@@ -23,12 +23,6 @@ from holdfast.system import System
 SETTLE_S = 1_800.0  # virtual, after the last fault or wait; what is open then is stuck
 WAITS_MAX_S = 400 * 86_400.0  # virtual; whoever waits for longer is stuck
 CHECK_EVERY = 40  # commits, between two looks at what must hold at any time
-
-
-class BrokenWorkload(HoldfastError):
-    """The workload itself raised: nothing that it would find says anything about the system."""
-
-    code = "broken_workload"
 
 
 @dataclass(frozen=True, slots=True)
