@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from holdfast import Event, Gateway, Service, System, Tx
-from holdfast.engines.host import HostClock, HostSignals
+from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
@@ -96,7 +96,7 @@ async def main() -> None:
     given = parser.parse_args()
     folder, services = given.folder, tuple(given.services.split(","))
     log = open(folder / "events.log", "wb", buffering=0)  # noqa: SIM115  # for the process's life
-    logger = Logger(log, HostClock(), system.name, "error", form="json")
+    logger = Logger(log, MachineClock(), system.name, "error", form="json")
     tasks: list[asyncio.Task[None]] = []
 
     def ready(process: Process) -> None:
@@ -105,7 +105,7 @@ async def main() -> None:
             tasks.append(asyncio.create_task(rounds(process)))
 
     options = Options(folder, port=0, services=services, environ=os.environ)
-    await serve(system, options, logger, HostSignals(), ready)
+    await serve(system, options, logger, MachineSignals(), ready)
 
 
 if __name__ == "__main__":

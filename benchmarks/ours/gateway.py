@@ -11,7 +11,7 @@ from holdfast import Gateway, Rate
 from holdfast.communication import ClientPool, HttpServer, Origin
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.router import Router, Target
-from holdfast.engines.host import HostClock, host_random
+from holdfast.engines.machine import MachineClock, machine_random
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import Door, Forward
 from holdfast.observability import Logger, Metrics, Tracer, current
@@ -23,7 +23,7 @@ ENOUGH = Rate(per_s=1_000_000, burst=1_000_000)
 
 def door(upstream: str) -> tuple[Door, ClientPool]:
     """Return a gateway with one route that leads to `upstream`, and its connections."""
-    clock, random = HostClock(), host_random()
+    clock, random = MachineClock(), machine_random()
     pool = ClientPool(network=SystemNetwork(), clock=clock)
     origin = Origin.parse(upstream)
     edge = Edge("gateway->orders", EdgePolicy(), clock, random)
@@ -56,7 +56,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("upstream", help="http://host:port")
     handler, pool = door(parser.parse_args().upstream)
-    server = HttpServer(handler, network=SystemNetwork(), clock=HostClock())
+    server = HttpServer(handler, network=SystemNetwork(), clock=MachineClock())
     listener = await server.start("127.0.0.1", 0)
 
     async def stop() -> None:

@@ -11,7 +11,7 @@ import uvloop
 from benchmarks.ours.access import SCOPE, TOKENS, GetKeys, jwks
 from benchmarks.ours.serve import serve_until_stopped
 from holdfast import Field, Gateway, Model, Rate, Service, System
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 
@@ -60,7 +60,7 @@ async def main() -> None:
     """Serve; the log goes to /dev/null, as that of the peer would, if it wrote one."""
     log = open(os.devnull, "wb", buffering=0)  # noqa: SIM115  # for the life of the process
     with tempfile.TemporaryDirectory() as folder:
-        logger = Logger(log, HostClock(), system.name, form="json")
+        logger = Logger(log, MachineClock(), system.name, form="json")
         process = Process(system, Options(Path(folder), port=0), logger)
         await process.start()
         await serve_until_stopped({"url": process.url}, process.stop)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from holdfast.engines.host import HostSignals
+from holdfast.engines.machine import MachineSignals
 
 
 async def serve_until_stopped(
@@ -13,7 +13,7 @@ async def serve_until_stopped(
 ) -> None:
     """Announce what is ready, wait for SIGTERM, and stop it."""
     ended = asyncio.Event()
-    HostSignals().on_stop(ended.set)
+    MachineSignals().on_stop(ended.set)
     print(json.dumps(ready), flush=True)
     await ended.wait()
     await stop()

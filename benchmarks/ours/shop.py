@@ -8,7 +8,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.ours.roomy import system
-from holdfast.engines.host import HostClock, HostSignals
+from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
@@ -20,9 +20,9 @@ async def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     log = open(folder / "shop.log", "wb", buffering=0)  # noqa: SIM115  # for the process's life
-    logger = Logger(log, HostClock(), system.name, form="json")
+    logger = Logger(log, MachineClock(), system.name, form="json")
     options = Options(folder, port=0, environ=os.environ)
-    await serve(system, options, logger, HostSignals(), announce)
+    await serve(system, options, logger, MachineSignals(), announce)
 
 
 def announce(process: Process) -> None:

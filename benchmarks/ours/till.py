@@ -11,7 +11,7 @@ from sqlalchemy import Column, MetaData, String, Table, Uuid
 
 from benchmarks.ours.serve import serve_until_stopped
 from holdfast import Gateway, Model, Service, System, Tx
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 
@@ -48,7 +48,7 @@ async def main() -> None:
     """Serve; the log goes to /dev/null."""
     log = open(os.devnull, "wb", buffering=0)  # noqa: SIM115  # for the life of the process
     with tempfile.TemporaryDirectory() as folder:
-        logger = Logger(log, HostClock(), system.name, form="json")
+        logger = Logger(log, MachineClock(), system.name, form="json")
         process = Process(system, Options(Path(folder), port=0), logger)
         await process.start()
         await serve_until_stopped({"url": process.url}, process.stop)

@@ -6,7 +6,7 @@ import asyncio
 import uvloop
 
 from holdfast.communication import HttpServer
-from holdfast.engines.host import HostClock, HostSignals
+from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.engines.network import SystemNetwork
 from shop.processor.api import Processor
 from shop.processor.ledger import Ledger
@@ -25,13 +25,13 @@ def main() -> None:
 
 async def serve(host: str, port: int, path: str, hang_s: float) -> None:
     """Serve until SIGTERM or SIGINT; requests that hang get one second to finish."""
-    clock = HostClock()
+    clock = MachineClock()
     ledger = Ledger(path, clock)
     processor = Processor(ledger, hang_s=hang_s)
     server = HttpServer(processor.handle, network=SystemNetwork(), clock=clock)
     listener = await server.start(host, port)
     stop = asyncio.Event()
-    HostSignals().on_stop(stop.set)
+    MachineSignals().on_stop(stop.set)
     print("card processor on http://{}:{}, ledger {}".format(*listener.address, path), flush=True)
     await stop.wait()
     await server.drain(1.0)

@@ -7,9 +7,9 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import select, text
 
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import PostgresDatabase
-from holdfast.migrations import History, upgrade
+from holdfast.migrations import Revisions, upgrade
 from holdfast.storage import Database, MessageFilter, Transaction
 from shop.system import shop
 from tests.contracts.database import DatabaseContract
@@ -36,7 +36,7 @@ class TestBehindPgBouncer(DatabaseContract):
 
     async def make(self) -> Database:
         """Return a database that is empty."""
-        return PostgresDatabase(await self.postgres.database(), HostClock(), pooled=True)
+        return PostgresDatabase(await self.postgres.database(), MachineClock(), pooled=True)
 
     async def end_transaction(self, database: Database, tx: Transaction) -> None:
         """An operator ends the server's process."""
@@ -48,7 +48,7 @@ class TestBehindPgBouncer(DatabaseContract):
 
 async def test_revisions_run_through_it(pooled: Postgres) -> None:
     """Once, whoever asks; and what they set for themselves is not left to others."""
-    history, url = History("shop", shop.service("orders")), await pooled.database()
+    history, url = Revisions("shop", shop.service("orders")), await pooled.database()
     ran = await asyncio.gather(upgrade(history, url), upgrade(history, url))
     connection = await asyncpg.connect(url, statement_cache_size=0)
     left = await connection.fetchval("SHOW lock_timeout")
@@ -61,7 +61,7 @@ async def test_revisions_run_through_it(pooled: Postgres) -> None:
 async def test_many_share_few_connections(pooled: Postgres) -> None:
     """Whatever is asked, of whom, and between whose transactions it comes."""
     url = await pooled.database()
-    replicas = [PostgresDatabase(url, HostClock(), pooled=True) for _ in range(4)]
+    replicas = [PostgresDatabase(url, MachineClock(), pooled=True) for _ in range(4)]
     for database in replicas:
         await database.open(EDGES, [METADATA])
     [table, *_] = METADATA.sorted_tables

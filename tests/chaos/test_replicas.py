@@ -13,7 +13,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from holdfast.consistency.schedule import Schedule
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import IDLE_MS, PostgresDatabase
 from holdfast.errors import TransactionLost
 from holdfast.observability import Logger
@@ -72,7 +72,7 @@ async def replicas(
                 environ=servers.environ,
                 schedule=schedule,
             )
-            process = Process(system, options, Logger(BytesIO(), HostClock(), system.name))
+            process = Process(system, options, Logger(BytesIO(), MachineClock(), system.name))
             await start(process)
             stack.push_async_callback(process.stop)
             client = Client(process.url)
@@ -105,7 +105,7 @@ async def test_a_transaction_left_open_holds_nobody_up(tmp_path: Path) -> None:
     """A process that stands still in the middle of one loses it, and the others go on."""
     async with replicas(notes.system, tmp_path, [("desk",)]) as run:
         url = run.servers.environ["DESK_DATABASE_URL"]
-        stands_still = PostgresDatabase(url, HostClock())
+        stands_still = PostgresDatabase(url, MachineClock())
         tx = await stands_still.begin()
         await tx.insert_messages([])
         answer = await run.clients[0].post("/v1/notes", json={"number": 1})
@@ -140,7 +140,7 @@ async def test_the_last_piece_is_sold_once(tmp_path: Path) -> None:
     """Forty buyers look at two replicas; five pieces are left, and each sees the truth."""
     async with replicas(notes.system, tmp_path, [("desk",)] * 2) as run:
         url = run.servers.environ["DESK_DATABASE_URL"]
-        database = PostgresDatabase(url, HostClock())
+        database = PostgresDatabase(url, MachineClock())
         tx = await database.begin()
         await tx.execute(notes.pieces(5))
         await tx.commit()

@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.communication import ClientPool, Origin
 from holdfast.contract.http import Request
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from tests.cli.conftest import Cli, Server
 
@@ -20,7 +20,7 @@ def post(url: str, note: str) -> int:
     """Post a parcel to an address, as it was printed."""
 
     async def once() -> int:
-        pool = ClientPool(network=SystemNetwork(), clock=HostClock())
+        pool = ClientPool(network=SystemNetwork(), clock=MachineClock())
         try:
             headers = [(b"content-type", b"application/json")]
             body = json.dumps({"note": note, "kg": 1}).encode()

@@ -15,7 +15,7 @@ from holdfast.consistency.schedule import (
     time_of,
     window_room,
 )
-from holdfast.engines.host import HostIds
+from holdfast.engines.machine import MachineIds
 from tests.contracts.rows import letter
 
 NOW = 1_700_000_000_000
@@ -58,7 +58,7 @@ def test_pauses_never_shrink(schedule: Schedule, tries: int) -> None:
 @given(_SCHEDULES, st.lists(st.integers(-500_000, 0), max_size=8))
 def test_a_floor_is_never_above_an_open_letter(schedule: Schedule, ages: list[int]) -> None:
     """Neither above one that is stored, nor above one of a transaction that is still open."""
-    ids = HostIds()
+    ids = MachineIds()
     stored = [ids.uuid7(NOW + age) for age in sorted(ages)]
     floor = floor_of(min(stored, default=None), NOW, schedule)
 
@@ -79,7 +79,7 @@ def test_the_smallest_id_of_a_millisecond(ms: int, chance: int) -> None:
 
 def test_ids_of_one_process_grow() -> None:
     """Within a millisecond, and when the clock goes back."""
-    ids = HostIds()
+    ids = MachineIds()
     made = [ids.uuid7(NOW - n // 100) for n in range(10_000)]
 
     assert made == sorted(set(made))

@@ -36,7 +36,7 @@ from holdfast.contract.envelope import (
 )
 from holdfast.contract.messages import Command, Event, Message
 from holdfast.contract.model import Model
-from holdfast.engines.host import HostIds
+from holdfast.engines.machine import MachineIds
 from holdfast.storage import MessageFilter, SagaFilter
 from tests.consistency.faults import Plan, Till, WatchedBroker, WatchedDatabase
 from tests.consistency.messages import (
@@ -147,7 +147,7 @@ class Core:
             name,
             self.database,
             clock,
-            HostIds(),
+            MachineIds(),
             Addresses(owners if name == "shop" else {}, subscribers),
             world.schedule,
             world.safe,

@@ -21,7 +21,7 @@ from holdfast.dispatch.host import Ports, ServiceHost
 from holdfast.dispatch.outside import Blocking
 from holdfast.dispatch.queries import LocalAsks
 from holdfast.dispatch.router import Router, Target
-from holdfast.engines.host import HostIds
+from holdfast.engines.machine import MachineIds
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.observability import Logger, Metrics, Tracer, current
@@ -125,7 +125,7 @@ async def hosting(
 
     ports = Ports(
         clock=clock,
-        ids=HostIds(),
+        ids=MachineIds(),
         random=chance,
         broker=MemoryBroker(),
         send=hosted.send,

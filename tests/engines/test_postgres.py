@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from holdfast.consistency.schedule import id_before
 from holdfast.contract.envelope import Kind, State
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import _BEGIN, IDLE_MS, TRANSACTION_MS, PostgresDatabase
 from holdfast.errors import StatementFailed, TransactionLost
 from holdfast.storage import Database, MessageFilter, Sharing, Transaction
@@ -31,7 +31,7 @@ class TestPostgres(DatabaseContract):
 
     async def make(self) -> Database:
         """Return a database that is empty."""
-        return PostgresDatabase(await self.postgres.database(), HostClock())
+        return PostgresDatabase(await self.postgres.database(), MachineClock())
 
     async def end_transaction(self, database: Database, tx: Transaction) -> None:
         """An operator ends the server's process."""
@@ -45,7 +45,7 @@ class TestPostgres(DatabaseContract):
 async def two_replicas(postgres: Postgres) -> AsyncIterator[tuple[PostgresDatabase, ...]]:
     """Open one database twice, as two replicas of a service do."""
     url = await postgres.database()
-    replicas = tuple(PostgresDatabase(url, HostClock()) for _ in range(2))
+    replicas = tuple(PostgresDatabase(url, MachineClock()) for _ in range(2))
     for database in replicas:
         await database.open(EDGES, [METADATA])
     try:
@@ -182,7 +182,7 @@ async def test_a_clock_that_is_set_back_sets_nobody_back(
     """Neither who runs meanwhile, nor who starts then: floors were announced by the later time."""
     url, lag_ms = await postgres.database(), 60_000
     await set_clock(url, "1 hour")
-    database = PostgresDatabase(url, HostClock())
+    database = PostgresDatabase(url, MachineClock())
     edges = await database.open(EDGES, [METADATA], lag_ms=lag_ms)
     own = next(edge.id for edge in edges if edge.sender == edge.receiver)
     tx = await database.begin()
@@ -192,7 +192,7 @@ async def test_a_clock_that_is_set_back_sets_nobody_back(
     await set_clock(url, "-1 hour")
     if restarted:
         await database.close()
-        database = PostgresDatabase(url, HostClock())
+        database = PostgresDatabase(url, MachineClock())
         await database.open(EDGES, [METADATA], lag_ms=lag_ms)
     due_ms = await database.due_in_ms()
     after_ms = await now_of(database)
@@ -282,7 +282,7 @@ async def test_a_server_that_took_no_writes_takes_them_at_once(
 ) -> None:
     """No connection that was made meanwhile is used again; readiness tells as long as it lasts."""
     url = await postgres.database()
-    database = PostgresDatabase(url, HostClock())
+    database = PostgresDatabase(url, MachineClock())
     await database.open(EDGES, [METADATA])
     trouble = [await database.trouble()]
     operator, name = await asyncpg.connect(postgres.url), url.partition("?")[0].rpartition("/")[2]
@@ -308,7 +308,7 @@ async def test_a_standby_that_is_promoted_takes_writes_at_once() -> None:
     """What a fail-over leaves behind an address, before and after the roles were turned."""
     with postgres_server() as server:
         url = await server.database()
-        database = PostgresDatabase(url, HostClock())
+        database = PostgresDatabase(url, MachineClock())
         await database.open(EDGES, [METADATA])
         await database.close()
         server.become_a_standby()
@@ -366,7 +366,7 @@ async def test_the_limit_of_a_transaction_holds_for_roles_with_one_of_their_own(
     monkeypatch.setattr(
         "holdfast.engines.postgres._BEGIN", _BEGIN.replace(f"= {TRANSACTION_MS}", "= 2000")
     )
-    database = PostgresDatabase(url, HostClock())
+    database = PostgresDatabase(url, MachineClock())
     await database.open(EDGES, [METADATA])
     tx = await database.begin()
     with pytest.raises(TransactionLost):
@@ -388,7 +388,7 @@ async def waits_for_a_lock(operator: Any) -> None:
 async def test_a_start_waits_for_housekeeping_at_the_gate(postgres: Postgres) -> None:
     """Edges, then letters, is its order; a start locks letters first, to look for their indexes."""
     url = await postgres.database()
-    running, starting = (PostgresDatabase(url, HostClock()) for _ in range(2))
+    running, starting = (PostgresDatabase(url, MachineClock()) for _ in range(2))
     await running.open(EDGES, [METADATA])
     house, operator = await asyncpg.connect(url), await asyncpg.connect(url)
     keeping = house.transaction()
@@ -413,7 +413,7 @@ async def test_a_start_waits_for_housekeeping_at_the_gate(postgres: Postgres) ->
 async def test_a_start_that_is_put_out_tries_again(postgres: Postgres) -> None:
     """By a deadlock with somebody who does not know the gate, or by an operator."""
     url = await postgres.database()
-    database, again = (PostgresDatabase(url, HostClock()) for _ in range(2))
+    database, again = (PostgresDatabase(url, MachineClock()) for _ in range(2))
     await database.open(EDGES, [METADATA])
     stranger, operator = await asyncpg.connect(url), await asyncpg.connect(url)
     holding = stranger.transaction()
@@ -435,7 +435,7 @@ async def test_a_start_that_is_put_out_tries_again(postgres: Postgres) -> None:
 async def test_connections_have_a_maximum(postgres: Postgres) -> None:
     """Who waits too long for one is told so, and one that is given back serves the next."""
     database = PostgresDatabase(
-        await postgres.database(), HostClock(), connections_max=1, wait_s=0.1
+        await postgres.database(), MachineClock(), connections_max=1, wait_s=0.1
     )
     await database.open(EDGES, [METADATA])
     reader = await database.read()
@@ -450,7 +450,7 @@ async def test_connections_have_a_maximum(postgres: Postgres) -> None:
 
 async def test_a_server_that_is_away_is_a_lost_transaction() -> None:
     """Its address is told, and its password is not."""
-    database = PostgresDatabase("postgresql://me:secret@127.0.0.1:1/x", HostClock())
+    database = PostgresDatabase("postgresql://me:secret@127.0.0.1:1/x", MachineClock())
     with pytest.raises(TransactionLost, match=r"postgresql://127\.0\.0\.1:1/x") as lost:
         await database.begin()
     await database.close()

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from holdfast.consistency.ledger import Addresses, Ledger
 from holdfast.consistency.writer import RunAgain, Turn, Writer
 from holdfast.contract.envelope import SagaRow, State, StepRow
-from holdfast.engines.host import HostClock, HostIds
+from holdfast.engines.machine import MachineClock, MachineIds
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.postgres_pending import only_reads, together
 from holdfast.errors import StatementFailed, TransactionLost
@@ -30,7 +30,7 @@ SAGAS = [UUID(int=n + 1) for n in range(3)]
 @pytest.fixture
 async def database(postgres: Postgres) -> AsyncIterator[PostgresDatabase]:
     """A database of its own."""
-    opened = PostgresDatabase(await postgres.database(), HostClock())
+    opened = PostgresDatabase(await postgres.database(), MachineClock())
     await opened.open(EDGES, [METADATA])
     yield opened
     await opened.close()
@@ -180,7 +180,7 @@ async def outcome(
     database: PostgresDatabase, drawn: list[list[Op]], *, alone: bool
 ) -> tuple[Any, ...]:
     """Run scripts; return all that can be seen of it, and whether a transaction was lost."""
-    ledger = Ledger("me", database, HostClock(), HostIds(), Addresses({}, {}))
+    ledger = Ledger("me", database, MachineClock(), MachineIds(), Addresses({}, {}))
     ledger.know([])
     ledger.safe = ledger.safe.without("commit_asked")
     writer = Writer(ledger, lambda turns: None)
@@ -305,7 +305,7 @@ async def test_one_that_is_refused_costs_the_others_one_more_run(
 ) -> None:
     """All of them run again apart, in one transaction; nobody runs alone."""
     await restock(database)
-    ledger = Ledger("me", database, HostClock(), HostIds(), Addresses({}, {}))
+    ledger = Ledger("me", database, MachineClock(), MachineIds(), Addresses({}, {}))
     ledger.know([])
     ledger.safe = ledger.safe.without("commit_asked")
     writer = Writer(ledger, lambda turns: None)

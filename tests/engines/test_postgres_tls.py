@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.errors import SettingError, TransactionLost
@@ -98,7 +98,7 @@ async def front(postgres: Postgres, tls: ssl.SSLContext | None) -> AsyncIterator
 
 async def look(url: str) -> object:
     """Read something from a database, through the engine."""
-    database = PostgresDatabase(url, HostClock())
+    database = PostgresDatabase(url, MachineClock())
     try:
         connection, driver = await database.take()
         found = await driver.fetchval("SELECT 1")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.redis import RedisLimits
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.servers import Servers
@@ -25,7 +25,7 @@ async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
 
 def limits(servers: Servers) -> RedisLimits:
     """Return the limits of one gateway."""
-    clock = HostClock()
+    clock = MachineClock()
     return RedisLimits(servers.environ["REDIS_URL"], clock, MemoryLimits(clock), system="tiny")
 
 
@@ -46,7 +46,7 @@ async def test_gateways_share_a_bucket(servers: Servers) -> None:
 
 async def test_it_says_what_the_local_ones_say(servers: Servers) -> None:
     """The same bucket, taken from at the same times."""
-    shared, local = limits(servers), MemoryLimits(HostClock())
+    shared, local = limits(servers), MemoryLimits(MachineClock())
     for _ in range(4):
         mine, theirs = [await both.try_take("k", 0.5, 3) for both in (shared, local)]
         assert mine[:2] == theirs[:2]
@@ -78,7 +78,7 @@ async def test_a_question_without_an_answer_is_not_asked_twice() -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1")
-    port, clock = server.sockets[0].getsockname()[1], HostClock()
+    port, clock = server.sockets[0].getsockname()[1], MachineClock()
     limit = RedisLimits(f"redis://127.0.0.1:{port}", clock, MemoryLimits(clock), system="tiny")
     taken = await limit.try_take("ada", 1.0, 3)
     await limit.close()
@@ -109,7 +109,7 @@ class Answering:
 async def test_rediss_is_tls_with_a_server_that_is_known(trusted: bool, tmp_path: Path) -> None:
     """A server of another authority is asked nothing, and the log says why."""
     authority, other = Authority(tmp_path), Authority(tmp_path, "other")
-    where, clock = Answering(), HostClock()
+    where, clock = Answering(), MachineClock()
     server = await asyncio.start_server(where.serve, "localhost", 0, ssl=authority.server())
     port = server.sockets[0].getsockname()[1]
     known = authority if trusted else other
@@ -125,7 +125,7 @@ async def test_rediss_is_tls_with_a_server_that_is_known(trusted: bool, tmp_path
 
 async def test_rediss_tells_a_server_in_clear_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """There is no fall-back, and the log says so once."""
-    where, clock = Answering(), HostClock()
+    where, clock = Answering(), MachineClock()
     server = await asyncio.start_server(where.serve, "localhost", 0)
     port = server.sockets[0].getsockname()[1]
     url = f"rediss://localhost:{port}"
@@ -141,6 +141,6 @@ async def test_rediss_tells_a_server_in_clear_nothing(caplog: pytest.LogCaptureF
 
 def test_parameters_of_tls_need_rediss() -> None:
     """What is asked for and cannot be had is refused at the start."""
-    clock = HostClock()
+    clock = MachineClock()
     with pytest.raises(ValueError, match="sslrootcert needs rediss://"):
         RedisLimits("redis://h:1?sslrootcert=/ca.pem", clock, MemoryLimits(clock), system="tiny")

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import DDL, func, select, text, update
 
 from holdfast.contract.envelope import State
-from holdfast.engines.host import HostClock
 from holdfast.engines.lists import which_messages, which_sagas
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.sqlite import SqliteDatabase
-from holdfast.engines.sqlite_rows import FAILED, WAITING, Marked
+from holdfast.engines.sqlite_rows import FAILED, WAITING, QuestionMarks
 from holdfast.errors import TransactionControl
 from holdfast.storage import Database, Failing, MessageFilter, SagaFilter, Transaction
 from tests.contracts.computed import COMPUTED, ROW
@@ -30,7 +30,7 @@ class TestSqlite(DatabaseContract):
     async def make(self) -> Database:
         """Return a database on a fresh file."""
         self.made += 1
-        return SqliteDatabase(self.path / f"{self.made}.db", HostClock())
+        return SqliteDatabase(self.path / f"{self.made}.db", MachineClock())
 
     async def end_transaction(self, database: Database, tx: Transaction) -> None:
         """SQLite ends it by itself when a disk is full; here somebody rolls it back."""
@@ -89,7 +89,7 @@ async def test_a_restart_hands_leases_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sql", ["VACUUM", "ATTACH 'x' AS y", "PRAGMA journal_mode=DELETE", "END"])
 async def test_more_words_are_refused(tmp_path: Path, sql: str) -> None:
     """Those that SQLite has beyond the contract, as text and as DDL."""
-    database = SqliteDatabase(tmp_path / "a.db", HostClock())
+    database = SqliteDatabase(tmp_path / "a.db", MachineClock())
     await database.open(EDGES, [METADATA])
     tx = await database.begin()
     for statement in (text(sql), DDL(sql)):  # type: ignore[no-untyped-call]  # SQLAlchemy's
@@ -101,7 +101,7 @@ async def test_more_words_are_refused(tmp_path: Path, sql: str) -> None:
 
 async def test_readers_are_bounded_and_reused(tmp_path: Path) -> None:
     """More readers than `readers_max` wait; a reader that was closed is given to the next."""
-    database = SqliteDatabase(tmp_path / "a.db", HostClock(), readers_max=1)
+    database = SqliteDatabase(tmp_path / "a.db", MachineClock(), readers_max=1)
     await database.open(EDGES, [METADATA])
     for _ in range(3):
         reader = await database.read()
@@ -133,15 +133,15 @@ async def test_lists_are_found_by_an_index(
     tmp_path: Path, which: MessageFilter | SagaFilter, indexes: list[str]
 ) -> None:
     """However many rows there are: who looks must not hold up who works."""
-    database = SqliteDatabase(tmp_path / "a.db", HostClock())
+    database = SqliteDatabase(tmp_path / "a.db", MachineClock())
     await database.open(EDGES, [METADATA])
-    marked = Marked()
+    mark = QuestionMarks()
     if isinstance(which, SagaFilter):
-        sql = f"FROM holdfast_saga WHERE {which_sagas(which, marked)} ORDER BY id DESC"
+        sql = f"FROM holdfast_saga WHERE {which_sagas(which, mark)} ORDER BY id DESC"
     else:
-        where = which_messages(which, marked, waiting=WAITING, failed=FAILED)
+        where = which_messages(which, mark, waiting=WAITING, failed=FAILED)
         sql = f"FROM holdfast_message WHERE {where} ORDER BY id"
-    plan = database.writer.execute(f"EXPLAIN QUERY PLAN SELECT * {sql}", marked.values)
+    plan = database.writer.execute(f"EXPLAIN QUERY PLAN SELECT * {sql}", mark.values)
     steps = " ".join(row[3] for row in plan)
     await database.close()
 
@@ -152,7 +152,7 @@ async def test_lists_are_found_by_an_index(
 
 async def test_a_row_from_before_does_not_stop_what_leaves_it_alone(tmp_path: Path) -> None:
     """What SQLite has kept since before anybody looked may be changed elsewhere, and mended."""
-    database = SqliteDatabase(tmp_path / "a.db", HostClock())
+    database = SqliteDatabase(tmp_path / "a.db", MachineClock())
     await database.open(EDGES, [COMPUTED])
     tx = await database.begin()
     await tx.execute(text("INSERT INTO row (id, short, whole) VALUES (1, '123456', 1)"))

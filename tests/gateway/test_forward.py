@@ -11,7 +11,7 @@ import pytest
 from holdfast.communication import ClientPool, HttpServer, Origin
 from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.dispatch.inside import ORIGIN
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import DEADLINE, Forward, hop_policy
 from holdfast.gateway.forward import GRACE_S
@@ -59,7 +59,7 @@ async def upstream() -> AsyncIterator[Upstream]:
     server = HttpServer(
         made.handle,
         network=SystemNetwork(),
-        clock=HostClock(),
+        clock=MachineClock(),
         on_error=lambda request, error: None,
     )
     listener = await server.start("127.0.0.1", 0)
@@ -72,7 +72,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 @pytest.fixture
 async def pool() -> AsyncIterator[ClientPool]:
     """Return a pool that is closed at the end."""
-    made = ClientPool(network=SystemNetwork(), clock=HostClock())
+    made = ClientPool(network=SystemNetwork(), clock=MachineClock())
     yield made
     await made.close()
 
@@ -86,7 +86,7 @@ def forward(
     async def call(request: Request, timeout_s: float) -> Response:
         return await pool.request(origin, request, deadline_s=timeout_s)
 
-    return Forward(Edge("gateway→orders", policy, HostClock(), Random(1)), call, keyed=keyed)
+    return Forward(Edge("gateway→orders", policy, MachineClock(), Random(1)), call, keyed=keyed)
 
 
 def request(method: str = "GET", *headers: tuple[bytes, bytes], within_s: float = 60.0) -> Request:
@@ -198,7 +198,7 @@ async def test_a_service_that_does_not_listen_is_502(pool: ClientPool, upstream:
         tries.append(timeout_s)
         return await pool.request(Origin("127.0.0.1", 1), outgoing, deadline_s=timeout_s)
 
-    edge = Edge("gateway→orders", POLICY, HostClock(), Random(1))
+    edge = Edge("gateway→orders", POLICY, MachineClock(), Random(1))
     answer = await Forward(edge, call, keyed=True)(request("POST"), {})
 
     assert (answer.status, code(answer), len(tries)) == (502, "unreachable", 3)
@@ -234,7 +234,7 @@ async def test_the_gateway_waits_a_moment_longer_than_the_service(pool: ClientPo
         waits.append((timeout_s, int(outgoing.header(DEADLINE) or 0) / 1000))
         return Response(201)
 
-    edge = Edge("gateway→orders", hop_policy(Gateway(deadline_s=60)), HostClock(), Random(1))
+    edge = Edge("gateway→orders", hop_policy(Gateway(deadline_s=60)), MachineClock(), Random(1))
     answer = await Forward(edge, call)(request("POST", within_s=60), {})
 
     [(here_s, there_s)] = waits

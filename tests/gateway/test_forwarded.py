@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.gateway.forwarded import Origin, Proxies, address_of, origin_of
+from holdfast.gateway.forwarded import Forwarded, Proxies, address_of, origin_of
 
 INSIDE = Proxies(("10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "fe80::/10"))
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
@@ -77,36 +77,36 @@ def test_the_client_is_the_last_address_that_no_proxy_of_ours_has(
 @pytest.mark.parametrize(
     ("forwarded", "origin"),
     [
-        ([b"for=198.51.100.1"], Origin("198.51.100.1")),
-        ([b'For="[2001:db9::7]:4711"'], Origin("2001:db9::7")),
-        ([b"for=[2001:db9::7]:4711"], Origin("2001:db9::7")),
+        ([b"for=198.51.100.1"], Forwarded("198.51.100.1")),
+        ([b'For="[2001:db9::7]:4711"'], Forwarded("2001:db9::7")),
+        ([b"for=[2001:db9::7]:4711"], Forwarded("2001:db9::7")),
         (
             [b"for=198.51.100.1;proto=HTTPS;by=10.1.2.3;host=shop.example"],
-            Origin("198.51.100.1", "https", "shop.example"),
+            Forwarded("198.51.100.1", "https", "shop.example"),
         ),
         (
             [b'for=198.51.100.1 ; host="shop.example:8443"; proto="https"'],
-            Origin("198.51.100.1", "https", "shop.example:8443"),
+            Forwarded("198.51.100.1", "https", "shop.example:8443"),
         ),
         (
             [b"for=1.1.1.1, for=198.51.100.1;proto=https", b"for=10.0.0.2;proto=http"],
-            Origin("198.51.100.1", "https"),
+            Forwarded("198.51.100.1", "https"),
         ),
-        ([b'for="198.51.\\100.1"'], Origin("198.51.100.1")),
-        ([b'for=1.1.1.1;x="a, for=2.2.2.2", for=198.51.100.1'], Origin("198.51.100.1")),
-        ([b"for=1.1.1.1, , for=198.51.100.1;,"], Origin("198.51.100.1")),
-        ([b"for=198.51.100.1, for=_hidden;proto=https"], Origin("10.1.2.3", "https")),
-        ([b"for=198.51.100.1, for=unknown"], Origin("10.1.2.3")),
-        ([b"proto=https"], Origin("10.1.2.3", "https")),
-        ([b'for=198.51.100.1;proto=javascript;host="a/b"'], Origin("198.51.100.1")),
-        ([b"for=198.51.100.1;for=1.1.1.1"], Origin("10.1.2.3")),
-        ([b'for="198.51.100.1'], Origin("10.1.2.3")),
-        ([b"for=198.51.100.1 for=1.1.1.1"], Origin("10.1.2.3")),
-        ([b"198.51.100.1"], Origin("10.1.2.3")),
-        ([b'for="' + b"\\" * 15_001], Origin("10.1.2.3")),
+        ([b'for="198.51.\\100.1"'], Forwarded("198.51.100.1")),
+        ([b'for=1.1.1.1;x="a, for=2.2.2.2", for=198.51.100.1'], Forwarded("198.51.100.1")),
+        ([b"for=1.1.1.1, , for=198.51.100.1;,"], Forwarded("198.51.100.1")),
+        ([b"for=198.51.100.1, for=_hidden;proto=https"], Forwarded("10.1.2.3", "https")),
+        ([b"for=198.51.100.1, for=unknown"], Forwarded("10.1.2.3")),
+        ([b"proto=https"], Forwarded("10.1.2.3", "https")),
+        ([b'for=198.51.100.1;proto=javascript;host="a/b"'], Forwarded("198.51.100.1")),
+        ([b"for=198.51.100.1;for=1.1.1.1"], Forwarded("10.1.2.3")),
+        ([b'for="198.51.100.1'], Forwarded("10.1.2.3")),
+        ([b"for=198.51.100.1 for=1.1.1.1"], Forwarded("10.1.2.3")),
+        ([b"198.51.100.1"], Forwarded("10.1.2.3")),
+        ([b'for="' + b"\\" * 15_001], Forwarded("10.1.2.3")),
     ],
 )
-def test_forwarded_is_read_as_rfc_7239_has_it(forwarded: list[bytes], origin: Origin) -> None:
+def test_forwarded_is_read_as_rfc_7239_has_it(forwarded: list[bytes], origin: Forwarded) -> None:
     """With quotes, several pairs and elements; one that is malformed says nothing."""
     headers = [(b"forwarded", value) for value in forwarded]
 
@@ -116,27 +116,27 @@ def test_forwarded_is_read_as_rfc_7239_has_it(forwarded: list[bytes], origin: Or
 @pytest.mark.parametrize(
     ("headers", "origin"),
     [
-        ([(FOR, b"198.51.100.1"), (PROTO, b"https")], Origin("198.51.100.1", "https")),
-        ([(PROTO, b"https")], Origin("10.1.2.3", "https")),
-        ([(HOST, b"shop.example")], Origin("10.1.2.3", "", "shop.example")),
+        ([(FOR, b"198.51.100.1"), (PROTO, b"https")], Forwarded("198.51.100.1", "https")),
+        ([(PROTO, b"https")], Forwarded("10.1.2.3", "https")),
+        ([(HOST, b"shop.example")], Forwarded("10.1.2.3", "", "shop.example")),
         (
             [(FOR, b"198.51.100.1, 10.0.0.2"), (PROTO, b"https, http"), (HOST, b"a.example, b")],
-            Origin("198.51.100.1", "https", "a.example"),
+            Forwarded("198.51.100.1", "https", "a.example"),
         ),
         (
             [(FOR, b"1.1.1.1, 198.51.100.1"), (PROTO, b"http, https"), (HOST, b"evil, a.example")],
-            Origin("198.51.100.1", "https", "a.example"),
+            Forwarded("198.51.100.1", "https", "a.example"),
         ),
-        ([(FOR, b"198.51.100.1, 10.0.0.2"), (PROTO, b"https")], Origin("198.51.100.1", "https")),
-        ([(PROTO, b"ftp"), (HOST, b"a b")], Origin("10.1.2.3")),
+        ([(FOR, b"198.51.100.1, 10.0.0.2"), (PROTO, b"https")], Forwarded("198.51.100.1", "https")),
+        ([(PROTO, b"ftp"), (HOST, b"a b")], Forwarded("10.1.2.3")),
         (
             [(FOR, b"198.51.100.1"), (b"forwarded", b"for=1.1.1.1;proto=https;host=evil")],
-            Origin("198.51.100.1"),
+            Forwarded("198.51.100.1"),
         ),
     ],
 )
 def test_scheme_and_host_are_those_that_the_client_used(
-    headers: list[tuple[bytes, bytes]], origin: Origin
+    headers: list[tuple[bytes, bytes]], origin: Forwarded
 ) -> None:
     """Of the hop that the client spoke to, and in one dialect."""
     assert origin_of("10.1.2.3", headers, INSIDE) == origin
@@ -152,4 +152,4 @@ def test_who_is_not_trusted_is_not_believed(trusted: Proxies) -> None:
         (b"forwarded", b"for=1.1.1.1"),
     ]
 
-    assert origin_of("10.1.2.3", headers, trusted) == Origin("10.1.2.3")
+    assert origin_of("10.1.2.3", headers, trusted) == Forwarded("10.1.2.3")

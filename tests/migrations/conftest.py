@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
 from holdfast import Service
-from holdfast.migrations import History
+from holdfast.migrations import Revisions
 from tests.servers import Postgres, postgres_server
 
 FIRST = """
@@ -56,8 +56,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def history(folder: Path) -> History:
+def history(folder: Path) -> Revisions:
     """The history of the service `shelf`."""
     metadata = MetaData()
     Table("book", metadata, Column("id", Integer, primary_key=True), Column("title", Text))
-    return History("library", Service("shelf", tables=metadata, migrations=folder))
+    return Revisions("library", Service("shelf", tables=metadata, migrations=folder))

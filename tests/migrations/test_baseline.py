@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import CheckConstraint, Column, Integer, MetaData, String, Table, Text
 
 from holdfast import Service
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.errors import Invalid, OldSchema
-from holdfast.migrations import History, upgrade
+from holdfast.migrations import Revisions, upgrade
 from holdfast.migrations.baseline import baseline
 from holdfast.migrations.upgrade import over, revisions
 from holdfast.migrations.written import write
@@ -30,18 +30,18 @@ def tables(*more: Any) -> MetaData:
     return metadata
 
 
-def history(folder: Path, *more: Any) -> History:
+def history(folder: Path, *more: Any) -> Revisions:
     """Return the history of the code."""
     service = Service("lib", tables=tables(*more), migrations=folder / "own")
-    return History("library --data here", service)
+    return Revisions("library --data here", service)
 
 
 async def simply_made(url: str, metadata: MetaData) -> None:
     """Start a service without revisions."""
     if url.startswith("sqlite:"):
-        database: Any = SqliteDatabase(Path(url.removeprefix("sqlite:///")), HostClock())
+        database: Any = SqliteDatabase(Path(url.removeprefix("sqlite:///")), MachineClock())
     else:
-        database = PostgresDatabase(url, HostClock())
+        database = PostgresDatabase(url, MachineClock())
     await database.open([], [metadata])
     await database.close()
 

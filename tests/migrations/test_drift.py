@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from holdfast import Service
-from holdfast.migrations import History, upgrade
+from holdfast.migrations import Revisions, upgrade
 from holdfast.migrations.schema import Schema, differences, schema_of
 from holdfast.migrations.upgrade import over
 from holdfast.migrations.verdict import verdict
@@ -36,7 +36,7 @@ Make = Callable[[], Awaitable[str]]
 Parts = Callable[[], list[Any]]
 
 
-def history(folder: Path, parts: list[Any]) -> History:
+def history(folder: Path, parts: list[Any]) -> Revisions:
     """Return the history of a table with some more parts."""
     metadata = MetaData()
     Table("shelf", metadata, Column("id", Integer, primary_key=True))
@@ -49,7 +49,7 @@ def history(folder: Path, parts: list[Any]) -> History:
         Index("book_title", "title"),
         *parts,
     )
-    return History("library", Service("lib", tables=metadata, migrations=folder))
+    return Revisions("library", Service("lib", tables=metadata, migrations=folder))
 
 
 @pytest.fixture
@@ -161,27 +161,27 @@ async def test_a_change_is_seen_written_and_kept(
     assert differences(await over(url, after, schema), await over(by_code, after, schema)) == []
 
 
-def add(history: History, connection: Connection) -> None:
+def add(history: Revisions, connection: Connection) -> None:
     """Add two rows to the table."""
     connection.execute(text("INSERT INTO book (id, title) VALUES (1, 'Odyssey')"))
     connection.execute(text("INSERT INTO book (id) VALUES (2)"))
     connection.commit()
 
 
-def titles(history: History, connection: Connection) -> list[tuple[int, str]]:
+def titles(history: Revisions, connection: Connection) -> list[tuple[int, str]]:
     """Return the rows of the table."""
     found = connection.execute(text("SELECT id, title FROM book ORDER BY id"))
     return [(row[0], row[1]) for row in found]
 
 
-def make(history: History, connection: Connection) -> None:
+def make(history: Revisions, connection: Connection) -> None:
     """Make the tables that the code declares."""
     for metadata in history.service.metadata:
         metadata.create_all(connection)
     connection.commit()
 
 
-def schema(history: History, connection: Connection) -> Schema:
+def schema(history: Revisions, connection: Connection) -> Schema:
     """Return what the tables are."""
     return schema_of(connection)
 
@@ -192,8 +192,8 @@ def test_what_cannot_be_written_is_told(folder: Path) -> None:
     Table("t", old, Column("a", Integer, primary_key=True), Column("b", Integer, nullable=False))
     b = Column("b", Integer, primary_key=True)
     Table("t", new, Column("a", Integer, primary_key=True), b, CheckConstraint("a > b"))
-    write(History("x", Service("x", tables=old, migrations=folder)), "first")
-    left = write(History("x", Service("x", tables=new, migrations=folder)), "change").left
+    write(Revisions("x", Service("x", tables=old, migrations=folder)), "first")
+    left = write(Revisions("x", Service("x", tables=new, migrations=folder)), "change").left
 
     assert left == [
         "CHECK a > b on t is in the code, and not in the revisions",

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 
 from holdfast import Service
 from holdfast.errors import Invalid
-from holdfast.migrations import History, upgrade
+from holdfast.migrations import Revisions, upgrade
 from holdfast.migrations.upgrade import over
 from holdfast.migrations.verdict import verdict
 from holdfast.migrations.written import write
@@ -17,11 +17,11 @@ from holdfast.migrations.written import write
 Make = Callable[[], Awaitable[str]]
 
 
-def release(folder: Path, *columns: Column[Any]) -> History:
+def release(folder: Path, *columns: Column[Any]) -> Revisions:
     """Return the history as one release's code sees it."""
     metadata = MetaData()
     Table("customer", metadata, Column("id", Integer, primary_key=True), *columns)
-    return History("crm", Service("crm", tables=metadata, migrations=folder))
+    return Revisions("crm", Service("crm", tables=metadata, migrations=folder))
 
 
 def name() -> Column[Any]:
@@ -34,7 +34,7 @@ def full_name() -> Column[Any]:
     return Column("full_name", String(200))
 
 
-def columns(history: History, connection: Connection) -> dict[str, bool]:
+def columns(history: Revisions, connection: Connection) -> dict[str, bool]:
     """Return {column: whether it may be NULL}."""
     found = inspect(connection).get_columns("customer")
     return {column["name"]: column["nullable"] for column in found}
@@ -108,7 +108,7 @@ def test_nothing_is_dropped_unasked(folder: Path) -> None:
     """Neither a column nor a table; the revision says what the code no longer has."""
     (folder / "shelf_0001.py").unlink()
     write(release(folder, name()), "first")
-    gone = History("crm", Service("crm", tables=MetaData(), migrations=folder))
+    gone = Revisions("crm", Service("crm", tables=MetaData(), migrations=folder))
     written = write(gone, "no customers")
 
     assert written.retires == ("customer",)

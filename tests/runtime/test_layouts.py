@@ -35,7 +35,7 @@ from holdfast import (
     Tx,
 )
 from holdfast.communication import Origin
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.observability import Logger
 from holdfast.runtime.engines import embedded
 from holdfast.runtime.process import Options, Process
@@ -299,7 +299,7 @@ async def laid_out(
 
         async def start(services: tuple[str, ...], *, face: bool, others: list[Origin]) -> Process:
             options = Options(data=None, port=0, services=services, gateway=face)
-            logger = Logger(io.BytesIO(), HostClock(), "tiny", form="json")
+            logger = Logger(io.BytesIO(), MachineClock(), "tiny", form="json")
             discover = (lambda service: others) if layout != "whole" else None
             process = Process(system, options, logger, replace(engines, discover=discover))
             await process.start()
@@ -364,7 +364,7 @@ def message(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
 
 def token(*scopes: str) -> str:
     """Return a header with a token."""
-    signed = SIGNER.sign("ada", scopes, now=HostClock().now(), lifetime_s=3_600, token_id="t")
+    signed = SIGNER.sign("ada", scopes, now=MachineClock().now(), lifetime_s=3_600, token_id="t")
     return f"authorization: Bearer {signed}"
 
 

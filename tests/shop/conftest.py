@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.communication import HttpServer
 from holdfast.contract.http import Request, Response
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.testing import Client
 from shop.processor.api import Processor
@@ -45,14 +45,14 @@ class Cards:
 @pytest.fixture
 async def cards(tmp_path: Path) -> AsyncIterator[Cards]:
     """Serve a processor that, when it is silent, is so for longer than any test."""
-    ledger = Ledger(str(tmp_path / "processor.db"), HostClock())
+    ledger = Ledger(str(tmp_path / "processor.db"), MachineClock())
     processor = Processor(ledger, hang_s=600.0)
 
     async def handle(request: Request) -> Response:
         made.arrived += 1
         return await processor.handle(request)
 
-    server = HttpServer(handle, network=SystemNetwork(), clock=HostClock())
+    server = HttpServer(handle, network=SystemNetwork(), clock=MachineClock())
     listener = await server.start("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.address[1]}"
     made = Cards(Client(url), ledger, url)

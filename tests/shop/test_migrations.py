@@ -8,15 +8,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from holdfast import Service
-from holdfast.migrations import History, upgrade
-from holdfast.migrations.history import ours
+from holdfast.migrations import Revisions, upgrade
+from holdfast.migrations.revisions import ours
 from holdfast.migrations.upgrade import over
 from holdfast.migrations.verdict import verdict
 from shop.system import shop
 from tests.servers import postgres_server
 
 
-def changes(history: History, connection: Connection) -> Any:
+def changes(history: Revisions, connection: Connection) -> Any:
     """Return what the tables of the code have that those of the database do not."""
     options = {"include_name": ours, "compare_type": True, "compare_server_default": True}
     tables: Any = list(history.service.metadata)
@@ -26,14 +26,14 @@ def changes(history: History, connection: Connection) -> Any:
 @pytest.mark.parametrize("service", shop.services, ids=lambda service: service.name)
 async def test_no_change_is_without_a_revision(service: Service) -> None:
     """And none of them breaks the version before."""
-    assert (await verdict(History("shop", service), None)).problems == []
+    assert (await verdict(Revisions("shop", service), None)).problems == []
 
 
 async def test_the_tables_on_postgres_are_those_of_the_code() -> None:
     """Types and defaults, too."""
     with postgres_server() as server:
         for service in shop.services:
-            history, url = History("shop", service), await server.database()
+            history, url = Revisions("shop", service), await server.database()
             await upgrade(history, url)
 
             assert await over(url, history, changes) == []

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast import Command, Outside, Saga, Service, System, Tx
 from holdfast.errors import DeclarationError
-from holdfast.system.sends import uses
+from holdfast.system.uses import uses
 from tests.system.loading import HERE, load, system_of
 
 

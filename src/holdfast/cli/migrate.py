@@ -13,7 +13,7 @@ from holdfast.cli.load import Loaded, load
 from holdfast.cli.options import DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.errors import Invalid, UnknownName
-from holdfast.migrations import History, upgrade
+from holdfast.migrations import Revisions, upgrade
 from holdfast.runtime.engines import database_url
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
@@ -80,17 +80,17 @@ def command(
         raise typer.Exit(1)
 
 
-def _histories(loaded: Loaded, only: str | None, data: Path | None, on: str) -> list[History]:
+def _histories(loaded: Loaded, only: str | None, data: Path | None, on: str) -> list[Revisions]:
     names = [service.name for service in loaded.system.services]
     if only is not None and only not in names:
         raise UnknownName(
             f"there is no service {only!r} in {loaded.name}; there are {', '.join(names)}"
         )
     typed = loaded.typed(data) + (f" --on {on}" if on else "")
-    return [History(typed, s) for s in loaded.system.services if only in (None, s.name)]
+    return [Revisions(typed, s) for s in loaded.system.services if only in (None, s.name)]
 
 
-def _write(history: History, message: str, contract: bool) -> None:
+def _write(history: Revisions, message: str, contract: bool) -> None:
     from holdfast.migrations.written import write  # what it needs is Alembic's
 
     revision = write(history, message, contract=contract)
@@ -101,7 +101,7 @@ def _write(history: History, message: str, contract: bool) -> None:
         complain(f"it does not do this, which is yours to write: {line}")
 
 
-async def _check(history: History, url: str) -> list[str]:
+async def _check(history: Revisions, url: str) -> list[str]:
     from holdfast.migrations.verdict import verdict  # what it needs is Alembic's
 
     found = await verdict(history, url)
@@ -113,7 +113,7 @@ def _problems(count: int) -> str:
     return f"{count or 'no'} problem{'s' * (count != 1)}"
 
 
-async def _note(history: History, url: str) -> list[str]:
+async def _note(history: Revisions, url: str) -> list[str]:
     from holdfast.migrations.baseline import baseline  # what it needs is Alembic's
 
     if history.managed:
@@ -121,17 +121,17 @@ async def _note(history: History, url: str) -> list[str]:
     return []
 
 
-async def _migrate(history: History, url: str) -> list[str]:
+async def _migrate(history: Revisions, url: str) -> list[str]:
     ran = await upgrade(history, url)
     print(f"{history.service.name}: {', '.join(ran) or 'nothing to do'}")
     return []
 
 
-Act = Callable[[History, str], Awaitable[list[str]]]
+Act = Callable[[Revisions, str], Awaitable[list[str]]]
 
 
 async def _each(
-    system: System, histories: list[History], path: Path, on: str, act: Act
+    system: System, histories: list[Revisions], path: Path, on: str, act: Act
 ) -> list[str]:
     """Do something to each database; return the problems."""
     problems: list[str] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from holdfast.cli.greeting import greet
 from holdfast.cli.load import Loaded
-from holdfast.engines.host import HostClock, HostSignals
+from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.folder import DataFolder
@@ -55,7 +55,7 @@ async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split
     apart = _Apart(loaded, servers, held, split)
     try:
         work = asyncio.create_task(apart.run())
-        HostSignals().on_stops(lambda: apart.break_off(work), apart.hurry)
+        MachineSignals().on_stops(lambda: apart.break_off(work), apart.hurry)
         try:
             await work
         except asyncio.CancelledError:
@@ -116,7 +116,7 @@ class _Apart:
             drain_s=settings.drain_s,
             processes=split.processes,
         )
-        logger = Logger(sys.stdout.buffer, HostClock(), system.name, settings.log_level)
+        logger = Logger(sys.stdout.buffer, MachineClock(), system.name, settings.log_level)
         options = Options(data=folder.path, environ=environ, settings=settings)
         commands = Process(system, options, logger, folder=folder)
         try:

@@ -15,7 +15,7 @@ import uvloop
 from holdfast.cli.options import data_folder
 from holdfast.communication import ClientPool, Origin
 from holdfast.contract.http import Request, Response
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import (
     CallError,
@@ -78,7 +78,7 @@ async def _perform(system: System, path: Path, verb: str, arguments: dict[str, o
 
 
 async def _ask(socket: str, request: Request) -> Response:
-    pool = ClientPool(network=SystemNetwork(), clock=HostClock())
+    pool = ClientPool(network=SystemNetwork(), clock=MachineClock())
     try:
         return await pool.request(Origin.parse(f"unix:{socket}"), request, deadline_s=ANSWER_S)
     except ConnectionLost as exc:
@@ -92,7 +92,7 @@ async def _open(system: System, path: Path, request: Request, *, to_look: bool) 
 
     environ = environment()
     options = Options(data=path, environ=environ, settings=process_settings(environ))
-    logger = Logger(sys.stderr.buffer, HostClock(), system.name, "warning")
+    logger = Logger(sys.stderr.buffer, MachineClock(), system.name, "warning")
     process = Process(system, options, logger)
     try:
         await process.open(to_look=to_look)

@@ -21,7 +21,7 @@ from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.communication.origin import Origin
-from holdfast.engines.host import HostClock, HostSignals
+from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.folder import DataFolder
@@ -122,7 +122,7 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
     )
     logger = Logger(
         sys.stdout.buffer,
-        HostClock(),
+        MachineClock(),
         system.name,
         settings.log_level,
         form=settings.log_form,
@@ -176,7 +176,7 @@ class _Signals:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             callback()
 
-        HostSignals().on_stop(stop)
+        MachineSignals().on_stop(stop)
 
 
 class _SignalsWithServers:
@@ -188,7 +188,7 @@ class _SignalsWithServers:
     def __init__(self) -> None:
         self._task = asyncio.current_task()
         self._on_stop: Callable[[], None] = self._break_off
-        HostSignals().on_stops(lambda: self._on_stop(), self._break_off)
+        MachineSignals().on_stops(lambda: self._on_stop(), self._break_off)
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         self._on_stop = callback

@@ -8,9 +8,9 @@ exception is a kept connection that the other side closed while the request was 
 import ssl
 from dataclasses import dataclass
 
-from holdfast.communication.lane import Lane, PoolLimits
 from holdfast.communication.link import Link, Stale
 from holdfast.communication.origin import Origin, encode_request
+from holdfast.communication.upstream import PoolLimits, Upstream
 from holdfast.contract.http import Request, Response
 from holdfast.errors import BulkheadFull, CallError, ConnectionLost, DeadlineExceeded, Unreachable
 from holdfast.ports import Clock, Network
@@ -59,7 +59,7 @@ class ClientPool:
         self._clock = clock
         self._limits = limits
         self._tls = tls
-        self._lanes: dict[Origin, Lane] = {}
+        self._upstreams: dict[Origin, Upstream] = {}
         self._closed = False
         self._calls = 0
         self._retried = 0
@@ -88,61 +88,61 @@ class ClientPool:
             ValueError: the request has a field that would break it in two.
         """
         deadline = self._clock.monotonic() + deadline_s
-        lane = self._lanes.get(origin) or self._new_lane(origin)
+        upstream = self._upstreams.get(origin) or self._new_upstream(origin)
         self._calls += 1
-        data = encode_request(request, lane.host_line)
+        data = encode_request(request, upstream.host_line)
         if deadline_s <= 0:
-            raise DeadlineExceeded(f"no time was left to call {lane.name}", edge=lane.name)
+            raise DeadlineExceeded(f"no time was left to call {upstream.name}", edge=upstream.name)
         headless = request.method == "HEAD"
-        link = lane.take_idle() or await lane.take(deadline)
+        link = upstream.take_idle() or await upstream.take(deadline)
         try:
             return await link.exchange(data, headless=headless, deadline=deadline, streams=streams)
         except Stale as stale:
             if request.method not in _SAFE:
-                raise _lost(lane) from stale
+                raise _lost(upstream) from stale
         finally:
-            _end(lane, link)
+            _end(upstream, link)
         self._retried += 1
         try:
-            link = await lane.take(deadline)
+            link = await upstream.take(deadline)
         except CallError as error:  # which says "none", but the first try may have had an effect
-            raise _lost(lane) from error
+            raise _lost(upstream) from error
         try:
             return await link.exchange(data, headless=headless, deadline=deadline, streams=streams)
         except Stale as stale:
-            raise _lost(lane) from stale
+            raise _lost(upstream) from stale
         finally:
-            _end(lane, link)
+            _end(upstream, link)
 
     async def close(self) -> None:
         """Close every connection; calls under way end with ConnectionLost."""
         self._closed = True
-        for lane in self._lanes.values():
-            lane.close()
-        self._lanes.clear()
+        for upstream in self._upstreams.values():
+            upstream.close()
+        self._upstreams.clear()
 
     def stats(self) -> PoolStats:
         """Return the counts of this moment."""
-        lanes = self._lanes.values()
+        upstreams = self._upstreams.values()
         return PoolStats(
-            connections=sum(lane.size for lane in lanes),
-            idle=sum(len(lane.idle) for lane in lanes),
-            waiting=sum(len(lane.waiting) for lane in lanes),
+            connections=sum(upstream.size for upstream in upstreams),
+            idle=sum(len(upstream.idle) for upstream in upstreams),
+            waiting=sum(len(upstream.waiting) for upstream in upstreams),
             calls=self._calls,
             opened=self._opened,
             retried=self._retried,
         )
 
-    def _new_lane(self, origin: Origin) -> "Lane":
+    def _new_upstream(self, origin: Origin) -> "Upstream":
         if self._closed:
             raise Unreachable("the pool is closed", edge=str(origin))
-        if len(self._lanes) >= self._limits.origins_max:
-            for other in [key for key, lane in self._lanes.items() if not lane.size]:
-                del self._lanes[other]
-            if len(self._lanes) >= self._limits.origins_max:
+        if len(self._upstreams) >= self._limits.origins_max:
+            for other in [key for key, upstream in self._upstreams.items() if not upstream.size]:
+                del self._upstreams[other]
+            if len(self._upstreams) >= self._limits.origins_max:
                 raise BulkheadFull("too many origins have connections", edge=str(origin))
-        lane = self._lanes[origin] = Lane(origin, self._limits, self._open)
-        return lane
+        upstream = self._upstreams[origin] = Upstream(origin, self._limits, self._open)
+        return upstream
 
     async def _open(self, origin: Origin, link: Link) -> None:
         if origin.tls and self._tls is None:
@@ -154,13 +154,15 @@ class ClientPool:
         self._opened += 1
 
 
-def _end(lane: Lane, link: Link) -> None:
+def _end(upstream: Upstream, link: Link) -> None:
     """Give a link back when its exchange is over: a stream outlives the call."""
     if link.streaming:
-        link.freed = lane.give_back
+        link.freed = upstream.give_back
     else:
-        lane.give_back(link)
+        upstream.give_back(link)
 
 
-def _lost(lane: Lane) -> ConnectionLost:
-    return ConnectionLost(f"{lane.name} closed the connection before it answered", edge=lane.name)
+def _lost(upstream: Upstream) -> ConnectionLost:
+    return ConnectionLost(
+        f"{upstream.name} closed the connection before it answered", edge=upstream.name
+    )

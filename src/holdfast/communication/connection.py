@@ -22,10 +22,10 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
-from holdfast.communication.answer import DateLine, declared_length, encode_head, has_body
 from holdfast.communication.arrivals import Arrivals
 from holdfast.communication.framing import HttpLimits, Refusal
 from holdfast.communication.intake import SLICE_BYTES, Bodies, Intake, Phase
+from holdfast.communication.response_head import DateLine, declared_length, encode_head, has_body
 from holdfast.contract.http import Handler, HeaderList, Request, Response
 from holdfast.ports import Clock, Network
 
@@ -40,7 +40,7 @@ _PROBLEM: HeaderList = [(b"content-type", b"application/problem+json")]
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Floor:
+class ServerState:
     """What all connections of one server share: the handler, the limits and the counts."""
 
     def __init__(
@@ -89,9 +89,9 @@ class Floor:
 class Connection(asyncio.Protocol):
     """The protocol of one accepted connection."""
 
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
-        self._limits = floor.limits
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self._limits = state.limits
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._gone = False
@@ -118,24 +118,24 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the connection, or refuse it when there are too many."""
-        floor = self._floor
+        state = self._state
         self._transport = tcp = cast(asyncio.Transport, transport)
         name = tcp.get_extra_info("peername")
         client = str(cast("tuple[object]", name)[0]) if isinstance(name, tuple) else ""
-        caller = floor.identify(tcp) if floor.identify is not None else None
+        caller = state.identify(tcp) if state.identify is not None else None
         scheme = "http" if tcp.get_extra_info("sslcontext") is None else "https"
-        self._intake = Intake(self._ahead, self._limits, floor.bodies, (client, caller, scheme))
-        if floor.draining or len(floor.connections) >= self._limits.connections_max:
+        self._intake = Intake(self._ahead, self._limits, state.bodies, (client, caller, scheme))
+        if state.draining or len(state.connections) >= self._limits.connections_max:
             self._intake.end()
             self._write_refusal(Refusal(503, "too_many_connections", "Try again in a moment."))
             self.close()
             return
-        floor.connections.add(self)
+        state.connections.add(self)
         self._watch(self._limits.header_deadline_s)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests are queued and the first one is started."""
-        arrivals = self._floor.arrivals
+        arrivals = self._state.arrivals
         look = arrivals.read if self._intake.begun else arrivals.first
         self._came_at, self._ended = look(self._transport)
         if (
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         self.resume_writing()
         if self._task is None:
-            self._floor.leave(self)
+            self._state.leave(self)
         else:
             self._leave(sure=True)
 
@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
             if intake.phase is _IDLE or intake.phase is _ENDED:
                 self._expires = _NEVER
             # What waited for the answer before its own has not been waiting for the server.
-            request.received_at = self._came_at or self._floor.arrivals.now()
+            request.received_at = self._came_at or self._state.arrivals.now()
             request.gone = self._ended
             self._running = request
             self._task = self._loop.create_task(self._serve(request))
@@ -255,20 +255,20 @@ class Connection(asyncio.Protocol):
             self._transport.write(_CONTINUE)
 
     async def _serve(self, request: Request) -> None:
-        floor = self._floor
-        floor.arrivals.served()
-        floor.requests += 1
-        floor.in_flight += 1
+        state = self._state
+        state.arrivals.served()
+        state.requests += 1
+        state.in_flight += 1
         closing = True
         try:
             try:
-                response = await floor.handler(request)
+                response = await state.handler(request)
                 closing = self._is_last()
                 head = self._head(request, response, closing=closing)
             except Exception as error:
-                floor.report(request, error)
+                state.report(request, error)
                 closing = self._is_last()
-                response = _bug(floor.refusal_headers(request.headers))
+                response = _bug(state.refusal_headers(request.headers))
                 head = self._head(request, response, closing=closing)
             if response.stream is not None:
                 await self._stream(request, response, head)
@@ -280,11 +280,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             raise
         finally:
-            floor.in_flight -= 1
+            state.in_flight -= 1
             self._task = self._running = None
             self._came_at = 0.0
             if self._gone:
-                floor.leave(self)
+                state.leave(self)
         if closing:
             self.close()
         else:
@@ -294,7 +294,7 @@ class Connection(asyncio.Protocol):
         """Say whether the answer to the running request is the last one of this connection."""
         intake = self._intake
         ended = intake.last and intake.refusal is None and not self._ahead
-        return ended or self._floor.draining
+        return ended or self._state.draining
 
     def _head(self, request: Request, response: Response, *, closing: bool) -> bytes:
         framing = b"connection: close\r\n" if closing else b""
@@ -308,7 +308,7 @@ class Connection(asyncio.Protocol):
                 framing += b"content-length: %d\r\n" % length
             elif self._chunked():
                 framing += b"transfer-encoding: chunked\r\n"
-        return encode_head(response.status, response.headers, framing, self._floor.date())
+        return encode_head(response.status, response.headers, framing, self._state.date())
 
     def _chunked(self) -> bool:
         """Say whether a stream is chunked; an HTTP/1.0 one ends with its connection."""
@@ -335,7 +335,7 @@ class Connection(asyncio.Protocol):
             if chunked:
                 self._transport.write(b"0\r\n\r\n")
         except Exception as error:  # the head is gone: all that can be said is to break off
-            self._floor.report(request, error)
+            self._state.report(request, error)
             self._transport.abort()
         finally:
             self._endless = None
@@ -350,11 +350,11 @@ class Connection(asyncio.Protocol):
                 await self._writable
 
     def _write_refusal(self, refusal: Refusal) -> None:
-        self._floor.refused[refusal.code] += 1
+        self._state.refused[refusal.code] += 1
         body = refusal.document()
         framing = b"connection: close\r\ncontent-length: %d\r\n" % len(body)
-        headers = _PROBLEM + self._floor.refusal_headers(self._intake.headers)
-        head = encode_head(refusal.status, headers, framing, self._floor.date())
+        headers = _PROBLEM + self._state.refusal_headers(self._intake.headers)
+        head = encode_head(refusal.status, headers, framing, self._state.date())
         self._transport.write(head + body)
 
     # -- ending

@@ -9,7 +9,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from holdfast.communication.connection import Connection, Floor, Identify, OnError, RefusalHeaders
+from holdfast.communication.connection import (
+    Connection,
+    Identify,
+    OnError,
+    RefusalHeaders,
+    ServerState,
+)
 from holdfast.communication.framing import HttpLimits
 from holdfast.contract.http import Handler
 from holdfast.ports import Clock, Listener, Network
@@ -61,7 +67,9 @@ class HttpServer:
         refusal_headers: RefusalHeaders | None = None,
     ) -> None:
         self._network = network
-        self._floor = Floor(handler, limits, clock, on_error, identify, refusal_headers, network)
+        self._state = ServerState(
+            handler, limits, clock, on_error, identify, refusal_headers, network
+        )
         self._listeners: list[Listener] = []
 
     async def start(
@@ -72,9 +80,9 @@ class HttpServer:
         Raises:
             OSError: the address is in use or not ours.
         """
-        floor = self._floor
+        state = self._state
         listener = await self._network.listen(
-            lambda: Connection(floor), host, port, tls=tls, path=path
+            lambda: Connection(state), host, port, tls=tls, path=path
         )
         self._listeners.append(listener)
         return listener
@@ -86,24 +94,24 @@ class HttpServer:
         `timeout_s` to finish, also those whose client is gone; their answers carry
         `Connection: close`. What is left then is cancelled.
         """
-        floor = self._floor
-        floor.draining = True
+        state = self._state
+        state.draining = True
         for listener in self._listeners:
             listener.close()
-        for connection in list(floor.connections):
+        for connection in list(state.connections):
             if connection.idle:
                 connection.close()
-        if not floor.connections:
+        if not state.connections:
             return 0
-        floor.emptied.clear()
+        state.emptied.clear()
         try:
-            await asyncio.wait_for(floor.emptied.wait(), timeout_s)
+            await asyncio.wait_for(state.emptied.wait(), timeout_s)
         except TimeoutError:
             return await self._abort()
         return 0
 
     async def _abort(self) -> int:
-        left = list(self._floor.connections)
+        left = list(self._state.connections)
         tasks = [connection.task for connection in left if connection.task is not None]
         for connection in left:
             connection.abort()
@@ -113,11 +121,11 @@ class HttpServer:
 
     def stats(self) -> HttpStats:
         """Return the counts of this moment."""
-        floor = self._floor
+        state = self._state
         return HttpStats(
-            connections=len(floor.connections),
-            in_flight=floor.in_flight,
-            requests=floor.requests,
-            errors=floor.errors,
-            refused=dict(floor.refused),
+            connections=len(state.connections),
+            in_flight=state.in_flight,
+            requests=state.requests,
+            errors=state.errors,
+            refused=dict(state.refused),
         )

@@ -14,10 +14,10 @@ from holdfast.dispatch.inputs import Inputs
 from holdfast.dispatch.requests import KEY_CHARS_MAX
 from holdfast.system import System
 from holdfast.system.checks import PATH_NAME
-from holdfast.system.sends import uses
 from holdfast.system.service import Route
 from holdfast.system.signature import Signature, read_signature
 from holdfast.system.tables import provided_types
+from holdfast.system.uses import uses
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",

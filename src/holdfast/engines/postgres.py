@@ -22,7 +22,7 @@ from holdfast.engines.postgres_rows import (
     FAILED,
     SAGA_COLUMNS,
     WAITING,
-    Marked,
+    DollarMarks,
     message,
     plain,
     saga,
@@ -308,18 +308,18 @@ class PostgresDatabase:
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
         """See `storage.Database`."""
-        marked = Marked()
-        where = which_messages(which, marked, waiting=WAITING, failed=FAILED)
+        mark = DollarMarks()
+        where = which_messages(which, mark, waiting=WAITING, failed=FAILED)
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id "
-        found = await self._fetch(f"{sql} LIMIT {marked(which.limit)}", *marked.values)
+        found = await self._fetch(f"{sql} LIMIT {mark(which.limit)}", *mark.values)
         return [message(record) for record in found]
 
     async def sagas(self, which: SagaFilter) -> list[SagaRow]:
         """See `storage.Database`."""
-        marked = Marked()
-        where = which_sagas(which, marked)
+        mark = DollarMarks()
+        where = which_sagas(which, mark)
         sql = f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE {where} ORDER BY id DESC"
-        found = await self._fetch(f"{sql} LIMIT {marked(which.limit)}", *marked.values)
+        found = await self._fetch(f"{sql} LIMIT {mark(which.limit)}", *mark.values)
         return [saga(record) for record in found]
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
@@ -335,10 +335,10 @@ class PostgresDatabase:
 
     async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         """See `storage.Database`."""
-        marked = Marked(list(out_edges))
+        mark = DollarMarks(list(out_edges))
         failed = "1 = 0"
         if failing is not None:
-            failed = failing_long(failing, marked, failed=FAILED)
+            failed = failing_long(failing, mark, failed=FAILED)
         [(rows, size, dead, waiting, failed_long, oldest)] = await self._fetch(
             "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint, "
             "(SELECT count(*) FROM holdfast_message WHERE state = 'dead'), "
@@ -347,7 +347,7 @@ class PostgresDatabase:
             "AND edge <> ALL($1::int[])), "
             "(SELECT id FROM holdfast_message WHERE edge = ANY($1::int[]) ORDER BY id LIMIT 1) "
             "FROM holdfast_message WHERE edge = ANY($1::int[])",
-            *marked.values,
+            *mark.values,
         )
         age = 0 if oldest is None else max(0, self.now_ms() - (oldest.int >> 80))
         return Backlog(rows, size, age, dead, waiting, failed_long)

@@ -68,7 +68,7 @@ def signed(name: MessageRow) -> str:
     return _SIGN.format(edge=name.edge, id=name.id)
 
 
-class Marked:
+class DollarMarks:
     """Takes values of a statement, and returns the mark of each."""
 
     def __init__(self, *values: Any) -> None:

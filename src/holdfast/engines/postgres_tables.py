@@ -20,7 +20,7 @@ from holdfast.engines.postgres_rows import (
     RENEW,
     SAGA_COLUMNS,
     UPDATE,
-    Marked,
+    DollarMarks,
     columns_of,
     message,
     plain,
@@ -172,13 +172,13 @@ class PostgresTables:
     async def hasten(
         self, edge: int, limit: int, *, sent_once: bool = False, letter: UUID | None = None
     ) -> int:
-        marked = Marked(self.now_ms, edge, limit)
-        which = hastened(sent_once=sent_once, letter=marked(letter) if letter else None)
+        mark = DollarMarks(self.now_ms, edge, limit)
+        which = hastened(sent_once=sent_once, letter=mark(letter) if letter else None)
         return await self._do(
             "UPDATE holdfast_message SET due_at = $1 WHERE ctid IN (SELECT ctid FROM "
             "holdfast_message WHERE edge = $2 AND state = 'due' AND due_at > $1 "
             f"AND {which} ORDER BY id LIMIT $3)",
-            *marked.values,
+            *mark.values,
         )
 
     async def forget(self, limit: int) -> int:

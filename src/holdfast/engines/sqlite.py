@@ -27,7 +27,7 @@ from holdfast.engines.sqlite_rows import (
     COLUMNS,
     FAILED,
     WAITING,
-    Marked,
+    QuestionMarks,
     message,
     saga,
     steps_of,
@@ -228,18 +228,18 @@ class SqliteDatabase:
             self._readers.release()
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
-        marked = Marked()
-        where = which_messages(which, marked, waiting=WAITING, failed=FAILED)
+        mark = QuestionMarks()
+        where = which_messages(which, mark, waiting=WAITING, failed=FAILED)
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id LIMIT ?"
-        return [message(v) for v in self._committed.execute(sql, (*marked.values, which.limit))]
+        return [message(v) for v in self._committed.execute(sql, (*mark.values, which.limit))]
 
     async def sagas(self, which: SagaFilter) -> list[SagaRow]:
-        marked = Marked()
+        mark = QuestionMarks()
         sql = (
             "SELECT id, type, version, state, input, key, error, started_at, ended_at "
-            f"FROM holdfast_saga WHERE {which_sagas(which, marked)} ORDER BY id DESC LIMIT ?"
+            f"FROM holdfast_saga WHERE {which_sagas(which, mark)} ORDER BY id DESC LIMIT ?"
         )
-        return [saga(v) for v in self._committed.execute(sql, (*marked.values, which.limit))]
+        return [saga(v) for v in self._committed.execute(sql, (*mark.values, which.limit))]
 
     async def saga_steps(self, saga: UUID) -> list[StepRow]:
         return steps_of(self._committed, saga)
@@ -274,12 +274,12 @@ class SqliteDatabase:
         return Backlog(rows, size, age, dead, waiting, failed)
 
     def _count_failing(self, out_edges: Sequence[int], failing: Failing) -> int:
-        marked = Marked()
-        others = " AND ".join(f"edge <> {marked(edge)}" for edge in out_edges) or "1 = 1"
+        mark = QuestionMarks()
+        others = " AND ".join(f"edge <> {mark(edge)}" for edge in out_edges) or "1 = 1"
         found: tuple[int] = self._committed.execute(
             f"SELECT count(*) FROM holdfast_message WHERE {others} AND NOT {WAITING} "
-            f"AND {failing_long(failing, marked, failed=FAILED)}",
-            marked.values,
+            f"AND {failing_long(failing, mark, failed=FAILED)}",
+            mark.values,
         ).fetchone()
         return found[0]
 

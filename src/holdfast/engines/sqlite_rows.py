@@ -48,7 +48,7 @@ def uuid_of(value: bytes | None) -> UUID | None:
     return None if value is None else UUID(bytes=value)
 
 
-class Marked:
+class QuestionMarks:
     """Takes values of a statement, and returns the mark of each."""
 
     def __init__(self) -> None:

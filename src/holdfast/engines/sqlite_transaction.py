@@ -23,7 +23,7 @@ from holdfast.engines.sqlite_rows import (
     RENEW,
     UPDATE,
     UPDATE_HELD,
-    Marked,
+    QuestionMarks,
     message,
     saga,
     steps_of,
@@ -238,14 +238,14 @@ class SqliteTransaction:
     async def hasten(
         self, edge: int, limit: int, *, sent_once: bool = False, letter: UUID | None = None
     ) -> int:
-        marked = Marked()
-        marks = [marked(value) for value in (self.now_ms, edge, self.now_ms)]
-        which = hastened(sent_once=sent_once, letter=marked(letter) if letter else None)
+        mark = QuestionMarks()
+        marks = [mark(value) for value in (self.now_ms, edge, self.now_ms)]
+        which = hastened(sent_once=sent_once, letter=mark(letter) if letter else None)
         return self._sql.execute(
             f"UPDATE holdfast_message SET due_at = {marks[0]} WHERE rowid IN (SELECT rowid FROM "
             f"holdfast_message WHERE edge = {marks[1]} AND state = 'due' AND due_at > {marks[2]} "
-            f"AND {which} ORDER BY id LIMIT {marked(limit)})",
-            marked.values,
+            f"AND {which} ORDER BY id LIMIT {mark(limit)})",
+            mark.values,
         ).rowcount
 
     async def forget(self, limit: int) -> int:

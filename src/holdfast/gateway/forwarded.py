@@ -26,7 +26,7 @@ _SEPARATOR = re.compile(r"[ \t]*([,;]|$)")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-class Origin(NamedTuple):
+class Forwarded(NamedTuple):
     """Where a request came from; `scheme` and `host` are "" where no proxy said them."""
 
     client: str
@@ -83,7 +83,7 @@ class Proxies:
         return any(parsed in network for network in self._networks)
 
 
-def origin_of(peer: str, headers: HeaderList, trusted: Proxies) -> Origin:
+def origin_of(peer: str, headers: HeaderList, trusted: Proxies) -> Forwarded:
     """Return where a request came from: the peer says it, or the proxies that are trusted.
 
     The client is the last address that no trusted proxy has. Where a proxy hides whom it served,
@@ -92,10 +92,12 @@ def origin_of(peer: str, headers: HeaderList, trusted: Proxies) -> Origin:
     """
     address = address_of(peer) or peer
     if address not in trusted:
-        return Origin(address)
-    said = Origin(address)
+        return Forwarded(address)
+    said = Forwarded(address)
     for hop in _hops(headers):
-        said = Origin(hop.client or said.client, hop.scheme or said.scheme, hop.host or said.host)
+        said = Forwarded(
+            hop.client or said.client, hop.scheme or said.scheme, hop.host or said.host
+        )
         if not hop.client or hop.client not in trusted:
             break
     return said

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import StaticPool
 
 from holdfast.errors import Invalid, OldSchema
-from holdfast.migrations.history import FRAMEWORK, History
+from holdfast.migrations.revisions import FRAMEWORK, Revisions
 from holdfast.migrations.schema import Schema, differences, schema_of
 from holdfast.migrations.upgrade import over, revisions, upgrade_to
 from holdfast.migrations.written import own_scripts
@@ -18,7 +18,7 @@ from holdfast.migrations.written import own_scripts
 _ASIDE = "holdfast_baseline"  # a schema of Postgres that is never committed
 
 
-async def baseline(history: History, url: str) -> str:
+async def baseline(history: Revisions, url: str) -> str:
     """Note the newest revision whose tables a database has; return its name.
 
     Raises:
@@ -28,7 +28,7 @@ async def baseline(history: History, url: str) -> str:
     return await over(url, history, _note)
 
 
-def _note(history: History, connection: Connection) -> str:
+def _note(history: Revisions, connection: Connection) -> str:
     own = [script.revision for script in own_scripts(history)]
     name = history.service.name
     if not own:
@@ -51,7 +51,7 @@ def _note(history: History, connection: Connection) -> str:
     )
 
 
-def _stamp(history: History, connection: Connection, revision: str) -> str:
+def _stamp(history: Revisions, connection: Connection, revision: str) -> str:
     from alembic import command
 
     config = history.config()
@@ -60,7 +60,7 @@ def _stamp(history: History, connection: Connection, revision: str) -> str:
     return revision
 
 
-def _made(history: History, connection: Connection, revision: str) -> Schema:
+def _made(history: Revisions, connection: Connection, revision: str) -> Schema:
     """Return what the revisions up to one make, on the same kind of database."""
     aside = _beside if connection.dialect.name == "postgresql" else _in_memory
     with aside(connection) as empty:

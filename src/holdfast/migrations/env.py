@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import inspect
 from sqlalchemy.types import TypeDecorator
 
-from holdfast.migrations.history import ours
+from holdfast.migrations.revisions import ours
 
 settings = context.config.attributes
 connection = settings["connection"]

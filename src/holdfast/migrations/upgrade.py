@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from holdfast.errors import Conflict, OldSchema
-from holdfast.migrations.history import FRAMEWORK, History
+from holdfast.migrations.revisions import FRAMEWORK, Revisions
 
 if TYPE_CHECKING:
     from alembic.script import Script
@@ -22,7 +22,7 @@ _IN_USE = "55P03"  # lock_not_available
 T = TypeVar("T")
 
 
-async def upgrade(history: History, url: str) -> list[str]:
+async def upgrade(history: Revisions, url: str) -> list[str]:
     """Bring a database to the newest revision; return the names of the revisions that ran.
 
     Args:
@@ -44,7 +44,7 @@ async def upgrade(history: History, url: str) -> list[str]:
     raise AssertionError("the last try returns or raises")
 
 
-async def make(history: History, url: str) -> None:
+async def make(history: Revisions, url: str) -> None:
     """Bring a new database to the newest revision; one that is not new is left as it is.
 
     Raises:
@@ -59,7 +59,7 @@ async def make(history: History, url: str) -> None:
         await upgrade(history, url)
 
 
-def run(history: History, connection: Connection) -> list[str]:
+def run(history: Revisions, connection: Connection) -> list[str]:
     """Run what a database lacks, over a connection."""
     at = revisions(history, connection)
     pending = history.pending(at)
@@ -70,7 +70,7 @@ def run(history: History, connection: Connection) -> list[str]:
     return [script.revision for script in pending]
 
 
-def upgrade_to(history: History, connection: Connection, revision: str) -> None:
+def upgrade_to(history: Revisions, connection: Connection, revision: str) -> None:
     """Run the revisions up to one, over a connection; in its transaction if one has begun."""
     from alembic import command
 
@@ -80,7 +80,7 @@ def upgrade_to(history: History, connection: Connection, revision: str) -> None:
 
 
 def _refuse_made_tables(
-    history: History, connection: Connection, pending: "Sequence[Script]", at: frozenset[str]
+    history: Revisions, connection: Connection, pending: "Sequence[Script]", at: frozenset[str]
 ) -> None:
     """Refuse to make tables that were made without revisions."""
     from alembic.operations.ops import CreateTableOp
@@ -104,14 +104,14 @@ def _refuse_made_tables(
         )
 
 
-def revisions(history: History, connection: Connection) -> frozenset[str]:
+def revisions(history: Revisions, connection: Connection) -> frozenset[str]:
     """Return the revisions that a database is at."""
     from alembic.migration import MigrationContext
 
     return frozenset(MigrationContext.configure(connection).get_current_heads())
 
 
-async def over(url: str, history: History, function: Callable[[History, Connection], T]) -> T:
+async def over(url: str, history: Revisions, function: Callable[[Revisions, Connection], T]) -> T:
     """Call a function with a connection to a database."""
     if url.startswith("sqlite:"):
         with _sqlite(url).connect() as connection:
@@ -152,7 +152,7 @@ async def _postgres(url: str) -> AsyncGenerator[Any]:
 
 
 @asynccontextmanager
-async def _alone(history: History, url: str) -> AsyncGenerator[None]:
+async def _alone(history: Revisions, url: str) -> AsyncGenerator[None]:
     """Hold the lock of the one that migrates.
 
     It is held by a transaction of its own: PgBouncer keeps that on one connection, and a revision
@@ -171,7 +171,7 @@ def _in_use(exc: DBAPIError) -> bool:
     return getattr(exc.orig, "sqlstate", None) == _IN_USE
 
 
-def _busy(exc: DBAPIError, history: History, why: str) -> Exception:
+def _busy(exc: DBAPIError, history: Revisions, why: str) -> Exception:
     if not _in_use(exc):
         return exc
     return Conflict(f"{history.service.name} was not migrated: {why}; try again")

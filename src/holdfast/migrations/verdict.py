@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Computed
 
 from holdfast.migrations.breaking import breaking, named
-from holdfast.migrations.history import FRAMEWORK, History
+from holdfast.migrations.revisions import FRAMEWORK, Revisions
 from holdfast.migrations.schema import Schema, differences
 from holdfast.migrations.upgrade import over, revisions
 from holdfast.migrations.written import declared_by, made_by, own_scripts, retired_by
@@ -26,7 +26,7 @@ class Verdict:
     done: str
 
 
-async def verdict(history: History, url: str | None) -> Verdict:
+async def verdict(history: Revisions, url: str | None) -> Verdict:
     """Judge the revisions of a service.
 
     Args:
@@ -60,7 +60,7 @@ async def verdict(history: History, url: str | None) -> Verdict:
     return Verdict([f"{history.service.name}: {problem}" for problem in problems], done)
 
 
-def _retired_in_vain(made: Schema, wanted: Schema, history: History) -> Iterator[str]:
+def _retired_in_vain(made: Schema, wanted: Schema, history: Revisions) -> Iterator[str]:
     """Yield what is retired and stands in the code, or in the code's way."""
     for script in own_scripts(history):
         for name in named(script, "retires"):
@@ -83,7 +83,7 @@ def _is_asked_for(made: Schema, fact: tuple[str, ...]) -> bool:
     return must and not given
 
 
-def _virtual_by_chance(history: History) -> Iterator[str]:
+def _virtual_by_chance(history: Revisions) -> Iterator[str]:
     """Yield computed columns that one version of SQLAlchemy stores and another does not."""
     for metadata in history.service.metadata:
         for table in metadata.sorted_tables:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from holdfast.errors import Invalid
 from holdfast.migrations.breaking import named
-from holdfast.migrations.history import FRAMEWORK, History
+from holdfast.migrations.revisions import FRAMEWORK, Revisions
 from holdfast.migrations.rewrite import Rewrite
 from holdfast.migrations.schema import Schema, differences, schema_of
 from holdfast.migrations.scratch import declared, scratch
@@ -36,7 +36,7 @@ class Revision:
     left: Sequence[str]
 
 
-def write(history: History, message: str, *, contract: bool = False) -> Revision:
+def write(history: Revisions, message: str, *, contract: bool = False) -> Revision:
     """Write the next revision of a service.
 
     What the code no longer has is not dropped: it is retired, as the version that is running uses
@@ -72,14 +72,14 @@ def write(history: History, message: str, *, contract: bool = False) -> Revision
     paths: list[Path] = []
     with scratch(make):
         pass
-    after = History(history.system, history.service)
+    after = Revisions(history.system, history.service)
     scripts = own_scripts(after)
     left = differences(made_by(after), wanted, retired=retired_by(scripts))
     return Revision(paths[0], named(scripts[-1], "retires"), left)
 
 
 def _revision(
-    config: Any, history: History, own: "Sequence[Script]", message: str, folder: Path
+    config: Any, history: Revisions, own: "Sequence[Script]", message: str, folder: Path
 ) -> Path:
     name = history.service.name
     script = command.revision(
@@ -95,7 +95,7 @@ def _revision(
     return Path(script.path)
 
 
-def own_scripts(history: History) -> "list[Script]":
+def own_scripts(history: Revisions) -> "list[Script]":
     """Return the service's own revisions, oldest first."""
     lines = [x for x in history.lineages() if not x[0].revision.startswith(FRAMEWORK)]
     return list(reversed(lines[0])) if lines else []
@@ -106,13 +106,13 @@ def retired_by(scripts: "Sequence[Script]") -> frozenset[str]:
     return frozenset(name for script in scripts for name in named(script, "retires"))
 
 
-def made_by(history: History) -> Schema:
+def made_by(history: Revisions) -> Schema:
     """Return what all revisions make, in a new database."""
     with scratch(lambda connection: run(history, connection)) as connection:
         return schema_of(connection)
 
 
-def declared_by(history: History) -> Schema:
+def declared_by(history: Revisions) -> Schema:
     """Return what the code declares."""
     with scratch(declared(list(history.service.metadata))) as connection:
         return schema_of(connection)

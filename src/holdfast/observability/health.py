@@ -18,7 +18,7 @@ from holdfast.observability.redact import describe, scrub
 Check = Callable[[], Awaitable[str | None]]
 """Returns None when all is well, or why not."""
 
-Phase = Literal["starting", "started", "draining"]
+Lifecycle = Literal["starting", "started", "draining"]
 
 _WHY_CHARS_MAX = 256
 _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
@@ -33,7 +33,7 @@ class Health:
 
     def __init__(self, *, limit_s: float = 0.8) -> None:
         self._limit_s = limit_s
-        self._phase: Phase = "starting"
+        self._phase: Lifecycle = "starting"
         self._watched: dict[str, Check] = {}
         self._round: asyncio.Task[dict[str, str | None]] | None = None
 

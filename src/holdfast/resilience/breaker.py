@@ -6,7 +6,7 @@ from typing import Literal
 from holdfast.errors import BulkheadFull, CallError, CircuitOpen, Overloaded, PoolFull
 from holdfast.resilience.deadline import DeadlinePassed
 from holdfast.resilience.sources import Chance
-from holdfast.resilience.window import Window
+from holdfast.resilience.tally import Tally
 
 BreakerState = Literal["closed", "open", "half_open"]
 Health = Literal["well", "ill", "unknown"]
@@ -104,13 +104,13 @@ class CircuitBreaker:
         "_refused",
         "_rng",
         "_state",
-        "_window",
+        "_tally",
     )
 
     def __init__(self, policy: BreakerPolicy, rng: Chance) -> None:
         self._policy = policy
         self._rng = rng
-        self._window = Window(policy.window_s)
+        self._tally = Tally(policy.window_s)
         self._state: BreakerState = "closed"
         self._epoch = 0
         self._changes_at = (
@@ -143,7 +143,7 @@ class CircuitBreaker:
         if ticket != self._epoch:
             return
         if self._state == "closed":
-            self._window.add(now, 1, 0)
+            self._tally.add(now, 1, 0)
             return
         self._probes_out -= 1
         self._probes_good += 1
@@ -155,10 +155,10 @@ class CircuitBreaker:
         if ticket != self._epoch:
             return
         if self._state == "closed":
-            window = self._window
-            window.add(now, 0, 1)
-            calls = window.good + window.bad
-            if calls < self._policy.calls_min or window.bad < self._policy.failure_ratio * calls:
+            tally = self._tally
+            tally.add(now, 0, 1)
+            calls = tally.good + tally.bad
+            if calls < self._policy.calls_min or tally.bad < self._policy.failure_ratio * calls:
                 return
         self._open(now)
 
@@ -169,9 +169,9 @@ class CircuitBreaker:
 
     def stats(self) -> BreakerStats:
         """Return state and counts."""
-        window = self._window
-        calls = window.good + window.bad
-        return BreakerStats(self._state, calls, window.bad, self._opened, self._refused)
+        tally = self._tally
+        calls = tally.good + tally.bad
+        return BreakerStats(self._state, calls, tally.bad, self._opened, self._refused)
 
     def _probes_full(self) -> bool:
         return self._probes_out + self._probes_good >= self._policy.probes
@@ -186,4 +186,4 @@ class CircuitBreaker:
         self._state = state
         self._epoch += 1
         self._probes_out = self._probes_good = 0
-        self._window.clear()
+        self._tally.clear()

@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.communication import Origin
 from holdfast.dispatch.outside import Blocking
-from holdfast.engines.host import HostClock, HostIds, host_random
+from holdfast.engines.machine import MachineClock, MachineIds, machine_random
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.network import SystemNetwork
 from holdfast.engines.postgres_url import read_postgres_url
@@ -58,11 +58,11 @@ def embedded(
         files: returns the path of a service's database.
         threads, computing: see `Threads`. share_port: see `SystemNetwork`.
     """
-    clock = HostClock()
+    clock = MachineClock()
     return Engines(
         clock=clock,
-        ids=HostIds(),
-        random=host_random(),
+        ids=MachineIds(),
+        random=machine_random(),
         network=SystemNetwork(share_port=share_port),
         broker=MemoryBroker(),
         database=lambda service: SqliteDatabase(files(service), clock),

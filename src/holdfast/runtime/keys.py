@@ -38,7 +38,7 @@ def token_policy(tokens: Tokens) -> TokenPolicy:
     )
 
 
-class KeySource:
+class KeyFetcher:
     """Fetches the JWKS. `GATEWAY_KEYS_URL` replaces what is declared.
 
     Args:

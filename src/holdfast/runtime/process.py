@@ -29,7 +29,7 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.engines.tables import REVISION
 from holdfast.errors import CallError, OldSchema
 from holdfast.gateway import Door, Forward, hop_policy
-from holdfast.migrations import History, make
+from holdfast.migrations import Revisions, make
 from holdfast.observability import (
     CALL_ERRORS,
     CONTENT_TYPE,
@@ -46,12 +46,12 @@ from holdfast.runtime.control import Control
 from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.hop import hop_limits, inner_limits
-from holdfast.runtime.keys import KeySource, token_policy
+from holdfast.runtime.keys import KeyFetcher, token_policy
 from holdfast.runtime.known import KnownDatabases
-from holdfast.runtime.local import Local
 from holdfast.runtime.mounted import mounted
 from holdfast.runtime.replicas import Replicas
 from holdfast.runtime.settings import ProcessSettings, external_urls
+from holdfast.runtime.stand_in import StandIn
 from holdfast.runtime.threads import Threads
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import External, Service, System
@@ -141,7 +141,7 @@ class Process:
         self._limits = engines.limits or MemoryLimits(engines.clock)
         if isinstance(engines.run, Threads):
             engines.run.on_room = self._watch_room
-        self._locals: list[Local] = []
+        self._stand_ins: list[StandIn] = []
         self._lifespans: list[AsgiLifespan] = []
         self._in_apps: set[asyncio.Task[None]] = set()
         self._urls = external_urls(system, options.environ)
@@ -189,7 +189,7 @@ class Process:
         if self._brought:  # whoever brings engines has new databases in them
             return False
         history, database = (
-            History(self.options.typed or self.system.name, host.service),
+            Revisions(self.options.typed or self.system.name, host.service),
             host.ledger.database,
         )
         if to_look and history.managed and REVISION in await database.revisions():
@@ -251,7 +251,7 @@ class Process:
     async def start(self) -> None:
         """Start everything; when this returns the process is ready."""
         await self.open()
-        await self._start_locals()
+        await self._start_stand_ins()
         for host in self.hosts:
             await host.start()
         router = await self._router()
@@ -262,7 +262,7 @@ class Process:
         self._expect()
         self.health.started()
 
-    async def _start_locals(self) -> None:
+    async def _start_stand_ins(self) -> None:
         if not self.options.locals or self.folder is None:
             return
         hosted = {host.name for host in self.hosts}
@@ -270,11 +270,11 @@ class Process:
             for external in service.reaches if service.name in hosted else ():
                 variable = f"{external.name}_URL".upper().replace("-", "_")
                 if external.local and not self.options.environ.get(variable):
-                    local = Local(external, self.folder.path)
-                    self._locals.append(local)
-                    await local.start()
-                    self._urls[external.name] = local.url
-                    self.addresses[external.name] = local.url
+                    stand_in = StandIn(external, self.folder.path)
+                    self._stand_ins.append(stand_in)
+                    await stand_in.start()
+                    self._urls[external.name] = stand_in.url
+                    self.addresses[external.name] = stand_in.url
 
     async def _router(self) -> Router:
         router = Router()
@@ -433,7 +433,7 @@ class Process:
         if tokens is None:
             return None
         edge = Edge("gateway→keys", EdgePolicy(), self._clock, self._engines.random)
-        source = KeySource(tokens, self.options.environ, self._pool, self._asks, edge)
+        source = KeyFetcher(tokens, self.options.environ, self._pool, self._asks, edge)
         self._keys = CachedKeys(source.fetch, self._clock, kid_required=tokens.kid_required)
         return TokenVerifier(token_policy(tokens), self._keys, self._clock)
 
@@ -475,8 +475,8 @@ class Process:
         async def broker() -> str | None:
             return self._broker.trouble()
 
-        async def stand_in(local: Local) -> str | None:
-            return local.trouble()
+        async def trouble_of(stand_in: StandIn) -> str | None:
+            return stand_in.trouble()
 
         async def database(host: ServiceHost) -> str | None:
             return await host.ledger.database.trouble()
@@ -495,12 +495,14 @@ class Process:
             self.health.watch(f"versions of {host.name}", functools.partial(unknown, host))
             self.health.watch(f"letters of {host.name}", functools.partial(letters, host))
 
-        for local in self._locals:
-            self.health.watch(f"stand-in of {local.name}", functools.partial(stand_in, local))
+        for stand_in in self._stand_ins:
+            self.health.watch(
+                f"stand-in of {stand_in.name}", functools.partial(trouble_of, stand_in)
+            )
             self.metrics.watch(
                 "holdfast_stand_in_restarts_total",
-                functools.partial(getattr, local, "restarts"),
-                external=local.name,
+                functools.partial(getattr, stand_in, "restarts"),
+                external=stand_in.name,
             )
 
     # -- stop -----------------------------------------------------------------------------------
@@ -536,8 +538,8 @@ class Process:
         await self._pool.close()
         await self._hops.close()
         await self._limits.close()
-        for local in self._locals:
-            await local.stop()
+        for stand_in in self._stand_ins:
+            await stand_in.stop()
         await self.close()
         if errors:
             raise ExceptionGroup("the drain was not clean", errors)

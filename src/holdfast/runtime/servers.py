@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from holdfast.errors import OldSchema, SettingError
-from holdfast.migrations import History, make
+from holdfast.migrations import Revisions, make
 from holdfast.runtime.children import (
     free_port,
     start_child,
@@ -144,7 +144,7 @@ class Servers:
     async def _make_tables(self, wanted: bool) -> None:
         old: list[str] = []
         for service in self._system.services if wanted else ():
-            history = History(f"{self._typed} --on postgres", service)
+            history = Revisions(f"{self._typed} --on postgres", service)
             try:
                 await make(history, self.environ[database_variable(service.name)])
             except OldSchema as exc:

@@ -16,7 +16,7 @@ from holdfast.communication import Origin
 from holdfast.errors import SettingError
 from holdfast.runtime.children import free_port, pause_s, start_child, stop_child
 from holdfast.runtime.engines import database_url, database_variable
-from holdfast.runtime.local import Local
+from holdfast.runtime.stand_in import StandIn
 from holdfast.system import External, System
 
 READY_S = 60.0
@@ -79,7 +79,7 @@ class Supervisor:
         self._system, self._module, self._folder = system, module, folder
         self._environ = dict(environ)
         self._drain_s = drain_s
-        self._locals: list[Local] = []
+        self._stand_ins: list[StandIn] = []
         self._stopping = False
         self.members: dict[str, Member] = {}
         if processes:
@@ -128,7 +128,7 @@ class Supervisor:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for service in self._system.services:
             for external in service.reaches:
-                await self._start_local(external)
+                await self._start_stand_in(external)
         for member in self.members.values():
             member.environ = self._environ_of(member.name)
             member.task = asyncio.create_task(self._watch(member), name=member.name)
@@ -151,13 +151,13 @@ class Supervisor:
         url = database_url(serves, self._environ, alone=False) if serves else ""
         return told | {named[serves]: url} if url else told
 
-    async def _start_local(self, external: External) -> None:
+    async def _start_stand_in(self, external: External) -> None:
         variable = _variable(external.name)
         if external.local and not self._environ.get(variable):
-            local = Local(external, self._folder)
-            self._locals.append(local)
-            await local.start()
-            self._environ[variable] = local.url
+            stand_in = StandIn(external, self._folder)
+            self._stand_ins.append(stand_in)
+            await stand_in.start()
+            self._environ[variable] = stand_in.url
 
     async def _watch(self, member: Member) -> None:
         loop = asyncio.get_running_loop()
@@ -208,8 +208,8 @@ class Supervisor:
         if GATEWAY in self.members:
             await stop_child(self.members[GATEWAY].process, grace_s)
         await asyncio.gather(*(stop_child(m.process, grace_s) for m in self.members.values()))
-        for local in self._locals:
-            await local.stop()
+        for stand_in in self._stand_ins:
+            await stand_in.stop()
 
     def hurry(self) -> None:
         """End all processes at once: what they have not finished is found at the next start."""

@@ -21,7 +21,7 @@ from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.transitions import replayed
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
-from holdfast.engines.host import HostIds
+from holdfast.engines.machine import MachineIds
 from holdfast.errors import UnknownName
 from holdfast.observability import Logger, Metrics, troubles
 from holdfast.runtime.engines import Engines
@@ -237,7 +237,7 @@ class World:
         chance = self.chance(f"{node.name} {self.crashes}")
         engines = Engines(
             clock=clock,
-            ids=HostIds(chance.randbytes),
+            ids=MachineIds(chance.randbytes),
             random=chance,
             network=self.network.of(node),
             broker=self.broker.client(node),

@@ -20,7 +20,7 @@ from holdfast.contract.envelope import Kind, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command
 from holdfast.dispatch.host import ServiceHost
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import UnknownName
 from holdfast.observability import Logger, troubles
@@ -67,9 +67,9 @@ class Client:
     def __init__(
         self, url: str, *, network: Network | None = None, clock: Clock | None = None
     ) -> None:
-        """Open nothing yet; the network and the clock are the host's by default."""
+        """Open nothing yet; the network and the clock are the machine's by default."""
         self._origin = Origin.parse(url)
-        self._pool = ClientPool(network=network or SystemNetwork(), clock=clock or HostClock())
+        self._pool = ClientPool(network=network or SystemNetwork(), clock=clock or MachineClock())
 
     async def request(
         self,
@@ -279,7 +279,7 @@ async def running(
 async def _real(
     system: System, options: Options, log: io.BytesIO
 ) -> AsyncGenerator[tuple[Process, Client], None]:
-    process = Process(system, options, Logger(log, HostClock(), system.name, form="json"))
+    process = Process(system, options, Logger(log, MachineClock(), system.name, form="json"))
     await start(process)
     yield process, Client(process.url)
 

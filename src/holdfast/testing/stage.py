@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.communication import HttpServer
 from holdfast.consistency.schedule import Schedule
 from holdfast.dispatch.outside import Blocking
-from holdfast.engines.host import HostClock, HostIds, host_random
+from holdfast.engines.machine import MachineClock, MachineIds, machine_random
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.ports import Network
@@ -44,8 +44,8 @@ class Stage:
         """Return what the system runs on; its databases are files in a folder."""
         return Engines(
             clock=self.clock,
-            ids=HostIds(),
-            random=host_random(),
+            ids=MachineIds(),
+            random=machine_random(),
             network=self.network.of(Node(HOST, HOST)),
             broker=MemoryBroker(),
             database=lambda service: SqliteDatabase(folder / f"{service}.db", self.clock),
@@ -57,7 +57,7 @@ class Stage:
 async def staged(system: System) -> AsyncGenerator[Stage]:
     """Yield a stage on which the stand-ins that the system declares are served."""
     network = SimNetwork.seeded(system.name)
-    clock = VirtualClock(HostClock().now())
+    clock = VirtualClock(MachineClock().now())
     environ: dict[str, str] = {}
     servers: list[HttpServer] = []
     for name, make in system.simulated.stand_ins.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast import System
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.observability import Logger
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.process import Options, Process
@@ -26,7 +26,7 @@ async def stopped_within(
     system: System, data: Path, settings: ProcessSettings, *, within_s: float
 ) -> Stopped:
     """Start a system, drain it at once, and return what is left of it."""
-    logger = Logger(io.BytesIO(), HostClock(), system.name, form="json")
+    logger = Logger(io.BytesIO(), MachineClock(), system.name, form="json")
     process = Process(system, Options(data, port=0, settings=settings), logger)
     await start(process)
     unclean: tuple[Exception, ...] = ()

@@ -14,7 +14,7 @@ from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import Kind, Lane, Letter, Parcel, State
 from holdfast.contract.http import Request, Response
-from holdfast.engines.host import HostIds
+from holdfast.engines.machine import MachineIds
 from holdfast.engines.memory import MemoryBroker
 from tests.dispatch.hosting import Hosted, hosting, system
 
@@ -87,7 +87,7 @@ async def test_a_newer_senders_field_is_not_poison(
     """During a rolling release the receiver may be the older one; strict, it would bury letters."""
     async with hosting(pair(), tmp_path, safe=safe, schedule=Schedule(tries_max=2)) as hosted:
         body = msgspec.Raw(b'{"number": 1, "priority": "high"}')
-        letter = Letter(HostIds().uuid7(1_000_000), Kind.COMMAND, Do.wire_name(), body)
+        letter = Letter(MachineIds().uuid7(1_000_000), Kind.COMMAND, Do.wire_name(), body)
         raw = msgspec.Raw(msgspec.json.encode(letter))
         parcel = Parcel("here", "there", Lane.WORK, letters=[raw])
         await hosted.hosts["there"].inbox.deliver(msgspec.json.encode(parcel), False)

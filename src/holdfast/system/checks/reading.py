@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from holdfast.contract.messages import Event, Message
-from holdfast.system.sends import Use, uses
 from holdfast.system.service import Route, Service
 from holdfast.system.signature import EMPTY, Signature, message_of, read_signature
 from holdfast.system.tables import provided_type
+from holdfast.system.uses import Use, uses
 
 PATH_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """A parameter in the path of a route."""

@@ -8,8 +8,8 @@ from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Command, Event, Message, Query, Undo, undone_by
 from holdfast.system.checks.reading import Declared, Reading
 from holdfast.system.external import External
-from holdfast.system.sends import Use
 from holdfast.system.service import Service
+from holdfast.system.uses import Use
 
 _TAKES: dict[str, type[Message]] = {
     "call": Command,

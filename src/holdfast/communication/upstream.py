@@ -40,7 +40,7 @@ class PoolLimits:
     body_bytes_max: int = 8 * 1024 * 1024
 
 
-class Lane:
+class Upstream:
     """The connections to one origin: each is idle, in a call, or being handed to a waiting call.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""History: the revisions that a service's database goes through, and where it must be."""
+"""Revisions: the revisions that a service's database goes through, and where it must be."""
 
 import os
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FRAMEWORK = "holdfast_"  # begins the names of the framework's revisions
 
 
 @dataclass(frozen=True)
-class History:
+class Revisions:
     """The revisions of one service's database: the framework's, and the service's own.
 
     Attributes:

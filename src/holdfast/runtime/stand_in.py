@@ -23,7 +23,7 @@ from holdfast.system import External
 START_S = 10.0
 
 
-class Local:
+class StandIn:
     """One stand-in: its process and its address.
 
     Attributes:

@@ -10,11 +10,11 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, event
 from sqlalchemy.exc import DBAPIError
 
 from holdfast import Service
-from holdfast.engines.host import HostClock
+from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.errors import OldSchema
-from holdfast.migrations import History, make, upgrade
+from holdfast.migrations import Revisions, make, upgrade
 from holdfast.migrations.upgrade import over, revisions
 from tests.migrations.conftest import SECOND
 from tests.servers import Postgres
@@ -23,19 +23,19 @@ Make = Callable[[], Awaitable[str]]
 ALL = ["holdfast_1", "shelf_0001", "shelf_0002"]
 
 
-def columns(history: History, connection: Connection) -> set[str]:
+def columns(history: Revisions, connection: Connection) -> set[str]:
     """Return the columns of the service's table."""
     return {column["name"] for column in inspect(connection).get_columns("book")}
 
 
 async def test_a_database_gets_what_it_lacks(
-    database: Make, history: History, folder: Path
+    database: Make, history: Revisions, folder: Path
 ) -> None:
     """Once; the framework's tables have revisions of their own."""
     url = await database()
     first = await upgrade(history, url)
     (folder / "shelf_0002.py").write_text(SECOND)
-    later = History("library", history.service)
+    later = Revisions("library", history.service)
     second = await upgrade(later, url)
     third = await upgrade(later, url)
 
@@ -44,7 +44,7 @@ async def test_a_database_gets_what_it_lacks(
     assert await over(url, later, columns) == {"id", "title"}
 
 
-async def test_what_fails_leaves_nothing(database: Make, history: History, folder: Path) -> None:
+async def test_what_fails_leaves_nothing(database: Make, history: Revisions, folder: Path) -> None:
     """Neither a table, nor the revision before it."""
     url = await database()
     broken = SECOND + '    op.execute("INSERT INTO nowhere VALUES (1)")\n'
@@ -54,10 +54,10 @@ async def test_what_fails_leaves_nothing(database: Make, history: History, folde
         await upgrade(history, url)
     assert await over(url, history, revisions) == frozenset()
     (folder / "shelf_0002.py").write_text(SECOND)
-    assert await upgrade(History("library", history.service), url) == ALL
+    assert await upgrade(Revisions("library", history.service), url) == ALL
 
 
-async def test_many_at_once_are_one(postgres: Postgres, history: History, folder: Path) -> None:
+async def test_many_at_once_are_one(postgres: Postgres, history: Revisions, folder: Path) -> None:
     """Each replica of a job migrates; one does, the others wait and find nothing to do."""
     url = await postgres.database()
     (folder / "shelf_0002.py").write_text(SECOND)
@@ -68,7 +68,7 @@ async def test_many_at_once_are_one(postgres: Postgres, history: History, folder
 
 
 async def test_a_table_in_use_is_waited_for(
-    postgres: Postgres, history: History, folder: Path
+    postgres: Postgres, history: Revisions, folder: Path
 ) -> None:
     """And nobody else waits behind the one that waits for more than a moment."""
     url = await postgres.database()
@@ -78,7 +78,7 @@ async def test_a_table_in_use_is_waited_for(
     busy = user.transaction()
     await busy.start()
     await user.execute("SELECT * FROM book")
-    migrating = asyncio.create_task(upgrade(History("library", history.service), url))
+    migrating = asyncio.create_task(upgrade(Revisions("library", history.service), url))
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     while not await user.fetchval(waits):
         pass  # until it waits
@@ -88,7 +88,7 @@ async def test_a_table_in_use_is_waited_for(
     await user.close()
 
 
-async def test_an_old_database_is_refused(database: Make, history: History, folder: Path) -> None:
+async def test_an_old_database_is_refused(database: Make, history: Revisions, folder: Path) -> None:
     """With the command to run; a new one, too; one at the newest revision is not."""
     url = await database()
     command = "run `holdfast migrate library --service shelf`"
@@ -98,33 +98,35 @@ async def test_an_old_database_is_refused(database: Make, history: History, fold
     history.check(await over(url, history, revisions))
     (folder / "shelf_0002.py").write_text(SECOND)
     with pytest.raises(OldSchema, match=f"lacks shelf_0002; {command}"):
-        History("library", history.service).check(await over(url, history, revisions))
+        Revisions("library", history.service).check(await over(url, history, revisions))
 
 
-async def test_a_newer_database_may_be_used(database: Make, history: History, folder: Path) -> None:
+async def test_a_newer_database_may_be_used(
+    database: Make, history: Revisions, folder: Path
+) -> None:
     """The version before an expanding revision runs on beside it, and is started again."""
     url = await database()
     (folder / "shelf_0002.py").write_text(SECOND)
     await upgrade(history, url)
     (folder / "shelf_0002.py").unlink()
 
-    History("library", history.service).check(await over(url, history, revisions))
+    Revisions("library", history.service).check(await over(url, history, revisions))
 
 
 async def test_a_new_database_of_ones_own_is_made(
-    database: Make, history: History, folder: Path
+    database: Make, history: Revisions, folder: Path
 ) -> None:
     """One that is not new is refused if it is old: nobody is surprised at a start."""
     url = await database()
     await make(history, url)
     (folder / "shelf_0002.py").write_text(SECOND)
     with pytest.raises(OldSchema, match="lacks shelf_0002"):
-        await make(History("library", history.service), url)
+        await make(Revisions("library", history.service), url)
 
     assert await over(url, history, revisions) == {"holdfast_1", "shelf_0001"}
 
 
-async def test_what_seeds_a_table_seeds_it_once(database: Make, history: History) -> None:
+async def test_what_seeds_a_table_seeds_it_once(database: Make, history: Revisions) -> None:
     """SQLAlchemy's `after_create` is told of a table that a revision made."""
     [metadata] = history.service.metadata
 
@@ -132,7 +134,7 @@ async def test_what_seeds_a_table_seeds_it_once(database: Make, history: History
     def seed(table: Table, connection: Connection, **_: object) -> None:
         connection.execute(insert(table).values(id=7))
 
-    def books(history: History, connection: Connection) -> list[int]:
+    def books(history: Revisions, connection: Connection) -> list[int]:
         return [row[0] for row in connection.exec_driver_sql("SELECT id FROM book")]
 
     url = await database()
@@ -142,7 +144,7 @@ async def test_what_seeds_a_table_seeds_it_once(database: Make, history: History
     assert await over(url, history, books) == [7]
 
 
-def test_two_ends_are_refused(history: History, folder: Path) -> None:
+def test_two_ends_are_refused(history: Revisions, folder: Path) -> None:
     """Two branches of the code each added one."""
     (folder / "shelf_0002.py").write_text(SECOND)
     (folder / "shelf_0003.py").write_text(SECOND.replace('= "shelf_0002"', '= "shelf_0003"'))
@@ -150,7 +152,7 @@ def test_two_ends_are_refused(history: History, folder: Path) -> None:
         history.check(frozenset({"holdfast_1", "shelf_0001"}))
 
 
-def test_tables_without_a_revision_are_refused(history: History, folder: Path) -> None:
+def test_tables_without_a_revision_are_refused(history: Revisions, folder: Path) -> None:
     """Nothing would make them."""
     (folder / "shelf_0001.py").unlink()
     with pytest.raises(OldSchema, match=r"has tables and no revision .* --new first"):
@@ -168,8 +170,8 @@ async def test_a_column_that_is_missing_is_told_at_the_start(
 
     def database() -> SqliteDatabase | PostgresDatabase:
         if url:
-            return PostgresDatabase(url, HostClock())
-        return SqliteDatabase(tmp_path / "shelf.db", HostClock())
+            return PostgresDatabase(url, MachineClock())
+        return SqliteDatabase(tmp_path / "shelf.db", MachineClock())
 
     before, after = MetaData(), MetaData()
     Table("book", before, Column("id", Integer, primary_key=True))
@@ -185,6 +187,6 @@ async def test_a_column_that_is_missing_is_told_at_the_start(
 
 def test_a_package_names_its_folder() -> None:
     """As in Alembic's own settings."""
-    history = History("shop", Service("s", migrations="tests.migrations:revisions"))
+    history = Revisions("shop", Service("s", migrations="tests.migrations:revisions"))
 
     assert history.folder == Path(__file__).parent / "revisions"

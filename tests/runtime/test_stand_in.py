@@ -12,7 +12,7 @@ import pytest
 from holdfast import External, Service, System
 from holdfast.errors import SettingError
 from holdfast.runtime.children import PAUSE_CAP_S, PAUSE_S, WELL_S, pause_s
-from holdfast.runtime.local import Local
+from holdfast.runtime.stand_in import StandIn
 from holdfast.testing import Running, running
 
 SCRIPT = """
@@ -40,47 +40,47 @@ async def until(reached: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def stand_in_of(run: Running) -> Local:
+def stand_in_of(run: Running) -> StandIn:
     """Return the only one."""
-    (local,) = run.process._locals  # pyright: ignore[reportPrivateUsage]
-    return local
+    (stand_in,) = run.process._stand_ins  # pyright: ignore[reportPrivateUsage]
+    return stand_in
 
 
 async def test_a_stand_in_that_dies_is_shown_and_comes_back(tmp_path: Path) -> None:
     """At its address; readiness says why it is away, and turns no request away for it."""
     closed = tmp_path / "closed"
     async with running(system_with(tmp_path)) as run:
-        local = stand_in_of(run)
-        url, first = local.url, local.pid
+        stand_in = stand_in_of(run)
+        url, first = stand_in.url, stand_in.pid
         closed.touch()
         os.kill(first or 0, signal.SIGKILL)
-        await until(lambda: local.restarts >= 2 and local.trouble() == "it ended with 3")
+        await until(lambda: stand_in.restarts >= 2 and stand_in.trouble() == "it ended with 3")
         away = await run.process.health.ready()
         closed.unlink()
-        await until(lambda: local.trouble() is None)
+        await until(lambda: stand_in.trouble() is None)
         back = await run.process.health.ready()
         metrics = run.process.metrics.render().decode()
 
-        assert (local.url, local.pid is not None) == (url, True)
-        assert local.pid != first
+        assert (stand_in.url, stand_in.pid is not None) == (url, True)
+        assert stand_in.pid != first
     assert (away.status, back.status) == (200, 200)
     shown = [json.loads(answer.body)["checks"]["stand-in of bank"] for answer in (away, back)]
     assert shown == [{"ok": False, "why": "it ended with 3"}, {"ok": True}]
-    assert f'holdfast_stand_in_restarts_total{{external="bank"}} {local.restarts}' in metrics
-    assert local.pid is None
+    assert f'holdfast_stand_in_restarts_total{{external="bank"}} {stand_in.restarts}' in metrics
+    assert stand_in.pid is None
 
 
 async def test_one_that_is_away_is_not_started_again_after_the_end(tmp_path: Path) -> None:
     """Its next start was due; the system has stopped before."""
     closed = tmp_path / "closed"
     async with running(system_with(tmp_path)) as run:
-        local = stand_in_of(run)
+        stand_in = stand_in_of(run)
         closed.touch()
-        os.kill(local.pid or 0, signal.SIGKILL)
-        await until(lambda: local.trouble() is not None)
+        os.kill(stand_in.pid or 0, signal.SIGKILL)
+        await until(lambda: stand_in.trouble() is not None)
 
     closed.unlink()
-    assert local.pid is None
+    assert stand_in.pid is None
     assert not [task for task in asyncio.all_tasks() if "stand-in" in task.get_name()]
 
 

@@ -1,4 +1,4 @@
-"""The host's own clock, chance, entropy and signals."""
+"""The machine's own clock, chance, entropy and signals."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 
-class HostClock:
+class MachineClock:
     """Implements `ports.Clock`."""
 
     def now(self) -> float:
@@ -21,7 +21,7 @@ class HostClock:
         return time.monotonic()
 
 
-class HostIds:
+class MachineIds:
     """Implements `ports.Ids`.
 
     Ids of one millisecond grow by a counter (RFC 9562, method 1), so that rows come in order.
@@ -53,12 +53,12 @@ class HostIds:
         return self._entropy(size)
 
 
-def host_random() -> random.Random:
+def machine_random() -> random.Random:
     """Return chance for jitter and sampling."""
     return random.Random()  # noqa: S311  # never for secrets
 
 
-class HostSignals:
+class MachineSignals:
     """Implements `ports.Signals`: SIGTERM and SIGINT."""
 
     def on_stop(self, callback: Callable[[], None]) -> None:
