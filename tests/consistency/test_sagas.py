@@ -116,6 +116,44 @@ async def test_a_restart_begins_again_with_a_new_input(world: World) -> None:
     assert [path for path, _, _ in await world.steps(saga)] == ["1", "2"]
 
 
+async def test_what_a_restarted_saga_makes_is_new(world: World) -> None:
+    """Ids of the function and of its local steps, and the sagas that these start.
+
+    Its time goes on, too, also where nothing was waited for between two rounds.
+    """
+    seen: list[tuple[Any, ...]] = []
+
+    async def child(saga: Any, order: Order) -> None:
+        await saga.local(write, f"child {order.cents}")
+
+    async def begin(tx: Unit, cents: int) -> str:
+        tx.start(child, Order(cents=cents))
+        return str(tx.new_id())
+
+    async def rounds(saga: Any, order: Order) -> None:
+        first, began = saga.new_id(), saga.now
+        made = await saga.local(begin, order.cents)
+        if order.cents % 2:
+            await saga.sleep(MINUTE)
+        seen.append((first, UUID(made), saga.new_id(), began, saga.now))
+        if order.cents:
+            await saga.restart(Order(cents=order.cents - 1))
+
+    world.saga(rounds)
+    world.saga(child)
+    await world.start()
+    await world.begin(rounds, Order(cents=4))
+    await world.settle(300)
+
+    ids = [each for first, made, last, _, _ in seen for each in (first, made, last)]
+    times = [time for _, _, _, began, ended in seen for time in (began, ended)]
+    assert len(set(ids)) == len(ids) == 3 * 5
+    assert times == sorted(times)
+    assert times[-1] - times[0] >= 2 * MINUTE
+    children = [f"child {cents}" for cents in (4, 3, 2, 1, 0)]
+    assert await world["shop"].effects() == ["placed", *children]
+
+
 async def test_a_key_starts_one_saga(world: World) -> None:
     """A second start with the same key does nothing while the first one's row exists."""
     world.saga(checkout)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -85,3 +86,17 @@ def test_a_saga_that_began_earlier_keeps_its_steps() -> None:
     """The test of an old version says which; a restart is a new beginning."""
     assert play(ship, Wish(), ANSWERS, version=1).steps == ["Pack"]
     assert play(ship, Wish(again=True), ANSWERS, version=1).steps == ["Pack", "Pack", "Check"]
+
+
+def test_a_restart_makes_other_ids() -> None:
+    """As it does where it runs."""
+    made: list[UUID] = []
+
+    async def again(saga: Saga, wish: Wish) -> None:
+        made.append(saga.new_id())
+        if wish.again:
+            await saga.restart(Wish())
+
+    play(again, Wish(again=True), {})
+
+    assert len(set(made)) == 2

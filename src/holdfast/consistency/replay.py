@@ -114,6 +114,8 @@ class Replay:
     Attributes:
         steps: {path: recorded step}.
         local_runner: runs a local function in the advancing transaction; see `Local`.
+        started_at: when the saga began, or its last step before a restart ended; ms since 1970.
+        restarts: how often it began again: a place in it comes again, and needs other ids.
         version: of the function, when the saga began.
         describe: what is written down of an error.
         cancelled: when it was, in ms since 1970: it takes no further step; where it would,
@@ -130,6 +132,7 @@ class Replay:
     steps: Mapping[str, Recorded]
     local_runner: Local
     started_at: int = 0
+    restarts: int = 0
     version: int = 1
     parked_undos: frozenset[str] = frozenset()
     cancelled: int = 0
@@ -158,12 +161,18 @@ class Replay:
     @property
     def now(self) -> datetime:
         """When the last step ended."""
-        return datetime.fromtimestamp((self._last_at or self.started_at) / 1000, UTC)
+        return datetime.fromtimestamp(self.now_ms / 1000, UTC)
+
+    @property
+    def now_ms(self) -> int:
+        """When the last step ended, in ms since 1970."""
+        return self._last_at or self.started_at
 
     def new_id(self) -> UUID:
-        """Return an id derived from the saga and how many were made before."""
+        """Return an id derived from the saga, its restarts, and how many were made before."""
         self._ids += 1
-        return derived_id(self.id, f"id:{self._ids}", self._last_at or self.started_at)
+        again = f"{self.restarts}/" if self.restarts else ""
+        return derived_id(self.id, f"{again}id:{self._ids}", self.now_ms)
 
     async def call(
         self,

@@ -76,19 +76,13 @@ SagaParked = Callable[[str, UUID, str], None]
 
 @dataclass(slots=True)
 class _Advance:
-    """One advance of one saga; its savepoint is opened by the first thing that it writes.
-
-    Attributes:
-        began: the version of the function that the saga began with.
-        cancelled: when an operator ended it; 0: nobody did.
-    """
+    """One advance of one saga; its savepoint is opened by the first thing that it writes."""
 
     tx: Transaction
     row: SagaRow
     steps: dict[str, Recorded]
     effects: Effects
-    began: int
-    cancelled: int = 0
+    stored: SagaInput
     opened: bool = False
 
     async def open(self) -> None:
@@ -317,7 +311,7 @@ class Sagas:
         except ValidationError:
             return {}
         steps = recorded(await tx.steps(row.id))
-        advance = _Advance(tx, row, steps, Effects(), _began(row, stored))
+        advance = _Advance(tx, row, steps, Effects(), stored)
         replay = self._replay(advance, frozenset())
         ended = await replay.run(kind.runs(), input_)
         await advance.close(keep=False)
@@ -336,6 +330,8 @@ class Sagas:
         parked: frozenset[str],
         open_paths: frozenset[str] = frozenset(),
     ) -> Replay:
+        stored = advance.stored
+
         async def local(
             path: str, kind: str, function: Callable[..., Any], args: Any, kwargs: Any
         ) -> None:
@@ -351,10 +347,11 @@ class Sagas:
             advance.row.id,
             advance.steps,
             local,
-            started_at=advance.row.started_at,
-            version=advance.began,
+            started_at=stored.began_at or advance.row.started_at,
+            restarts=stored.restarts,
+            version=_began(advance.row, stored),
             parked_undos=parked,
-            cancelled=advance.cancelled,
+            cancelled=stored.cancelled,
             open_paths=open_paths,
             safe=self._ledger.safe,
             describe=self._ledger.describe,
@@ -385,8 +382,7 @@ class Sagas:
         restarts = 0
         while True:
             kept = len(effects.rows), len(effects.done)
-            began = _began(row, stored)
-            advance = _Advance(tx, row, steps, effects, began, stored.cancelled)
+            advance = _Advance(tx, row, steps, effects, stored)
             replay, open_rows = await self._run(advance, kind, input_, look=resumed)
             met = False
             if replay.ended == "waiting":
@@ -410,7 +406,12 @@ class Sagas:
                 await self._close(tx, replay, open_rows, effects)
                 assert replay.restart_input is not None
                 stored = SagaInput(
-                    msgspec.Raw(body), stored.correlation, stored.trace, kind.version
+                    msgspec.Raw(body),
+                    stored.correlation,
+                    stored.trace,
+                    kind.version,
+                    restarts=stored.restarts + 1,
+                    began_at=replay.now_ms,
                 )
                 row.input, row.version = encode(stored), kind.version
                 await tx.delete_steps(row.id)
@@ -427,7 +428,8 @@ class Sagas:
         self, advance: "_Advance", kind: SagaType, input_: Model, *, look: bool
     ) -> tuple[Replay, list[MessageRow]]:
         """Run the function; look up its open rows only where one of them may matter."""
-        open_rows = await advance.tx.messages_of_owner(advance.row.id) if advance.cancelled else []
+        cancelled = advance.stored.cancelled
+        open_rows = await advance.tx.messages_of_owner(advance.row.id) if cancelled else []
         open_paths = frozenset(r.path for r in open_rows if r.path and r.state is State.DUE)
         replay = self._replay(advance, frozenset(), open_paths)
         await replay.run(kind.runs(), input_)
@@ -435,7 +437,7 @@ class Sagas:
         undoing = any(isinstance(want, UndoCall) for want in wants)
         grouped = len(wants) > 1 or any("." in want.path for want in wants)
         ended = replay.ended == "restarted" or bool(replay.withdrawn)
-        if not (look or undoing or grouped or ended or advance.cancelled):
+        if not (look or undoing or grouped or ended or cancelled):
             return replay, []
         open_rows = await advance.tx.messages_of_owner(advance.row.id)
         parked = frozenset(
@@ -605,11 +607,10 @@ class Sagas:
         kwargs: Any,
     ) -> Any:
         """Run a local function in a savepoint of the advancing transaction."""
-        tx, row, effects = advance.tx, advance.row, advance.effects
-        stored = msgspec.json.decode(row.input, type=SagaInput)
+        tx, row, effects, stored = advance.tx, advance.row, advance.effects, advance.stored
         unit = Unit(
             self._ledger,
-            seed=derived_id(row.id, f"local:{path}", row.started_at),
+            seed=derived_id(row.id, f"local:{stored.restarts}/{path}", row.started_at),
             at_ms=tx.now_ms,
             what=f"{row.type}:{path}",
             correlation=stored.correlation,

@@ -224,6 +224,8 @@ class SagaInput(msgspec.Struct, frozen=True, omit_defaults=True):
             written down then.
         cancelled: when an operator ended it, in ms since 1970: it takes no further step, and undoes
             what it did; 0: nobody did.
+        restarts: how often it began again. began_at: when its last step before that ended, in ms
+            since 1970; 0: it has not begun again, or had no step.
     """
 
     body: msgspec.Raw
@@ -231,6 +233,8 @@ class SagaInput(msgspec.Struct, frozen=True, omit_defaults=True):
     trace: str = ""
     version: int = 0
     cancelled: int = 0
+    restarts: int = 0
+    began_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,12 @@ def play(
     taken = read_signature(saga).of(Source.SETTINGS)
     function = partial(saga, **{p.name: by_type[p.kind] for p in taken})
     began = declared if version is None else version
+    restarts = 0
     while True:
-        replay = Replay(_SAGA, stage.recorded, stage.local, version=began)
+        replay = Replay(_SAGA, stage.recorded, stage.local, version=began, restarts=restarts)
         _finish(replay.run(function, given))
         if replay.ended == "restarted":
-            given, began = replay.restart_input, declared
+            given, began, restarts = replay.restart_input, declared, restarts + 1
             stage.recorded = {}
         elif replay.ended != "waiting":
             stage.story.ended, stage.story.error = replay.ended, replay.error
