@@ -19,6 +19,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic.config import ExtraValues
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 from pydantic_core import PydanticSerializationError, SchemaSerializer, to_json
 
@@ -70,15 +71,16 @@ class Carrier(Generic[T]):
 
     __slots__ = ("_extra", "_plain", "_serializer", "_validator", "name", "problems")
 
-    def __init__(self, kind: Any) -> None:
+    def __init__(self, kind: object) -> None:
         adapter = adapter_of(kind)
         self._serializer: SchemaSerializer = adapter.serializer
-        self._validator: Any = adapter.validator
+        self._validator = adapter.validator
         self.name = name_of(kind)
         nodes = list(_nodes(adapter.core_schema, ""))
         self._plain = all(n["type"] in _PLAIN and "serialization" not in n for _, n in nodes)
         keeps = any(_config(node).get("extra_fields_behavior") == "allow" for _, node in nodes)
-        self._extra: Any = None if keeps else "ignore"  # a newer sender's fields are not poison
+        # A newer sender's fields are not poison.
+        self._extra: ExtraValues | None = None if keeps else "ignore"
         self.problems = tuple(dict.fromkeys(_problems(self.name, nodes)))
 
     def encode(self, value: T) -> bytes:
@@ -102,23 +104,23 @@ class Carrier(Generic[T]):
                 raise NotCarried(str(changed))
         return body
 
-    def decode(self, body: bytes, *, extra: Any = None) -> T:
+    def decode(self, body: bytes, *, extra: ExtraValues | None = None) -> T:
         """Return the value. Raises pydantic's ValidationError for what does not fit."""
         value: T = self._validator.validate_json(
             body, extra=extra or self._extra, by_alias=False, by_name=True
         )
         return value
 
-    def fit(self, value: Any) -> T:
+    def fit(self, value: object) -> T:
         """Return a value as this type. Raises pydantic's ValidationError."""
         fitting: T = self._validator.validate_python(value)
         return fitting
 
 
-_CARRIERS: dict[Any, Carrier[Any]] = {}  # a cache of pure values, one per type in the code
+_CARRIERS: dict[object, Carrier[Any]] = {}  # a cache of pure values, one per type in the code
 
 
-def carrier_of(kind: Any) -> Carrier[Any]:
+def carrier_of(kind: object) -> Carrier[Any]:
     """Return the (cached) carrier of a type.
 
     Raises:
@@ -152,7 +154,7 @@ def adapter_of(kind: Any) -> TypeAdapter[Any]:
     return made
 
 
-def name_of(kind: Any) -> str:
+def name_of(kind: object) -> str:
     """Return how errors call a type."""
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
@@ -198,10 +200,10 @@ def _refuse_lost(value: object, path: str) -> None:
 # -- what a schema says ---------------------------------------------------------------------------
 
 
-def _nodes(schema: Any, path: str) -> Iterator[tuple[str, Node]]:
+def _nodes(schema: object, path: str) -> Iterator[tuple[str, Node]]:
     """Yield each part of a core schema, with the path of the field that it belongs to."""
     if isinstance(schema, (list, tuple)):
-        for one in typing.cast("list[Any]", schema):
+        for one in typing.cast("list[object]", schema):
             yield from _nodes(one, path)
         return
     if not isinstance(schema, dict):

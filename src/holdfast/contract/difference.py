@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any, cast
+from typing import cast
 
 from pydantic import BaseModel
 
@@ -23,8 +23,8 @@ class Difference:
     """The first place where two values differ."""
 
     path: str
-    given: Any
-    arrives: Any
+    given: object
+    arrives: object
 
     def __str__(self) -> str:
         given, arrives = type(self.given).__name__, type(self.arrives).__name__
@@ -38,7 +38,7 @@ class Difference:
         )
 
 
-def first_difference(given: Any, arrives: Any, path: str) -> Difference | None:
+def first_difference(given: object, arrives: object, path: str) -> Difference | None:
     """Return the first difference, or None."""
     parts = parts_of(given)
     if parts is None:
@@ -55,11 +55,11 @@ def first_difference(given: Any, arrives: Any, path: str) -> Difference | None:
     return None
 
 
-def parts_of(value: Any) -> list[tuple[Any, Any]] | None:
+def parts_of(value: object) -> list[tuple[object, object]] | None:
     """Return the parts of a value with their names, in order; None if it has none."""
     if isinstance(value, BaseModel):
         own = vars(value)
-        parts: list[tuple[Any, Any]] = [(n, own.get(n)) for n in type(value).model_fields]
+        parts: list[tuple[object, object]] = [(n, own.get(n)) for n in type(value).model_fields]
         parts += (value.__pydantic_extra__ or {}).items()
         parts += (value.__pydantic_private__ or {}).items()
         return parts
@@ -68,7 +68,7 @@ def parts_of(value: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(value, Mapping):
         return list(value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # of anything
     if isinstance(value, (list, tuple, deque)):
-        return list(enumerate(cast("Iterable[Any]", value)))
+        return list(enumerate(cast("Iterable[object]", value)))
     return None
 
 
@@ -76,17 +76,17 @@ def _a(name: str) -> str:
     return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
-def _same(given: Any, arrives: Any) -> bool:
+def _same(given: object, arrives: object) -> bool:
     """Whether two values without parts are the same."""
     if type(given) is not type(arrives) and not _is_but_a_subclass(given, arrives):
         return False
-    if isinstance(given, float):
+    if isinstance(given, float) and isinstance(arrives, float):
         return repr(float(given)) == repr(float(arrives))  # NaN, and the sign of zero
-    if isinstance(given, complex):
+    if isinstance(given, complex) and isinstance(arrives, complex):
         return repr(complex(given)) == repr(complex(arrives))
     if isinstance(given, Decimal):
         return str(given) == str(arrives)  # all digits
-    if isinstance(given, (datetime, time)):
+    if isinstance(given, (datetime, time)) and isinstance(arrives, (datetime, time)):
         return (
             given.replace(tzinfo=None) == arrives.replace(tzinfo=None)  # as its clock shows it
             and given.utcoffset() == arrives.utcoffset()
@@ -95,7 +95,7 @@ def _same(given: Any, arrives: Any) -> bool:
     return bool(given == arrives)
 
 
-def _is_but_a_subclass(given: Any, arrives: Any) -> bool:
+def _is_but_a_subclass(given: object, arrives: object) -> bool:
     """Whether a scalar is of a class derived from what arrives, as drivers of databases make."""
     if isinstance(given, (bool, Enum)) or isinstance(arrives, (bool, Enum)):
         return False
@@ -106,6 +106,6 @@ def _is_but_a_subclass(given: Any, arrives: Any) -> bool:
     return isinstance(given, type(arrives)) and type(arrives) is not object
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"

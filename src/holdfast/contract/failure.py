@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import msgspec
 from pydantic.dataclasses import dataclass
+from pydantic_core import SchemaSerializer
 
 from holdfast.contract.model import WIRE
 
@@ -26,7 +27,7 @@ class Failure(Exception):
     name: ClassVar[str] = "Failure"
     status: ClassVar[int] = 409
 
-    def __init_subclass__(cls, *, status: int | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, status: int | None = None, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if status is not None:
             if not 400 <= status <= 499:
@@ -43,17 +44,17 @@ class Failure(Exception):
         cls.name = cls.__name__
         dataclass(kw_only=True, eq=False, repr=False, config=WIRE)(cls)
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:
+        __pydantic_serializer__: ClassVar[SchemaSerializer]  # of a subclass, made by pydantic
+    else:
 
         def __init__(self) -> None:  # replaced in subclasses by the generated one
             raise TypeError("raise a failure of your own: `class OutOfStock(Failure)`")
 
     def fields(self) -> dict[str, Any]:
         """Return {field: value}, as JSON types."""
-        made_by_pydantic: Any = self
-        serializer = made_by_pydantic.__pydantic_serializer__
-        data: dict[str, Any] = msgspec.json.decode(serializer.to_json(self, round_trip=True))
-        return data
+        body = self.__pydantic_serializer__.to_json(self, round_trip=True)
+        return msgspec.json.decode(body, type=dict[str, Any])
 
     def __str__(self) -> str:
         own = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)]  # type: ignore[arg-type]  # each subclass is one
@@ -62,12 +63,12 @@ class Failure(Exception):
     def __repr__(self) -> str:
         return str(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]  # each subclass is one
         return _restore, (type(self), own)
 
 
-def _restore(cls: type[Failure], fields: dict[str, Any]) -> Failure:
+def _restore(cls: type[Failure], fields: dict[str, object]) -> Failure:
     return cls(**fields)
 
 

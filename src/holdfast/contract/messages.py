@@ -5,7 +5,9 @@ A message's name on the wire is its class name and version, `Charge.v1`.
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, Unpack
+
+from pydantic import ConfigDict
 
 from holdfast.contract.failure import Failure
 from holdfast.contract.model import Model
@@ -23,7 +25,7 @@ class Message(Model):
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
-    def __init_subclass__(cls, *, version: int = 1, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, version: int = 1, **kwargs: Unpack[ConfigDict]) -> None:
         super().__init_subclass__(**kwargs)
         if version < 1:
             raise TypeError(f"class {cls.__name__}(version={version}): versions count from 1")
@@ -42,12 +44,12 @@ class Message(Model):
         return f"{cls.name}.v{cls.version}"
 
 
-def _argument(cls: type[Message], origin: type[Message]) -> Any:
+def _argument(cls: type[Message], origin: type[Message]) -> object:
     """Return X of the base `origin[X]` of a message class, or None without one.
 
     Generic classes between the two, such as `class Cancel(Undo[C], Generic[C])`, are followed.
     """
-    bound: dict[Any, Any] = {}
+    bound: dict[object, object] = {}
     for base in cls.__mro__:
         meta = getattr(base, "__pydantic_generic_metadata__", None)
         if not meta or meta["origin"] is None:
@@ -63,10 +65,14 @@ class _Asked(Message, Generic[R]):
     """What Command and Query share: a reply type, and the failures that may come instead."""
 
     fails: ClassVar[tuple[type[Failure], ...]] = ()
-    reply_type: ClassVar[Any] = None
+    reply_type: ClassVar[object] = None
 
     def __init_subclass__(
-        cls, *, fails: Sequence[type[Failure]] | None = None, version: int = 1, **kwargs: Any
+        cls,
+        *,
+        fails: Sequence[type[Failure]] | None = None,
+        version: int = 1,
+        **kwargs: Unpack[ConfigDict],
     ) -> None:
         super().__init_subclass__(version=version, **kwargs)
         if fails is not None:
@@ -76,25 +82,27 @@ class _Asked(Message, Generic[R]):
         raise NotImplementedError
 
 
-def _refusals(cls: type[Message], fails: Sequence[Any]) -> tuple[type[Failure], ...]:
+def _refusals(cls: type[Message], fails: Sequence[object]) -> tuple[type[Failure], ...]:
     """Return `fails` as a tuple; on the wire a failure is known by its name alone."""
+    refusals: list[type[Failure]] = []
     for failure in fails:
         if not (isinstance(failure, type) and issubclass(failure, Failure)):
             raise TypeError(
                 f"class {cls.__name__}(fails=…): {failure!r} is no failure; "
                 "list classes that are declared as `class X(Failure)`"
             )
-    names = [failure.name for failure in fails]
+        refusals.append(failure)
+    names = [failure.name for failure in refusals]
     for name in sorted({name for name in names if names.count(name) > 1}):
         raise TypeError(f"class {cls.__name__}(fails=…): two failures are named {name}; rename one")
-    return tuple(fails)
+    return tuple(refusals)
 
 
 class Command(_Asked[R], Generic[R]):
     """Asks one service to do something; answered with `R` or with one of `fails`, exactly once."""
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls.reply_type = _argument(cls, Command)
 
@@ -106,17 +114,21 @@ class Query(_Asked[R], Generic[R]):
     """Asks another service for something that changes nothing; answered at once or not at all."""
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls.reply_type = _argument(cls, Query)
+
+
+AnyCommand = Command[Any]
+AnyQuery = Query[Any]
 
 
 class Undo(Message, Generic[C]):
     """Takes back what the command `C` did; repeated until it succeeds, so it has no failures."""
 
-    undoes: ClassVar[type[Command[Any]]]
+    undoes: ClassVar[type[AnyCommand]]
 
-    def __init_subclass__(cls, *, version: int = 1, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, version: int = 1, **kwargs: Unpack[ConfigDict]) -> None:
         if "fails" in kwargs:
             raise TypeError(
                 f"class {cls.__name__}(fails=…): an undo is tried until it succeeds; "
@@ -125,7 +137,7 @@ class Undo(Message, Generic[C]):
         super().__init_subclass__(version=version, **kwargs)
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         undoes = _argument(cls, Undo)
         if isinstance(undoes, TypeVar) or undoes is Any:  # a generic base, or an annotation
@@ -141,7 +153,7 @@ class Undo(Message, Generic[C]):
         return command
 
 
-def undone_by(message: type[Message]) -> type[Command[Any]] | None:
+def undone_by(message: type[Message]) -> type[AnyCommand] | None:
     """Return the command that an undo takes back; None for every other message."""
     return message.undoes if issubclass(message, Undo) else None
 
@@ -156,14 +168,14 @@ class Event(Message):
     topic: ClassVar[str | None] = None
 
     def __init_subclass__(
-        cls, *, topic: str | None = None, version: int = 1, **kwargs: Any
+        cls, *, topic: str | None = None, version: int = 1, **kwargs: Unpack[ConfigDict]
     ) -> None:
         super().__init_subclass__(version=version, **kwargs)
         if topic is not None:
             cls.topic = topic
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if cls.topic is not None and cls.topic not in cls.model_fields:
             raise TypeError(

@@ -19,7 +19,7 @@ from typing import (
 )
 from uuid import UUID
 
-from holdfast.contract.messages import Command, Event, Query, Undo
+from holdfast.contract.messages import AnyCommand, Command, Event, Query, Undo
 from holdfast.contract.model import Model
 from holdfast.system.external import External, ExternalAnswer
 
@@ -31,7 +31,7 @@ T1 = TypeVar("T1")
 T2 = TypeVar("T2")
 T3 = TypeVar("T3")
 R_co = TypeVar("R_co", covariant=True)
-C = TypeVar("C", bound=Command[Any])
+C = TypeVar("C", bound=AnyCommand)
 C_co = TypeVar("C_co", covariant=True)
 E = TypeVar("E", bound=Event)
 E2 = TypeVar("E2", bound=Event)
@@ -93,7 +93,7 @@ class Read(Protocol):
     """
 
     async def execute(
-        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
+        self, statement: "Executable", parameters: Mapping[str, object] | None = None
     ) -> "Result[Any]":
         """Run a SQLAlchemy SELECT."""
         ...
@@ -112,16 +112,16 @@ class Tx(Protocol):
     """
 
     async def execute(
-        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
+        self, statement: "Executable", parameters: Mapping[str, object] | None = None
     ) -> "Result[Any]":
         """Run a SQLAlchemy statement; buffered inserts and updates are flushed first."""
         ...
 
-    def insert(self, table: "Table", /, **values: Any) -> None:
+    def insert(self, table: "Table", /, **values: object) -> None:
         """Insert one row, at the latest when the handler returns."""
         ...
 
-    def update(self, table: "Table", key: Any, /, **values: Any) -> None:
+    def update(self, table: "Table", key: object, /, **values: object) -> None:
         """Update the row with this primary key (a tuple if it has several columns).
 
         Raises (at the flush): StatementFailed if there is no such row.
@@ -138,12 +138,12 @@ class Tx(Protocol):
 
     @overload
     def start(
-        self, saga: Callable[Concatenate["Saga", Q, ...], Coroutine[Any, Any, None]], input: Q
+        self, saga: Callable[Concatenate["Saga", Q, ...], Coroutine[object, None, None]], input: Q
     ) -> UUID: ...
     @overload
     def start(
         self,
-        saga: Callable[Concatenate["Saga", Q, ...], Coroutine[Any, Any, None]],
+        saga: Callable[Concatenate["Saga", Q, ...], Coroutine[object, None, None]],
         input: Q,
         *,
         key: str,
@@ -151,7 +151,7 @@ class Tx(Protocol):
 
     def start(
         self,
-        saga: Callable[Concatenate["Saga", Q, ...], Coroutine[Any, Any, None]],
+        saga: Callable[Concatenate["Saga", Q, ...], Coroutine[object, None, None]],
         input: Q,
         *,
         key: str | None = None,
@@ -309,20 +309,20 @@ class Saga(Protocol):
 
     @overload
     async def gather(
-        self, one: Coroutine[Any, Any, T1], two: Coroutine[Any, Any, T2], /
+        self, one: Coroutine[object, None, T1], two: Coroutine[object, None, T2], /
     ) -> tuple[T1, T2]: ...
     @overload
     async def gather(
         self,
-        one: Coroutine[Any, Any, T1],
-        two: Coroutine[Any, Any, T2],
-        three: Coroutine[Any, Any, T3],
+        one: Coroutine[object, None, T1],
+        two: Coroutine[object, None, T2],
+        three: Coroutine[object, None, T3],
         /,
     ) -> tuple[T1, T2, T3]: ...
     @overload
-    async def gather(self, *calls: Coroutine[Any, Any, T]) -> tuple[T, ...]: ...
+    async def gather(self, *calls: Coroutine[object, None, T]) -> tuple[T, ...]: ...
 
-    async def gather(self, *calls: Any) -> Any:
+    async def gather(self, *calls: Coroutine[object, None, object]) -> object:
         """Make calls at the same time, and return their replies in order.
 
         Raises the first failure by position, when all have ended.

@@ -3,9 +3,9 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 _MARK = "__holdfast_pool__"
 
 
@@ -48,7 +48,7 @@ class Pool:
         return function
 
 
-def pool_of(function: Callable[..., Any]) -> Pool | None:
+def pool_of(function: Callable[..., object]) -> Pool | None:
     """Return the pool that a function is marked with, also through `functools.partial`."""
     while isinstance(function, functools.partial):
         function = function.func

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import MetaData
 
-Function = Callable[..., Coroutine[Any, Any, Any]]
+Function = Callable[..., Coroutine[object, None, object]]
+SagaFunction = Callable[..., Coroutine[object, None, None]]
 F = TypeVar("F", bound=Callable[..., Any])
-S = TypeVar("S", bound=Callable[..., Coroutine[Any, Any, None]])
+S = TypeVar("S", bound=SagaFunction)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -37,7 +38,7 @@ def _zone(name: str) -> ZoneInfo:
 _VERSION = "__holdfast_version__"
 
 
-def declared_version(saga: Callable[..., Any]) -> int:
+def declared_version(saga: Callable[..., object]) -> int:
     """Return the version with which a saga's function was registered; 1 if it was not."""
     return int(getattr(saga, _VERSION, 1))
 
@@ -75,7 +76,7 @@ class HandlerDeclaration:
 class SagaDeclaration:
     """A saga as it was declared; `was` are names that it had in earlier versions."""
 
-    function: Callable[..., Coroutine[Any, Any, None]]
+    function: SagaFunction
     version: int
     waits: tuple[type[Event], ...]
     was: tuple[str, ...] = ()
@@ -155,8 +156,8 @@ class Service:
     handlers: list[HandlerDeclaration] = field(default_factory=list[HandlerDeclaration], init=False)
     sagas: list[SagaDeclaration] = field(default_factory=list[SagaDeclaration], init=False)
     jobs: list[Job] = field(default_factory=list[Job], init=False)
-    providers: list[Callable[..., Any]] = field(
-        default_factory=list[Callable[..., Any]], init=False
+    providers: list[Callable[..., object]] = field(
+        default_factory=list[Callable[..., object]], init=False
     )
     mounts: list[Mount] = field(default_factory=list[Mount], init=False)
     _begin: Callable[[], AbstractAsyncContextManager[Tx]] | None = field(
@@ -168,7 +169,7 @@ class Service:
     @overload
     def handles(self, /, *, alone: bool = False) -> Callable[[F], F]: ...
 
-    def handles(self, function: Any = None, /, *, alone: bool = False) -> Any:
+    def handles(self, function: F | None = None, /, *, alone: bool = False) -> F | Callable[[F], F]:
         """Register the handler of the command, undo, query or event that its annotation names."""
 
         def register(function: F) -> F:
@@ -191,13 +192,13 @@ class Service:
 
     def saga(
         self,
-        function: Any = None,
+        function: S | None = None,
         /,
         *,
         version: int = 1,
         waits: Sequence[type[Event]] = (),
         was: str | Sequence[str] = (),
-    ) -> Any:
+    ) -> S | Callable[[S], S]:
         """Register a saga.
 
         Args:
@@ -355,7 +356,7 @@ class Service:
             "DELETE", path, status_code=status_code, scope=scope, public=public, record=record
         )
 
-    def mount(self, path: str, app: Any, *, public: bool = False) -> None:
+    def mount(self, path: str, app: object, *, public: bool = False) -> None:
         """Serve an existing ASGI app below `path`; the gateway still asks for a token."""
         self.mounts.append(Mount(path.rstrip("/"), app, public))
 

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import ErrorDetails, PydanticUndefined
 
 from holdfast.contract.carrier import name_of
 from holdfast.contract.model import Model
@@ -42,7 +42,7 @@ def read_settings(kind: type[S], prefix: str, environ: Mapping[str, str]) -> S:
         raise SettingError([_problem(kind, names, given, error) for error in exc.errors()]) from exc
 
 
-def _read(field: FieldInfo, text: str) -> Any:
+def _read(field: FieldInfo, text: str) -> object:
     """Return what a variable holds: lists are written with commas, or as JSON; Models as JSON."""
     many = is_list(field.annotation)
     if many or is_structured(field.annotation):
@@ -56,7 +56,9 @@ def _read(field: FieldInfo, text: str) -> Any:
     return text
 
 
-def _problem(kind: type[Model], names: dict[str, str], given: dict[str, str], error: Any) -> str:
+def _problem(
+    kind: type[Model], names: dict[str, str], given: dict[str, str], error: ErrorDetails
+) -> str:
     field = str(error["loc"][0]) if error["loc"] else ""
     name = names.get(field, field)
     info = kind.model_fields.get(field)

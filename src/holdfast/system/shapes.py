@@ -5,12 +5,12 @@ import dataclasses
 import types
 import typing
 from collections import abc
-from typing import Annotated, Any
+from typing import Annotated
 
 import typing_extensions
 from pydantic import BaseModel
 
-LISTS: frozenset[Any] = frozenset(
+LISTS: frozenset[object] = frozenset(
     {
         *(list, set, frozenset, tuple, collections.deque),
         *(abc.Sequence, abc.MutableSequence, abc.Set, abc.MutableSet, abc.Collection),
@@ -19,7 +19,7 @@ LISTS: frozenset[Any] = frozenset(
 """Types of several values of one kind, as `typing.get_origin` names them."""
 
 
-def is_list(annotation: Any) -> bool:
+def is_list(annotation: object) -> bool:
     """Whether a parameter takes all values of its name: `list[str]`, `set[int] | None`."""
     annotation = _inner(annotation)
     if _is_union(annotation):
@@ -27,7 +27,7 @@ def is_list(annotation: Any) -> bool:
     return (typing.get_origin(annotation) or annotation) in LISTS
 
 
-def is_structured(annotation: Any) -> bool:
+def is_structured(annotation: object) -> bool:
     """Whether a type is read from a body, since no single text holds it.
 
     Models, dataclasses and dictionaries, unions with one of them, and lists of what is structured
@@ -39,7 +39,7 @@ def is_structured(annotation: Any) -> bool:
     if is_list(annotation):
         items = [one for one in typing.get_args(annotation) if one is not ...]
         return any(is_structured(one) or is_list(one) for one in items)
-    kind: Any = typing.get_origin(annotation) or annotation
+    kind: object = typing.get_origin(annotation) or annotation
     return (
         dataclasses.is_dataclass(kind)
         or (isinstance(kind, type) and issubclass(kind, (BaseModel, abc.Mapping, tuple)))
@@ -47,7 +47,7 @@ def is_structured(annotation: Any) -> bool:
     )
 
 
-def _inner(annotation: Any) -> Any:
+def _inner(annotation: object) -> object:
     """Return a type without Annotated, and what a NewType stands for."""
     while True:
         if typing.get_origin(annotation) is Annotated:
@@ -58,5 +58,5 @@ def _inner(annotation: Any) -> Any:
             return annotation
 
 
-def _is_union(annotation: Any) -> bool:
+def _is_union(annotation: object) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)

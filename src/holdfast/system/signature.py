@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic.fields import FieldInfo
 
@@ -17,7 +17,8 @@ from holdfast.system.parameters import Caller, Outside, Read, Saga, Tx
 from holdfast.system.settings import Settings
 from holdfast.system.shapes import is_structured
 
-EMPTY: Any = inspect.Parameter.empty
+M = TypeVar("M")
+EMPTY: object = inspect.Parameter.empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class Parameter:
     """
 
     name: str
-    annotation: Any
+    annotation: object
     kind: Any
     source: Source
-    default: Any = EMPTY
+    default: object = EMPTY
     alias: str = ""
-    factory: Callable[[], Any] | None = None
+    factory: Callable[[], object] | None = None
     field: FieldInfo | None = None
 
     @property
@@ -74,7 +75,7 @@ class Parameter:
         """Whether nothing is there in its place."""
         return self.default is EMPTY and self.factory is None
 
-    def made_default(self) -> Any:
+    def made_default(self) -> object:
         """Return its default; one that could be changed is copied."""
         return copy.deepcopy(self.default) if self.factory is None else self.factory()
 
@@ -84,14 +85,14 @@ class Signature:
     """A function's parameters in order, and what it returns."""
 
     parameters: tuple[Parameter, ...]
-    returns: Any
+    returns: object
 
     def of(self, source: Source) -> list[Parameter]:
         """Return the parameters that come from `source`."""
         return [p for p in self.parameters if p.source is source]
 
 
-INJECTED: dict[Any, Source] = {
+INJECTED: dict[object, Source] = {
     Tx: Source.TX,
     Read: Source.READ,
     Outside: Source.OUTSIDE,
@@ -100,7 +101,7 @@ INJECTED: dict[Any, Source] = {
 }
 
 
-def bare(annotation: Any) -> Any:
+def bare(annotation: object) -> object:
     """Return a type without Annotated and without `| None`."""
     if typing.get_origin(annotation) is Annotated:
         annotation = typing.get_args(annotation)[0]
@@ -111,11 +112,11 @@ def bare(annotation: Any) -> Any:
     return annotation
 
 
-def _is(kind: Any, base: type) -> bool:
+def _is(kind: object, base: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, base)
 
 
-def _marker(annotation: Any, marker: type) -> Any:
+def _marker(annotation: object, marker: type[M]) -> M | None:
     if typing.get_origin(annotation) is Annotated:
         for extra in typing.get_args(annotation)[1:]:
             if extra is marker:
@@ -126,10 +127,10 @@ def _marker(annotation: Any, marker: type) -> Any:
 
 
 def read_signature(
-    function: Callable[..., Any],
+    function: Callable[..., object],
     *,
     path_names: Collection[str] | None = None,
-    provided: Collection[Any] = (),
+    provided: Collection[object] = (),
 ) -> Signature:
     """Read a function's signature.
 
@@ -148,9 +149,9 @@ def read_signature(
 
 @functools.lru_cache(maxsize=4_096)
 def _read(
-    function: Callable[..., Any],
+    function: Callable[..., object],
     path_names: Collection[str] | None,
-    provided: Collection[Any],
+    provided: Collection[object],
 ) -> Signature:
     hints = typing.get_type_hints(function, include_extras=True)
     parameters: list[Parameter] = []
@@ -163,11 +164,12 @@ def _read(
 
 def _parameter(
     name: str,
-    annotation: Any,
-    default: Any,
+    annotation: object,
+    default: object,
     path_names: Collection[str] | None,
-    provided: Collection[Any],
+    provided: Collection[object],
 ) -> Parameter:
+    field: FieldInfo | None
     factory: Any = None
     if isinstance(default, FieldInfo):  # `limit: int = Field(10, le=100)`
         field, annotation, default = default, Annotated[annotation, default], EMPTY
@@ -181,7 +183,7 @@ def _parameter(
     source = _source(name, annotation, kind, path_names, provided)
     header = _marker(annotation, Header)
     alias = (header.alias if header else None) or (_alias_of(field) if field else None) or name
-    if source is Source.HEADER and header.alias is None:
+    if source is Source.HEADER and header is not None and header.alias is None:
         alias = name.replace("_", "-")
     return Parameter(name, annotation, kind, source, default, alias, factory, field)
 
@@ -192,10 +194,10 @@ def _alias_of(field: FieldInfo) -> str | None:
 
 def _source(
     name: str,
-    annotation: Any,
-    kind: Any,
+    annotation: object,
+    kind: object,
     path_names: Collection[str] | None,
-    provided: Collection[Any],
+    provided: Collection[object],
 ) -> Source:
     if annotation is EMPTY:
         return Source.UNKNOWN

@@ -3,19 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar, overload
+from typing import overload
 
-from holdfast.contract.messages import Command, Message, Query, undone_by
+from holdfast.contract.messages import AnyCommand, AnyQuery, Message, Query, undone_by
 from holdfast.errors import DeclarationError, UnknownName
 from holdfast.system.checks import name_problems, problems_of
 from holdfast.system.external import External
 from holdfast.system.gateway import Gateway
 from holdfast.system.graph import EdgeKind, Graph, GraphEdge
-from holdfast.system.service import Service
+from holdfast.system.service import F, Service
 from holdfast.system.simulated import HORIZON_S, Invariant, Simulated
 from holdfast.system.tables import Handlers, handlers_of
 
-F = TypeVar("F", bound=Callable[..., Any])
 _HORIZON = timedelta(seconds=HORIZON_S)
 
 
@@ -71,7 +70,9 @@ class System:
     @overload
     def workload(self, /, *, horizon: timedelta) -> Callable[[F], F]: ...
 
-    def workload(self, function: Any = None, /, *, horizon: timedelta = _HORIZON) -> Any:
+    def workload(
+        self, function: F | None = None, /, *, horizon: timedelta = _HORIZON
+    ) -> F | Callable[[F], F]:
         """Declare who uses the system in a simulation: `async def customers(client)`.
 
         Args:
@@ -152,7 +153,7 @@ class System:
 
 
 def _kinds(
-    message: type[Message], calls: Sequence[type[Command[Any]] | type[Query[Any]]]
+    message: type[Message], calls: Sequence[type[AnyCommand] | type[AnyQuery]]
 ) -> Iterator[EdgeKind]:
     """Yield as what a service with these `calls` may send a message: once, or not at all."""
     if undone_by(message) in calls:

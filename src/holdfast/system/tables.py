@@ -3,10 +3,9 @@
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.contract.messages import Event, Message
-from holdfast.system.service import Service, tick_of
+from holdfast.system.service import Function, Service, tick_of
 from holdfast.system.signature import EMPTY, Signature, message_of, read_signature
 
 
@@ -15,7 +14,7 @@ class MessageHandler:
     """A handler, its message and its signature."""
 
     message: type[Message]
-    function: Callable[..., Any]
+    function: Function
     signature: Signature
     alone: bool = False
 
@@ -35,7 +34,7 @@ class Handlers:
     events: dict[str, type[Message]]
 
 
-def provided_type(provider: Callable[..., Any]) -> Any:
+def provided_type(provider: Callable[..., object]) -> object:
     """Return what a provider makes, by its return annotation; EMPTY without one.
 
     Raises:
@@ -48,7 +47,7 @@ def provided_type(provider: Callable[..., Any]) -> Any:
     return made
 
 
-def provided_types(service: Service) -> dict[Any, Callable[..., Any]]:
+def provided_types(service: Service) -> dict[object, Callable[..., object]]:
     """Return {type: provider} of a service, by the providers' return annotations."""
     made = ((provided_type(provider), provider) for provider in service.providers)
     return {kind: provider for kind, provider in made if kind is not EMPTY}

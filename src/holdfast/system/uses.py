@@ -11,17 +11,18 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import CellType
 from typing import Any
 
 from holdfast.system.parameters import Outside, Saga, Tx
 from holdfast.system.signature import read_signature
 
-VERBS: dict[Any, frozenset[str]] = {
+VERBS: dict[object, frozenset[str]] = {
     Tx: frozenset({"send", "publish", "start"}),
     Outside: frozenset({"ask", "get", "post", "request"}),
     Saga: frozenset({"call", "local", "wait"}),
 }
-AWAITED: dict[Any, frozenset[str]] = {
+AWAITED: dict[object, frozenset[str]] = {
     Tx: frozenset({"execute"}),
     Outside: frozenset({"ask", "get", "post", "request", "run"}),
     Saga: frozenset({"call", "local", "sleep", "wait", "gather", "undo", "restart"}),
@@ -46,12 +47,12 @@ class Use:
     """
 
     verb: str
-    what: Any
+    what: object
     where: str
-    of: Any = None
+    of: object = None
 
 
-def uses(function: Callable[..., Any], _seen: frozenset[Any] = frozenset()) -> Iterator[Use]:
+def uses(function: Callable[..., object], _seen: frozenset[object] = frozenset()) -> Iterator[Use]:
     """Yield what a function sends.
 
     Functions that are given to `saga.local` are followed, and so are those that it calls with its
@@ -67,7 +68,7 @@ def uses(function: Callable[..., Any], _seen: frozenset[Any] = frozenset()) -> I
 class _Source:
     """The source of one function, and what its names stand for."""
 
-    def __init__(self, function: Callable[..., Any], seen: frozenset[Any]) -> None:
+    def __init__(self, function: Callable[..., object], seen: frozenset[object]) -> None:
         inner: Any = inspect.unwrap(function)
         lines, self._first_line = inspect.getsourcelines(inner)
         self._tree = ast.parse(textwrap.dedent("".join(lines)))
@@ -77,7 +78,11 @@ class _Source:
         self._verbs = {n: VERBS[k] for n, k in self._kinds.items() if _is_injected(k)}
         cells = zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True)
         nonlocals = {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
-        self._scopes: tuple[Mapping[str, Any], ...] = (nonlocals, inner.__globals__, vars(builtins))
+        self._scopes: tuple[Mapping[str, object], ...] = (
+            nonlocals,
+            inner.__globals__,
+            vars(builtins),
+        )
         nodes = list(ast.walk(self._tree))
         stored = Counter(name for node in nodes for name in _bound_by(node))
         self._local = frozenset(stored)
@@ -159,7 +164,7 @@ class _Source:
                     if use.verb != "raise" or not _is_caught(use.what, caught):
                         yield use
 
-    def _named(self, node: ast.AST | None) -> Iterator[Any]:
+    def _named(self, node: ast.AST | None) -> Iterator[object]:
         """Yield what an expression stands for: `X` of `X(…)`, of `X.made(…)`, or of a name."""
         if isinstance(node, ast.IfExp):
             yield from self._named(node.body)
@@ -173,7 +178,7 @@ class _Source:
         elif node is not None:
             yield self._resolved(node)
 
-    def _resolved(self, node: ast.AST) -> Any:
+    def _resolved(self, node: ast.AST) -> object:
         """Return the object of a name or dotted name, the type of a parameter, or None."""
         if isinstance(node, ast.Attribute):
             owner = self._resolved(node.value)
@@ -210,19 +215,19 @@ def _bound_by(node: ast.AST) -> Iterator[str]:
         yield node.asname or node.name.partition(".")[0]
 
 
-def _is_injected(kind: Any) -> bool:
+def _is_injected(kind: object) -> bool:
     try:
         return kind in VERBS
     except TypeError:  # an unhashable annotation is none of ours
         return False
 
 
-def _is_filled(cell: Any) -> bool:
+def _is_filled(cell: CellType) -> bool:
     try:
         return cell.cell_contents is not None
     except ValueError:  # a name that the enclosing function has not assigned yet
         return False
 
 
-def _is_caught(what: Any, caught: Caught) -> bool:
+def _is_caught(what: object, caught: Caught) -> bool:
     return isinstance(what, type) and issubclass(what, caught)

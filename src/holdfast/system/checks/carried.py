@@ -1,7 +1,7 @@
 """Checks of what travels and is recorded: each type can arrive as it was given."""
 
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from pydantic import PydanticUserError
 
@@ -21,7 +21,7 @@ def carried_problems(reading: Reading) -> Iterator[str]:
                 yield f"{place}: {problem}"
 
 
-def _of(kind: Any) -> tuple[str, ...]:
+def _of(kind: object) -> tuple[str, ...]:
     try:
         return carrier_of(kind).problems
     except NameError as exc:
@@ -31,7 +31,7 @@ def _of(kind: Any) -> tuple[str, ...]:
         return (f"{name_of(kind)} has no JSON: {why}; declare it with types that pydantic knows",)
 
 
-def _carried(reading: Reading) -> Iterator[tuple[str, Any]]:
+def _carried(reading: Reading) -> Iterator[tuple[str, object]]:
     """Yield (where, type) of all that is carried."""
     for declared, message in reading.handlers():
         for kind in _of_message(message):
@@ -46,21 +46,21 @@ def _carried(reading: Reading) -> Iterator[tuple[str, Any]]:
                 if parameter.source in (Source.BODY, Source.MESSAGE):
                     yield declared.place, parameter.annotation
         for use in declared.used:
-            what: Any = use.what
+            what = use.what
             if use.verb == "undo" and isinstance(what, type) and issubclass(what, Undo):
                 yield use.where, what
             elif use.verb == "local":
-                yield from _of_local(what, use.where)
+                yield from _of_local(use.what, use.where)
 
 
-def _of_message(message: type[Message]) -> Iterator[Any]:
+def _of_message(message: type[Message]) -> Iterator[object]:
     yield message
     if issubclass(message, (Command, Query)):
         yield message.reply_type
         yield from message.fails
 
 
-def _of_local(function: Any, where: str) -> Iterator[tuple[str, Any]]:
+def _of_local(function: object, where: str) -> Iterator[tuple[str, object]]:
     """A local step's value is recorded. What cannot be read is refused when it is run."""
     try:
         hints = get_type_hints(function, include_extras=True)

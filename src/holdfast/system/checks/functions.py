@@ -3,7 +3,6 @@
 import inspect
 import typing
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import PydanticUserError
 
@@ -97,7 +96,7 @@ def _parameters(declared: Declared, signature: Signature) -> Iterator[str]:
             yield from input_problems(parameter)
 
 
-def _unknown_name(annotation: Any, source: Source) -> str | None:
+def _unknown_name(annotation: object, source: Source) -> str | None:
     """Return what is wrong with a type that names, in one of its fields, what is not defined."""
     if source not in INPUTS | {Source.BODY, Source.SETTINGS}:
         return None
@@ -117,7 +116,7 @@ def _is_readable(parameter: Parameter) -> bool:
     return _is_data(parameter.annotation)
 
 
-def _is_data(annotation: Any) -> bool:
+def _is_data(annotation: object) -> bool:
     """Whether pydantic knows how to read and write values of a type."""
     try:
         adapter_of(annotation)
@@ -198,16 +197,16 @@ def _message(signature: Signature) -> Iterator[str]:
         yield "a query changes nothing; take `read: Read` instead of Tx"
 
 
-def _keeps(promised: Any, returned: Any) -> bool:
+def _keeps(promised: object, returned: object) -> bool:
     """Whether a returned type is the promised one; a derived class would lose its own fields."""
     return bool(returned == promised)
 
 
-def _none(annotation: Any) -> Any:
+def _none(annotation: object) -> object:
     return type(None) if annotation is None else annotation
 
 
-def shown(annotation: Any) -> str:
+def shown(annotation: object) -> str:
     """Return a type as its reader wrote it."""
     if annotation is EMPTY:
         return "nothing"

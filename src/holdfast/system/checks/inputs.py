@@ -4,7 +4,7 @@ import typing
 from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ValidationError
 
@@ -50,10 +50,10 @@ def _maker(kind: type) -> str:
     return {"fastapi": "FastAPI", "starlette": "Starlette"}[kind.__module__.partition(".")[0]]
 
 
-def _annotations(annotation: Any) -> Iterator[Any]:
+def _annotations(annotation: object) -> Iterator[object]:
     """Yield a type, what marks it, and those inside."""
     yield annotation
-    extras = annotation.__metadata__ if typing.get_origin(annotation) is Annotated else ()
+    extras = typing.get_args(annotation)[1:] if typing.get_origin(annotation) is Annotated else ()
     yield from extras
     if typing.get_origin(annotation) is not Literal:
         for one in typing.get_args(annotation):
@@ -99,7 +99,7 @@ def _of(parameter: Parameter) -> Iterator[str]:
     yield from _default(parameter)
 
 
-def _is_header(marker: Any) -> bool:
+def _is_header(marker: object) -> bool:
     return isinstance(marker, Header) or marker is Header
 
 
@@ -113,11 +113,11 @@ def _header(parameter: Parameter) -> Iterator[str]:
         yield f"is the header {name}, which ends at the gateway, since {why}; {remedy}"
 
 
-def _never_a_text(annotation: Any) -> bool:
+def _never_a_text(annotation: object) -> bool:
     """Whether a closed choice has no member that a text could be."""
     kinds = [one for one in _annotations(annotation) if one is not type(None)]
     for one in kinds:
-        values: list[Any] = []
+        values: list[object] = []
         if typing.get_origin(one) is Literal:
             values = list(typing.get_args(one))
         elif isinstance(one, type) and issubclass(one, Enum) and not issubclass(one, (str, int)):

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from holdfast.contract.messages import Event, Message
 from holdfast.system.service import Route, Service
@@ -31,7 +31,7 @@ class Declared:
     service: Service
     kind: Kind
     label: str
-    function: Callable[..., Any]
+    function: Callable[..., object]
     route: Route | None
     signature: Signature | None
     unreadable: str
@@ -83,7 +83,7 @@ def missing(error: NameError) -> str:
     return f"{told}; import what they name, outside of `if TYPE_CHECKING`"
 
 
-def where(function: Callable[..., Any]) -> str:
+def where(function: Callable[..., object]) -> str:
     """Return `file:line` of a function."""
     function = inspect.unwrap(function)
     try:
@@ -106,7 +106,7 @@ def _functions(service: Service) -> Iterator[Declared]:
         yield _declared(service, "saga", f"saga {saga.name}", saga.function, provided)
 
 
-def _provided(service: Service) -> Iterator[Any]:
+def _provided(service: Service) -> Iterator[object]:
     """Yield what the providers make; those that cannot be read are refused elsewhere."""
     for provider in service.providers:
         try:
@@ -121,8 +121,8 @@ def _declared(
     service: Service,
     kind: Kind,
     label: str,
-    function: Callable[..., Any],
-    provided: frozenset[Any],
+    function: Callable[..., object],
+    provided: frozenset[object],
     route: Route | None = None,
 ) -> Declared:
     paths = PATH_NAME.findall(route.path) if route is not None else None

@@ -2,10 +2,9 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
 
 from holdfast.contract.failure import Failure
-from holdfast.contract.messages import Command, Event, Message, Query, Undo, undone_by
+from holdfast.contract.messages import AnyCommand, Command, Event, Message, Query, Undo, undone_by
 from holdfast.system.checks.reading import Declared, Reading
 from holdfast.system.external import External
 from holdfast.system.service import Service
@@ -78,7 +77,7 @@ def _of_external(declared: Declared, verb: str, external: External) -> str | Non
     return None
 
 
-def _of_start(reading: Reading, service: Service, what: Any) -> str | None:
+def _of_start(reading: Reading, service: Service, what: object) -> str | None:
     if not inspect.isfunction(what) or any(s.function is what for s in service.sagas):
         return None
     for other in reading.services:
@@ -150,9 +149,9 @@ def _of_message(reading: Reading, service: Service, use: Use, what: type[Message
 def _of_undo(
     reading: Reading,
     service: Service,
-    command: Any,
+    command: object,
     undo: type[Message],
-    undone: type[Command[Any]],
+    undone: type[AnyCommand],
 ) -> str | None:
     name = undo.__name__
     if isinstance(command, type) and issubclass(command, Command) and undone is not command:

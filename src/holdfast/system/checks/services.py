@@ -88,7 +88,7 @@ def _job_names(service: Service) -> Counter[str]:
 
 
 def _providers(service: Service) -> Iterator[str]:
-    makers: dict[Any, Callable[..., Any]] = {}
+    makers: dict[object, Callable[..., object]] = {}
     for provider in service.providers:
         place = f"{service.name}: provider {provider.__name__} ({where(provider)})"
         try:
@@ -116,7 +116,10 @@ def _providers(service: Service) -> Iterator[str]:
 
 
 def _needs(
-    kind: Any, wanted: Any, makers: dict[Any, Callable[..., Any]], seen: frozenset[Any]
+    kind: object,
+    wanted: object,
+    makers: dict[object, Callable[..., object]],
+    seen: frozenset[object],
 ) -> bool:
     """Whether making `kind` needs a `wanted`, directly or not."""
     parameters = read_signature(makers[kind], provided=makers).of(Source.PROVIDED)
