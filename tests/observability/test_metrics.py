@@ -1,11 +1,10 @@
 """Metrics have the names of the conventions, bounded labels, and a text that Prometheus reads."""
 
-from dataclasses import dataclass
-
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from holdfast.observability import SAGA_ENDS, SERVED_ERRORS, Histogram, Metrics
+from holdfast.observability import SAGA_ENDS, SERVED_ERRORS, Histogram, Metrics, catalogue
+from holdfast.observability.catalogue import Metric
 from holdfast.observability.instruments import Counter, Family
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -88,13 +87,9 @@ def test_a_client_tells_answers_from_errors(outcome: int | str, labels: dict[str
     """A status when there was an answer; an error's type when it was none or a bad one."""
     metrics = Metrics("shop")
 
-    metrics.client("payments", "POST", "processor.example").observe(outcome, 0.2)
+    metrics.client("POST", "processor.example").observe(outcome, 0.2)
 
-    same = {
-        "http_request_method": "POST",
-        "server_address": "processor.example",
-        "service": "payments",
-    }
+    same = {"http_request_method": "POST", "server_address": "processor.example"}
     name = "http_client_request_duration_seconds_count"
     assert value(metrics, name, **same, **labels) == 1
 
@@ -142,7 +137,7 @@ def test_outcomes_are_bounded() -> None:
 def test_a_family_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the maximum, new label values share one series."""
     monkeypatch.setattr("holdfast.observability.instruments.SERIES_MAX", 2)
-    family = Family("x_total", "X.", ["a"], Counter)
+    family = Family(Metric("x_total", "counter", "x", "X.", ("a",)), Counter)
 
     for name in ("a", "b", "c", "d"):
         family.of(name).inc()
@@ -164,38 +159,22 @@ def test_label_values_are_escaped() -> None:
     assert value(metrics, "holdfast_rate_limited_total", service=odd) == 1
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStats:
-    """For the next tests."""
-
-    open: int
-    waiting: int
-    address: str = "db"
-
-
-def test_watched_gauges_are_read_when_asked() -> None:
-    """A number is the gauge, a record one gauge a field; None shows nothing."""
+def test_what_is_watched_is_read_when_asked() -> None:
+    """Not when it is declared."""
     metrics = Metrics("shop")
     rows = [1]
-    metrics.watch("holdfast_outbox_rows", lambda: rows[0], service="orders")
-    metrics.watch("holdfast_outbox_rows", lambda: None, service="users")
-    metrics.watch("holdfast_pool", lambda: PoolStats(open=2, waiting=5), edge="e")
+    metrics.watch(catalogue.OUTBOX_ROWS, lambda: rows[0], service="orders")
 
     rows[0] = 7
 
-    found = samples(metrics)
-    assert found["holdfast_outbox_rows", (("service", "orders"),)] == 7
-    assert ("holdfast_outbox_rows", (("service", "users"),)) not in found
-    assert found["holdfast_pool_open", (("edge", "e"),)] == 2
-    assert found["holdfast_pool_waiting", (("edge", "e"),)] == 5
-    assert b"pool_address" not in metrics.render()
+    assert value(metrics, "holdfast_outbox_rows", service="orders") == 7
 
 
 def test_a_broken_watch_hides_nothing_else() -> None:
     """Its error is counted; the other gauges are shown."""
     metrics = Metrics("shop")
-    metrics.watch("holdfast_broken", lambda: 1 / 0)
-    metrics.watch("holdfast_dead_letters", lambda: 0, service="orders")
+    metrics.watch(catalogue.BROKER_UP, lambda: 1 / 0)
+    metrics.watch(catalogue.DEAD_LETTERS, lambda: 0, service="orders")
 
     assert value(metrics, "holdfast_watch_errors_total") == 1
     assert value(metrics, "holdfast_dead_letters", service="orders") == 0
@@ -205,16 +184,22 @@ def test_a_watch_is_replaced() -> None:
     """A component that starts again takes its gauge over."""
     metrics = Metrics("shop")
 
-    metrics.watch("holdfast_dead_letters", lambda: 1, service="orders")
-    metrics.watch("holdfast_dead_letters", lambda: 2, service="orders")
+    metrics.watch(catalogue.DEAD_LETTERS, lambda: 1, service="orders")
+    metrics.watch(catalogue.DEAD_LETTERS, lambda: 2, service="orders")
 
     assert value(metrics, "holdfast_dead_letters", service="orders") == 2
 
 
-def test_a_name_that_is_no_metric_is_refused() -> None:
-    """Dots are the usual mistake: they are OpenTelemetry's, not Prometheus's."""
-    with pytest.raises(ValueError, match=r"'holdfast\.pool' is not a metric name"):
-        Metrics("shop").watch("holdfast.pool", lambda: 1)
+def test_what_the_catalogue_does_not_have_is_refused() -> None:
+    """A name that is nobody's, and labels that are another metric's."""
+    metrics = Metrics("shop")
+
+    with pytest.raises(ValueError, match=r"'holdfast\.pool' is not in the catalogue"):
+        metrics.watch("holdfast.pool", lambda: 1)
+    with pytest.raises(
+        ValueError, match=r"holdfast_outbox_rows has the labels \('service',\), not"
+    ):
+        metrics.watch(catalogue.OUTBOX_ROWS, lambda: 1, edge="orders")
 
 
 def test_families_and_types_are_what_prometheus_expects() -> None:
@@ -222,8 +207,8 @@ def test_families_and_types_are_what_prometheus_expects() -> None:
     metrics = Metrics("shop")
     metrics.route("orders", "GET", "/a").observe(200, 0.1)
     metrics.rate_limited("e").inc()
-    metrics.watch("holdfast_log_lines_dropped_total", lambda: 3)
-    metrics.watch("holdfast_breaker_state", lambda: float("nan"), edge="e")
+    metrics.watch(catalogue.LOG_LINES_DROPPED, lambda: 3)
+    metrics.watch(catalogue.BREAKER, lambda: float("nan"), edge="e")
 
     families = text_string_to_metric_families(metrics.render().decode())
     types = {family.name: family.type for family in families}
@@ -237,7 +222,7 @@ def test_families_and_types_are_what_prometheus_expects() -> None:
 
 def test_a_histogram_counts() -> None:
     """`count` and `sum` are readable without rendering."""
-    histogram = Histogram("x", {}, (1.0, 2.0))
+    histogram = Histogram(Metric("x", "histogram", "x", "X.", bounds=(1.0, 2.0)), {})
 
     histogram.observe(1.0)
     histogram.observe(5.0)

@@ -1,6 +1,7 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
 from holdfast.contract.secret_names import is_secret_name
+from holdfast.observability import catalogue
 from holdfast.observability.context import NO_CONTEXT, Context, current
 from holdfast.observability.health import Check, Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
@@ -48,6 +49,7 @@ __all__ = [
     "SagaOutcomes",
     "Tracer",
     "bridge",
+    "catalogue",
     "current",
     "describe",
     "in_brief",

@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Generic, Protocol, TypeVar
 
+from holdfast.observability.catalogue import Metric
+
 OTHER: Final = "_OTHER"
 SERIES_MAX: Final = 4096
 OUTCOMES_MAX: Final = 64
@@ -31,8 +33,8 @@ class Counter:
 
     __slots__ = ("_line", "value")
 
-    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
-        self._line = f"{name}{label_text(labels)} "
+    def __init__(self, metric: Metric, labels: Mapping[str, str]) -> None:
+        self._line = f"{metric.name}{label_text(labels)} "
         self.value = 0.0
 
     def inc(self, amount: float = 1.0) -> None:
@@ -45,15 +47,18 @@ class Counter:
 
 
 class Histogram:
-    """How often values fell into each bucket: (-inf, bounds[0]], …, (bounds[-1], +inf)."""
+    """How often values fell into each of its metric's buckets.
+
+    With its bounds: (-inf, bounds[0]], …, (bounds[-1], +inf).
+    """
 
     __slots__ = ("_bounds", "_counts", "_labels", "_name", "_samples", "sum")
 
-    def __init__(self, name: str, labels: Mapping[str, str], bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
+    def __init__(self, metric: Metric, labels: Mapping[str, str]) -> None:
+        self._bounds = metric.bounds
+        self._counts = [0] * (len(metric.bounds) + 1)
         self.sum = 0.0
-        self._name, self._labels = name, labels
+        self._name, self._labels = metric.name, labels
         self._samples: list[str] = []  # made when they are first asked for
 
     @property
@@ -90,37 +95,30 @@ Series = TypeVar("Series", bound=Instrument)
 
 
 class Family(Generic[Series]):
-    """All series of one name: {label values: series}.
+    """All series of one metric: {label values: series}.
 
     At most 4,096; any further label values share one series whose values are all `_OTHER`, so that
     a mistake in a label costs detail instead of memory.
     """
 
-    def __init__(
-        self,
-        name: str,
-        about: str,
-        labels: Iterable[str],
-        make: Callable[[str, Mapping[str, str]], Series],
-    ) -> None:
-        self.name = name
-        self.labels = tuple(labels)
-        self._head = head_text(name, about, "counter" if name.endswith("_total") else "histogram")
+    def __init__(self, metric: Metric, make: Callable[[Metric, Mapping[str, str]], Series]) -> None:
+        self._metric = metric
+        self._head = head_text(metric)
         self._make = make
         self._series: dict[tuple[str, ...], Series] = {}
 
     def of(self, *values: str) -> Series:
-        """Return the series with these label values, in the order of `labels`."""
+        """Return the series with these label values, in the order of the metric's labels."""
         series = self._series.get(values)
         if series is None:
             if len(self._series) >= SERIES_MAX:
-                values = (OTHER,) * len(self.labels)
-            labels = dict(zip(self.labels, values, strict=True))
-            series = self._series.setdefault(values, self._make(self.name, labels))
+                values = (OTHER,) * len(self._metric.labels)
+            labels = dict(zip(self._metric.labels, values, strict=True))
+            series = self._series.setdefault(values, self._make(self._metric, labels))
         return series
 
     def items(self) -> Iterable[tuple[tuple[str, ...], Series]]:
-        """Return (label values, series), in the order of `labels`."""
+        """Return (label values, series), in the order of the metric's labels."""
         return self._series.items()
 
     def lines(self) -> Iterator[str]:
@@ -165,10 +163,15 @@ class Outcomes:
         return histogram
 
 
-def head_text(name: str, about: str, kind: str) -> str:
-    """Return the two comment lines above a family; `kind` is Prometheus's word for its type."""
-    about = about.replace("\\", r"\\").replace("\n", r"\n")
-    return f"# HELP {name} {about}\n# TYPE {name} {kind}\n"
+def head_text(metric: Metric) -> str:
+    """Return the two comment lines above a family."""
+    about = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+    return f"# HELP {metric.name} {about}\n# TYPE {metric.name} {metric.kind}\n"
+
+
+def sample_text(metric: Metric, labels: Mapping[str, str], number: float) -> str:
+    """Return the line of one sample."""
+    return f"{metric.name}{label_text(labels)} {number_text(number)}\n"
 
 
 def label_text(labels: Mapping[str, str]) -> str:

@@ -1,14 +1,13 @@
 """RED metrics (rate, errors, duration) of every route, command, event and saga, for Prometheus.
 
-Names and labels follow OpenTelemetry's semantic conventions in their Prometheus form; what those
-do not name begins with `holdfast_`. Series are resolved once, when a route or a handler is
-compiled, and then observed.
+Series are resolved once, when a route or a handler is compiled, and then observed.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Final
 
+from holdfast.observability import catalogue
 from holdfast.observability.instruments import (
     OTHER,
     SERIES_MAX,
@@ -17,7 +16,7 @@ from holdfast.observability.instruments import (
     Histogram,
     Outcomes,
     head_text,
-    label_text,
+    sample_text,
 )
 from holdfast.observability.watches import Watches
 
@@ -33,11 +32,6 @@ SAGA_ENDS: Final = ("completed", "failed", "parked")
 _METHODS = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
-# Seconds; OpenTelemetry's advice for HTTP and for messaging.
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_SAGA_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0, 3600.0, 21600.0, 86400.0)
-_COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 
 class RouteOutcomes(Outcomes):
@@ -111,57 +105,20 @@ class Metrics:
         self._expected = 0
         self._watches = Watches()
         self.watch = self._watches.watch
-        self._http_families()
-        self._message_families()
+        self._served = Family(catalogue.SERVED, Histogram)
+        self._reached = Family(catalogue.REACHED, Histogram)
+        self._rate_limited = Family(catalogue.RATE_LIMITED, Counter)
+        self._unauthenticated = Family(catalogue.UNAUTHENTICATED, Counter)
+        self._processed = Family(catalogue.PROCESSED, Histogram)
+        self._errors = Family(catalogue.HANDLER_ERRORS, Counter)
+        self._sagas = Family(catalogue.SAGAS, Counter)
+        self._saga_durations = Family(catalogue.SAGA_DURATION, Histogram)
+        self._commits = Family(catalogue.COMMITS, Histogram)
+        self._batches = Family(catalogue.BATCHES, Histogram)
         self._families = (
-            *(self._served, self._asked, self._rate_limited, self._unauthenticated),
+            *(self._served, self._reached, self._rate_limited, self._unauthenticated),
             *(self._processed, self._errors, self._sagas, self._saga_durations),
             *(self._commits, self._batches),
-        )
-
-    def _http_families(self) -> None:
-        self._served = _durations(
-            "http_server_request_duration_seconds",
-            "Duration of requests served.",
-            "http_request_method http_route http_response_status_code service",
-        )
-        self._asked = _durations(
-            "http_client_request_duration_seconds",
-            "Duration of requests to other services and to externals.",
-            "http_request_method server_address http_response_status_code error_type service",
-        )
-        self._rate_limited = _counts(
-            "holdfast_rate_limited_total", "Requests refused by a rate limit.", "service"
-        )
-        self._unauthenticated = _counts(
-            "holdfast_unauthenticated_total",
-            "Requests whose caller was not authenticated, by why.",
-            "service reason",
-        )
-
-    def _message_families(self) -> None:
-        self._processed = _durations(
-            "messaging_process_duration_seconds",
-            "Duration of handling a message.",
-            "messaging_operation_name messaging_destination_name service error_type",
-        )
-        self._errors = _counts(
-            "holdfast_handler_errors_total",
-            "Runs of a handler or a job that ended in an error that its message does not declare.",
-            "service messaging_destination_name",
-        )
-        self._sagas = _counts("holdfast_sagas_total", "Sagas that ended.", "saga outcome")
-        self._saga_durations = _durations(
-            "holdfast_saga_duration_seconds",
-            "From the start of a saga to its end.",
-            "saga outcome",
-            _SAGA_BUCKETS,
-        )
-        self._commits = _durations(
-            "holdfast_commit_duration_seconds", "Duration of commits.", "service", _COMMIT_BUCKETS
-        )
-        self._batches = _durations(
-            "holdfast_batch_size", "Units of work in one commit.", "service", _BATCH_BUCKETS
         )
 
     def route(self, service: str, method: str, route: str) -> RouteOutcomes:
@@ -179,8 +136,8 @@ class Metrics:
             self._routes[key] = outcomes
         return outcomes
 
-    def client(self, service: str, method: str, server_address: str) -> Outcomes:
-        """Return what to observe for the requests from `service` to one server.
+    def client(self, method: str, server_address: str) -> Outcomes:
+        """Return what to observe for the requests to one server.
 
         Observe a status, or the code of the error when no answer came.
         """
@@ -189,7 +146,7 @@ class Metrics:
         def histogram(outcome: str) -> Histogram:
             status = outcome if outcome.isdecimal() else ""
             error = "" if status and status < "400" else outcome
-            return self._asked.of(method, server_address, status, error, service)
+            return self._reached.of(method, server_address, status, error)
 
         return Outcomes(histogram)
 
@@ -259,30 +216,16 @@ class Metrics:
         return "".join(lines).encode()
 
     def _target(self) -> Iterator[str]:
-        yield head_text("target_info", "The system that this process belongs to.", "gauge")
-        yield f"target_info{label_text({'service_namespace': self._system})} 1\n"
+        yield head_text(catalogue.TARGET)
+        yield sample_text(catalogue.TARGET, {"service_namespace": self._system}, 1)
 
     def _active(self) -> Iterator[str]:
-        name = "http_server_active_requests"
         active: dict[tuple[str, str], int] = {}
         for route in self._routes.values():
             key = (route.method, route.service)
             active[key] = active.get(key, 0) + route.active
         if active:
-            yield head_text(name, "Requests under way.", "gauge")
+            yield head_text(catalogue.ACTIVE)
         for (method, service), count in active.items():
             labels = {"http_request_method": method, "service": service}
-            yield f"{name}{label_text(labels)} {count}\n"
-
-
-def _durations(
-    name: str, about: str, labels: str, bounds: tuple[float, ...] = _BUCKETS
-) -> Family[Histogram]:
-    def make(name: str, values: Mapping[str, str]) -> Histogram:
-        return Histogram(name, values, bounds)
-
-    return Family(name, about, labels.split(), make)
-
-
-def _counts(name: str, about: str, labels: str) -> Family[Counter]:
-    return Family(name, about, labels.split(), Counter)
+            yield sample_text(catalogue.ACTIVE, labels, count)

@@ -38,6 +38,7 @@ from holdfast.observability import (
     Logger,
     Metrics,
     Tracer,
+    catalogue,
     current,
     in_brief,
 )
@@ -239,8 +240,7 @@ class Process:
             host.ledger.witness = self._witness
             self.hosts.append(host)
         self.control = Control(self.system, self.hosts)
-        dropped = "holdfast_log_lines_dropped_total"
-        self.metrics.watch(dropped, lambda: self.logger.stats().dropped)
+        self.metrics.watch(catalogue.LOG_LINES_DROPPED, lambda: self.logger.stats().dropped)
 
     def _hosted(self) -> tuple[str, ...]:
         wanted = self.options.services
@@ -348,7 +348,7 @@ class Process:
             current=current,
             pages=pages,
         )
-        self.metrics.watch("holdfast_limits_alone_total", self._limits.alone)
+        self.metrics.watch(catalogue.LIMITS_ALONE, self._limits.alone)
         limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
         server = self._http(self.door, limits, self.door.refusal_headers)
         self.url = str(await self._bind(server, options.host, options.port))
@@ -418,9 +418,9 @@ class Process:
                 return Response(404)
 
     def _watch_room(self, name: str, room: Room) -> None:
-        self.metrics.watch("holdfast_pool_running", lambda: room.stats().under_way, pool=name)
-        self.metrics.watch("holdfast_pool_waiting", lambda: room.stats().waiting, pool=name)
-        self.metrics.watch("holdfast_pool_refused_total", lambda: room.stats().refused, pool=name)
+        self.metrics.watch(catalogue.POOL_RUNNING, lambda: room.stats().under_way, pool=name)
+        self.metrics.watch(catalogue.POOL_WAITING, lambda: room.stats().waiting, pool=name)
+        self.metrics.watch(catalogue.POOL_REFUSED, lambda: room.stats().refused, pool=name)
 
     def _openapi(self) -> bytes:
         """Return the OpenAPI document, made when somebody first asks for it."""
@@ -444,7 +444,7 @@ class Process:
         path = prefix.rstrip("/") + request.path
         outgoing = Request(request.method, path, request.query, request.headers, request.body)
         started = self._clock.monotonic()
-        outcomes = self.metrics.client("", request.method, origin.authority)
+        outcomes = self.metrics.client(request.method, origin.authority)
         outcome: int | str = "cancelled"
         try:
             response = await self._pool.request(origin, outgoing, deadline_s=timeout_s)
@@ -466,7 +466,7 @@ class Process:
             for external in service.reaches if service.name in hosted else ():
                 origin, _ = origin_and_path(self._urls[external.name])
                 for method in ("GET", "POST"):
-                    outcomes_of = metrics.client("", method, origin.authority)
+                    outcomes_of = metrics.client(method, origin.authority)
                     metrics.expect(outcomes_of, 200, 500, 503, *CALL_ERRORS)
 
     def _watch_engines(self) -> None:
@@ -488,8 +488,10 @@ class Process:
             return host.attention()
 
         self.health.watch("broker", broker)
-        self.metrics.watch("holdfast_broker_up", lambda: int(self._broker.trouble() is None))
-        self.metrics.watch("holdfast_broker", self._broker.counts)
+        self.metrics.watch(catalogue.BROKER_UP, lambda: int(self._broker.trouble() is None))
+        counts = self._broker.counts
+        self.metrics.watch(catalogue.BROKER_REFUSED, lambda: counts().refused_total)
+        self.metrics.watch(catalogue.BROKER_REMADE, lambda: counts().remade_total)
         for host in self.hosts:
             self.health.watch(f"database of {host.name}", functools.partial(database, host))
             self.health.watch(f"versions of {host.name}", functools.partial(unknown, host))
@@ -500,7 +502,7 @@ class Process:
                 f"stand-in of {stand_in.name}", functools.partial(trouble_of, stand_in)
             )
             self.metrics.watch(
-                "holdfast_stand_in_restarts_total",
+                catalogue.STAND_IN_RESTARTS,
                 functools.partial(getattr, stand_in, "restarts"),
                 external=stand_in.name,
             )
