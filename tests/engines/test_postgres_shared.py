@@ -15,9 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from holdfast.consistency.ledger import Addresses, Ledger
 from holdfast.consistency.writer import RunAgain, Turn, Writer
 from holdfast.contract.envelope import SagaRow, State, StepRow
+from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.machine import MachineClock, MachineIds
+from holdfast.engines.pending import together
 from holdfast.engines.postgres import PostgresDatabase
-from holdfast.engines.postgres_pending import only_reads, together
+from holdfast.engines.statements import only_reads
 from holdfast.errors import StatementFailed, TransactionLost
 from holdfast.storage import MessageFilter, SagaFilter, Sharing, Transaction, Write
 from tests.contracts.rows import EDGES, METADATA, PAIR, THING, letter
@@ -330,11 +332,33 @@ async def test_a_select_that_fails_loses_the_transaction(database: PostgresDatab
     await tx.abort()
 
 
+@pytest.mark.parametrize("sharing", [Sharing.APART, Sharing.JOINED])
+async def test_a_turn_is_undone_behind_a_savepoint_of_its_own(
+    database: PostgresDatabase, sharing: Sharing
+) -> None:
+    """It has ended well, and the server has not heard of that when a SELECT fails."""
+    tx = await database.begin(sharing=sharing)
+    await tx.savepoint()
+    await tx.write([thing(1)])
+    await tx.release()
+    await tx.savepoint()
+    await tx.savepoint(exact=True)
+    await tx.write([thing(2)])
+    await tx.release()
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await tx.execute(select(literal(1) / literal(0)))
+    await tx.rollback()
+    await tx.commit()
+
+    assert [row[0] for row in await things(database)] == [1]
+
+
 async def test_what_is_gathered_leaves_in_few_statements(database: PostgresDatabase) -> None:
     """Sixty turns are three journeys."""
     tx = await database.begin(sharing=Sharing.JOINED)
-    driver = _Counted(tx._driver)
-    tx._driver = driver
+    assert isinstance(tx, JoinedTransaction)
+    apart: Any = tx.apart
+    driver = apart._driver = _Counted(apart._driver)
     for number in range(60):
         await tx.savepoint()
         await tx.write([thing(number)])

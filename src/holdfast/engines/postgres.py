@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
+from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
 from holdfast.engines.postgres_rows import (
     COLUMNS,
@@ -42,7 +43,15 @@ from holdfast.engines.statements import refuse_control
 from holdfast.engines.tables import POSTGRES, REVISIONS, check_columns
 from holdfast.errors import TransactionLost
 from holdfast.ports import Clock
-from holdfast.storage import Backlog, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
+from holdfast.storage import (
+    Backlog,
+    Failing,
+    MessageFilter,
+    SagaFilter,
+    Sharing,
+    Transaction,
+    Unfinished,
+)
 
 IDLE_MS = 800  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
@@ -272,7 +281,7 @@ class PostgresDatabase:
 
     # -- transactions and views -------------------------------------------------------------------
 
-    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> PostgresTransaction:
+    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> Transaction:
         """See `storage.Database`. Waits at the gate."""
         connection, driver = await self.take()
         try:
@@ -283,9 +292,8 @@ class PostgresDatabase:
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
         now_ms = self.now_ms()
-        return PostgresTransaction(
-            self, connection, driver, self._prepared, now_ms, sharing=sharing
-        )
+        tx = PostgresTransaction(self, connection, driver, self._prepared, now_ms, sharing=sharing)
+        return JoinedTransaction(tx) if sharing is Sharing.JOINED else tx
 
     async def read(self) -> "PostgresReader":
         """See `storage.Database`."""

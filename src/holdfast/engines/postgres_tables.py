@@ -1,16 +1,12 @@
-"""What a transaction on Postgres does with the four tables.
-
-A transaction of joined turns gathers what is sure to be written; the rest is a journey each.
-"""
+"""What a transaction on Postgres does with the four tables: a journey each."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.lists import hastened
-from holdfast.engines.postgres_pending import Pending
 from holdfast.engines.postgres_rows import (
     CLAIM,
     CLAIM_KNOWN,
@@ -43,10 +39,8 @@ SAGAS_AND_STEPS = (
 class PostgresTables:
     """The verbs of `storage.Transaction` that are about messages, sagas and steps."""
 
-    def __init__(self, now_ms: int, *, joined: bool) -> None:
+    def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
-        self._joined = joined
-        self._pending = Pending()
         self._sagas: dict[UUID, SagaRow] = {}  # read before they are asked for
         self._steps: dict[UUID, list[StepRow]] = {}
 
@@ -55,15 +49,14 @@ class PostgresTables:
         """Run a statement of ours; return how many rows it changed."""
 
     @abstractmethod
-    async def _fetch(
-        self, sql: str, *values: Any, about: tuple[UUID, ...] | None = None, reads: bool = False
-    ) -> list[Any]:
-        """Run a statement of ours; return its rows.
+    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+        """Run a statement of ours; return its rows."""
 
-        Args:
-            about: the rows, or sagas, that it looks at; None: any.
-            reads: it changes nothing that a savepoint would have to undo.
-        """
+    def forget_read(self, sagas: Iterable[UUID]) -> None:
+        """Forget what was read of sagas before they were asked for: it has changed."""
+        for saga_ in sagas:
+            self._sagas.pop(saga_, None)
+            self._steps.pop(saga_, None)
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -72,9 +65,6 @@ class PostgresTables:
     ) -> list[MessageRow]:
         if not rows:
             return []
-        if sure and self._joined:
-            self._pending.send(rows, guarded=above_floor)
-            return list(rows)
         found = await self._fetch(INSERT_ABOVE if above_floor else INSERT, *columns_of(rows))
         new = {(edge, id_) for edge, id_ in found}
         return [row for row in rows if (row.edge, row.id) in new]
@@ -84,17 +74,12 @@ class PostgresTables:
             f"SELECT {COLUMNS} FROM holdfast_message WHERE edge = $1 AND id = $2 FOR UPDATE",
             edge,
             id,
-            about=(id,),
-            reads=True,
         )
         return message(found[0]) if found else None
 
     async def update_message(
         self, row: MessageRow, was: State, *, sure: bool = False, held: int | None = None
     ) -> bool:
-        if sure and self._joined and not self._pending.touches(row.id):
-            self._pending.settle(row, was, held)
-            return True
         return await self._do(UPDATE, *values_of(row), was.value, held) == 1
 
     async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
@@ -104,7 +89,6 @@ class PostgresTables:
             edge,
             id,
             [state.value for state in states],
-            about=(id,),
         )
         return message(found[0]) if found else None
 
@@ -117,14 +101,11 @@ class PostgresTables:
             edge,
             list(ids),
             [state.value for state in states],
-            about=tuple(ids),
         )
         return [message(record) for record in found]
 
     async def lock_topic(self, topic: str) -> None:
-        await self._fetch(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", topic, reads=True
-        )
+        await self._fetch("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", topic)
 
     async def messages_of_topic(self, topic: str) -> list[MessageRow]:
         return await self._select("topic", topic)
@@ -134,7 +115,7 @@ class PostgresTables:
 
     async def _select(self, column: str, value: Any) -> list[MessageRow]:
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {column} = $1 ORDER BY id"
-        return [message(record) for record in await self._fetch(sql, value, reads=True)]
+        return [message(record) for record in await self._fetch(sql, value)]
 
     async def claim(self, limit: int, lease_ms: int, *, waiting: bool = True) -> list[MessageRow]:
         claim = CLAIM if waiting else CLAIM_KNOWN
@@ -199,7 +180,7 @@ class PostgresTables:
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         found = await self._fetch(
-            "SELECT id FROM holdfast_message WHERE edge = $1 ORDER BY id LIMIT 1", edge, reads=True
+            "SELECT id FROM holdfast_message WHERE edge = $1 ORDER BY id LIMIT 1", edge
         )
         return plain(found[0][0]) if found else None
 
@@ -221,9 +202,6 @@ class PostgresTables:
     # -- sagas ----------------------------------------------------------------------------------
 
     async def insert_saga(self, row: SagaRow) -> bool:
-        if self._joined and row.key is None:
-            self._pending.saga(row, new=True)
-            return True
         changed = await self._do(
             f"INSERT INTO holdfast_saga ({SAGA_COLUMNS}) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
@@ -236,16 +214,13 @@ class PostgresTables:
             "SELECT id FROM holdfast_saga WHERE type = ANY($1::text[]) AND key = $2",
             list(types),
             key,
-            reads=True,
         )
         return plain(found[0][0]) if found else None
 
     async def read_sagas(self, ids: Sequence[UUID]) -> None:
-        if not self._pending.touches(*ids):
-            await self._read_sagas(ids)
-
-    async def _read_sagas(self, ids: Sequence[UUID]) -> None:
-        found = await self._fetch(SAGAS_AND_STEPS, sorted(ids), about=tuple(ids), reads=True)
+        if not ids:
+            return
+        found = await self._fetch(SAGAS_AND_STEPS, sorted(ids))
         for *columns, paths, kinds, outcomes, ended in found:
             row = saga(columns)
             steps = zip(paths, kinds, outcomes, ended, strict=True)
@@ -253,16 +228,11 @@ class PostgresTables:
             self._steps[row.id] = [StepRow(row.id, *step) for step in steps]
 
     async def lock_saga(self, id: UUID) -> SagaRow | None:
-        if self._pending.touches(id):
-            self._sagas.pop(id, None)  # what was read is old
         if id not in self._sagas:
-            await self._read_sagas([id])
+            await self.read_sagas([id])
         return self._sagas.pop(id, None)
 
     async def update_saga(self, row: SagaRow) -> None:
-        if self._joined:
-            self._pending.saga(row, new=False)
-            return
         await self._do(
             "UPDATE holdfast_saga SET version = $2, state = $3, input = $4, error = $5, "
             "ended_at = $6 WHERE id = $1",
@@ -275,9 +245,6 @@ class PostgresTables:
         )
 
     async def insert_steps(self, rows: Sequence[StepRow]) -> None:
-        if self._joined:
-            self._pending.step(rows)
-            return
         await self._do(
             "INSERT INTO holdfast_step (saga, path, kind, outcome, ended_at) SELECT * FROM "
             "unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bigint[])",
@@ -290,9 +257,9 @@ class PostgresTables:
 
     async def steps(self, saga: UUID) -> list[StepRow]:
         read = self._steps.pop(saga, None)
-        if read is not None and not self._pending.touches(saga):
+        if read is not None:
             return read
-        found = await self._fetch(STEPS, saga, about=(saga,), reads=True)
+        found = await self._fetch(STEPS, saga)
         return [StepRow(saga, *record) for record in found]
 
     async def delete_steps(self, saga: UUID) -> None:

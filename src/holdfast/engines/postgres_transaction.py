@@ -1,15 +1,11 @@
-"""One transaction on Postgres: few statements, and as few journeys as they need.
+"""One transaction on Postgres: each statement where it was made; see `joined` for fewer.
 
-Turns share it: what they write is gathered, and joined at the end, or before a statement that may
-read it. The server hears of a savepoint only where a turn has written by a statement of its own. A
-transaction that cannot be written so is lost, and its turns run again apart, with every statement
-where it was made. User code runs SERIALIZABLE, behind a gate: a service's transactions run one
-after another, whatever number of replicas it has, as on SQLite.
+User code runs SERIALIZABLE, behind a gate: a service's transactions run one after another,
+whatever number of replicas it has, as on SQLite.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
-from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 from sqlalchemy import Executable, Result, Table, insert
@@ -17,14 +13,16 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import MessageRow
-from holdfast.engines.postgres_pending import Level, only_reads, statement_of, together
+from holdfast.engines.pending import Ours
 from holdfast.engines.postgres_rows import signed
 from holdfast.engines.postgres_tables import PostgresTables
+from holdfast.engines.postgres_together import statement_of
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.refusals import refused_by, row_refused
 from holdfast.engines.statements import (
     check_changed,
     named_values,
+    only_reads,
     refuse_control,
     shapes,
     update_by_key,
@@ -95,17 +93,17 @@ class PostgresTransaction(PostgresTables):
         *,
         sharing: Sharing,
     ) -> None:
-        super().__init__(now_ms, joined=sharing is Sharing.JOINED)
+        super().__init__(now_ms)
+        self.failed = False  # a statement has; only the end of its savepoint helps
         self._alone = sharing is Sharing.ALONE
         self._connections = connections
         self._connection = connection
         self._driver = driver
         self._prepared = prepared
-        self._waiting: list[str] = []  # what travels with the next statement
-        self._levels: list[Level] = []
+        self._waiting: list[str] = []  # what travels with a later statement
+        self._opens = False  # some of it must be there before the next one: a savepoint
+        self._depth = 0  # of savepoints
         self._wrote = False  # a user has, alone
-        self._exact = 0  # open levels in which a user looks at what each statement raises
-        self._direct = 0  # statements so far that have changed what only a savepoint undoes
         self._over = False
         self._lost = ""
         self._refused = False  # by the server, and not for the sake of a statement
@@ -114,49 +112,28 @@ class PostgresTransaction(PostgresTables):
 
     async def _send_waiting(self) -> None:
         self.check_open()
-        if self._waiting:
+        if self._opens:
             try:
                 await self._driver.execute("; ".join(self._waiting))
             except DRIVER_ERRORS as exc:
                 raise self._failed(exc) from exc
-            self._waiting = []
+            self._waiting, self._opens = [], False
 
     async def _do(self, sql: str, *values: Any) -> int:
-        """Run a statement of ours; return how many rows it changed."""
-        await self._before_ours()
+        await self._send_waiting()
         try:
             status: str = await self._driver.execute(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
-        changed = int(status.rpartition(" ")[2] or 0)
-        self._direct += changed > 0
-        return changed
+        return int(status.rpartition(" ")[2] or 0)
 
-    async def _fetch(
-        self, sql: str, *values: Any, about: tuple[UUID, ...] | None = None, reads: bool = False
-    ) -> list[Any]:
-        """Run a statement of ours; return its rows.
-
-        Args:
-            about: the rows, or sagas, that it looks at; None: any.
-        """
-        if about is None or not self._joined or self._pending.touches(*about):
-            await self._before_ours()
-        self.check_open()
+    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+        await self._send_waiting()
         try:
             found: list[Any] = await self._driver.fetch(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
-        self._direct += bool(found) and not reads
         return found
-
-    async def _before_ours(self) -> None:
-        """Let a statement of ours see what was gathered before it."""
-        self.check_open()
-        if self._joined:
-            await self._write_ours()
-        else:
-            await self._send_waiting()
 
     def _failed(self, error: BaseException) -> Exception:
         """Return what a statement of ours raises: as a rule, that all is lost."""
@@ -175,6 +152,7 @@ class PostgresTransaction(PostgresTables):
         if error.connection_invalidated or state.startswith(_LOST) or self._driver.is_closed():
             return self._loses(error)
         self._refused = self._refused or is_of_server(error)
+        self.failed = True
         return error
 
     # -- users' statements ------------------------------------------------------------------------
@@ -185,29 +163,20 @@ class PostgresTransaction(PostgresTables):
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> Result[Any]:
         refuse_control(statement)
-        self.check_open()
+        self._wrote = self._wrote or (self._alone and not only_reads(statement))
+        await self._send_waiting()
         try:
-            await self._before_users(only_reads(statement))
             return await self._connection.execute(statement, parameters)
         except DBAPIError as exc:
             raised = self._judge(exc)
-            if raised is exc and self._joined and not (self._levels and self._levels[-1].told):
-                raised = self._loses(exc)  # of a SELECT: the server has nothing to go back to
             raise refused_by(statement, parameters, raised, self._connection.dialect) from exc
         except StatementError as exc:  # it was not sent
             raise refused_by(statement, parameters, exc, self._connection.dialect) from exc
 
     async def write(self, writes: Sequence[Write]) -> None:
-        if self._joined and not self._exact:
-            self._pending.users += writes
-            return
         await self._send_waiting()
         self._wrote = True
-        await self._write_users(group for _, _, group in shapes(writes))
-
-    async def _write_users(self, groups: Iterable[list[Write]]) -> None:
-        for group in groups:
-            table, columns = group[0].table, tuple(group[0].values)
+        for table, columns, group in shapes(writes):
             rows = named_values(table, columns, group)
             try:
                 if group[0].key is None:
@@ -221,61 +190,6 @@ class PostgresTransaction(PostgresTables):
                     raise raised from exc
                 raise row_refused(table, rows, self._connection.dialect, raised) from exc
             check_changed(table, group, changed)
-
-    # -- what was gathered ----------------------------------------------------------------------
-
-    async def _before_users(self, only_reads: bool) -> None:
-        """Let a user's statement see what was gathered, and be undone if its turn fails."""
-        if not self._joined:
-            self._wrote = self._wrote or not only_reads
-            await self._send_waiting()
-            return
-        pending = self._pending
-        own = self._levels and len(pending.users) > max(self._levels[0].users, pending.users_done)
-        if own or not only_reads:
-            await self._tell_levels()
-        await self._write_gathered(pending.take_users())
-
-    async def _tell_levels(self) -> None:
-        """Open the savepoints that the server has not heard of.
-
-        What was gathered before them is written behind them, and again if they are undone.
-        """
-        pending = self._pending
-        for depth, level in enumerate(self._levels, 1):
-            if level.told:
-                continue
-            level.leaks = pending.lost_by(level, self._direct)
-            level.told = True
-            level.users_done, level.ours_done = pending.users_done, pending.ours_done
-            self._waiting.append(f"SAVEPOINT s{depth}")
-        await self._send_waiting()
-
-    async def _write_gathered(self, writes: list[Write]) -> None:
-        """Write what turns wanted; that one of them cannot be written is everybody's loss."""
-        if not writes:
-            return
-        try:
-            await self._write_users(together(writes))
-        except TransactionLost:
-            raise
-        except Exception as exc:  # of a turn that has ended: each finds out for itself, alone
-            raise self._loses(exc) from exc
-
-    async def _write_ours(self) -> None:
-        entries = self._pending.take_ours()
-        if not entries:
-            return
-        self._direct += 1
-        sql, arrays, wanted = statement_of(entries)
-        try:
-            [found] = await self._driver.fetch(sql, *arrays)
-        except DRIVER_ERRORS as exc:
-            raise self._failed(exc) from exc
-        if list(found) != wanted:
-            raise self._loses(
-                ValueError("a row was not new or below a floor, or had been changed by another")
-            )
 
     async def _insert(self, table: Table, columns: tuple[str, ...], rows: list[Any]) -> None:
         statement = self._prepared.insert(table, columns)
@@ -340,40 +254,32 @@ class PostgresTransaction(PostgresTables):
 
     async def savepoint(self, *, exact: bool = False) -> None:
         self.check_open()
-        if exact and self._joined:  # what is refused in it must not be for want of what came before
-            await self._tell_levels()
-            await self._write_gathered(self._pending.take_users())
-        self._levels.append(self._pending.level(self._direct))
-        if not self._joined:
-            self._levels[-1].told = True
-            self._waiting.append(f"SAVEPOINT s{len(self._levels)}")
-        elif exact or self._exact:
-            self._exact += 1
-            await self._tell_levels()
+        self._depth += 1
+        self._opens = True
+        self._waiting.append(f"SAVEPOINT s{self._depth}")
 
     async def release(self) -> None:
-        self._close_level("")
+        if not self._left_unused():
+            self._waiting.append(f"RELEASE s{self._depth}")
+        self._depth -= 1
 
     async def rollback(self) -> None:
         self.check_open()
-        level = self._levels[-1]
-        if self._joined and self._pending.lost_by(level, self._direct):
-            raise self._loses(ValueError("a turn failed behind what it shares with others"))
-        self._close_level(f"ROLLBACK TO s{len(self._levels)}; ")
-        self._pending.undo(level)
+        if not self._left_unused():  # whatever failed, the next one finds the transaction well
+            self._waiting = [f"ROLLBACK TO s{self._depth}; RELEASE s{self._depth}"]
+            self._opens = True
+            await self._send_waiting()
+        self._depth -= 1
+        self.failed = False
         self._sagas.clear()  # the locks of what was read there are gone with it
         self._steps.clear()
-        if not self._joined or level.told:
-            await self._send_waiting()  # whatever failed, the next one finds the transaction well
 
-    def _close_level(self, before: str) -> None:
-        opened, level = f"SAVEPOINT s{len(self._levels)}", self._levels[-1]
-        if self._waiting and self._waiting[-1] == opened:  # nothing happened in it
+    def _left_unused(self) -> bool:
+        """Forget the newest savepoint if nothing has happened in it; say whether."""
+        unused = self._waiting[-1:] == [f"SAVEPOINT s{self._depth}"]
+        if unused:
             self._waiting.pop()
-        elif level.told:
-            self._waiting.append(f"{before}RELEASE s{len(self._levels)}")
-        self._levels.pop()
-        self._exact = max(0, self._exact - 1)
+        return unused
 
     def check_open(self) -> None:
         if self._over:
@@ -386,8 +292,6 @@ class PostgresTransaction(PostgresTables):
 
     async def commit(self) -> bool:
         self.check_open()
-        await self._write_gathered(self._pending.take_users())
-        await self._write_ours()
         self._waiting.append("COMMIT")
         statement, self._waiting = "; ".join(self._waiting), []
         try:
@@ -419,7 +323,15 @@ class PostgresTransaction(PostgresTables):
         finally:
             await self._connections.give(self._connection, broken=broken, refused=self._refused)
 
-    # -- its name ----------------------------------------------------------------------------
+    # -- beside the verbs of the tables -----------------------------------------------------------
 
     async def sign(self, name: MessageRow) -> None:
         self._waiting.append(signed(name))
+
+    async def write_ours(self, rows: Ours) -> bool:
+        """See `joined.Apart`."""
+        sql, arrays, wanted = statement_of(rows)
+        [written] = await self._fetch(sql, *arrays)
+        self.forget_read([row.id for row in rows.advanced])
+        self.forget_read([row.saga for row in rows.stepped])
+        return list(written) == wanted

@@ -5,7 +5,19 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Executable, Table, TextClause, TextualSelect, Update, bindparam, update
+from sqlalchemy import (
+    Executable,
+    Select,
+    Table,
+    TextClause,
+    TextualSelect,
+    Update,
+    UpdateBase,
+    bindparam,
+    update,
+)
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.functions import FunctionElement
 
 from holdfast.engines.prepared import key_names
 from holdfast.errors import StatementFailed, TransactionControl
@@ -16,6 +28,7 @@ _CONTROL = re.compile(
     r"RELEASE|PREPARE|ATTACH|DETACH|PRAGMA|VACUUM)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_HARMLESS = {"count", "sum", "max", "min", "avg", "coalesce", "lower", "upper", "length", "now"}
 
 
 def refuse_control(statement: Executable) -> None:
@@ -27,6 +40,19 @@ def refuse_control(statement: Executable) -> None:
             f"{text.strip()[:60]!r}: the transaction is opened and ended by Holdfast; "
             "use `async with tx.savepoint()` for a part that may fail"
         )
+
+
+def only_reads(statement: object) -> bool:
+    """Whether a statement cannot change anything: a SELECT of tables and well-known functions."""
+    if not isinstance(statement, Select):
+        return False
+    parts: Iterator[Any] = visitors.iterate(statement)  # pyright: ignore[reportUnknownArgumentType]
+    return all(
+        part.name in _HARMLESS
+        if isinstance(part, FunctionElement)
+        else not isinstance(part, TextClause | UpdateBase)
+        for part in parts
+    )
 
 
 def shapes(writes: Sequence[Write]) -> Iterator[tuple[Table, tuple[str, ...], list[Write]]]:
