@@ -14,7 +14,7 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.engines.machine import MachineClock, machine_random
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import Door, Forward
-from holdfast.observability import Logger, Metrics, Tracer, current
+from holdfast.observability import Logger, Metrics, Tracer
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.security import FixedKeys, TokenPolicy, TokenVerifier, read_jwks
 
@@ -45,7 +45,6 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
         logger=Logger(log, clock, "gateway", form="json"),
         clock=clock,
         tracer=Tracer(random, ratio=0.01),
-        current=current,
         pages={},
     )
     return gateway, pool

@@ -511,11 +511,11 @@ async def test_a_request_that_waited_too_long_is_refused(
 ) -> None:
     """Its client is about to leave, or has left; to work for it would make the others wait."""
     process = run.process
-    now = process.door._clock.monotonic()  # pyright: ignore[reportPrivateUsage]
-    process.door._clock = Still(now)  # type: ignore[assignment]  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    now = asyncio.get_running_loop().time()
+    process.door.requests.clock = clock = Still(now)
     first = await process.door(Request("GET", "/open/x", received_at=now - waited_s))
     for _ in range(2):
-        process.door._clock.at = now = now + 0.6  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+        clock.at = now = now + 0.6
         request = Request("GET", "/open/x", received_at=now - waited_s, gone=gone)
         answer = await process.door(request)
 

@@ -5,7 +5,6 @@ service.
 """
 
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +25,7 @@ from holdfast.gateway.cors import CorsRules, is_preflight
 from holdfast.gateway.forwarded import Proxies, address_of, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
 from holdfast.gateway.lateness import Lateness
-from holdfast.observability import Context, Logger, Metrics, RouteOutcomes, Tracer
+from holdfast.observability import Logger, Metrics, Requests, Tracer
 from holdfast.ports import Clock, Limits, Taken
 from holdfast.security import (
     REASONS,
@@ -99,23 +98,18 @@ class Door:
         metrics: Metrics,
         logger: Logger,
         tracer: Tracer,
-        current: ContextVar[Context],
         pages: dict[str, Page],
     ) -> None:
         self._gateway = gateway
         self._router = router
-        self._clock = clock  # the loop's may tick in whole milliseconds
         self._verifier = verifier
         self._limits = limits
-        self._metrics = metrics
         self._logger = logger
-        self._tracer = tracer
-        self._current = current
+        self.requests = Requests(tracer=tracer, clock=clock, metrics=metrics, logger=logger)
         self._pages = pages
         self._trusted = Proxies(gateway.trusted_proxies)
         self._lateness = Lateness(gateway.wait_s)
         self._cors = CorsRules(gateway.cors) if gateway.cors is not None else None
-        self._outcomes: dict[tuple[str, str], RouteOutcomes] = {}
         self._limited = metrics.rate_limited("gateway")
         # Made at the start, so that the first refusal is an increase and not a new series.
         self._unauthenticated = {
@@ -134,23 +128,20 @@ class Door:
             if cors is not None:
                 response = cors.dress(origin, response)
             return response
-        started = self._clock.monotonic()
         trace = self._believe(request)
-        given = correlation_of(request.headers)
-        context = self._tracer.enter(trace, correlation_id=given, service="gateway")
-        self._current.set(context)
-        request.correlation_id = correlation = context.correlation_id
-        request.traceparent = context.traceparent
+        span = self.requests.begin(trace, correlation_of(request.headers))
+        request.correlation_id = correlation = span.context.correlation_id
+        request.traceparent = span.context.traceparent
         self._in_flight += 1
         self._requests += 1
         try:
-            response = await self._pass(request, started)
+            response = await self._pass(request, span.begun)
         except HoldfastError as exc:
             response = problem_of(exc, correlation)
         finally:
             self._in_flight -= 1
         response = response.adding((b"x-correlation-id", correlation.encode()))
-        self._account(request, response, context, self._clock.monotonic() - started)
+        self.requests.end(span, request.method, request.route, response.status, request.client)
         if cors is not None:
             response = cors.dress(origin, response)
         return response
@@ -259,20 +250,6 @@ class Door:
                 },
             )
         return taken
-
-    def _account(
-        self, request: Request, response: Response, context: Context, seconds: float
-    ) -> None:
-        key = (request.method, request.route)
-        outcomes = self._outcomes.get(key)
-        if outcomes is None:
-            outcomes = self._metrics.route("gateway", *key)
-            if len(self._outcomes) < 1_000:
-                self._outcomes[key] = outcomes
-        status = response.status
-        outcomes.observe(status, seconds)
-        route = request.route or "unmatched"
-        self._logger.request(context, request.method, route, status, seconds, request.client)
 
     def stats(self) -> DoorStats:
         """Return the counts."""

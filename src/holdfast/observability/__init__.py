@@ -17,6 +17,7 @@ from holdfast.observability.metrics import (
     RouteOutcomes,
     SagaOutcomes,
 )
+from holdfast.observability.operation import Operation, Requests, Span
 from holdfast.observability.redact import REDACTED, describe, scrub
 from holdfast.observability.trace import (
     Parent,
@@ -43,10 +44,13 @@ __all__ = [
     "LogStats",
     "Logger",
     "Metrics",
+    "Operation",
     "Outcomes",
     "Parent",
+    "Requests",
     "RouteOutcomes",
     "SagaOutcomes",
+    "Span",
     "Tracer",
     "bridge",
     "catalogue",

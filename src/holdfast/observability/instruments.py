@@ -133,12 +133,16 @@ class Outcomes:
     """Durations of one route, handler or call, by outcome, ready for the hot path.
 
     At most 64 outcomes have a histogram of their own; further ones share `_OTHER`.
+
+    Attributes:
+        active: those under way; whoever observes adds one before and takes it away after.
     """
 
-    __slots__ = ("_histograms", "_resolve")
+    __slots__ = ("_histograms", "_resolve", "active")
 
     def __init__(self, resolve: Callable[[str], Histogram]) -> None:
         self._resolve = resolve
+        self.active = 0
         self._histograms: dict[int | str, Histogram] = {}
 
     def observe(self, outcome: int | str, seconds: float) -> None:

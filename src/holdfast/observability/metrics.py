@@ -35,17 +35,13 @@ _METHODS = frozenset(
 
 
 class RouteOutcomes(Outcomes):
-    """Requests of one method and route.
+    """Requests of one method and route."""
 
-    Attributes:
-        active: requests under way; the server adds one before and takes it away after.
-    """
-
-    __slots__ = ("active", "method", "service")
+    __slots__ = ("method", "service")
 
     def __init__(self, family: Family[Histogram], *, service: str, method: str, route: str) -> None:
         super().__init__(lambda status: family.of(method, route, status, service))
-        self.service, self.method, self.active = service, method, 0
+        self.service, self.method = service, method
 
 
 class SagaOutcomes(Outcomes):

@@ -345,7 +345,6 @@ class Process:
             metrics=self.metrics,
             logger=self.logger,
             tracer=self._tracer,
-            current=current,
             pages=pages,
         )
         self.metrics.watch(catalogue.LIMITS_ALONE, self._limits.alone)

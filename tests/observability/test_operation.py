@@ -1,0 +1,95 @@
+"""Operations: one begin, one end, and what hangs there."""
+
+import contextvars
+import json
+from io import BytesIO
+
+import pytest
+
+from holdfast.observability import Logger, Metrics, Operation, Requests, Tracer, current
+from tests.observability.fakes import SetClock, SetRandom
+
+TRACE, SPAN = "1" * 32, "2" * 16
+
+
+class Seen:
+    """What an operation shows of itself."""
+
+    def __init__(self) -> None:
+        self.clock, self.metrics, self.lines = SetClock(10.0), Metrics("shop"), BytesIO()
+        self.tracer = Tracer(SetRandom([0xABC]), ratio=1.0)
+        self.told: list[tuple[int | str, float]] = []
+        outcomes = self.metrics.route("orders", "GET", "/a")
+        self.operation = Operation(
+            "orders",
+            outcomes,
+            tracer=self.tracer,
+            clock=self.clock,
+            tell=lambda outcome, seconds: self.told.append((outcome, seconds)),
+        )
+
+    def series(self, start: str) -> list[str]:
+        """Return the values of the metrics whose line begins with `start`."""
+        lines = self.metrics.render().decode().splitlines()
+        return [line.rsplit(" ", 1)[1] for line in lines if line.startswith(start)]
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """An operation that nobody has begun."""
+    return Seen()
+
+
+def test_a_run_is_counted_and_told_once(seen: Seen) -> None:
+    """From its begin to its end, by the clock."""
+    span = seen.operation.begin(f"00-{TRACE}-{SPAN}-01", "c-1")
+    under_way = seen.series("http_server_active_requests{")
+    seen.clock.now_s += 2.0
+    seen.operation.end(span, 200)
+
+    assert (span.context.trace_id, span.context.parent_id) == (TRACE, SPAN)
+    assert under_way == ["1"]
+    assert seen.series("http_server_active_requests{") == ["0"]
+    assert seen.series("http_server_request_duration_seconds_sum") == ["2.0"]
+    assert seen.told == [(200, 2.0)]
+
+
+def test_what_was_broken_off_is_not_under_way_and_not_counted(seen: Seen) -> None:
+    """Nobody knows how it would have ended."""
+    seen.operation.end(seen.operation.begin("", "c-1"), None)
+
+    assert seen.series("http_server_active_requests{") == ["0"]
+    assert seen.series("http_server_request_duration_seconds_sum") == []
+    assert seen.told == []
+
+
+def test_a_begin_makes_the_context_and_a_part_goes_on_in_it(seen: Seen) -> None:
+    """Logs of both carry the same ids."""
+
+    def run() -> None:
+        span = seen.operation.begin("", "c-1")
+        assert current.get() is span.context
+        assert span.context.service == "orders"
+        assert seen.operation.go_on().context is span.context
+
+    contextvars.Context().run(run)
+
+
+@pytest.mark.parametrize(("route", "shown"), [("/v1/{id}", "/v1/{id}"), ("", "unmatched")])
+def test_a_request_at_the_gateway_is_counted_by_its_route(
+    seen: Seen, route: str, shown: str
+) -> None:
+    """Which it is turns out on the way; the log line has the ids of its begin."""
+    logger = Logger(seen.lines, seen.clock, "gateway", form="json")
+    requests = Requests(tracer=seen.tracer, clock=seen.clock, metrics=seen.metrics, logger=logger)
+    span = contextvars.Context().run(requests.begin, "", "c-7")
+    seen.clock.now_s += 0.5
+    requests.end(span, "GET", route, 404, "192.0.2.1")
+    logger.flush()
+
+    line = json.loads(seen.lines.getvalue())
+    assert (line["correlation_id"], line["route"], line["ms"]) == ("c-7", shown, 500.0)
+    name = (
+        f'http_server_request_duration_seconds_sum{{http_request_method="GET",http_route="{shown}"'
+    )
+    assert seen.series(name) == ["0.5"]
