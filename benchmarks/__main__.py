@@ -31,6 +31,7 @@ FIGURES = (
     "growth",
     "startup",
     "simulation",
+    "walk",
 )
 
 
