@@ -14,18 +14,16 @@ Targets: 130 calls, 25 files and 60 changes for a write; 800 calls for an order.
 """
 
 import asyncio
-import json
+import itertools
 import os
 import sys
 import threading
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from types import FrameType
-from typing import Any
 
 import holdfast
 from benchmarks.harness import Plan, Row
@@ -66,7 +64,7 @@ class Walk:
     def changes(self) -> int:
         """How often the next call was in another file."""
         files = [file for file, _ in self.names]
-        return sum(a != b for a, b in zip(files, files[1:], strict=False))
+        return sum(a != b for a, b in itertools.pairwise(files))
 
     def by_file(self) -> list[tuple[str, int]]:
         """Return (file, calls), most first."""

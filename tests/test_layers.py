@@ -14,7 +14,7 @@ import holdfast
 
 ROOT = Path(holdfast.__file__).parent
 
-GROUND = {"errors", "first_step", "ports", "storage", "contract"}
+GROUND = {"errors", "pump", "ports", "storage", "contract"}
 DECLARED = GROUND | {"resilience", "system"}
 HANDLED = DECLARED | {"security", "observability", "consistency"}
 SERVED = HANDLED | {"dispatch"}
@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "contract": {"errors"},
     "ports": set(),
     "storage": {"contract", "errors"},
-    "first_step": set(),
+    "pump": set(),
     "resilience": GROUND,
     "system": GROUND | {"resilience"},
     "security": DECLARED,

@@ -21,7 +21,7 @@ from holdfast.contract.envelope import Answer, Edge, Kind, Letter, MessageRow, S
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Message
 from holdfast.errors import CallError, HoldfastError, MessageTooLarge, TransactionLost
-from holdfast.first_step import Finished, first_step
+from holdfast.pump import Finished, first_step
 from holdfast.storage import Transaction
 
 NOT_MADE = bytes(8)  # instead of the digest of a call

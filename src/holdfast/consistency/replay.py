@@ -29,7 +29,7 @@ from holdfast.contract.failure import Cancelled, Failure
 from holdfast.contract.messages import Command, Event, Undo
 from holdfast.contract.model import Model
 from holdfast.errors import ForeignAwait, HoldfastError, SagaChanged, SagaTooLong, TransactionLost
-from holdfast.first_step import is_cancelled
+from holdfast.pump import STOPPED, Stopped, is_cancelled, pump
 
 STEPS_MAX = 1_000
 _NOW_WAITS = object()  # what a suspended step yields to the one who drives the function
@@ -418,12 +418,23 @@ class Replay:
         return "failed" if ended == "completed" else ended
 
     async def _driven(self, coroutine: Coroutine[Any, Any, None]) -> Ended:
-        waiting = await _drive(coroutine, self)
-        if waiting:
-            self._dead = True
-            with suppress(Exception, _Discarded, _Restart):
-                coroutine.close()  # what its `finally` asks for or raises: a dead run says nothing
-        return "waiting" if waiting else "completed"
+        if await pump(coroutine, self._look) is not STOPPED:
+            return "completed"
+        self._dead = True
+        with suppress(Exception, _Discarded, _Restart):
+            coroutine.close()  # what its `finally` asks for or raises: a dead run says nothing
+        return "waiting"
+
+    def _look(self, awaited: object) -> Exception | Stopped | None:
+        """Let the awaits of `local` pass, stop where a step waits, and refuse everything else."""
+        if awaited is _NOW_WAITS:
+            return STOPPED
+        if self.in_local:
+            return None
+        self.broken = ForeignAwait(
+            "a saga awaits its own `saga` alone; move this into `saga.local(…)`"
+        )
+        return self.broken
 
 
 def _in_order(path: str) -> list[int]:
@@ -438,37 +449,6 @@ def _group(path: str) -> str:
 @types.coroutine
 def _suspend() -> Generator[object, Any, Any]:
     return (yield _NOW_WAITS)
-
-
-@types.coroutine
-def _drive(coroutine: Coroutine[Any, Any, None], replay: Replay) -> Generator[Any, Any, bool]:
-    """Drive a saga's function; True when it waits. Awaits of `local` pass, others are refused."""
-    value: Any = None
-    error: BaseException | None = None
-    refused = 0
-    while True:
-        try:
-            yielded = coroutine.send(value) if error is None else coroutine.throw(error)
-        except StopIteration:
-            return False
-        value = error = None
-        if yielded is _NOW_WAITS:
-            return True
-        if not replay.in_local:
-            if asyncio.isfuture(yielded):
-                yielded._asyncio_future_blocking = False  # nobody will wait for it
-            error = replay.broken = ForeignAwait(
-                "a saga awaits its own `saga` alone; move this into `saga.local(…)`"
-            )
-            refused += 1
-            if refused > 100:  # it swallows the error and awaits again, for ever
-                coroutine.close()
-                raise error
-            continue
-        try:
-            value = yield yielded
-        except BaseException as exc:  # a cancellation or a time-out goes into the function
-            error = exc
 
 
 def derived_id(seed: UUID, label: str, ms: int) -> UUID:

@@ -1,6 +1,5 @@
 """The unit of work: what one handler reads, writes and sends. It implements `system.Tx`."""
 
-import asyncio
 import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +21,7 @@ from holdfast.errors import (
     StatementFailed,
     TransactionLost,
 )
-from holdfast.first_step import is_cancelled
+from holdfast.pump import STOPPED, Finished, Stopped, is_cancelled, pump
 from holdfast.storage import Transaction, Write
 
 if TYPE_CHECKING:
@@ -346,14 +345,36 @@ class Driver:
 
     async def to_first_statement(self) -> None:
         """Run until the handler wants its transaction, or returns. Raises what it raises."""
-        await _advance(self._coroutine, self._unit, self)
+        try:
+            end = await pump(self._coroutine, self._look, run=self.context.run)
+        except (Exception, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:
+            if is_cancelled():
+                raise
+            raise Stray(f"the handler raised {exc!r}; it is nobody's wish to stop it") from exc
+        if isinstance(end, Finished):
+            self.finished, self.result = True, end.value
 
     async def to_end(self) -> Any:
         """Run to the end inside the transaction; return what the handler returned."""
         self._begun = True
         if not self.finished:
-            await _advance(self._coroutine, self._unit, self)
+            await self.to_first_statement()  # the next one: it has its transaction now
         return self.result
+
+    def _look(self, awaited: object) -> Exception | Stopped | None:
+        if awaited is _ENTER:
+            return STOPPED
+        unit = self._unit
+        if not (unit.shut and unit.ledger.safe.no_foreign_awaits) or unit.in_statement:
+            return None
+        error = ForeignAwait(
+            "after its first statement a handler may await `tx` alone; move what reaches "
+            "elsewhere before it"
+        )
+        unit.broken = unit.broken or error
+        return error
 
     def close(self) -> None:
         """Abandon a handler that never got its turn; one that did is finished by it."""
@@ -364,49 +385,3 @@ class Driver:
             self.context.run(self._coroutine.close)
         except Exception:  # what its `finally` wants comes too late
             return
-
-
-@types.coroutine
-def _advance(
-    coroutine: Coroutine[Any, Any, Any], unit: Unit, driver: Driver
-) -> Generator[Any, Any, None]:
-    value: Any = None
-    error: BaseException | None = None
-    guard = unit.ledger.safe.no_foreign_awaits
-    run = driver.context.run
-    refused = 0
-    while True:
-        try:
-            yielded = run(coroutine.send, value) if error is None else run(coroutine.throw, error)
-        except StopIteration as stop:
-            driver.finished, driver.result = True, stop.value
-            return
-        except (Exception, GeneratorExit, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as exc:
-            if is_cancelled():
-                raise
-            raise Stray(f"the handler raised {exc!r}; it is nobody's wish to stop it") from exc
-        value = error = None
-        if yielded is _ENTER:
-            return
-        if guard and unit.shut and not unit.in_statement:
-            if asyncio.isfuture(yielded):
-                yielded._asyncio_future_blocking = False  # nobody will wait for it
-            error = ForeignAwait(
-                "after its first statement a handler may await `tx` alone; move what reaches "
-                "elsewhere before it"
-            )
-            unit.broken = unit.broken or error
-            refused += 1
-            if refused > 100:  # it swallows the error and awaits again, for ever
-                coroutine.close()
-                raise error
-            continue
-        try:
-            value = yield yielded
-        except GeneratorExit:  # everything is abandoned, the handler perhaps before its driver
-            run(coroutine.close)
-            raise
-        except BaseException as exc:  # a cancellation or a time-out goes into the handler
-            error = exc

@@ -15,7 +15,7 @@ from typing import Any
 from holdfast.consistency.ledger import BelowFloor, Ledger
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
-from holdfast.first_step import is_cancelled
+from holdfast.pump import is_cancelled
 from holdfast.storage import Sharing, Transaction
 
 LOOKS_MAX = 5

@@ -28,8 +28,8 @@ from holdfast.errors import (
     TooLarge,
     TransactionLost,
 )
-from holdfast.first_step import Finished, first_step
 from holdfast.observability import RouteOutcomes
+from holdfast.pump import Finished, first_step
 from holdfast.resilience import Watch
 from holdfast.security import scope_missing, token_missing
 from holdfast.storage import MessageFilter

@@ -1,0 +1,122 @@
+"""The pump: drives a coroutine by hand, with an eye on what it awaits.
+
+Handlers and sagas may await some things and not others, and may be left where they stand. Whoever
+drives one looks at each thing that it awaits, and lets it pass, stops there, or has an error raised
+in its place.
+"""
+
+import asyncio
+import operator
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+REFUSALS_MAX = 100  # of one coroutine that swallows the error and awaits again, for ever
+
+Look = Callable[[object], "BaseException | Stopped | None"]
+"""Given what the coroutine awaits: None lets it pass, an error is raised there, STOPPED ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[T]):
+    """The coroutine returned `value`."""
+
+    value: T
+
+
+class Stopped:
+    """The coroutine stands where it was stopped; it may be driven on, or closed."""
+
+    __slots__ = ()
+
+
+STOPPED = Stopped()
+
+
+def first_step(coroutine: Coroutine[Any, Any, T]) -> Finished[T] | Awaitable[T]:
+    """Run `coroutine` until it waits. Return what it returned, or what is left to be awaited.
+
+    Most handlers end, or come to their first statement, without waiting. They need no timer, and a
+    timer that is set and cancelled costs more than the step. What is left must be awaited by the
+    same task. What the coroutine raises is raised here.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as stop:
+        return Finished(stop.value)
+    return _rest(coroutine, awaited)
+
+
+async def _rest(coroutine: Coroutine[Any, Any, T], awaited: object) -> T:
+    end = await pump(coroutine, _lets_pass, begun=awaited)
+    assert isinstance(end, Finished), "nothing stops it"
+    return end.value
+
+
+def _lets_pass(awaited: object) -> None:
+    return None
+
+
+_NOT_BEGUN = object()
+
+
+@types.coroutine
+def pump(
+    coroutine: Coroutine[Any, Any, T],
+    look: Look,
+    *,
+    run: Callable[..., Any] = operator.call,
+    begun: object = _NOT_BEGUN,
+) -> Generator[Any, Any, Finished[T] | Stopped]:
+    """Drive a coroutine to its end, or to where `look` stops it. Raises what it raises.
+
+    What it awaits is awaited by whoever awaits this; a cancellation goes into the coroutine.
+
+    Args:
+        run: calls a function with one argument, such as `Context.run`.
+        begun: what it awaits already, if it has been begun by hand.
+    """
+    value: Any = None
+    error: BaseException | None = None
+    refused, awaited = 0, begun
+    while True:
+        if awaited is _NOT_BEGUN:
+            try:
+                if error is None:
+                    awaited = run(coroutine.send, value)
+                else:
+                    awaited = run(coroutine.throw, error)
+            except StopIteration as stop:
+                return Finished(stop.value)
+        wish = look(awaited)
+        value = error = None
+        if wish is None:
+            try:
+                value = yield awaited
+            except GeneratorExit:  # everything is abandoned, the coroutine perhaps before this
+                run(coroutine.close)
+                raise
+            except BaseException as exc:  # a cancellation or a time-out goes into the coroutine
+                error = exc
+        elif isinstance(wish, Stopped):
+            return STOPPED
+        else:
+            if asyncio.isfuture(awaited):
+                awaited._asyncio_future_blocking = False  # nobody will wait for it
+            refused += 1
+            if refused > REFUSALS_MAX:
+                run(coroutine.close)
+                raise wish
+            error = wish
+        awaited = _NOT_BEGUN
+
+
+def is_cancelled() -> bool:
+    """Whether somebody wishes the task that runs to end, whatever the code in it made of that.
+
+    A CancelledError alone does not say so: whoever awaits what was cancelled raises it as well.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
