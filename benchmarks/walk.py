@@ -25,13 +25,14 @@ from pathlib import Path
 from statistics import median
 from types import FrameType
 
+from holdfast.engines.host import HostClock
+
 import holdfast
 from benchmarks.harness import Plan, Row
 from benchmarks.orders import requests
 from benchmarks.ours import roomy, write
 from benchmarks.process import disk_folder
 from holdfast.consistency.schedule import Schedule
-from holdfast.engines.host import HostClock
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.system import System
