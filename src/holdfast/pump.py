@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-REFUSALS_MAX = 100  # of one coroutine that swallows the error and awaits again, for ever
+_REFUSED_AT_MOST = 100  # times of one coroutine that swallows the error and awaits again, for ever
 
 Look = Callable[[object], "BaseException | Stopped | None"]
 """Given what the coroutine awaits: None lets it pass, an error is raised there, STOPPED ends it."""
@@ -106,7 +106,7 @@ def pump(
             if asyncio.isfuture(awaited):
                 awaited._asyncio_future_blocking = False  # nobody will wait for it
             refused += 1
-            if refused > REFUSALS_MAX:
+            if refused > _REFUSED_AT_MOST:
                 run(coroutine.close)
                 raise wish
             error = wish
