@@ -17,6 +17,7 @@ from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CallError
 from holdfast.storage import Sharing
+from tests.consistency.moves import watch_moves
 from tests.virtual_loop import LoopClock
 
 
@@ -95,6 +96,7 @@ class WatchedDatabase(SqliteDatabase):
         """Open the file."""
         found = await super().open(edges, tables, lag_ms=lag_ms)
         self.writer.execute("PRAGMA synchronous=OFF")
+        watch_moves(self.writer, self.name)
         return found
 
     async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> WatchedTransaction:

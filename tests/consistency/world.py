@@ -53,6 +53,7 @@ from tests.consistency.messages import (
     Take,
     Taken,
 )
+from tests.consistency.moves import check_moves
 from tests.virtual_loop import LoopClock
 
 Function = Callable[[Any, Unit, "Reaching"], Coroutine[Any, Any, Any]]
@@ -303,6 +304,8 @@ class World:
         await asyncio.gather(*others, return_exceptions=True)
         for core in self.cores.values():
             await core.database.close()
+        if self.safe is ALL_ON:
+            check_moves(self.folder.glob("*.db"))
 
     async def settle(self, seconds: float = 120.0) -> None:
         """Let time pass until the shop's sagas have ended and nothing is on its way."""

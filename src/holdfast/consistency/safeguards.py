@@ -1,7 +1,7 @@
 """The safeguards of the protocol, each with a switch that only tests turn off.
 
 A test that turns one off must see a promise broken; otherwise the safeguard is untested, or
-unneeded.
+unneeded. `docs/protocol.md` says of each what goes wrong without it, and names that test.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -9,15 +9,15 @@ from dataclasses import dataclass, fields, replace
 
 @dataclass(frozen=True, slots=True)
 class Safeguards:
-    """Every switch; all are on in production. The comments name the section of the protocol."""
+    """Every switch; all are on in production. The comments name the sections of the protocol."""
 
-    # 2. Sending
+    # The life of a letter: sending
     send_after_commit: bool = True
     send_until_answered: bool = True
     window: bool = True
     two_lanes: bool = True
     high_water_spares_letters: bool = True
-    # 1 and 3. Receiving
+    # The life of a letter: taking in, running, answering
     answer_again: bool = True
     record_with_effect: bool = True
     due_first_if_not_first: bool = True
@@ -31,19 +31,19 @@ class Safeguards:
     encode_before_commit: bool = True
     answer_after_commit: bool = True
     tolerant_letters: bool = True
-    # 4. The transaction
+    # Transactions
     failure_rolls_back: bool = True
     sticky_errors: bool = True
     commit_checked: bool = True
     commit_asked: bool = True
     no_foreign_awaits: bool = True
     shielded: bool = True
-    # 5. Outside
+    # Outside
     reached_committed: bool = True
     reached_kept: bool = True
     same_bytes: bool = True
     key_life: bool = True
-    # 6. Sagas
+    # Sagas
     advance_once: bool = True
     discard_suspended: bool = True
     compare_steps: bool = True
@@ -58,9 +58,9 @@ class Safeguards:
     held_until_undone: bool = True
     undo_failure_is_a_try: bool = True
     keep_early_events: bool = True
-    # 7. HTTP
+    # Ticks, requests and unknown names
     request_with_effect: bool = True
-    # 8. Time and cleaning
+    # Times, leases and floors
     remaining_time_on_hops: bool = True
     floor_check: bool = True
     time_goes_on: bool = True

@@ -1,7 +1,7 @@
 """The state machine of a message row: pure functions from what is stored to what is stored next.
 
-consistency.md, section 1, draws it. A caller that writes the result names the old state, so that
-two replicas at one row cannot both succeed.
+`docs/protocol.md` draws it. A caller that writes the result names the old state, so that two
+replicas at one row cannot both succeed.
 """
 
 from datetime import UTC, datetime

@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """The states of a message row; consistency.md, section 1, draws the transitions."""
+    """The states of a message row; `docs/protocol.md` draws the moves between them."""
 
     DUE = "due"
     DONE = "done"

@@ -1,4 +1,4 @@
-"""What must hold for every system: the promises of design.md, section 2, as checks of a world."""
+"""What must hold for every system: the promises of the protocol, as checks of a world."""
 
 from collections import Counter
 from collections.abc import Iterator
