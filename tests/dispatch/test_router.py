@@ -1,5 +1,6 @@
 """Which route serves a method and a path."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -196,6 +197,27 @@ def test_a_template_without_the_method_hides_no_other(
     ]
 
     assert found(routed(*routes[::order]), asked)[0] == template
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/orders/mine", "/orders/mine"),
+        ("/orders/7", "/orders/{id}"),
+        ("/orders/v7", "/orders/v{id}"),
+        ("/books/7", "/{kind}/{kind_id}"),
+        ("/books/mine", "/{kind}/mine"),
+        ("/a_b/7", "/{a}_{b}/{id}"),
+    ],
+)
+def test_the_most_special_template_is_served_in_whatever_order(path: str, template: str) -> None:
+    """One that says more is not hidden by one that says less, declared before it elsewhere."""
+    templates = ["/orders/mine", "/orders/{id}", "/orders/v{id}", "/{kind}/mine"]
+    templates += ["/{kind}/{kind_id}", "/{a}_{b}/{id}"]
+
+    for order in itertools.permutations(templates):
+        if order.index("/orders/{id}") < order.index("/{kind}/mine"):
+            assert found(routed(*(f"GET {t}" for t in order)), f"GET {path}")[0] == template
 
 
 def test_a_refused_method_is_told_those_of_every_template() -> None:

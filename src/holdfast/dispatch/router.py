@@ -36,7 +36,7 @@ class _Pattern:
 
 @dataclass(slots=True)
 class Router:
-    """Routes by path and method. Static paths win over those with parameters, method by method."""
+    """Routes by path and method; the most special template that serves the method wins."""
 
     _static: dict[str, dict[str, Target]] = field(default_factory=dict[str, dict[str, Target]])
     _patterns: dict[int, list[_Pattern]] = field(default_factory=dict[int, list[_Pattern]])
@@ -54,7 +54,9 @@ class Router:
         pattern = next((p for p in group if p.regex.pattern == text), None)
         if pattern is None:
             pattern = _Pattern(re.compile(text), {}, {})
-            group.append(pattern)
+            any_path = PATH_NAME.sub("\0", target.template)  # of this one; which others fit it?
+            fits = (n for n, other in enumerate(group) if other.regex.fullmatch(any_path))
+            group.insert(next(fits, len(group)), pattern)
         pattern.methods[method] = target
         pattern.names[target.template] = names
 
