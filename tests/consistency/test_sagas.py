@@ -314,8 +314,55 @@ async def test_a_wait_for_several_takes_the_first_that_comes(
 
 def hear_lost(world: World) -> None:
     """Let the shop hear Lost as it hears Shipped."""
-    world["stock"].ledger.addresses.subscribers[Lost.wire_name()] = ("shop",)
-    world["shop"].inbox.waited = {Shipped.wire_name(): Shipped, Lost.wire_name(): Lost}
+    hear(world, Lost)
+
+
+def hear(world: World, event: type[Event]) -> None:
+    """Let the shop hear an event of the stock as it hears Shipped."""
+    world["stock"].ledger.addresses.subscribers[event.wire_name()] = ("shop",)
+    world["shop"].inbox.waited = {Shipped.wire_name(): Shipped, event.wire_name(): event}
+
+
+def newer() -> type[Event]:
+    """Return the next version of Shipped, which says something else."""
+
+    class Shipped(Event, version=2, topic="order"):
+        """Something left the house, at a weight."""
+
+        order: str
+        grams: int = 7
+
+    return Shipped
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("waits_for", [1, 2])
+async def test_another_version_is_another_event(world: World, waits_for: int, early: bool) -> None:
+    """A saga that waits for one version is not woken by another, before the wait or in it."""
+    other: Any = newer()
+    versions: list[Any] = [Shipped, other]
+    mine, its = versions if waits_for == 1 else reversed(versions)
+    came: list[Any] = []
+
+    async def chase(saga: Any, order: Order) -> None:
+        if early:
+            await saga.sleep(timedelta(seconds=20))
+        came.append(await saga.wait(mine, "7", timeout=timedelta(seconds=30)))
+        came.append(await saga.wait(mine, its, "8", timeout=MINUTE))
+
+    world.saga(chase)
+    await world.start()
+    hear(world, other)
+    await world.begin(chase)
+    await world.pass_time(5)
+    await world["stock"].write(lambda tx: tx.publish(its(order="7")))
+    await world.pass_time(60)
+    await world["stock"].write(lambda tx: tx.publish(its(order="8")))
+    await world.settle()
+
+    assert came[0] is None
+    assert came[-1] == its(order="8")
+    assert world.ended == [("chase", "completed")]
 
 
 async def test_a_wait_for_several_ends_in_time(world: World) -> None:

@@ -26,7 +26,7 @@ from holdfast.consistency.steps import (
 from holdfast.consistency.told import Describe, plain, told
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Cancelled, Failure
-from holdfast.contract.messages import Command, Event, Undo
+from holdfast.contract.messages import Command, Event, Undo, topic_of
 from holdfast.contract.model import Model
 from holdfast.errors import ForeignAwait, HoldfastError, SagaChanged, SagaTooLong, TransactionLost
 from holdfast.pump import STOPPED, Stopped, is_cancelled, pump
@@ -231,7 +231,7 @@ class Replay:
         path, kind = self._next(f"wait {'|'.join(names)}")
         step = self._recorded(path, kind)
         if step is None:
-            topics = {f"{event.name}:{key}": event for event in events}
+            topics = {topic_of(event, key): event for event in events}
             self.wants.append(Wait(path, kind, topics, timeout))
             return await _suspend()
         body = bytes(step.outcome.body)

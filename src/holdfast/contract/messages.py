@@ -184,5 +184,13 @@ class Event(Message):
             )
 
     def topic_key(self) -> str | None:
-        """Return `Name:value`, by which deliveries and waits meet, or None without a topic."""
-        return None if self.topic is None else f"{self.name}:{getattr(self, self.topic)}"
+        """Return `Name:value`, by which deliveries and waits meet, or None without a topic.
+
+        Of a later version, which is another event, it is `Name.v2:value`.
+        """
+        return None if self.topic is None else topic_of(type(self), getattr(self, self.topic))
+
+
+def topic_of(event: type[Event], value: object) -> str:
+    """Return the topic of events of one type whose topic field has this value."""
+    return f"{event.name if event.version == 1 else event.wire_name()}:{value}"
