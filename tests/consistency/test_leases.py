@@ -1,6 +1,7 @@
 """Handlers that work for longer than a lease: one at a time, and only its owner decides."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import State
 from holdfast.storage import Transaction
+from tests.consistency.faults import WatchedTransaction
 from tests.consistency.messages import Note, Pay
 from tests.consistency.world import Core, Reaching, World, effect
 
@@ -151,6 +153,31 @@ async def test_a_lost_lease_ends_the_work_and_is_said(world: World) -> None:
     assert await other.effects() == ["worked"]
     assert work.ended == 1
     await end(other)
+
+
+async def test_a_look_that_fails_is_not_the_last_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was that a renewal raised: the next one keeps the letter."""
+    work = world.handlers[Note] = Work(seconds=200)
+    renew, failed = WatchedTransaction.renew, Counter[str]()
+
+    async def broken(self: WatchedTransaction, rows: Any, lease_ms: int) -> Any:
+        if failed.total() < 2:
+            failed["renew"] += 1
+            raise LookupError("a bug, or a queue that is full")
+        return await renew(self, rows, lease_ms)
+
+    monkeypatch.setattr(WatchedTransaction, "renew", broken)
+    world.broker.fate = lambda to, lane, parcel: (True,)
+    await world.start()
+    await world.send(Note())
+    await world.pass_time(250)
+
+    assert failed.total() == 2
+    assert world["money"].inbox.leases.stats().renewed > 0
+    assert await world["money"].effects() == ["worked"]
+    assert (work.begun, work.most) == (1, 1)
 
 
 async def make_due(core: Core) -> None:

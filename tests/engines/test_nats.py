@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.engines.nats import NatsBroker
 from holdfast.engines.nats_pull import ends_pull
+from holdfast.engines.nats_streams import NatsStreams
 from holdfast.errors import SettingError, Unreachable
 from holdfast.ports import Broker
 from holdfast.runtime.engines import broker_of
@@ -159,6 +160,28 @@ def settings(password: str, permissions: str = "") -> str:
     """Return a server's settings, with one user."""
     user = f'user: shop, password: "{password}", permissions: {{{permissions}}}'
     return f"authorization {{ users: [{{{user}}}] }}"
+
+
+async def test_a_lane_outlives_what_nobody_foresaw(
+    nats: Nats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug, here or in the vendor's client, ends neither the start nor the lane."""
+    ensure, bugs = NatsStreams.ensure, [LookupError("a bug"), AttributeError("another")]
+
+    async def broken(self: NatsStreams, service: str, lane: str) -> None:
+        if bugs:
+            raise bugs.pop()
+        await ensure(self, service, lane)
+
+    monkeypatch.setattr(NatsStreams, "ensure", broken)
+    broker, inbox = NatsBroker(f"test{next(NUMBERS)}", nats.url), Inbox()
+    async with asyncio.timeout(60):
+        await broker.subscribe("mine", "work", inbox.deliver)
+    await publish_until(broker, lambda: len(inbox.parcels) > 0)
+    await broker.stop()
+
+    assert not bugs
+    assert "mine work: pulling" in caplog.text
 
 
 async def test_a_password_that_is_changed_and_changed_back_ends_nothing(

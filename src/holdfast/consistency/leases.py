@@ -7,6 +7,7 @@ own any more has lost it, and nothing of that run is kept.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class Leases:
             self._task = None
 
     async def _renew(self, now: float) -> None:
-        stored: list[tuple[Delivery, MessageRow | None]] = []
+        stored: list[tuple[_Lease, MessageRow | None]] = []
         lost: list[_Lease] = []
 
         async def renew(tx: Transaction, effects: Effects) -> None:
@@ -122,19 +123,21 @@ class Leases:
                 if row is None:
                     lost.append(lease)
                     continue
-                stored.append((delivery, delivery.row))
+                stored.append((lease, delivery.row))
                 delivery.row = row  # a turn that shares this transaction must find it so
-                lease.renew_at = now + self._ledger.schedule.lease_ms / 3000
 
         try:
             await self._perform(renew)
-        except RunAgain:
-            for delivery, was in stored:
-                delivery.row = was
-            return  # the next look tries again; a lease lasts for three
+        except Exception as exc:  # whatever it was: the next look tries again, a lease has three
+            for lease, was in stored:
+                lease.delivery.row = was
+            if not isinstance(exc, RunAgain):
+                logging.getLogger("holdfast").warning("leases: %r", exc)
+            return
         self._renewed += len(stored)
-        for lease in self._held:
-            if not lease.said and lease.renew_at > now:
+        for lease, _ in stored:
+            lease.renew_at = now + self._ledger.schedule.lease_ms / 3000
+            if not lease.said and lease in self._held:
                 self._say(lease, "letter.takes_long", now)
         for lease in lost:
             self._give_up(lease, now)

@@ -110,8 +110,10 @@ class NatsPull:
                 ready.set()
                 await self._pull()
                 pause_s, self._failures = PAUSE_S, 0
-            except (NatsError, OSError, TimeoutError, Unreachable) as exc:
+            except Exception as exc:  # whatever it was, the lane must not end
                 ready.set()
+                if not isinstance(exc, (NatsError, OSError, TimeoutError, Unreachable)):
+                    logging.getLogger("holdfast").error("%s: pulling", self._place, exc_info=exc)
                 await self._failed(exc)
             await asyncio.sleep(pause_s)
             pause_s = min(PAUSE_CAP_S, pause_s * 2)

@@ -160,23 +160,32 @@ class Supervisor:
             self._environ[variable] = stand_in.url
 
     async def _watch(self, member: Member) -> None:
-        loop = asyncio.get_running_loop()
+        loop, log = asyncio.get_running_loop(), logging.getLogger("holdfast")
         paused_s = 0.0
         while not self._stopping:
             member.starts += 1
             begun = loop.time()
-            said = self._folder / f"{member.name}.err"
-            with said.open("wb") as stderr:
-                member.process = await start_child(
-                    member.command, environ=member.environ, stderr=stderr
-                )
-            code = await member.process.wait()
-            if self._stopping:
-                return
-            last = (said.read_text(errors="replace").splitlines() or [""])[-1] if code > 0 else ""
-            logging.getLogger("holdfast").warning("%s ended with %s %s", member.name, code, last)
+            try:
+                code, last = await self._lived(member)
+            except OSError as exc:  # no process, file or memory is left; there may be some later
+                log.warning("%s cannot be started: %s", member.name, exc)
+            else:
+                if self._stopping:
+                    return
+                log.warning("%s ended with %s %s", member.name, code, last)
             paused_s = pause_s(paused_s, loop.time() - begun)
             await asyncio.sleep(paused_s)
+
+    async def _lived(self, member: Member) -> tuple[int, str]:
+        """Start a member; when it has ended, return with what code, and its last words."""
+        said = self._folder / f"{member.name}.err"
+        with said.open("wb") as stderr:
+            member.process = await start_child(
+                member.command, environ=member.environ, stderr=stderr
+            )
+        code = await member.process.wait()
+        lines = said.read_text(errors="replace").splitlines() if code > 0 else []
+        return code, lines[-1] if lines else ""
 
     async def _ready(self, member: Member) -> None:
         loop = asyncio.get_running_loop()
