@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from holdfast.consistency.delivery import HandlerTurn
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule, id_before, time_of
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Effects, Own, RunAgain
+from holdfast.consistency.writer import Effects, Own, RunAgain, Turn
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
-from holdfast.errors import TransactionLost
+from holdfast.errors import Overloaded, TransactionLost
 from holdfast.storage import Transaction
 from tests.consistency.faults import drop_all
 from tests.consistency.messages import Note, Order, Take
@@ -246,6 +247,28 @@ async def test_a_tick_that_fails_is_tried_for_ever(world: World) -> None:
     assert timedelta(milliseconds=waiting.due_at or 0).total_seconds() > 1_090
 
 
+async def test_a_full_writer_is_no_try(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter whose turn was not even taken has had none, however often that happens."""
+    world.broker.fate = lambda to, lane, parcel: (True,)
+    await world.start()
+    core, refused = world["stock"], Counter[str]()
+    perform = core.writer.perform
+
+    async def full(turn: Turn) -> None:
+        if isinstance(turn, HandlerTurn) and refused.total() < 2 * world.schedule.tries_max:
+            refused["full"] += 1
+            raise Overloaded("too many wait at the database")
+        await perform(turn)
+
+    monkeypatch.setattr(core.writer, "perform", full)
+    await world.send(Take())
+    await world.pass_time(600)
+
+    assert refused.total() == 2 * world.schedule.tries_max
+    assert await core.rows(State.DEAD) == []
+    assert await core.effects() == ["take"]
+
+
 async def test_a_try_is_given_back_though_its_lease_has_ended(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,10 +281,16 @@ async def test_a_try_is_given_back_though_its_lease_has_ended(
     await world.start()
     core, busy, claims = world["stock"], [True], Counter[str]()
     untry, claimed_again = core.inbox._untry, core.inbox.claimed_again
+    refusals: list[Exception] = [
+        Overloaded("too many wait at the database"),
+        RunAgain("a conflict"),
+    ]
 
     async def late(row: MessageRow) -> bool:
         while busy[0]:
             await asyncio.sleep(1.0)
+        if refusals:
+            raise refusals.pop()
         return await untry(row)
 
     def seen(rows: Sequence[MessageRow]) -> None:

@@ -261,6 +261,11 @@ class Inbox:
             except RunAgain:
                 row = delivery.row
                 continue
+            except Overloaded:
+                if delivery.row is None:
+                    raise  # it comes again
+                row = delivery.row
+                break
             except Superseded:
                 await self._say_again(edge, letter.id)
             finally:
@@ -287,7 +292,7 @@ class Inbox:
             try:
                 if await self._untry(row) or delivery.row is row:
                     return
-            except RunAgain:
+            except (RunAgain, Overloaded):
                 await asyncio.sleep(pause_s)
                 pause_s = min(5.0, pause_s * 2)
 
