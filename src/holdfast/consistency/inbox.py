@@ -92,7 +92,11 @@ class Inbox:
     # -- parcels --------------------------------------------------------------------------------
 
     async def deliver(self, raw: bytes, again: bool) -> None:
-        """Take a parcel; when this returns, everything in it is committed somewhere."""
+        """Take a parcel; when this returns, it need not be delivered again.
+
+        What is not committed by then is due in its sender's table, which sends it again: a letter
+        whose transactions were all lost, or of which a copy is under way.
+        """
         try:
             parcel = msgspec.json.decode(raw, type=Parcel)
             letters = [msgspec.json.decode(bytes(raw), type=Letter) for raw in parcel.letters]

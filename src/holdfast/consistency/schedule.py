@@ -32,7 +32,7 @@ class Schedule:
         batch: turns in one transaction.
         poll_ms: how often a table is looked at for what another process has left there.
         keep_ms: how often floors are announced and what is settled is forgotten.
-        out_bytes_max: high water: HTTP writes and ticks are refused over it.
+        out_bytes_max: high water: HTTP writes are refused over it; letters and ticks are not.
     """
 
     resend_ms: int = 5_000
