@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.consistency.relay import CLAIM_MAX
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.unit import Unit
@@ -235,6 +237,39 @@ def test_what_waits_for_room_leaves_in_order(
         assert sent == made
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize(("count", "ready_max"), [(100, 4_096), (400, 4_096), (400, 20)])
+async def test_what_a_dead_process_left_behind_leaves_at_the_pace_of_its_receiver(
+    world: World, monkeypatch: pytest.MonkeyPatch, count: int, ready_max: int
+) -> None:
+    """Its next process finds many windows full in the table: that they wait is no failed try.
+
+    The oldest of what is found together leaves first.
+    """
+    monkeypatch.setattr("holdfast.consistency.ready.READY_MAX", ready_max)
+    world.schedule = replace(world.schedule, window=16)
+    await world.start()
+    world.broker.fate = drop_all
+
+    def work(tx: Unit) -> None:
+        for _ in range(count):
+            tx.send(Note())
+
+    await world["shop"].write(work)
+    await world.pass_time(1)
+    await world.crash()
+    world.broker.fate = lambda to, lane, raw: (False,)
+    await world.settle(60)
+    sent = [letter.id for letters in letters_to(world, "money") for letter in letters]
+
+    assert await world["shop"].out_rows() == []
+    assert await world["money"].effects() == ["note"] * count
+    assert len(sent) < 1.5 * count, "few of them twice"
+    if count < CLAIM_MAX:
+        assert list(dict.fromkeys(sent)) == sorted(set(sent))
+    again = [msgspec.json.decode(raw, type=Parcel) for to, _, raw in world.broker.parcels]
+    assert all(parcel.again for parcel in again if parcel.letters), "the dead one may have sent it"
 
 
 async def test_what_is_told_after_a_commit_may_fail(

@@ -6,7 +6,7 @@ does not fit into the window waits in the table.
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,14 +15,12 @@ from uuid import UUID
 import msgspec
 
 from holdfast.consistency.ledger import Ledger, encode
+from holdfast.consistency.ready import Ready
 from holdfast.consistency.schedule import window_room
 from holdfast.consistency.writer import Turn
 from holdfast.contract.envelope import Answer, Kind, MessageRow, Parcel
 from holdfast.errors import CallError
 from holdfast.ports import Broker
-
-QUEUE_MAX = 4_096  # letters kept ready behind a full window; more are found again in the table
-
 
 PARCEL_BYTES_MAX = 512 << 10  # of what travels together; brokers refuse more than a MiB
 
@@ -60,9 +58,9 @@ class Outbox:
         self._ledger = ledger
         self._broker = broker
         self._in_flight: defaultdict[int, set[UUID]] = defaultdict(set)
-        self._ready: defaultdict[int, deque[MessageRow]] = defaultdict(deque)
+        self._ready: defaultdict[int, Ready] = defaultdict(Ready)
         self._silent: dict[int, None] = {}  # edges that did not answer before a re-send
-        self._back: dict[int, None] = {}  # those of them that answer again
+        self._back: dict[int, None] = {}  # those that have room for what waits in the table
         self._heard_at: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent = self._resent = self._answers = 0
@@ -97,41 +95,57 @@ class Outbox:
             self.wake()
 
     def send(self, edge: int, rows: Sequence[MessageRow], *, again: bool = False) -> None:
-        """Send letters of one edge, as many as its window has room for."""
-        flying = self._in_flight[edge]
-        schedule = self._ledger.schedule
-        room = window_room(len(flying), schedule) if self._ledger.safe.window else len(rows)
+        """Send letters of one edge, as many as its window has room for; the others wait for it.
+
+        Args:
+            again: they were found due in the table. Those in flight are sent again in their places.
+        """
+        flying, safe = self._in_flight[edge], self._ledger.safe
+        room = window_room(len(flying), self._ledger.schedule) if safe.window else len(rows)
         if again:
-            room += sum(row.id in flying for row in rows)
             self._listen_for(edge)
-            now_rows = list(rows[: max(1, room)])  # after a long silence one probe
+            now_rows = [row for row in rows if row.id in flying]
+            rows = [row for row in rows if row.id not in flying]
         else:
+            now_rows = []
             if room <= 0:
                 self.wake()  # another replica may have got the answers
-            now_rows = self._next(edge, rows, room, flying)
+        now_rows += self._next(edge, rows, room, flying)
+        if again and not now_rows:
+            now_rows = list(rows[:1])  # after a long silence one probe
         if not now_rows:
             return
         flying.update(row.id for row in now_rows)
         self._sent += len(now_rows)
-        self._resent += len(now_rows) * again
         where = self._ledger.edges[edge]
-        for letters in _loads([row.body for row in now_rows], len):
-            raws = [msgspec.Raw(letter) for letter in letters]
-            self._publish(
-                Parcel(where.sender, where.receiver, where.lane, letters=raws, again=again)
-            )
+        resent = [row for row in now_rows if row.tries > 1]
+        self._resent += len(resent)
+        firsts = [row for row in now_rows if row.tries <= 1] if resent else now_rows
+        for some in (firsts, resent):
+            for letters in _loads([row.body for row in some], len):
+                raws = [msgspec.Raw(letter) for letter in letters]
+                again = some is resent
+                self._publish(
+                    Parcel(where.sender, where.receiver, where.lane, letters=raws, again=again)
+                )
 
     def _next(
         self, edge: int, rows: Sequence[MessageRow], room: int, flying: set[UUID]
     ) -> list[MessageRow]:
-        """Queue letters behind those that wait for room already; return those whose turn it is."""
-        queue, found = self._ready[edge], list[MessageRow]()
-        queue.extend(rows[: max(0, QUEUE_MAX - len(queue))])
-        while queue and len(found) < room:
-            row = queue.popleft()
+        """Return the oldest of these letters and those that wait, as many as there is room for."""
+        ready, found = self._ready[edge], list[MessageRow]()
+        if not ready and len(rows) <= room:
+            return list(rows)
+        ready.add(rows)
+        while ready and len(found) < room:
+            row = ready.pop()
             # One that flies fell due meanwhile, and was sent; a withdrawal has its command's id.
             if row.id not in flying or row.kind is Kind.WITHDRAW:
                 found.append(row)
+        if ready.more and not ready:
+            ready.more = False
+            self._back[edge] = None
+            self.wake()
         return found
 
     def give(self, edge: int, answers: list[Answer]) -> None:
