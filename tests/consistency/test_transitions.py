@@ -13,6 +13,7 @@ from holdfast.consistency.transitions import (
     after_failed_try,
     answer_again,
     dropped,
+    entries,
     exhausted,
     meet,
     recorded_answer,
@@ -20,6 +21,7 @@ from holdfast.consistency.transitions import (
     replayed,
     settled,
 )
+from holdfast.consistency.unknown import waiting, waits
 from holdfast.contract.envelope import Answer, Kind, MessageRow, State
 from holdfast.errors import Conflict
 from tests.contracts.rows import letter, message_rows
@@ -164,7 +166,12 @@ def test_a_row_beyond_its_tries_is_exhausted(kind: Kind) -> None:
 
 
 _ERRORS = st.lists(
-    st.lists(st.text(max_size=30), min_size=1, max_size=20).map("\n".join), min_size=1, max_size=9
+    st.one_of(
+        st.lists(st.text(max_size=30), min_size=1, max_size=20).map("\n".join),
+        st.sampled_from(["x" * 9_000, "two\nlines " * 900]),
+    ),
+    min_size=1,
+    max_size=9,
 )
 
 
@@ -199,3 +206,36 @@ def test_what_is_written_down_ends_with_whole_errors(sizes: list[int]) -> None:
         assert row.error is not None and len(row.error) <= ERROR_BYTES_MAX
         assert row.error.startswith("try ")
         assert f"try {number} at " in row.error
+
+
+@given(st.lists(st.sampled_from(["short", "x" * 9_000, "two\nlines " * 900]), min_size=12))
+def test_an_outage_comes_to_its_longest_pause_however_long_its_errors_are(
+    errors: list[str],
+) -> None:
+    """Of each error enough is kept to count it."""
+    schedule = Schedule()
+    row = letter(1, tries=1)
+    for error in errors:
+        row = after_failed_try(row, error, NOW, schedule, outage=True)
+        row.tries += 1
+
+    assert row.due_at == NOW + schedule.retry_cap_ms
+
+
+@pytest.mark.parametrize("outage", [True, False])
+def test_a_letter_that_was_tried_waits_for_no_version(outage: bool) -> None:
+    """Neither is it shown so, nor left to other processes, nor does its pause count that."""
+    schedule = Schedule()
+    row = after_failed_try(letter(1, tries=1), "a bug", NOW, schedule)
+    row.tries += 1
+    row = waiting(row, "nobody handles Note.v2", NOW, schedule)
+    waited = waits(row)
+    row.tries += 1
+    row = after_failed_try(row, "another bug", NOW, schedule, outage=outage)
+
+    assert waited and not waits(row)
+    assert row.error is not None and [one.partition(": ")[2] for one in entries(row.error)] == [
+        "a bug",
+        "another bug",
+    ]
+    assert row.due_at == NOW + 2 * schedule.retry_ms

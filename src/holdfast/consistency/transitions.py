@@ -4,6 +4,7 @@
 replicas at one row cannot both succeed.
 """
 
+import re
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -99,29 +100,39 @@ def at_time(ms: int) -> str:
 
 
 _FURTHER = "\n    "  # before the further lines of one entry
+_ENTRY = re.compile(r"\n(?! )")
+_SHORT = 200  # characters of an older entry, where all of it has no room
 _REPLAYED = "replayed at "
 
 
+def entries(text: str | None) -> list[str]:
+    """Return what is written down of a letter: its errors, oldest first, with all their lines."""
+    return [entry for entry in _ENTRY.split(text or "") if entry]
+
+
 def _written_down(before: str | None, entry: str) -> str:
-    """Return what was written down and one entry more; the oldest go when there is no room."""
-    entry = entry.replace("\n", _FURTHER)[:ERROR_BYTES_MAX]
-    text = f"{before}\n{entry}" if before else entry
-    if len(text) <= ERROR_BYTES_MAX:
-        return text
-    kept = text[-ERROR_BYTES_MAX:]
-    whole = next((n for n, c in enumerate(kept) if c == "\n" and kept[n + 1 : n + 2] != " "), -1)
-    return kept[whole + 1 :]
+    """Return what was written down and one entry more.
+
+    Where there is no room, of the older ones the first lines stay, so that they are still counted;
+    then the oldest go. That the letter waited for a version goes: it was tried by one that knows.
+    """
+    kept = [one for one in entries(before) if not one.startswith(WAITS)]
+    kept.append(entry.replace("\n", _FURTHER)[: ERROR_BYTES_MAX // 2])
+    size = len("\n".join(kept))
+    for number, one in enumerate(kept[:-1]):
+        if size > ERROR_BYTES_MAX:
+            kept[number] = one.partition("\n")[0][:_SHORT]
+            size -= len(one) - len(kept[number])
+    while size > ERROR_BYTES_MAX:
+        size -= len(kept.pop(0)) + 1
+    return "\n".join(kept)
 
 
 def _errors_in(text: str) -> int:
     """Count the errors that are written down since the letter was replayed, one line or many."""
-    count = 0
-    for line in text.split("\n"):
-        if line.startswith(_REPLAYED):
-            count = 0
-        elif not line.startswith(" "):
-            count += 1
-    return count
+    written = entries(text)
+    replays = (n for n, one in enumerate(written, 1) if one.startswith(_REPLAYED))
+    return len(written) - max(replays, default=0)
 
 
 def recorded_answer(row: MessageRow) -> Answer:
@@ -147,9 +158,7 @@ def taken(row: MessageRow) -> Answer:
 
 def last_error(text: str) -> str:
     """Return the newest of the errors that are written down, with all its lines."""
-    lines = text.split("\n")
-    first = max((n for n, line in enumerate(lines) if not line.startswith(" ")), default=0)
-    return "\n".join(line.strip() for line in lines[first:])
+    return "\n".join(line.strip() for line in entries(text)[-1].split("\n"))
 
 
 def replayed(dead: MessageRow, now_ms: int) -> MessageRow:

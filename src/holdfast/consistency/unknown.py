@@ -8,6 +8,7 @@ without using tries, it is shown, and a version that knows it goes on with it.
 from collections.abc import Container, Iterable, Mapping
 
 from holdfast.consistency.schedule import Schedule, postponed_to
+from holdfast.consistency.transitions import entries
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.errors import HoldfastError
 from holdfast.storage import WAITS, Database, Unfinished
@@ -30,8 +31,8 @@ def waiting(row: MessageRow, why: str, now_ms: int, schedule: Schedule) -> Messa
     waits.state = State.DUE
     waits.tries = max(0, row.tries - 1)
     waits.due_at = min(postponed_to(row, now_ms, schedule), now_ms + schedule.version_ms)
-    lines = [line for line in (row.error or "").split("\n") if line and not line.startswith(WAITS)]
-    waits.error = "\n".join([*lines, f"{WAITS}{why}"])
+    before = [one for one in entries(row.error) if not one.startswith(WAITS)]
+    waits.error = "\n".join([*before, f"{WAITS}{why}"])
     return waits
 
 
