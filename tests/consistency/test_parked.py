@@ -12,8 +12,8 @@ from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import SagaRow
 from holdfast.storage import Transaction
-from tests.consistency.faults import dropping
-from tests.consistency.messages import Note, Order, Pay, Refund, Take
+from tests.consistency.faults import drop_all, dropping
+from tests.consistency.messages import Declined, GiveBack, Note, Order, Pay, Refund, Take
 from tests.consistency.sagas import checkout, write
 from tests.consistency.world import Reaching, World
 
@@ -54,6 +54,7 @@ async def test_an_exception_parks_a_saga_and_undoes_nothing(world: World) -> Non
 
     assert row.state == "parked"
     assert re.fullmatch(rf"LookupError: a bug\nat {__file__}:\d+ in buggy", str(row.error))
+    assert world.parked == [("buggy", saga, row.error)]
     assert await world.all_effects() == {"shop": ["placed"], "stock": ["take"], "money": []}
 
     broken.clear()
@@ -143,6 +144,48 @@ async def test_a_changed_function_parks_its_sagas(world: World, swallow: bool) -
     assert await world["shop"].effects() == ["placed"]
 
 
+@pytest.mark.parametrize("ends", ["completed", "failed", "restarted"])
+@pytest.mark.parametrize("safe", [True, False])
+async def test_a_gather_that_loses_a_call_under_way_is_found_out(
+    world: World, ends: str, safe: bool
+) -> None:
+    """What has no answer yet is no step yet: the saga would end, and leave its effect alone."""
+    if not safe:
+        world.safe = ALL_ON.without("compare_steps")
+
+    async def both(saga: Any, order: Order) -> None:
+        await saga.gather(
+            saga.call(Take(), undo=GiveBack()),
+            saga.call(Pay(), undo=Refund()),
+        )
+
+    async def one(saga: Any, order: Order) -> None:
+        await saga.gather(saga.call(Take(), undo=GiveBack()))
+        if ends == "failed":
+            raise Declined(why="too late")
+        if ends == "restarted" and order.item == "kelp":
+            await saga.restart(Order(item="more"))
+
+    world.saga(both)
+    await world.start()
+    world.broker.fate = drop_all
+    await world.begin(both)
+    await world.pass_time(1)
+    one.__name__ = "both"
+    world.saga(one)
+    await world.crash()
+    world.broker.fate = lambda to, lane, raw: () if to == "shop" and b"money" in raw else (False,)
+    await world.pass_time(30)
+    paid = await world["money"].effects()
+    world.broker.fate = lambda to, lane, parcel: (False,)
+    await world.settle(200)
+    row = await only_saga(world)
+
+    assert paid == ["pay"]
+    assert row.state == ("parked" if safe else "failed" if ends == "failed" else "completed")
+    assert not safe or "SagaChanged: step 1.2 was 'call Pay.v1'" in str(row.error)
+
+
 @pytest.mark.parametrize("safe", [True, False])
 async def test_an_older_replica_hands_the_answer_back(world: World, safe: bool) -> None:
     """A newer version advanced the saga: the older one leaves the answer to it."""
@@ -224,6 +267,7 @@ async def test_a_letter_that_cannot_be_sent_parks_its_saga(
 
     row = await only_saga(world)
     assert row.state == "parked" and why in str(row.error)
+    assert [error for _, _, error in world.parked] == [row.error]
     assert await world.steps(saga) == [("1", "call Take.v1", "reply")]
 
 
@@ -306,6 +350,7 @@ async def test_an_input_that_does_not_fit_any_more_parks_its_saga(world: World) 
 
     row = await only_saga(world)
     assert row.state == "parked" and "gift" in str(row.error)
+    assert world.parked == [("checkout", saga, row.error)]
     assert await world.steps(saga) == [("1", "call Take.v1", "reply")]
 
 

@@ -156,7 +156,7 @@ class Core:
         self.outbox = Outbox(self.ledger, world.broker)
         self.writer = Writer(self.ledger, self.after_commit)
         types = world.sagas if name == "shop" else {}
-        self.sagas = Sagas(self.ledger, types, self.ended)
+        self.sagas = Sagas(self.ledger, types, self.ended, self.parked)
         self.hands = {
             kind.wire_name(): Hand(kind, function, world, key_life_s=world.key_life_s)
             for kind, function in world.handlers.items()
@@ -182,6 +182,10 @@ class Core:
     def ended(self, saga: str, outcome: str, took_ms: int) -> None:
         """Remember how a saga ended."""
         self.world.ended.append((saga, outcome))
+
+    def parked(self, saga: str, id: UUID, error: str) -> None:
+        """Remember that a saga cannot go on, as an operator would read it."""
+        self.world.parked.append((saga, id, error))
 
     def notice(self, event: str, **fields: Any) -> None:
         """Remember what an operator would read."""
@@ -259,6 +263,7 @@ class World:
             Note: effect("money", "note"),
         }
         self.ended: list[tuple[str, str]] = []
+        self.parked: list[tuple[str, UUID, str]] = []
         self.notices: list[tuple[str, dict[str, Any]]] = []
         self.broker = WatchedBroker(self.plan)
         self.cores: dict[str, Core] = {}

@@ -380,7 +380,7 @@ class Replay:
             else:
                 self.park(exc)
         if self.ended != "parked":
-            self._check_all_met()
+            self._check_met({path: step.kind for path, step in self.steps.items()})
         if self.broken is not None:
             self.park(self.broken)
         if self.cancelled and self.ended == "failed":
@@ -389,16 +389,26 @@ class Replay:
             self.withdrawn = [u.about for u in self._undoable if not u.known]
         return self.ended
 
-    def _check_all_met(self) -> None:
-        """Find a function that asks for less than it once did: a step is recorded in vain."""
-        unmet = self.steps.keys() - self._met
+    def check_under_way(self, kinds: Mapping[str, str]) -> None:
+        """Park a saga whose function does not come to what it is still waiting for.
+
+        Args:
+            kinds: {path: kind} of the commands and undos without an answer.
+        """
+        if self.ended != "parked" and not self.cancelled:
+            self._check_met(kinds)
+            if self.broken is not None:
+                self.park(self.broken)
+
+    def _check_met(self, kinds: Mapping[str, str]) -> None:
+        """Find a function that asks for less than it once did: a step was in vain."""
+        unmet = kinds.keys() - self._met
         if unmet and self.safe.compare_steps:
             path = min(unmet, key=_in_order)
             self._parks(
                 SagaChanged(
-                    f"step {path} was {self.steps[path].kind!r}, and the saga does not come to it "
-                    "any more; count `version` up and keep the old steps for the sagas that are "
-                    "under way"
+                    f"step {path} was {kinds[path]!r}, and the saga does not come to it any more; "
+                    "count `version` up and keep the old steps for the sagas that are under way"
                 )
             )
 

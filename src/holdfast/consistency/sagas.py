@@ -49,6 +49,7 @@ from holdfast.errors import (
 )
 from holdfast.storage import Transaction
 
+_LETTERS = (Kind.COMMAND, Kind.WITHDRAW, Kind.UNDO)
 RESTARTS_MAX = 100  # in one advance; a saga that restarts without waiting never ends
 
 
@@ -375,7 +376,7 @@ class Sagas:
             input_, stored = self._input(row, kind)
         except ValidationError as exc:  # the model has changed since it was started
             said = self._ledger.describe(exc)
-            row.state, row.error = "parked", f"its input does not fit any more: {said}"
+            self._park(row, kind, f"its input does not fit any more: {said}", effects)
             if was != _changes(row):
                 await tx.update_saga(row)
             return
@@ -435,7 +436,8 @@ class Sagas:
         await replay.run(kind.runs(), input_)
         wants = replay.wants
         undoing = any(isinstance(want, UndoCall) for want in wants)
-        grouped = len(wants) > 1 or any("." in want.path for want in wants)
+        paths = [want.path for want in wants] if replay.ended == "waiting" else advance.steps
+        grouped = len(wants) > 1 or any("." in path for path in paths)
         ended = replay.ended == "restarted" or bool(replay.withdrawn)
         if not (look or undoing or grouped or ended or cancelled):
             return replay, []
@@ -446,6 +448,13 @@ class Sagas:
         if undoing and parked:
             replay = self._replay(advance, parked, open_paths)
             await replay.run(kind.runs(), input_)
+        replay.check_under_way(
+            {
+                row.path: step_kind(msgspec.json.decode(row.body, type=Letter))
+                for row in open_rows
+                if row.path and row.state is State.DUE and row.kind in _LETTERS
+            }
+        )
         return replay, open_rows
 
     async def _conclude(
@@ -459,10 +468,7 @@ class Sagas:
     ) -> None:
         row.version = kind.version
         if replay.ended == "parked":
-            row.state, row.error = "parked", replay.error
-            if self._parked is not None:
-                parked, error = self._parked, replay.error
-                effects.done.append(lambda: parked(kind.name, row.id, error))
+            self._park(row, kind, replay.error, effects)
         elif replay.ended in ("completed", "failed"):
             row.state = "completed" if replay.ended == "completed" else "failed"
             row.ended_at = tx.now_ms
@@ -473,6 +479,11 @@ class Sagas:
                 effects.done.append(lambda: ended(kind.name, state, took))
         else:
             row.error = None
+
+    def _park(self, row: SagaRow, kind: SagaType, error: str, effects: Effects) -> None:
+        row.state, row.error = "parked", error
+        if self._parked is not None:
+            effects.done.append(partial(self._parked, kind.name, row.id, error))
 
     async def _close(
         self, tx: Transaction, replay: Replay, open_rows: list[MessageRow], effects: Effects
