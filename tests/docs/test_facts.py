@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from holdfast import Tokens
 from holdfast.gateway.door import UNAUTHENTICATED
 from holdfast.observability.catalogue import CATALOGUE, LABELS
+from holdfast.runtime import variables
 from holdfast.runtime.settings import ProcessSettings
 from shop.system import shop
 from tests.docs.snippets import ROOT, blocks, section
@@ -19,6 +20,16 @@ def test_every_setting_is_listed_with_its_default() -> None:
 
     fields = ProcessSettings.model_fields
     assert listed == {name.upper(): str(field.default) for name, field in fields.items()}
+
+
+def test_every_variable_is_listed() -> None:
+    """The table of settings has every variable that `runtime.variables` names, and no other."""
+    table = section(ROOT / "docs" / "operations.md", "## Settings")
+    listed = set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
+    named = {value for name, value in vars(variables).items() if name.isupper()}
+
+    settings = {f"HOLDFAST_{field.upper()}" for field in ProcessSettings.model_fields}
+    assert listed == settings | {name for name in named if name.isupper()}
 
 
 def test_every_dependency_is_explained() -> None:

@@ -12,6 +12,7 @@ from holdfast.cli.output import print_json
 from holdfast.errors import DeclarationError
 from holdfast.runtime.settings import environment
 from holdfast.runtime.strangers import strangers_in
+from holdfast.runtime.variables import DATABASE_URL, names_database
 
 Data = Annotated[
     Path | None,
@@ -19,7 +20,7 @@ Data = Annotated[
         "--data",
         metavar="FOLDER",
         help="Also look whether this version knows what is under way in the folder's databases; "
-        "those that DATABASE_URL names are looked at without this.",
+        f"those that {DATABASE_URL} names are looked at without this.",
     ),
 ]
 
@@ -35,7 +36,7 @@ def command(system: SystemName, data: Data = None, as_json: AsJson = False) -> N
         graph = declared.graph()
         services, edges = len(graph.services), len(graph.edges)
         environ = environment()
-        if data is not None or any(name.endswith("DATABASE_URL") for name in environ):
+        if data is not None or any(names_database(name) for name in environ):
             folder = data_folder(data, declared.name)
             found, lines = asyncio.run(strangers_in(declared, folder, environ))
             problems = tuple(lines)

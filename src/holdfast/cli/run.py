@@ -20,7 +20,7 @@ from holdfast.cli.on_servers import Split as Apart
 from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
-from holdfast.communication.origin import Origin
+from holdfast.communication.origin import LOOPBACK, PORT, Origin
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
@@ -54,8 +54,8 @@ Processes = Annotated[
 
 def command(
     system: SystemName,
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
+    host: Host = LOOPBACK,
+    port: Port = PORT,
     ops_port: OpsPort = None,
     data: DataFolderPath = None,
     on: On = "",

@@ -8,8 +8,10 @@ from holdfast.cli.load import load
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName
 from holdfast.cli.output import complain
 from holdfast.cli.run import Where, serve_here
+from holdfast.communication.origin import LOOPBACK, PORT
 from holdfast.runtime.settings import environment
 from holdfast.runtime.supervisor import GATEWAY
+from holdfast.runtime.variables import BROKER_URL
 from holdfast.system import Graph
 
 Services = Annotated[
@@ -20,8 +22,8 @@ Services = Annotated[
 def command(
     system: SystemName,
     services: Services,
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
+    host: Host = LOOPBACK,
+    port: Port = PORT,
     ops_port: OpsPort = None,
     data: DataFolderPath = None,
 ) -> None:
@@ -31,7 +33,7 @@ def command(
     in this process, and what the others would have to do is listed on stderr.
     """
     loaded = load(system)
-    apart = bool(environment().get("BROKER_URL"))
+    apart = bool(environment().get(BROKER_URL))
     gateway = GATEWAY in services or not apart
     hosted = tuple(name for name in dict.fromkeys(services) if name != GATEWAY)
     for name in hosted:

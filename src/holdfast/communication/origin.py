@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from holdfast.contract.http import Request
@@ -24,8 +25,12 @@ _HAS_BODY = frozenset(["POST", "PUT", "PATCH"])
 _TARGET = re.compile(r'/[!"$-~]*').fullmatch
 _TOKEN = re.compile(r"[A-Z][A-Z-]*").fullmatch  # M-SEARCH is the one with a dash
 
+LOOPBACK: Final = "127.0.0.1"
+"""What a process listens on, unless it is told otherwise."""
+PORT: Final = 8000
+"""Its port then, and that of the processes of a service in a network."""
 
-_EVERY = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # listened on
+_EVERY = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "::1"}  # noqa: S104  # listened on
 
 
 @dataclass(frozen=True, slots=True)

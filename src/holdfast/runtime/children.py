@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from holdfast.communication import LOOPBACK
+
 _PR_SET_PDEATHSIG = 1
 _LOW, _HIGH = 16_000, 32_000
 PAUSE_S, PAUSE_CAP_S = 0.2, 10.0
@@ -34,7 +36,7 @@ def pause_s(before_s: float, lived_s: float) -> float:
     return min(PAUSE_CAP_S, before_s * 2)
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+def free_port(host: str = LOOPBACK) -> int:
     """Return a port of an address that is free now, and was not returned before.
 
     It is below those that the kernel gives to outgoing connections: one of them might take it
@@ -122,7 +124,7 @@ async def wait_for_port(process: asyncio.subprocess.Process, port: int, seconds:
     give_up = loop.time() + seconds
     while loop.time() < give_up and process.returncode is None:
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
         except OSError:
             await asyncio.sleep(0.02)
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from holdfast.communication import Origin
+from holdfast.communication import PORT, Origin
 from holdfast.dispatch.outside import Blocking
 from holdfast.engines.machine import MachineClock, MachineIds, machine_random
 from holdfast.engines.memory import MemoryBroker
@@ -19,6 +19,15 @@ from holdfast.errors import SettingError
 from holdfast.ports import Broker, Clock, Ids, Limits, Network, Random
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.threads import Threads
+from holdfast.runtime.variables import (
+    BROKER_COPIES,
+    BROKER_URL,
+    DATABASE_POOLED,
+    DATABASE_URL,
+    REDIS_URL,
+    database_variable,
+    url_variable,
+)
 from holdfast.storage import Database
 
 
@@ -70,9 +79,6 @@ def embedded(
     )
 
 
-PORT = 8000  # where a service's processes listen for the others, unless its URL says otherwise
-
-
 def engines_of(
     system: str,
     services: Sequence[str],
@@ -99,13 +105,13 @@ def engines_of(
     urls = {name: database_url(name, environ, alone=len(services) == 1) for name in services}
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))
-    if url := environ.get("BROKER_URL"):
-        copies = environ.get("BROKER_COPIES") or "1"
+    if url := environ.get(BROKER_URL):
+        copies = environ.get(BROKER_COPIES) or "1"
         if copies not in ("1", "3", "5"):
-            raise SettingError([f"BROKER_COPIES={copies!r}: write 1, 3 or 5"])
+            raise SettingError([f"{BROKER_COPIES}={copies!r}: write 1, 3 or 5"])
         broker = broker_of(system, url, copies=int(copies))
         engines = replace(engines, broker=broker, discover=_discovery(environ))
-    if url := environ.get("REDIS_URL"):
+    if url := environ.get(REDIS_URL):
         engines = replace(engines, limits=_limits(system, url, engines.clock))
     return engines
 
@@ -114,13 +120,13 @@ def _limits(system: str, url: str, clock: Clock) -> Limits:
     try:
         from holdfast.engines.redis import RedisLimits  # only where it is wanted
     except ModuleNotFoundError as exc:
-        raise SettingError([f"REDIS_URL needs `pip install holdfast[redis]`: {exc}"]) from exc
+        raise SettingError([f"{REDIS_URL} needs `pip install holdfast[redis]`: {exc}"]) from exc
     if not url.startswith(("redis://", "rediss://")):
-        raise SettingError([f"REDIS_URL: write it as redis://host:6379, not {scheme_of(url)}"])
+        raise SettingError([f"{REDIS_URL}: write it as redis://host:6379, not {scheme_of(url)}"])
     try:
         return RedisLimits(url, clock, MemoryLimits(clock), system=system)
     except ValueError as exc:
-        raise SettingError([f"REDIS_URL: {exc}"]) from exc
+        raise SettingError([f"{REDIS_URL}: {exc}"]) from exc
 
 
 def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> str:
@@ -132,13 +138,13 @@ def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> st
         SettingError: it is no URL of Postgres, or one database for several services.
     """
     own = database_variable(service)
-    url = environ.get(own) or environ.get("DATABASE_URL") or ""
+    url = environ.get(own) or environ.get(DATABASE_URL) or ""
     if url and not url.startswith(("postgresql://", "postgres://")):
         raise SettingError([f"{own}: write it as postgresql://user:password@host/database"])
     if url and own not in environ and "{service}" not in url and not alone:
         raise SettingError(
             [
-                f"DATABASE_URL names one database for several services; put {{service}} into it, "
+                f"{DATABASE_URL} names one database for several services; put {{service}} into it, "
                 f"or set {own}"
             ]
         )
@@ -147,7 +153,7 @@ def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> st
         if url:
             read_postgres_url(url)
     except ValueError as exc:
-        variable = own if environ.get(own) else "DATABASE_URL"
+        variable = own if environ.get(own) else DATABASE_URL
         raise SettingError([f"{variable}: {exc}"]) from exc
     return url
 
@@ -158,8 +164,10 @@ def _databases(
     try:
         from holdfast.engines.postgres import PostgresDatabase  # only where it is wanted
     except ModuleNotFoundError as exc:
-        raise SettingError([f"DATABASE_URL needs `pip install holdfast[postgres]`: {exc}"]) from exc
-    pooled = environ.get("DATABASE_POOLED", "") not in ("", "0", "false")
+        raise SettingError(
+            [f"{DATABASE_URL} needs `pip install holdfast[postgres]`: {exc}"]
+        ) from exc
+    pooled = environ.get(DATABASE_POOLED, "") not in ("", "0", "false")
 
     def database(service: str) -> Database:
         url = urls[service]
@@ -175,13 +183,13 @@ def broker_of(system: str, url: str, *, copies: int = 1) -> Broker:
     try:
         from holdfast.engines.nats import NatsBroker  # only where it is wanted
     except ModuleNotFoundError as exc:
-        raise SettingError([f"BROKER_URL needs `pip install holdfast[nats]`: {exc}"]) from exc
+        raise SettingError([f"{BROKER_URL} needs `pip install holdfast[nats]`: {exc}"]) from exc
     if not url.startswith(("nats://", "tls://")):
-        raise SettingError([f"BROKER_URL: write it as nats://host:4222, not {scheme_of(url)}"])
+        raise SettingError([f"{BROKER_URL}: write it as nats://host:4222, not {scheme_of(url)}"])
     try:
         servers, tls = _broker_tls(url)
     except ValueError as exc:
-        raise SettingError([f"BROKER_URL: {exc}"]) from exc
+        raise SettingError([f"{BROKER_URL}: {exc}"]) from exc
     return NatsBroker(system, servers, copies=copies, tls=tls)
 
 
@@ -212,7 +220,7 @@ def _discovery(environ: Mapping[str, str]) -> Callable[[str], Sequence[Origin]]:
 
     def discover(service: str) -> Sequence[Origin]:
         if service not in known:
-            variable = f"{_variable(service)}_URL"
+            variable = url_variable(service)
             urls = environ.get(variable) or f"http://{service}:{PORT}"
             try:
                 known[service] = [Origin.parse(url.strip()) for url in urls.split(",")]
@@ -221,12 +229,3 @@ def _discovery(environ: Mapping[str, str]) -> Callable[[str], Sequence[Origin]]:
         return known[service]
 
     return discover
-
-
-def database_variable(service: str) -> str:
-    """Return the name of the variable that says where one service's database is."""
-    return f"{_variable(service)}_DATABASE_URL"
-
-
-def _variable(name: str) -> str:
-    return name.upper().replace("-", "_")

@@ -9,6 +9,7 @@ from holdfast.contract.http import Request
 from holdfast.dispatch.outside import Asks
 from holdfast.errors import BadAnswer
 from holdfast.resilience import Edge
+from holdfast.runtime.variables import KEYS_URL
 from holdfast.security import TokenPolicy
 from holdfast.system import Tokens
 
@@ -54,7 +55,7 @@ class KeyFetcher:
         edge: Edge,
     ) -> None:
         self._edge = edge
-        self._keys = environ.get("GATEWAY_KEYS_URL") or tokens.keys
+        self._keys = environ.get(KEYS_URL) or tokens.keys
         self._pool = pool
         self._asks = asks
 

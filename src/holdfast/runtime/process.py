@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from holdfast.communication import (
+    LOOPBACK,
+    PORT,
     AsgiLifespan,
     ClientPool,
     HttpLimits,
@@ -54,10 +56,9 @@ from holdfast.runtime.replicas import Replicas
 from holdfast.runtime.settings import ProcessSettings, external_urls
 from holdfast.runtime.stand_in import StandIn
 from holdfast.runtime.threads import Threads
+from holdfast.runtime.variables import url_variable
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import External, Service, System
-
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Options:
     """
 
     data: Path | None
-    host: str = "127.0.0.1"
-    port: int = 8000
+    host: str = LOOPBACK
+    port: int = PORT
     ops_port: int | None = None
     services: tuple[str, ...] | None = None
     gateway: bool = True
@@ -268,8 +269,8 @@ class Process:
         hosted = {host.name for host in self.hosts}
         for service in self.system.services:
             for external in service.reaches if service.name in hosted else ():
-                variable = f"{external.name}_URL".upper().replace("-", "_")
-                if external.local and not self.options.environ.get(variable):
+                told = self.options.environ.get(url_variable(external.name))
+                if external.local and not told:
                     stand_in = StandIn(external, self.folder.path)
                     self._stand_ins.append(stand_in)
                     await stand_in.start()

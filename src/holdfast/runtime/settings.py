@@ -9,6 +9,7 @@ from pydantic import Field
 from holdfast.communication.origin import origin_and_path
 from holdfast.contract.model import Model
 from holdfast.errors import SettingError
+from holdfast.runtime.variables import OURS, url_variable
 from holdfast.system import System
 from holdfast.system.settings import read_settings
 
@@ -42,7 +43,7 @@ def environment() -> dict[str, str]:
 
 def process_settings(environ: Mapping[str, str]) -> ProcessSettings:
     """Read them. Raises SettingError with every bad value."""
-    return read_settings(ProcessSettings, "holdfast", environ)
+    return read_settings(ProcessSettings, OURS, environ)
 
 
 def external_urls(system: System, environ: Mapping[str, str]) -> dict[str, str]:
@@ -55,7 +56,7 @@ def external_urls(system: System, environ: Mapping[str, str]) -> dict[str, str]:
     problems: list[str] = []
     for service in system.services:
         for external in service.reaches:
-            name = f"{external.name}_URL".upper().replace("-", "_")
+            name = url_variable(external.name)
             url = environ.get(name) or external.url
             try:
                 origin_and_path(url)

@@ -9,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from holdfast.communication import Origin
+from holdfast.communication import LOOPBACK, Origin
 from holdfast.errors import SettingError
 from holdfast.runtime.children import (
     free_port,
@@ -33,7 +33,7 @@ class StandIn:
     def __init__(self, external: External, data: Path) -> None:
         assert external.local is not None
         self.port = free_port()
-        self.url = str(Origin.of("127.0.0.1", self.port))
+        self.url = str(Origin.of(LOOPBACK, self.port))
         self.name = external.name
         self.restarts = 0
         words = shlex.split(external.local)

@@ -10,6 +10,7 @@ from holdfast.consistency.unknown import unknown_work
 from holdfast.runtime.engines import engines_of
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
+from holdfast.runtime.variables import BROKER_URL, REDIS_URL
 from holdfast.system import System
 from holdfast.system.tables import known_letters, known_sagas
 
@@ -30,7 +31,7 @@ async def strangers_in(
         DatabaseElsewhere: the folder has its databases in a Postgres that nobody has named.
     """
     names = [service.name for service in system.services]
-    wanted = {name: value for name, value in environ.items() if "DATABASE" in name}
+    wanted = {k: v for k, v in environ.items() if k not in (BROKER_URL, REDIS_URL)}
     folder = DataFolder(data)
     engines = engines_of(system.name, names, wanted, folder.database, threads=1)
     databases = {name: engines.database(name) for name in names}

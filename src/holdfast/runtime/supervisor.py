@@ -12,17 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from holdfast.communication import Origin
+from holdfast.communication import LOOPBACK, Origin
 from holdfast.errors import SettingError
 from holdfast.runtime.children import free_port, pause_s, start_child, stop_child
-from holdfast.runtime.engines import database_url, database_variable
+from holdfast.runtime.engines import database_url
 from holdfast.runtime.stand_in import StandIn
+from holdfast.runtime.variables import (
+    BROKER_URL,
+    DATABASE_URL,
+    SHARE_PORT,
+    database_variable,
+    url_variable,
+)
 from holdfast.system import External, System
 
 READY_S = 60.0
 GATEWAY = "gateway"
-LOOPBACK = "127.0.0.1"
-DATABASES = "DATABASE_URL"
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Supervisor:
         if at.path is not None:
             raise SettingError([f"--host {host}: several processes cannot share one socket"])
         self.url = str(at)
-        self._environ["HOLDFAST_SHARE_PORT"] = "true"
+        self._environ[SHARE_PORT] = "true"
         for n in range(1, count + 1):
             name = f"{self._system.name}-{n}"
             self._member(name, ["run", self._module], at, ops_port if n == 1 else None)
@@ -107,7 +112,7 @@ class Supervisor:
                 self._member(f"{service.name}-{n}", [*serve, service.name], _origin(LOOPBACK, 0))
                 for n in range(1, replicas.get(service.name, 1) + 1)
             ]
-            urls[_variable(service.name)] = ",".join(str(member.origin) for member in made)
+            urls[url_variable(service.name)] = ",".join(str(member.origin) for member in made)
         gateway = self._member(GATEWAY, [*serve, GATEWAY], _origin(host, port), ops_port)
         self.url = str(gateway.origin)
         self._environ |= urls
@@ -147,12 +152,12 @@ class Supervisor:
             serves = "" if name == GATEWAY else "*"
         if serves == "*":
             return self._environ
-        told = {k: v for k, v in self._environ.items() if k not in {*named.values(), DATABASES}}
+        told = {k: v for k, v in self._environ.items() if k not in {*named.values(), DATABASE_URL}}
         url = database_url(serves, self._environ, alone=False) if serves else ""
         return told | {named[serves]: url} if url else told
 
     async def _start_stand_in(self, external: External) -> None:
-        variable = _variable(external.name)
+        variable = url_variable(external.name)
         if external.local and not self._environ.get(variable):
             stand_in = StandIn(external, self._folder)
             self._stand_ins.append(stand_in)
@@ -236,10 +241,6 @@ def _origin(host: str, port: int) -> Origin:
     return replace(origin, port=free_port(origin.host))
 
 
-def _variable(name: str) -> str:
-    return f"{name}_URL".upper().replace("-", "_")
-
-
 def _check(
     system: System, replicas: Mapping[str, int], processes: int, environ: Mapping[str, str]
 ) -> None:
@@ -248,8 +249,8 @@ def _check(
         system.service(name)
         if count < 1:
             raise SettingError([f"--replicas {name}={count}: at least 1"])
-    if not environ.get("BROKER_URL"):
-        raise SettingError(["several processes need a broker: add `--on nats`, or BROKER_URL"])
+    if not environ.get(BROKER_URL):
+        raise SettingError([f"several processes need a broker: add `--on nats`, or {BROKER_URL}"])
     for service in system.services:
         shared = processes > 1 or replicas.get(service.name, 1) > 1
         if shared and not database_url(service.name, environ, alone=False):

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import msgspec
 from pydantic_core import to_json
 
-from holdfast.communication import ClientPool, Origin
+from holdfast.communication import PORT, ClientPool, Origin
 from holdfast.contract.http import Request, Response
 from holdfast.errors import CallError
 from holdfast.ports import Clock, Network
 
-GATEWAY = Origin.parse("http://gateway:8000")
+GATEWAY = Origin.parse(f"http://gateway:{PORT}")
 PAUSE_S = 0.5  # the first pause before an unanswered request is sent again
 PATIENCE_S = 600.0  # virtual; a client that insists gives up after it
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import Any, Literal
 
+from holdfast.communication import LOOPBACK
 from holdfast.ports import Listener, Unread
 from holdfast.simulation.node import Node
 
@@ -176,7 +177,7 @@ class NodeNetwork:
         if path is not None:
             names, port = [path], 0
         else:
-            names = [node.name] if host in ("localhost", "127.0.0.1") else network.names(host)
+            names = [node.name] if host in ("localhost", LOOPBACK) else network.names(host)
         listener = network.find(names, port)
         there = listener.node.name if listener is not None else names[0]
         for source, target in ((node.name, there), (there, node.name)):

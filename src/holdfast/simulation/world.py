@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Column, Executable, Integer, MetaData, String, Table, Uuid
 
-from holdfast.communication import HttpServer, Origin
+from holdfast.communication import PORT, HttpServer, Origin
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.transitions import replayed
@@ -27,6 +27,7 @@ from holdfast.observability import Logger, Metrics, troubles
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.settings import ProcessSettings
+from holdfast.runtime.variables import url_variable
 from holdfast.simulation.broker import SimBroker
 from holdfast.simulation.client import Client
 from holdfast.simulation.clock import SimClock
@@ -40,7 +41,6 @@ from holdfast.simulation.waits import Waits
 from holdfast.system import System
 
 GATEWAY = "gateway"
-PORT = 8000
 
 SETTINGS = ProcessSettings(log_level="error", log_form="json", trace_ratio=0.0)
 SCHEDULE = Schedule(poll_ms=2_000)
@@ -246,14 +246,10 @@ class World:
             discover=lambda service: [Origin.parse(f"http://{service}:{PORT}")],
         )
         gateway = node.service == GATEWAY
-        urls = {
-            f"{name}_URL".upper().replace("-", "_"): f"http://{name}" for name in self._externals()
-        }
+        urls = {url_variable(name): f"http://{name}" for name in self._externals()}
         options = Options(
             data=None,
             host=node.name,
-            port=PORT,
-            ops_port=PORT + 1,
             services=() if gateway else (node.service,),
             gateway=gateway,
             environ={**urls, **self.system.simulated.environ},

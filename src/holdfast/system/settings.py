@@ -27,13 +27,18 @@ class Settings(Model):
 S = TypeVar("S", bound=Model)
 
 
+def variable_name(prefix: str, field: str) -> str:
+    """Return the variable of a field: of `users` and `signing_key` it is `USERS_SIGNING_KEY`."""
+    return f"{prefix}_{field}".upper().replace("-", "_")
+
+
 def read_settings(kind: type[S], prefix: str, environ: Mapping[str, str]) -> S:
     """Read a group of settings from `<PREFIX>_<FIELD>` variables.
 
     Raises:
         SettingError: each missing or bad variable, with what it should be.
     """
-    names = {field: f"{prefix}_{field}".upper().replace("-", "_") for field in kind.model_fields}
+    names = {field: variable_name(prefix, field) for field in kind.model_fields}
     given = {field: environ[name] for field, name in names.items() if environ.get(name, "") != ""}
     read = {field: _read(kind.model_fields[field], text) for field, text in given.items()}
     try:

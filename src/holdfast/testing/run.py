@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from pydantic_core import to_json
 
-from holdfast.communication import ClientPool, Origin
+from holdfast.communication import PORT, ClientPool, Origin
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.envelope import Kind, State
@@ -29,7 +29,7 @@ from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.storage import MessageFilter, SagaFilter
 from holdfast.system import System
-from holdfast.testing.stage import HOST, PORT, SELDOM, staged
+from holdfast.testing.stage import HOST, SELDOM, staged
 from holdfast.testing.virtual import VirtualLoop
 
 WITHIN_S = 120.0

@@ -14,12 +14,13 @@ from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.ports import Network
 from holdfast.runtime.engines import Engines
+from holdfast.runtime.variables import url_variable
 from holdfast.simulation.network import SimNetwork
 from holdfast.simulation.node import Node
 from holdfast.system import System
 from holdfast.testing.virtual import VirtualClock
 
-HOST, PORT = "system", 8000
+HOST = "system"
 SELDOM = Schedule(poll_ms=3_600_000, keep_ms=3_600_000)
 """The usual one, but for what is done now and then: in days that pass at once, once an hour."""
 
@@ -64,7 +65,7 @@ async def staged(system: System) -> AsyncGenerator[Stage]:
         server = HttpServer(make(clock).handle, network=network.of(Node(name, name)), clock=clock)
         await server.start(name, 80)
         servers.append(server)
-        environ[f"{name}_URL".upper().replace("-", "_")] = f"http://{name}"
+        environ[url_variable(name)] = f"http://{name}"
     yield Stage(network, clock, environ)
     for server in servers:
         await server.drain(0.0)

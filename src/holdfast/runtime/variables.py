@@ -1,0 +1,42 @@
+"""The environment variables that Holdfast reads: nothing else spells their names.
+
+Further ones are a process's own settings, `HOLDFAST_<FIELD>` (`runtime.settings`), and those of a
+service, `<SERVICE>_<FIELD>` (`system.settings`).
+"""
+
+from typing import Final
+
+from holdfast.system.settings import variable_name
+
+OURS: Final = "holdfast"
+"""The prefix of a process's own settings."""
+
+DATABASE_URL: Final = "DATABASE_URL"
+"""Where the databases are; `{service}` in it becomes the service's name."""
+DATABASE_POOLED: Final = "DATABASE_POOLED"
+"""Whether a pooler in transaction mode stands before them."""
+BROKER_URL: Final = "BROKER_URL"
+"""What carries letters between processes."""
+BROKER_COPIES: Final = "BROKER_COPIES"
+"""How many of its servers keep each letter."""
+REDIS_URL: Final = "REDIS_URL"
+"""Where processes share their rate limits."""
+KEYS_URL: Final = "GATEWAY_KEYS_URL"
+"""Where the gateway's public keys are."""
+SHARE_PORT: Final = variable_name(OURS, "share_port")
+"""The setting that a supervisor gives to processes which share a port."""
+
+
+def url_variable(name: str) -> str:
+    """Return the variable that says where an External is, or the processes of a service."""
+    return variable_name(name, "url")
+
+
+def database_variable(service: str) -> str:
+    """Return the variable that says where one service's database is."""
+    return variable_name(service, DATABASE_URL)
+
+
+def names_database(variable: str) -> bool:
+    """Whether a variable says where databases are: all of them, or one service's."""
+    return variable.endswith(DATABASE_URL)
