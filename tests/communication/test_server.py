@@ -510,6 +510,36 @@ async def test_all_bodies_together_are_bounded(serve: Serve) -> None:
     assert (await served.ask(head + b"a" * 900)).status == 200
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n",
+    ],
+)
+@pytest.mark.parametrize("resets", [False, True])
+async def test_a_body_cut_short_reaches_no_handler(data: bytes, resets: bool, serve: Serve) -> None:
+    """Half an order is no order; and what was held of it is let go."""
+    served = await serve(limits=HttpLimits(bodies_bytes_max=4))
+    wire = await served.open()
+    wire.send(data)
+    await wire.writer.drain()
+    await served.until(lambda: served.server.stats().connections == 1)
+    if resets:
+        wire.reset()
+    else:
+        wire.writer.write_eof()
+        assert await wire.rest() == b""
+    await served.until(lambda: served.server.stats().connections == 0)
+
+    assert served.server.stats().requests == 0
+    whole = await served.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd")
+    assert whole.body == b"POST /? abcd"
+    assert served.server.stats().requests == 1
+
+
 async def test_who_closes_its_half_has_gone(serve: Serve) -> None:
     """Nothing tells it from a client that closed; before the handler begins it counts as well."""
     told: list[str] = []

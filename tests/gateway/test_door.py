@@ -18,6 +18,7 @@ from holdfast.gateway.door import UNAUTHENTICATED
 from holdfast.security import SigningKey, TokenSigner, public_jwks
 from holdfast.testing import Running, running
 from holdfast.testing.run import Answer, Client
+from tests.gateway.spoofed import SPOOFED
 
 METADATA = MetaData()
 NOTES = Table(
@@ -314,6 +315,32 @@ async def test_a_mounted_app_stands_behind_the_same_door(run: Running) -> None:
     ours = ["traceparent", "x-correlation-id"]
     assert inside.json()["names"] == ["authorization", "host", *ours]
     assert public.json()["names"] == ["accept", "host", *ours]
+
+
+@pytest.mark.parametrize("path", ["/open/", "/old/"])
+async def test_identity_headers_of_a_client_reach_nobody(run: Running, path: str) -> None:
+    """None of them gets behind the door, whether a token is asked for there or not."""
+    ours = {"traceparent", "x-correlation-id"}
+    spoofed = {name.decode(): "0123abcd" for name in SPOOFED}
+    answer = await run.client.get(path, token=token(), headers={"X-Other": "1", **spoofed})
+
+    told = answer.json()
+    assert set(told["names"]) - ours == {"authorization", "host", "x-other"}
+    assert told["origin"][0] == "127.0.0.1"
+    assert told["origin"][1] == "http"
+
+
+async def test_nobody_becomes_a_caller_by_a_header(run: Running) -> None:
+    """What the gateway tells services in other processes is not taken from a client."""
+    who = {"Holdfast-Caller": json.dumps({"subject": "root", "scopes": ["notes:write"]})}
+    body = {"text": "x"}
+
+    anybody = await run.client.post("/v1/notes", json=body, headers=who)
+    somebody = await run.client.post("/v1/notes", json=body, headers=who, token=token("ada"))
+    me = await run.client.get("/v1/me", headers=who, token=token("ada"))
+
+    assert (anybody.status, somebody.status) == (401, 403)
+    assert me.json() == {"subject": "ada", "scopes": []}
 
 
 @pytest.mark.parametrize("rate", [None, Rate(per_s=50, burst=100)])

@@ -130,6 +130,21 @@ async def test_a_request_arrives_as_it_came(pool: ClientPool, upstream: Upstream
     assert (answer.status, answer.body, answer.header(b"etag")) == (200, b"done", b'"1"')
 
 
+async def test_what_frames_a_request_is_not_forwarded(pool: ClientPool, upstream: Upstream) -> None:
+    """The body is here already: a client's `Expect` or length is no business of the service."""
+    framing = [
+        *((b"expect", b"100-continue"), (b"content-length", b"7"), (b"connection", b"close")),
+        *((b"te", b"trailers"), (b"transfer-encoding", b"chunked"), (b"upgrade", b"h2c")),
+    ]
+    answer = await forward(pool, upstream.url)(request("POST", *framing, (b"x-own", b"1")), {})
+
+    [seen] = upstream.seen
+    names = {name for name, _ in seen.headers}
+    assert (answer.status, seen.body, seen.header(b"content-length")) == (200, b"{}", b"2")
+    assert b"x-own" in names
+    assert not names & {b"expect", b"connection", b"te", b"transfer-encoding", b"upgrade"}
+
+
 async def test_the_remaining_time_travels_along(pool: ClientPool, upstream: Upstream) -> None:
     """In milliseconds, and never more than what one try may take."""
     for within_s in (30.0, 600.0):

@@ -2,12 +2,9 @@
 
 import pytest
 
-from holdfast.contract.crossing import HOP_BY_HOP, SPOOFABLE
 from holdfast.contract.http import HeaderList
-from holdfast.gateway.headers import (
-    correlation_of,
-    forwarded_headers,
-)
+from holdfast.gateway.headers import correlation_of, forwarded_headers
+from tests.gateway.spoofed import SPOOFED
 
 HARMLESS: HeaderList = [
     (b"host", b"api.example"),
@@ -17,7 +14,20 @@ HARMLESS: HeaderList = [
 ]
 
 
-@pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    ],
+)
 def test_hop_by_hop_headers_end_here(name: bytes) -> None:
     """They are between the client and this server; those of an answer are the server's to drop."""
     assert forwarded_headers([*HARMLESS, (name, b"close")]) == HARMLESS
@@ -39,36 +49,12 @@ def test_headers_that_connection_names_end_here() -> None:
 @pytest.mark.parametrize("name", [b"authorization", b"host", b"content-type", b"idempotency-key"])
 def test_connection_cannot_take_away_what_the_gateway_checked(name: bytes) -> None:
     """Or the service would serve another request than the one that was let in."""
-    headers = [(b"connection", name), (name, b"x")]
+    headers = [(b"connection", name.upper()), (name, b"x")]
 
     assert forwarded_headers(headers) == [(name, b"x")]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *sorted(SPOOFABLE),
-        b"x-forwarded-for",
-        b"x-forwarded-anything",
-        b"holdfast-caller",
-        b"x-ssl-client-verify",
-        b"ssl-client-verify",
-        b"x-original-forwarded-for",
-        b"remote-user",
-        b"remote-groups",
-        b"x-remote-addr",
-        b"x-authenticated-userid",
-        b"x-webauth-user",
-        b"x-auth-request-email",
-        b"x-amzn-oidc-identity",
-        b"x-ms-client-principal",
-        b"x-ms-client-principal-name",
-        b"x-goog-authenticated-user-email",
-        b"x-envoy-peer",
-        b"x_user",
-        b"content_length",
-    ],
-)
+@pytest.mark.parametrize("name", SPOOFED)
 def test_what_a_service_might_believe_does_not_come_from_a_client(name: bytes) -> None:
     """Identities, routes, traces, and underscores, which some servers read as dashes."""
     assert forwarded_headers([*HARMLESS, (name, b"root")]) == HARMLESS

@@ -1,7 +1,7 @@
 """The circuit breaker, against a model that keeps everything in lists."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -132,6 +132,24 @@ def test_a_few_failures_decide_nothing() -> None:
 
     assert breaker.state == "closed"
     assert breaker.stats().failures == 3
+
+
+@pytest.mark.parametrize(
+    ("good", "ratio", "state"),
+    [(2, 0.5, "open"), (3, 0.5, "closed"), (0, 1.0, "open"), (1, 1.0, "closed"), (6, 0.25, "open")],
+)
+def test_it_opens_at_exactly_its_ratio(good: int, ratio: float, state: str) -> None:
+    """`At least this share`: half of four calls is enough for a half, and two of five are not."""
+    breaker = CircuitBreaker(replace(POLICY, calls_min=2, failure_ratio=ratio), random.Random(7))
+    for _ in range(good):
+        breaker.succeeded(grant(breaker, 1000.0), 1000.0)
+
+    failures = [grant(breaker, 1000.0) for _ in range(2)]
+    for ticket in failures:
+        assert breaker.state == "closed"
+        breaker.failed(ticket, 1000.0)
+
+    assert breaker.state == state
 
 
 def test_an_open_breaker_refuses_until_its_time_is_over() -> None:

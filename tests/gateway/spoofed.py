@@ -1,0 +1,67 @@
+"""Headers by which a client could claim to be somebody, or somewhere, else.
+
+Written down here once more, and not taken from the code: a name that is lost there must be missed.
+"""
+
+SPOOFED = [
+    # whose address
+    b"forwarded",
+    b"x-forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-forwarded-user",
+    b"x-original-forwarded-for",
+    b"forwarded-for",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"client-ip",
+    b"true-client-ip",
+    b"x-cluster-client-ip",
+    b"cf-connecting-ip",
+    b"fastly-client-ip",
+    b"x-envoy-peer-metadata",
+    b"x-remote-addr",
+    # who
+    b"holdfast-caller",
+    b"holdfast-origin",
+    b"holdfast-ask",
+    b"x-client-cert",
+    b"client-cert",
+    b"client-cert-chain",
+    b"x-ssl-client-verify",
+    b"ssl-client-verify",
+    b"x-user",
+    b"x-user-id",
+    b"x-user-email",
+    b"remote-user",
+    b"remote-groups",
+    b"x-authenticated-userid",
+    b"x-auth-request-email",
+    b"x-webauth-user",
+    b"x-amzn-oidc-identity",
+    b"x-ms-client-principal",
+    b"x-ms-client-principal-name",
+    b"x-goog-authenticated-user-email",
+    b"txn-token",
+    # of which trace
+    b"x-request-id",
+    b"x-correlation-id",
+    b"traceparent",
+    b"tracestate",
+    b"baggage",
+    # to which place, by which method
+    b"x-host",
+    b"x-original-host",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-original-method",
+    b"x-original-uri",
+    b"x-original-url",
+    b"x-rewrite-url",
+    # what some servers read as a dash
+    b"x_user",
+    b"remote_user",
+    b"content_length",
+]
