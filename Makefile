@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run demo test sim chaos bench check reference lock clean
+.PHONY: setup run demo test sim chaos bench mutants check reference lock clean
 
 setup: .venv/.run          ## make .venv with the command `holdfast` in it
 
@@ -18,6 +18,10 @@ setup: .venv/.run          ## make .venv with the command `holdfast` in it
 
 .venv/.bench: .venv/.run requirements/bench.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+.venv/.mutants: .venv/.test requirements/mutants.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
 	@touch $@
 
 .venv/.local: .venv/.run requirements/local.txt
@@ -56,11 +60,14 @@ check: .venv/.test         ## format, lint and types
 bench: .venv/.bench        ## the figures, each beside its peer
 	$(BIN)/python -m benchmarks
 
+mutants: .venv/.mutants    ## do tests notice small changes? ARGS="security --sample 200 --seed 2"
+	nice -n 15 $(BIN)/python -m tests.mutants $(ARGS)
+
 reference: .venv/.test     ## docs/reference.md, from the docstrings
 	$(BIN)/python -m tests.docs.reference
 
 lock:                      ## resolve the locked versions again (needs uv)
-	for name in run local test bench; do \
+	for name in run local test bench mutants; do \
 	  uv pip compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --allow-unsafe --custom-compile-command "make lock" --output-file requirements/$$name.txt \
 	    requirements/$$name.in || exit 1; \

@@ -1,0 +1,125 @@
+"""Runs tests against a changed module: in a copy of the sources, in a process that is forked.
+
+The copy stands first in the path, so that the sources themselves are never touched. What tests
+import from elsewhere is imported once, before the first fork; that saves half of a run.
+"""
+
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+_OURS = ("holdfast", "tests", "shop", "conftest", "benchmarks", "__main__")
+_SAY = (
+    "import sys, pytest; code = pytest.main(sys.argv[2:]);"
+    "open(sys.argv[1], 'w').write('\\n'.join(sys.modules)); sys.exit(code)"
+)
+
+
+class Verdict(StrEnum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    ENDLESS = "killed by time"
+    SURVIVED = "survived"
+
+
+class Judge:
+    """A copy of the sources, in which one module at a time is another.
+
+    Args:
+        root: the repository. folder: an empty folder for the copy.
+    """
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._copy = folder / "src"
+        self._output = folder / "output"
+        self._modules = folder / "modules"
+        self._limits_s: dict[tuple[str, ...], float] = {}
+        self._turn = 0
+        shutil.copytree(root / "src", self._copy, ignore=shutil.ignore_patterns("__pycache__"))
+        os.environ["PYTHONPATH"] = str(self._copy)
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
+
+    def prepare(self, tests: Sequence[str]) -> None:
+        """See that these tests pass as things are, and how long they take.
+
+        Raises:
+            RuntimeError: they fail; nothing could be said of a mutant.
+        """
+        if tuple(tests) in self._limits_s:
+            return
+        began = time.monotonic()
+        run = [sys.executable, "-c", _SAY, str(self._modules), *_arguments(tests)]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"they fail without a mutant:\n{done.stdout[-3000:]}{done.stderr}")
+        self._limits_s[tuple(tests)] = 20 + 4 * (time.monotonic() - began)
+        sys.path.insert(0, str(self._copy))
+        for name in self._modules.read_text().split():
+            if name.partition(".")[0] not in _OURS and not name.startswith("_"):
+                with contextlib.suppress(Exception):  # whatever it is: the tests will say so
+                    importlib.import_module(name)
+        if self._run(tests) is not Verdict.SURVIVED:
+            raise RuntimeError(f"they fail when forked:\n{self._output.read_text()[-3000:]}")
+
+    def judge(self, module: str, code: str, tests: Sequence[str]) -> Verdict:
+        """Run the tests, the first failure ending them, with `code` in the place of a module."""
+        path = self._copy / "holdfast" / module
+        original, dated = path.read_text(), path.stat().st_mtime_ns
+        path.write_text(code)
+        self._turn += 1  # a date of its own, or Python would take what it compiled before
+        os.utime(path, (self._turn, self._turn))
+        try:
+            return self._run(tests)
+        finally:
+            path.write_text(original)
+            os.utime(path, ns=(dated, dated))
+
+    def _run(self, tests: Sequence[str]) -> Verdict:
+        child = os.fork()
+        if child == 0:
+            _be_tests(tests, self._output)
+        until = time.monotonic() + self._limits_s[tuple(tests)]
+        while time.monotonic() < until:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return Verdict.KILLED if status else Verdict.SURVIVED
+            time.sleep(0.02)
+        os.killpg(child, signal.SIGKILL)  # with whatever the tests have started
+        os.waitpid(child, 0)
+        return Verdict.ENDLESS
+
+
+def _arguments(tests: Sequence[str]) -> list[str]:
+    imported_before = "ignore::pytest.PytestAssertRewriteWarning"
+    quick = ["-qq", "-x", "-p", "no:cacheprovider", "-W", imported_before]
+    return [*quick, "--hypothesis-seed=0", "--timeout=60", *tests]
+
+
+def _be_tests(tests: Sequence[str], output: Path) -> None:
+    """Be the process of the tests; does not return."""
+    code = 70
+    try:
+        os.setsid()
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.dont_write_bytecode = True
+        code = int(pytest.main(_arguments(tests)))
+    except BaseException:  # the process ends here, whatever it was
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
