@@ -262,18 +262,16 @@ def test_what_an_error_says_about_the_other_side(error: BaseException, verdict: 
     assert health(error) == verdict
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"window_s": 0.0},
-        {"calls_min": 0},
-        {"failure_ratio": 0.0},
-        {"failure_ratio": 1.1},
-        {"jitter": 1.0},
-        {"probes": 0},
-    ],
-)
-def test_a_policy_without_sense_is_refused(wrong: dict[str, float]) -> None:
-    """The error shows the policy and what must hold."""
-    with pytest.raises(ValueError, match=r"BreakerPolicy.*must be"):
-        BreakerPolicy(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+def test_a_ticket_from_before_frees_no_place() -> None:
+    """A call that is cancelled long after the outage began was no probe."""
+    breaker = CircuitBreaker(POLICY, random.Random(7))
+    old = [grant(breaker, 1000.0) for _ in range(6)]
+    for ticket in old[:4]:
+        breaker.failed(ticket, 1000.0)
+    for _ in range(POLICY.probes):
+        grant(breaker, 1005.0)
+
+    for ticket in old[4:]:
+        breaker.dropped(ticket)
+
+    assert breaker.try_pass(1005.0) is None

@@ -117,8 +117,41 @@ async def test_a_place_is_given_back_after_an_error() -> None:
     assert bulkhead.stats().under_way == 0
 
 
-@pytest.mark.parametrize("wrong", [{"calls_max": 0}, {"queue_max": -1}, {"wait_s": -0.1}])
-def test_a_policy_without_sense_is_refused(wrong: dict[str, float]) -> None:
-    """The error shows the policy and what must hold."""
-    with pytest.raises(ValueError, match=r"BulkheadPolicy.*calls_max must be >= 1"):
-        BulkheadPolicy(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+async def test_a_place_that_comes_as_the_wait_ends_is_taken() -> None:
+    """In the same moment: whichever is first counts, and the other is no error."""
+    bulkhead = Bulkhead(BulkheadPolicy(calls_max=1, queue_max=1, wait_s=1.0))
+    loop = asyncio.get_running_loop()
+    wrong: list[object] = []
+    loop.set_exception_handler(lambda _, context: wrong.append(context))
+    for is_first in (True, False):
+        await bulkhead.enter()
+        at = loop.time() + 1.0
+        if is_first:
+            loop.call_at(at, bulkhead.leave)
+        waiting = asyncio.create_task(bulkhead.enter())
+        await asyncio.sleep(0)
+        if not is_first:
+            loop.call_at(at, bulkhead.leave)
+        outcome = (await asyncio.gather(waiting, return_exceptions=True))[0]
+
+        assert loop.time() == at
+        await asyncio.sleep(0)
+        assert isinstance(outcome, BulkheadFull) is (bulkhead.stats().under_way == 0)
+        if outcome is None:
+            bulkhead.leave()
+        assert (bulkhead.stats().under_way, bulkhead.stats().waiting, wrong) == (0, 0, [])
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_who_is_patient_waits_for_its_own_limit(patient: bool) -> None:
+    """However many wait already, and however short the others' wait is; the others do not."""
+    bulkhead = Bulkhead(BulkheadPolicy(calls_max=1, queue_max=0, wait_s=0.1), "processor")
+    loop = asyncio.get_running_loop()
+    await bulkhead.enter()
+    begun = loop.time()
+
+    with pytest.raises(BulkheadFull) as full:
+        await bulkhead.enter(2.0, patient=patient)
+
+    assert full.value.edge == "processor"
+    assert loop.time() - begun == pytest.approx(2.0 if patient else 0.0)

@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.errors import (
     BulkheadFull,
+    CallError,
     CircuitOpen,
     ConnectionLost,
     DeadlineExceeded,
@@ -338,3 +339,121 @@ async def test_it_works_with_the_modules_of_the_standard_library() -> None:
 
     call: Awaitable[float] = subject.call(operation, deadline=None, idempotent=True)
     assert await call == DEFAULT.timeout_s
+
+
+class Bottom:
+    """Chance that always draws the least."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+@pytest.mark.parametrize(("left_s", "tries"), [(3.0, 1), (3.0 + 1e-6, 2)])
+async def test_a_pause_that_ends_with_the_deadline_is_not_begun(
+    clock: LoopClock, left_s: float, tries: int
+) -> None:
+    """A try needs time, if only a moment."""
+
+    class Later(Overloaded):
+        retry_after_s = 3.0
+
+    side = OtherSide(Later("later"), "answer")
+    subject = Edge("processor", RETRYING, clock, Bottom())
+
+    outcome = await asyncio.gather(
+        subject.call(side, deadline=clock.monotonic() + left_s, idempotent=True),
+        return_exceptions=True,
+    )
+
+    assert len(side.called_at) == tries
+    assert outcome == ["answer"] if tries == 2 else isinstance(outcome[0], Later)
+
+
+async def test_the_last_of_equal_failures_is_told(edge: MakeEdge) -> None:
+    """It is the newest that is known of the other side."""
+    first, second, third = (Unreachable(text) for text in ("first", "second", "third"))
+
+    with pytest.raises(Unreachable) as caught:
+        await edge(RETRYING).call(OtherSide(first, second, third), deadline=None, idempotent=True)
+
+    assert caught.value is third
+
+
+class Done(CallError):
+    """Something that has happened."""
+
+    effect = "done"
+
+
+@pytest.mark.parametrize(
+    ("errors", "told"),
+    [
+        ((Done("done"), ConnectionLost("reset"), Unreachable("no route")), "done"),
+        ((ConnectionLost("reset"), Done("done"), ConnectionLost("reset")), "done"),
+        ((Unreachable("no route"), ConnectionLost("reset"), Unreachable("no route")), "reset"),
+        ((Unreachable("no route"), DeadlinePassed("late"), DeadlinePassed("late")), "no route"),
+    ],
+)
+async def test_the_failure_with_the_most_effect_is_told(
+    edge: MakeEdge, errors: tuple[CallError, ...], told: str
+) -> None:
+    """Done before unknown before none; a circuit or deadline of ours says least."""
+    with pytest.raises(CallError, match=told):
+        await edge(RETRYING).call(OtherSide(*errors), deadline=None, idempotent=True)
+
+
+async def test_a_time_out_below_the_patience_is_its_own_measure(edge: MakeEdge) -> None:
+    """Where no try may take as long as `patience_s`, one that had its whole time counts."""
+    breaker = BreakerPolicy(calls_min=1, patience_s=5.0)
+    for left_s, state in ((None, "open"), (0.9, "closed")):
+        subject = edge(replace(BARE, timeout_s=1.0, breaker=breaker))
+        deadline = None if left_s is None else asyncio.get_running_loop().time() + left_s
+        with pytest.raises(DeadlineExceeded):
+            await subject.call(OtherSide(9.0), deadline=deadline, idempotent=True)
+
+        stats = subject.stats().breaker
+        assert stats is not None
+        assert stats.state == state
+
+
+async def test_every_refusal_names_its_edge(edge: MakeEdge) -> None:
+    """So that who catches it need not read the text."""
+    loop = asyncio.get_running_loop()
+    policy = replace(
+        BARE,
+        breaker=BreakerPolicy(calls_min=1, open_s=60.0),
+        bulkhead=BulkheadPolicy(calls_max=1, queue_max=0),
+    )
+    subject = edge(policy)
+    first = asyncio.create_task(subject.call(OtherSide(9.0), deadline=None, idempotent=True))
+    await asyncio.sleep(0)
+    refused: list[BaseException] = []
+    for deadline in (loop.time() + 1.0, loop.time()):
+        refused += await asyncio.gather(
+            subject.call(OtherSide("a"), deadline=deadline, idempotent=True),
+            return_exceptions=True,
+        )
+    refused += await asyncio.gather(first, return_exceptions=True)
+    for deadline in (loop.time() + 1.0, loop.time()):
+        refused += await asyncio.gather(
+            subject.call(OtherSide("a"), deadline=deadline, idempotent=True),
+            return_exceptions=True,
+        )
+
+    kinds = [BulkheadFull, DeadlinePassed, DeadlineExceeded, CircuitOpen, DeadlinePassed]
+    assert [type(error) for error in refused] == kinds
+    assert [error.edge for error in refused if isinstance(error, CallError)] == ["processor"] * 5
+
+
+async def test_nobody_is_patient_unless_asked(edge: MakeEdge) -> None:
+    """By default a full compartment refuses; who is patient waits until the deadline."""
+    subject = edge(replace(BARE, bulkhead=BulkheadPolicy(calls_max=1, queue_max=0)))
+    first = asyncio.create_task(subject.call(OtherSide(1.0), deadline=None, idempotent=True))
+    await asyncio.sleep(0)
+
+    with pytest.raises(BulkheadFull):
+        await subject.call(OtherSide("answer"), deadline=None, idempotent=True)
+    patient = subject.call(OtherSide("answer"), deadline=None, idempotent=True, patient=True)
+
+    assert await patient == "answer"
+    await first

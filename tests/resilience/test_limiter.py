@@ -119,3 +119,16 @@ def test_a_table_without_room_is_refused(clock: LoopClock) -> None:
     """At least one key must fit."""
     with pytest.raises(ValueError, match="keys_max must be >= 1"):
         MemoryLimits(clock, keys_max=0)
+
+
+async def test_a_bucket_is_full_when_the_last_token_is_back(clock: LoopClock) -> None:
+    """Forgotten in that moment it is no loss; a moment before, it is one."""
+    for pause_s, lost in ((1.5, 0), (1.499, 1)):
+        limits = MemoryLimits(clock, keys_max=1)
+        for _ in range(3):
+            await limits.try_take("ann", 2.0, 5)
+        await asyncio.sleep(pause_s)
+
+        await limits.try_take("bob", 2.0, 5)
+
+        assert limits.stats().evicted == lost

@@ -126,3 +126,30 @@ def test_a_policy_without_sense_is_refused(wrong: dict[str, float], remedy: str)
     """The error says what must hold."""
     with pytest.raises(ValueError, match=remedy):
         RetryPolicy(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(("hint_s", "waits"), [(10.0, True), (10.001, False), (0.0, True)])
+def test_a_hint_at_exactly_the_limit_is_waited_for(hint_s: float, waits: bool) -> None:
+    """`Longer than this` gives up; just as long does not."""
+    pause = pause_s(_Later(hint_s), 1, RetryPolicy(hint_max_s=10.0), random.Random(7))
+
+    assert (pause is not None) is waits
+
+
+class Top:
+    """Chance that always draws the most."""
+
+    def uniform(self, a: float, b: float) -> float:
+        assert a == 0.0
+        return b
+
+
+def test_the_ceiling_doubles_up_to_the_cap() -> None:
+    """However many failures there were: no float is too small for it."""
+    policy = RetryPolicy(base_s=0.25, cap_s=3.0)
+
+    ceilings = [backoff_s(failures, policy, Top()) for failures in (1, 2, 3, 4, 5, 6, 5_000)]
+
+    assert ceilings == [0.25, 0.5, 1.0, 2.0, 3.0, 3.0, 3.0]
+    slow = RetryPolicy(base_s=2.0**-70, cap_s=1.0)
+    assert [backoff_s(failures, slow, Top()) for failures in (60, 61)] == [2.0**-11, 2.0**-10]

@@ -143,3 +143,47 @@ async def test_who_gives_up_leaves_the_queue() -> None:
 
     assert room.stats().waiting == 0
     assert await stay(room, 1.0) == await inside + 1.0
+
+
+@pytest.mark.parametrize(
+    ("left_s", "late"), [(3.0, False), (3.0 - 1e-9, True), (3.0 + 1e-9, False)]
+)
+def test_what_ends_exactly_in_time_is_not_late(left_s: float, late: bool) -> None:
+    """Three before it on two places: two rounds of a second, and its own."""
+    assert ends_late(waiting=3, places=2, typical_s=1.0, left_s=left_s) is late
+
+
+@pytest.mark.parametrize(
+    ("runs", "waiting", "told"),
+    [
+        ([], 0, "1"),
+        ([0.25], 0, "1"),
+        ([1.0], 0, "1"),
+        ([1.001], 0, "2"),
+        ([4.0], 1, "8"),
+        ([4.0, 9.0], 0, "5"),  # a fifth of the newest in the mean
+        ([60.0], 0, "60"),
+        ([59.0], 2, "60"),
+        ([600.0], 0, "60"),
+    ],
+)
+async def test_who_is_refused_is_told_when_to_come_back(
+    runs: list[float], waiting: int, told: str
+) -> None:
+    """After the usual time for all that wait: a second at least, a minute at most."""
+    room = Room("reports", places=1, queue_max=waiting)
+    for took_s in runs:
+        await room.enter(deadline=None, patient=False)
+        room.leave(took_s)
+    await room.enter(deadline=None, patient=False)
+    queue = [asyncio.create_task(room.enter(deadline=None, patient=False)) for _ in range(waiting)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(PoolFull) as full:
+        await room.enter(deadline=None, patient=False)
+
+    assert full.value.headers == {"Retry-After": told}
+    for _ in queue:
+        room.leave(1.0)
+        await asyncio.sleep(0)
+    await asyncio.gather(*queue)

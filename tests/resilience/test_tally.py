@@ -1,5 +1,6 @@
 """The sliding counts."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,11 +10,15 @@ EIGHTHS = st.integers(0, 40)  # steps of time in 1/8 s: exact in binary
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(EIGHTHS, st.integers(0, 3), st.integers(0, 3))))
-def test_sums_are_those_of_the_newest_buckets(events: list[tuple[int, int, int]]) -> None:
+@given(
+    st.lists(st.tuples(EIGHTHS, st.integers(0, 3), st.integers(0, 3))), st.sampled_from([0, 1000])
+)
+def test_sums_are_those_of_the_newest_buckets(
+    events: list[tuple[int, int, int]], start: int
+) -> None:
     """The ring agrees with a list of all events, of which the last ten buckets are added up."""
     tally = Tally(10.0, buckets=10)
-    now, seen = 1000.0, list[tuple[int, int, int]]()
+    now, seen = float(start), list[tuple[int, int, int]]()
 
     for step, good, bad in events:
         now += step / 8
@@ -35,3 +40,30 @@ def test_an_idle_tally_is_empty_after_its_span() -> None:
 
     tally.roll(1010.0)
     assert (tally.good, tally.bad) == (0, 0)
+
+
+@pytest.mark.parametrize("start", [0.0, 9.0, 10.0, 1000.0])
+def test_each_bucket_is_forgotten_in_its_turn(start: float) -> None:
+    """Ten events a second apart: all are there, and then one less with each second."""
+    tally = Tally(10.0)
+    for second in range(10):
+        tally.add(start + second, 1, 2)
+        assert (tally.good, tally.bad) == (second + 1, 2 * second + 2)
+
+    for second in range(1, 11):
+        tally.roll(start + 9 + second - 0.01)
+        assert (tally.good, tally.bad) == (11 - second, 22 - 2 * second)
+        tally.roll(start + 9 + second)
+        assert (tally.good, tally.bad) == (10 - second, 20 - 2 * second)
+
+
+def test_what_is_cleared_does_not_come_back() -> None:
+    """Nor is it taken away a second time when its bucket is forgotten."""
+    tally = Tally(10.0)
+    tally.add(0.0, 1, 1)
+    tally.clear()
+
+    assert (tally.good, tally.bad) == (0, 0)
+    tally.add(5.0, 2, 3)
+    tally.roll(10.0)
+    assert (tally.good, tally.bad) == (2, 3)
