@@ -12,9 +12,11 @@ from holdfast.errors import CommitUnknown, TransactionLost, Unreachable
 from holdfast.ports import Broker
 from holdfast.simulation.broker import ACK_WAIT_S, PAYLOAD_MAX, SimBroker
 from holdfast.simulation.clock import SimClock
-from holdfast.simulation.database import SimDatabase, SimStore, SimTransaction
+from holdfast.simulation.database import SimDatabase
 from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.node import Node
+from holdfast.simulation.store import SimStore
+from holdfast.simulation.transaction import SimTransaction
 from holdfast.storage import Database, Transaction, Write
 from tests.contracts.broker import BrokerContract
 from tests.contracts.database import DatabaseContract
@@ -37,7 +39,7 @@ class TestDatabase(DatabaseContract):
     async def make(self) -> Database:
         """Return the database of a fresh server."""
         self.stores.append(store_of())
-        return self.stores[-1].database(None)
+        return SimDatabase(self.stores[-1], None)
 
     async def end_transaction(self, database: Database, tx: Transaction) -> None:
         """The server ends it."""
@@ -93,7 +95,7 @@ def with_store(main: Callable[[SimStore, SimDatabase], Awaitable[None]]) -> list
     store = store_of()
 
     async def run() -> list[int]:
-        database = store.database(None)
+        database = SimDatabase(store, None)
         await database.open(EDGES, [METADATA])
         await main(store, database)
         return numbers(store)
@@ -173,7 +175,7 @@ def test_a_dead_node_leaves_nothing_open() -> None:
 
     async def main(store: SimStore, database: SimDatabase) -> None:
         node = Node("me-1", "me")
-        tx = await store.database(node).begin()
+        tx = await SimDatabase(store, node).begin()
         await tx.write([Write(THING, {"id": 1, "name": "x"})])
         store.crashed(node)
         with pytest.raises(TransactionLost):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from holdfast.contract.envelope import Kind
 from holdfast.simulation.clock import EPOCH_S
-from holdfast.simulation.database import SimStore
 from holdfast.simulation.loop import SimLoop
+from holdfast.simulation.store import SimStore
 
 AHEAD_S = 600.0  # what is due sooner is waited for; no back-off of the protocol is as long
 BEFORE_S = 60.0  # so long before that, a leap ends

@@ -31,12 +31,13 @@ from holdfast.runtime.variables import url_variable
 from holdfast.simulation.broker import SimBroker
 from holdfast.simulation.client import Client
 from holdfast.simulation.clock import SimClock
-from holdfast.simulation.database import SimStore
+from holdfast.simulation.database import SimDatabase
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.history import History
 from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.network import SimNetwork
 from holdfast.simulation.node import NODE, Node
+from holdfast.simulation.store import SimStore
 from holdfast.simulation.waits import Waits
 from holdfast.system import System
 
@@ -241,7 +242,7 @@ class World:
             random=chance,
             network=self.network.of(node),
             broker=self.broker.client(node),
-            database=lambda service: self.stores[service].database(node),
+            database=lambda service: SimDatabase(self.stores[service], node),
             run=self.fence.run,
             discover=lambda service: [Origin.parse(f"http://{service}:{PORT}")],
         )
