@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from holdfast.contract.envelope import Edge, MessageRow, SagaRow, SagaState, State, StepRow
+from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, SagaState, State, StepRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, MetaData, Result, Table
@@ -354,11 +354,11 @@ class Database(Protocol):
 
     async def open(
         self,
-        edges: Sequence[Edge],
+        edges: Sequence[EdgeRow],
         tables: Sequence["MetaData"] | None,
         *,
         lag_ms: int | None = 0,
-    ) -> list[Edge]:
+    ) -> list[EdgeRow]:
         """Make what is missing, and return the stored edges.
 
         From here on its time is never before that at which a process of the service has stored

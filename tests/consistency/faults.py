@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import MetaData
 
 from holdfast.contract.envelope import (
-    Edge,
+    EdgeRow,
     Letter,
     Parcel,
 )
@@ -88,11 +88,11 @@ class WatchedDatabase(SqliteDatabase):
 
     async def open(
         self,
-        edges: Sequence[Edge],
+        edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
         *,
         lag_ms: int | None = 0,
-    ) -> list[Edge]:
+    ) -> list[EdgeRow]:
         """Open the file."""
         found = await super().open(edges, tables, lag_ms=lag_ms)
         self.writer.execute("PRAGMA synchronous=OFF")

@@ -16,7 +16,7 @@ from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
-from holdfast.contract.envelope import Answer, Lane, Letter, Parcel
+from holdfast.contract.envelope import Lane, Letter, LetterAnswer, Parcel
 from holdfast.errors import Unreachable
 from holdfast.storage import Transaction
 from tests.consistency.faults import drop_all, dropping
@@ -174,7 +174,7 @@ async def test_an_unknown_parcel_is_noticed_and_taken(world: World) -> None:
     await world.start()
     deliver = world.broker.deliver["money", "work"]
     strange = Parcel("nobody", "money", Lane.WORK, letters=[msgspec.Raw(b"{}")])
-    answer = Answer(world["money"].ledger.letter_id(0), "reply")
+    answer = LetterAnswer(world["money"].ledger.letter_id(0), "reply")
     answers = Parcel("money", "who", Lane.WORK, answers=[answer])
     await deliver(b"not a parcel", False)
     await deliver(msgspec.json.encode(strange), False)

@@ -22,13 +22,15 @@ from holdfast.consistency.transitions import (
     settled,
 )
 from holdfast.consistency.unknown import waiting, waits
-from holdfast.contract.envelope import Answer, Kind, MessageRow, State
+from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, State
 from holdfast.errors import Conflict
 from tests.contracts.rows import letter, message_rows
 
 NOW = 1_000_000
 TRIED = [Kind.COMMAND, Kind.EVENT, Kind.UNDO, Kind.TICK]
-_ANSWERS = st.builds(Answer, st.uuids(), st.sampled_from(["reply", "failure", "refused", "taken"]))
+_ANSWERS = st.builds(
+    LetterAnswer, st.uuids(), st.sampled_from(["reply", "failure", "refused", "taken"])
+)
 
 
 def identity(row: MessageRow) -> tuple[object, ...]:
@@ -89,7 +91,7 @@ def test_the_pauses_of_an_outage_grow() -> None:
 
 
 @given(message_rows(), _ANSWERS)
-def test_a_settled_row_gives_its_answer_again(row: MessageRow, answer: Answer) -> None:
+def test_a_settled_row_gives_its_answer_again(row: MessageRow, answer: LetterAnswer) -> None:
     """due → done: the letter is let go of, except an event that a saga may wait for."""
     assume(answer.outcome != "taken")
     done = settled(row, answer)
@@ -103,7 +105,7 @@ def test_a_settled_row_gives_its_answer_again(row: MessageRow, answer: Answer) -
 
 
 @given(message_rows(), _ANSWERS)
-def test_an_undo_meets_every_row(row: MessageRow, answer: Answer) -> None:
+def test_an_undo_meets_every_row(row: MessageRow, answer: LetterAnswer) -> None:
     """done(reply): undo; refused or done(failure): nothing; reached: wait; otherwise refuse."""
     row.kind = Kind.COMMAND
     row.answer = msgspec.json.encode(answer)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.writer import Effects, Own, RunAgain, Turn, Writer
-from holdfast.contract.envelope import Answer
+from holdfast.contract.envelope import LetterAnswer
 from holdfast.engines.refusals import RefusedRow
 from holdfast.errors import DeadlineExceeded, Overloaded, TransactionLost
 from holdfast.storage import Transaction, Write
@@ -48,7 +48,7 @@ class Script(Turn):
 
     async def run(self, tx: Transaction) -> None:
         """Follow the script."""
-        self.effects.answers.append((1, Answer(letter(self.number).id, "reply")))
+        self.effects.answers.append((1, LetterAnswer(letter(self.number).id, "reply")))
         for op, n in self.ops:
             if op == "insert":
                 await tx.write([Write(MONEY, {"row": n, "what": f"turn {self.number}"})])

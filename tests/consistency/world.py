@@ -28,7 +28,7 @@ from holdfast.consistency.writer import Turn, Writer
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     HTTP,
-    Edge,
+    EdgeRow,
     Lane,
     MessageRow,
     SagaRow,
@@ -194,13 +194,13 @@ class Core:
     async def start(self) -> None:
         """Open the file, and begin to work."""
         edges = [
-            Edge(0, sender, receiver, lane)
+            EdgeRow(0, sender, receiver, lane)
             for sender in SERVICES
             for receiver in SERVICES
             for lane in Lane
             if self.name in (sender, receiver)
         ]
-        edges.append(Edge(0, HTTP, self.name, Lane.WORK))
+        edges.append(EdgeRow(0, HTTP, self.name, Lane.WORK))
         self.ledger.know(await self.database.open(edges, [METADATA[self.name]]))
         for lane in Lane:
             await self.world.broker.subscribe(self.name, lane, self.inbox.deliver)

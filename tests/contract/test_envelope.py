@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.contract.envelope import Answer, Kind, Lane, Letter, MessageRow, Parcel, State
+from holdfast.contract.envelope import Kind, Lane, Letter, LetterAnswer, MessageRow, Parcel, State
 
 ID = UUID("01900000-0000-7000-8000-000000000001")
 
@@ -28,7 +28,7 @@ letters = st.builds(
     trace=st.text(),
 )
 answers = st.builds(
-    Answer,
+    LetterAnswer,
     id=st.uuids(),
     outcome=st.sampled_from(["reply", "failure", "refused", "taken", "expired"]),
     body=bodies,
@@ -47,7 +47,7 @@ parcels = st.builds(
 
 
 @given(st.one_of(letters, answers, parcels))
-def test_what_is_encoded_is_what_is_decoded(sent: Letter | Answer | Parcel) -> None:
+def test_what_is_encoded_is_what_is_decoded(sent: Letter | LetterAnswer | Parcel) -> None:
     """Whatever the texts and bodies are; so the bytes of a re-sent letter are the same."""
     encoded = msgspec.json.encode(sent)
 
@@ -78,7 +78,7 @@ def test_the_letters_of_a_parcel_are_opened_one_by_one(parcel: Parcel, letter: L
     ("kind", "text"),
     [
         (Letter, '{"id": "%s", "kind": "command", "type": "Charge.v1", "priority": 3}' % ID),  # noqa: UP031
-        (Answer, '{"id": "%s", "outcome": "reply", "node": {"zone": "a"}}' % ID),  # noqa: UP031
+        (LetterAnswer, '{"id": "%s", "outcome": "reply", "node": {"zone": "a"}}' % ID),  # noqa: UP031
         (Parcel, '{"sender": "a", "receiver": "b", "lane": "work", "checksum": "x"}'),
     ],
 )
@@ -90,7 +90,7 @@ def test_unknown_fields_are_ignored(kind: type, text: str) -> None:
 def test_defaults_do_not_travel() -> None:
     """A letter of a command without history is its id, kind, type and body, and no more."""
     letter = Letter(id=ID, kind=Kind.COMMAND, type="Charge.v1", body=msgspec.Raw(b"{}"))
-    answer = Answer(id=ID, outcome="taken")
+    answer = LetterAnswer(id=ID, outcome="taken")
     parcel = Parcel("orders", "payments", Lane.WORK, [msgspec.Raw(b"0")])
 
     assert [msgspec.json.encode(sent).decode() for sent in (letter, answer, parcel)] == [
@@ -115,7 +115,9 @@ def test_a_hundred_letters_cost_a_hundred_bodies() -> None:
 def test_answers_go_back_on_the_urgent_lane() -> None:
     """They must not wait behind new work; letters keep the lane of their edge."""
     letters_ = Parcel("orders", "payments", Lane.WORK)
-    answers_ = Parcel("orders", "payments", Lane.WORK, answers=[Answer(id=ID, outcome="reply")])
+    answers_ = Parcel(
+        "orders", "payments", Lane.WORK, answers=[LetterAnswer(id=ID, outcome="reply")]
+    )
 
     assert (letters_.to, letters_.travels) == ("payments", Lane.WORK)
     assert (answers_.to, answers_.travels) == ("orders", Lane.URGENT)

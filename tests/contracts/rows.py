@@ -10,7 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid, select
 from holdfast.consistency.schedule import id_before
 from holdfast.contract.envelope import (
     HTTP,
-    Edge,
+    EdgeRow,
     Kind,
     Lane,
     MessageRow,
@@ -34,11 +34,11 @@ PAIR = Table(
     Column("ref", Uuid),
 )
 EDGES = [
-    Edge(0, "me", "other", Lane.WORK, ("Shipped.v1", "Lost.v1")),
-    Edge(0, "other", "me", Lane.WORK),
-    Edge(0, "other", "me", Lane.URGENT),
-    Edge(0, HTTP, "me", Lane.WORK),
-    Edge(0, "me", "me", Lane.WORK),
+    EdgeRow(0, "me", "other", Lane.WORK, ("Shipped.v1", "Lost.v1")),
+    EdgeRow(0, "other", "me", Lane.WORK),
+    EdgeRow(0, "other", "me", Lane.URGENT),
+    EdgeRow(0, HTTP, "me", Lane.WORK),
+    EdgeRow(0, "me", "me", Lane.WORK),
 ]
 _MS = st.none() | st.integers(0, 1 << 50)
 _BYTES = st.binary(max_size=300)

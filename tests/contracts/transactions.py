@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from holdfast.consistency.schedule import id_before
 from holdfast.contract.envelope import (
-    Edge,
+    EdgeRow,
     Lane,
     SagaRow,
     State,
@@ -28,7 +28,7 @@ class TransactionContract(Opened):
         more = [
             *EDGES[1:],
             replace(EDGES[0], events=("Shipped.v1",)),
-            Edge(0, "x", "me", Lane.WORK),
+            EdgeRow(0, "x", "me", Lane.WORK),
         ]
         second = await database.open(more, [METADATA])
         await database.close()

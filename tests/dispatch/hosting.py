@@ -19,7 +19,7 @@ from holdfast.contract.envelope import MessageRow, State
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.host import Ports, ServiceHost
 from holdfast.dispatch.outside import Blocking
-from holdfast.dispatch.queries import LocalAsks
+from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.router import Router, Target
 from holdfast.engines.machine import MachineIds
 from holdfast.engines.memory import MemoryBroker
@@ -51,7 +51,7 @@ class Hosted:
         sent: what the third parties were asked, in order; `answering` answers it.
     """
 
-    asks: LocalAsks
+    asks: QueriesHere
     answering: Answering
     log: io.BytesIO
     metrics: Metrics
@@ -118,7 +118,7 @@ async def hosting(
 ) -> AsyncIterator[Hosted]:
     """Start every service of a system, and stop them at the end."""
     clock, chance, log = LoopClock(), random.Random(1), io.BytesIO()
-    hosted = Hosted(LocalAsks(), answering, log, Metrics("tiny"))
+    hosted = Hosted(QueriesHere(), answering, log, Metrics("tiny"))
 
     async def run(work: Blocking) -> Any:
         return work.function()

@@ -46,8 +46,8 @@ NO_LIMITS = {
     "HttpLimits.body_bytes_max",  # where clients are, the gateway's stands for it
     *("Schedule.taken_ms", "Schedule.poll_ms", "Schedule.keep_ms"),
     "observability.metrics.EXPECTED_MAX",  # a share of SERIES_MAX
-    "dispatch.inside.HEADERS_MAX",  # what the inner hop adds to the limits of the outer one
-    "dispatch.inside.HEADER_BYTES_MAX",
+    "dispatch.inner_headers.HEADERS_MAX",  # what the inner hop adds to the limits of the outer one
+    "dispatch.inner_headers.HEADER_BYTES_MAX",
 }
 """What has a number and bounds nothing that a user sees, by its place."""
 

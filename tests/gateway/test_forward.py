@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.communication import ClientPool, HttpServer, Origin
 from holdfast.contract.http import HeaderList, Request, Response
-from holdfast.dispatch.inside import ORIGIN
+from holdfast.dispatch.inner_headers import ORIGIN
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import DEADLINE, Forward, hop_policy

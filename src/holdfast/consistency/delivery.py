@@ -17,7 +17,7 @@ from holdfast.consistency.unit import Driver, Unit
 from holdfast.consistency.unknown import NotKnown, waiting
 from holdfast.consistency.writer import Effects, RunAgain, Turn
 from holdfast.contract.carrier import carrier_of
-from holdfast.contract.envelope import Answer, Edge, Kind, Letter, MessageRow, State
+from holdfast.contract.envelope import EdgeRow, Kind, Letter, LetterAnswer, MessageRow, State
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Message
 from holdfast.errors import CallError, HoldfastError, MessageTooLarge, TransactionLost
@@ -53,7 +53,7 @@ class Delivery:
     """
 
     letter: Letter
-    edge: Edge
+    edge: EdgeRow
     unit: Unit
     reach: Callable[[bytes, int, float], Awaitable[bool]]
     row: MessageRow | None = None
@@ -129,7 +129,7 @@ class Desk(Protocol):
         """Keep a letter to this process as long as the block lasts."""
         ...
 
-    def new_row(self, edge: Edge, letter: Letter) -> MessageRow:
+    def new_row(self, edge: EdgeRow, letter: Letter) -> MessageRow:
         """Return the inbox row of a letter."""
         ...
 
@@ -137,7 +137,7 @@ class Desk(Protocol):
         """Write a row after the commit; only without the safeguard that forbids it."""
         ...
 
-    def answer(self, effects: Effects, edge: Edge, answer: Answer) -> None:
+    def answer(self, effects: Effects, edge: EdgeRow, answer: LetterAnswer) -> None:
         """Have an answer given after the commit."""
         ...
 
@@ -219,7 +219,7 @@ class HandlerTurn(Turn):
             return
         await self._settle(tx, answer)
 
-    async def _reply(self, tx: Transaction) -> Answer:
+    async def _reply(self, tx: Transaction) -> LetterAnswer:
         if self.error is not None:
             raise self.error
         delivery = self.delivery
@@ -234,7 +234,7 @@ class HandlerTurn(Turn):
         await self._desk.sagas.settle(delivery.unit, self.effects)
         if delivery.letter.kind is Kind.EVENT:
             await self._desk.wake_waits(tx, self._row(), self.effects)
-        return Answer(delivery.letter.id, "reply", msgspec.Raw(body))
+        return LetterAnswer(delivery.letter.id, "reply", msgspec.Raw(body))
 
     def _declares(self, failure: Failure) -> bool:
         if self._handled is None:
@@ -246,10 +246,10 @@ class HandlerTurn(Turn):
             return True
         return type(failure) in getattr(message, "fails", ())
 
-    def _refusal(self, failure: Failure) -> Answer:
+    def _refusal(self, failure: Failure) -> LetterAnswer:
         self.outcome = failure.name
         body = msgspec.Raw(carrier_of(type(failure)).encode(failure))
-        return Answer(self.delivery.letter.id, "failure", body, failure.name)
+        return LetterAnswer(self.delivery.letter.id, "failure", body, failure.name)
 
     def _forget_effects(self) -> None:
         self.delivery.unit.discard()
@@ -258,7 +258,7 @@ class HandlerTurn(Turn):
     def _row(self) -> MessageRow:
         return self.delivery.row or self._desk.new_row(self.delivery.edge, self.delivery.letter)
 
-    async def _settle(self, tx: Transaction, answer: Answer) -> None:
+    async def _settle(self, tx: Transaction, answer: LetterAnswer) -> None:
         row = settled(self._row(), answer)
         if row.topic is not None:
             row.due_at = tx.now_ms + self._desk.ledger.schedule.event_kept_ms

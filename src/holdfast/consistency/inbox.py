@@ -43,11 +43,11 @@ from holdfast.consistency.unknown import NotKnown, waiting
 from holdfast.consistency.writer import RUNS_MAX, Effects, Own, RunAgain, Writer
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
-    Answer,
-    Edge,
+    EdgeRow,
     Kind,
     Lane,
     Letter,
+    LetterAnswer,
     MessageRow,
     Parcel,
     State,
@@ -128,7 +128,7 @@ class Inbox:
         elif work:
             await asyncio.gather(*work)
 
-    async def _lower(self, edge: Edge, floor: UUID) -> None:
+    async def _lower(self, edge: EdgeRow, floor: UUID) -> None:
         if edge.floor is not None and floor <= edge.floor:
             return
         deleted = DELETE_MAX
@@ -140,7 +140,7 @@ class Inbox:
         while deleted >= DELETE_MAX:
             await self.writer.perform_own(set_floor)
 
-    def new_row(self, edge: Edge, letter: Letter, *, due_at: int | None = None) -> MessageRow:
+    def new_row(self, edge: EdgeRow, letter: Letter, *, due_at: int | None = None) -> MessageRow:
         """Return the inbox row of a letter."""
         row = MessageRow(
             edge.id,
@@ -165,21 +165,21 @@ class Inbox:
         topic: str | None = event.topic_key()
         return topic
 
-    def answer(self, effects: Effects, edge: Edge, answer: Answer) -> None:
+    def answer(self, effects: Effects, edge: EdgeRow, answer: LetterAnswer) -> None:
         """Have an answer given after the commit; nobody waits for letters to oneself."""
         if edge.sender != self.ledger.service:
             effects.answers.append((edge.id, answer))
 
     # -- letters --------------------------------------------------------------------------------
 
-    async def _first(self, edge: Edge, letter: Letter) -> None:
+    async def _first(self, edge: EdgeRow, letter: Letter) -> None:
         """A first delivery: run it now."""
         if letter.kind is Kind.UNDO and not letter.known:
             await self._meet(edge, letter, None)
         else:
             await self.run(edge, letter, None)
 
-    async def _take_due(self, edge: Edge, letters: Sequence[Letter]) -> None:
+    async def _take_due(self, edge: EdgeRow, letters: Sequence[Letter]) -> None:
         """Put letters into the table in one turn; those that are there already are answered."""
 
         async def take(tx: Transaction, effects: Effects) -> None:
@@ -196,7 +196,7 @@ class Inbox:
 
         await self.writer.perform_own(take)
 
-    async def _repeat(self, tx: Transaction, edge: Edge, letter: UUID, effects: Effects) -> None:
+    async def _repeat(self, tx: Transaction, edge: EdgeRow, letter: UUID, effects: Effects) -> None:
         """A letter that is known already: say again what was said."""
         row = await tx.lock_message(edge.id, letter)
         if row is None:  # settled long ago, and forgotten by evidence
@@ -205,7 +205,7 @@ class Inbox:
         if self.ledger.safe.answer_again:
             self.answer(effects, edge, answer_again(row))
 
-    def _ignore(self, edge: Edge, letter: UUID, effects: Effects) -> None:
+    def _ignore(self, edge: EdgeRow, letter: UUID, effects: Effects) -> None:
         """Count and tell a letter below the floor, once that is committed.
 
         It is a late copy, as a rule. If its sender still waits for an answer, floors or clocks
@@ -225,7 +225,7 @@ class Inbox:
         effects.done.append(tell)
 
     async def run(
-        self, edge: Edge, letter: Letter, row: MessageRow | None, *, alone: bool = False
+        self, edge: EdgeRow, letter: Letter, row: MessageRow | None, *, alone: bool = False
     ) -> None:
         """Run a letter's handler in its transaction, again if the transaction was lost."""
         key = (edge.id, letter.id)
@@ -237,7 +237,9 @@ class Inbox:
         finally:
             del self._running[key]
 
-    async def _run(self, edge: Edge, letter: Letter, row: MessageRow | None, alone: bool) -> None:
+    async def _run(
+        self, edge: EdgeRow, letter: Letter, row: MessageRow | None, alone: bool
+    ) -> None:
         handled = self._find(letter.type)
         kept: dict[int, Any] = {}
         for lost in range(RUNS_MAX):
@@ -317,7 +319,7 @@ class Inbox:
         """Return what shows that a claimed row has not been claimed by another since."""
         return row.due_at if self.ledger.safe.lease_fenced else None
 
-    async def _say_again(self, edge: Edge, letter: UUID) -> None:
+    async def _say_again(self, edge: EdgeRow, letter: UUID) -> None:
         async def repeat(tx: Transaction, effects: Effects) -> None:
             await self._repeat(tx, edge, letter, effects)
 
@@ -411,13 +413,13 @@ class Inbox:
 
     # -- undos and withdrawals ------------------------------------------------------------------
 
-    def _command_edge(self, edge: Edge) -> int:
+    def _command_edge(self, edge: EdgeRow) -> int:
         found = self.ledger.edge_from(edge.sender, Lane.WORK)
         assert found is not None, f"{edge.sender} has no work lane"
         return found
 
     async def _meet_command(
-        self, tx: Transaction, edge: Edge, about: UUID
+        self, tx: Transaction, edge: EdgeRow, about: UUID
     ) -> tuple[Meeting, MessageRow | None]:
         """Meet the command at its own row; whichever came second obeys the first.
 
@@ -436,7 +438,7 @@ class Inbox:
             assert changed, "the row was locked"
         return meeting, row
 
-    async def _meet(self, edge: Edge, letter: Letter, row: MessageRow | None) -> None:
+    async def _meet(self, edge: EdgeRow, letter: Letter, row: MessageRow | None) -> None:
         """An undo whose command may or may not have happened."""
         assert letter.about is not None
         about = letter.about
@@ -445,14 +447,14 @@ class Inbox:
         async def decide(tx: Transaction, effects: Effects) -> None:
             meeting, _ = await self._meet_command(tx, edge, about)
             own = row.copy() if row is not None else self.new_row(edge, letter)
-            answer = Answer(letter.id, "taken")
+            answer = LetterAnswer(letter.id, "taken")
             if meeting is Meeting.WAIT:
                 own.due_at = tx.now_ms + self.ledger.schedule.resend_ms
             elif meeting is Meeting.DONE:
                 own.due_at = tx.now_ms + self.ledger.schedule.lease_ms
                 goes_on.append(own)
             else:
-                answer = Answer(letter.id, "reply")
+                answer = LetterAnswer(letter.id, "reply")
                 own = settled(own, answer)
             if row is not None:
                 ok = await tx.update_message(own, State.DUE, held=self._token(row))
@@ -471,7 +473,7 @@ class Inbox:
         if goes_on:
             await self.run(edge, letter, goes_on[0], alone=goes_on[0].tries >= 2)
 
-    async def _withdraw(self, edge: Edge, letter: Letter) -> None:
+    async def _withdraw(self, edge: EdgeRow, letter: Letter) -> None:
         """A command without an undo is withdrawn: its answer is the step's outcome."""
 
         async def decide(tx: Transaction, effects: Effects) -> None:
@@ -479,7 +481,7 @@ class Inbox:
             if row is None:
                 self._ignore(edge, letter.id, effects)
             elif meeting is Meeting.REFUSE:
-                self.answer(effects, edge, Answer(letter.id, "refused"))
+                self.answer(effects, edge, LetterAnswer(letter.id, "refused"))
             else:
                 self.answer(effects, edge, answer_again(row))
 

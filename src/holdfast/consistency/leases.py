@@ -16,11 +16,11 @@ from holdfast.consistency.delivery import Delivery, LeaseLost, Noticed
 from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.writer import Effects, RunAgain
-from holdfast.contract.envelope import Edge, Letter, MessageRow, State
+from holdfast.contract.envelope import EdgeRow, Letter, MessageRow, State
 from holdfast.storage import Transaction
 
 Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
-NewRow = Callable[[Edge, Letter], MessageRow]
+NewRow = Callable[[EdgeRow, Letter], MessageRow]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from holdfast.consistency.told import Describe, plain
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     HTTP,
-    Edge,
+    EdgeRow,
     Kind,
     Lane,
     Letter,
@@ -75,13 +75,13 @@ class Ledger:
         default_factory=dict[Callable[..., Any], tuple[str, ...]]
     )
     describe: Describe = plain
-    edges: dict[int, Edge] = field(default_factory=dict[int, Edge])
+    edges: dict[int, EdgeRow] = field(default_factory=dict[int, EdgeRow])
     columns: Columns = field(default_factory=Columns)
     _by_pair: dict[tuple[str, str, Lane], int] = field(
         default_factory=dict[tuple[str, str, Lane], int]
     )
 
-    def know(self, edges: list[Edge]) -> None:
+    def know(self, edges: list[EdgeRow]) -> None:
         """Take over the stored edges."""
         self.edges = {edge.id: edge for edge in edges}
         self._by_pair = {(e.sender, e.receiver, e.lane): e.id for e in edges}

@@ -18,7 +18,7 @@ from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.ready import Ready
 from holdfast.consistency.schedule import window_room
 from holdfast.consistency.writer import Turn
-from holdfast.contract.envelope import Answer, Kind, MessageRow, Parcel
+from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, Parcel
 from holdfast.errors import CallError
 from holdfast.ports import Broker
 
@@ -73,7 +73,7 @@ class Outbox:
         """
         claimable, service = False, self._ledger.service
         letters: defaultdict[int, list[MessageRow]] = defaultdict(list)
-        answers: defaultdict[int, list[Answer]] = defaultdict(list)
+        answers: defaultdict[int, list[LetterAnswer]] = defaultdict(list)
         for turn in turns:
             for row in turn.effects.rows:
                 if row.tries and self._ledger.is_out(row.edge):
@@ -148,7 +148,7 @@ class Outbox:
             self.wake()
         return found
 
-    def give(self, edge: int, answers: list[Answer]) -> None:
+    def give(self, edge: int, answers: list[LetterAnswer]) -> None:
         """Give answers to letters of one edge."""
         where = self._ledger.edges[edge]
         self._answers += len(answers)

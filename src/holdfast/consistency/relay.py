@@ -15,7 +15,7 @@ from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.schedule import expired, floor_of, resend_at
 from holdfast.consistency.writer import Effects, Own, Writer
-from holdfast.contract.envelope import Answer, MessageRow, Parcel
+from holdfast.contract.envelope import LetterAnswer, MessageRow, Parcel
 from holdfast.errors import CallError
 from holdfast.ports import Broker
 from holdfast.storage import Backlog, Transaction
@@ -143,7 +143,9 @@ class Relay:
     async def _expire(self, row: MessageRow) -> None:
         """Send the time-out to oneself on the answers' lane, behind the answers that wait."""
         edge = self._ledger.edges[row.edge]
-        parcel = Parcel(edge.sender, edge.receiver, edge.lane, answers=[Answer(row.id, "expired")])
+        parcel = Parcel(
+            edge.sender, edge.receiver, edge.lane, answers=[LetterAnswer(row.id, "expired")]
+        )
         if not self._ledger.safe.expire_behind_answers:
             await self._inbox.deliver(encode(parcel), False)
             return

@@ -12,18 +12,18 @@ from holdfast.consistency.sagas import Sagas, step_kind
 from holdfast.consistency.schedule import expired, resend_at
 from holdfast.consistency.steps import Ended, StepOutcome, outcome_of
 from holdfast.consistency.writer import Effects
-from holdfast.contract.envelope import Answer, Kind, Lane, Letter, MessageRow, Parcel, State
+from holdfast.contract.envelope import Kind, Lane, Letter, LetterAnswer, MessageRow, Parcel, State
 from holdfast.storage import Transaction
 
 Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
 """Runs a function in a turn of its own, again if the transaction was lost."""
 
 
-def heard(row: MessageRow) -> Answer | None:
+def heard(row: MessageRow) -> LetterAnswer | None:
     """Return what the receiver of an unanswered letter of ours last said of its failed tries."""
     if row.answer is None or row.state not in (State.DUE, State.HELD):
         return None
-    return msgspec.json.decode(row.answer, type=Answer)
+    return msgspec.json.decode(row.answer, type=LetterAnswer)
 
 
 class Replies:
@@ -57,7 +57,7 @@ class Replies:
         for answer in parcel.answers:
             self._outbox.answered(edge_id, answer.id)
 
-    async def _answer(self, edge: int, answer: Answer) -> None:
+    async def _answer(self, edge: int, answer: LetterAnswer) -> None:
         async def record(tx: Transaction, effects: Effects) -> None:
             await self._record(tx, edge, [answer], effects)
 
@@ -67,7 +67,7 @@ class Replies:
             self._notice("answer.handed_back", error=f"{type(exc).__name__}: {exc}")
 
     async def _record(
-        self, tx: Transaction, edge: int, answers: Sequence[Answer], effects: Effects
+        self, tx: Transaction, edge: int, answers: Sequence[LetterAnswer], effects: Effects
     ) -> None:
         """End the rows that are answered, all in one statement; let their sagas go on.
 
@@ -91,7 +91,7 @@ class Replies:
         self,
         tx: Transaction,
         edge: int,
-        ends: Sequence[Answer],
+        ends: Sequence[LetterAnswer],
         states: Sequence[State],
         effects: Effects,
     ) -> None:
@@ -117,7 +117,9 @@ class Replies:
         for saga, ended in steps.items():
             await self._sagas.advance(tx, saga, ended, effects)
 
-    async def _goes_on(self, tx: Transaction, edge: int, answer: Answer, effects: Effects) -> bool:
+    async def _goes_on(
+        self, tx: Transaction, edge: int, answer: LetterAnswer, effects: Effects
+    ) -> bool:
         """Note an answer that is not final for every letter; say whether it is for this one."""
         row = await tx.lock_message(edge, answer.id)
         if row is None or (row.state is not State.DUE and self._ledger.safe.advance_once):

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from holdfast.contract.carrier import Carrier, carrier_of
-from holdfast.contract.envelope import Answer, StepRow
+from holdfast.contract.envelope import LetterAnswer, StepRow
 from holdfast.contract.failure import Cancelled, Failure, Unanswered
 from holdfast.errors import BadAnswer, NotCarried
 
@@ -63,7 +63,7 @@ def recorded(rows: list[StepRow]) -> dict[str, Recorded]:
     }
 
 
-def outcome_of(answer: Answer) -> StepOutcome:
+def outcome_of(answer: LetterAnswer) -> StepOutcome:
     """Return how a command's step ended, from its final answer."""
     match answer.outcome:
         case "reply":

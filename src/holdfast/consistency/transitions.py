@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule, retry_at
-from holdfast.contract.envelope import Answer, Kind, MessageRow, State
+from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, State
 from holdfast.errors import Conflict
 from holdfast.storage import WAITS
 
@@ -49,11 +49,11 @@ def refused(command: MessageRow) -> MessageRow:
     """Return the command's row, refused: a tombstone that keeps a late copy from running."""
     row = command.copy()
     row.state, row.due_at = State.REFUSED, None
-    row.answer = msgspec.json.encode(Answer(command.id, "refused"))
+    row.answer = msgspec.json.encode(LetterAnswer(command.id, "refused"))
     return row
 
 
-def settled(row: MessageRow, answer: Answer) -> MessageRow:
+def settled(row: MessageRow, answer: LetterAnswer) -> MessageRow:
     """Return the row with its final answer; the letter itself is not needed any more."""
     done = row.copy()
     done.state, done.due_at, done.expires_at = State.DONE, None, None
@@ -135,25 +135,27 @@ def _errors_in(text: str) -> int:
     return len(written) - max(replays, default=0)
 
 
-def recorded_answer(row: MessageRow) -> Answer:
+def recorded_answer(row: MessageRow) -> LetterAnswer:
     """Return the final answer that a settled row holds."""
     assert row.answer is not None, f"row {row.id} is {row.state} and has no answer"
-    return msgspec.json.decode(row.answer, type=Answer)
+    return msgspec.json.decode(row.answer, type=LetterAnswer)
 
 
-def answer_again(row: MessageRow) -> Answer:
+def answer_again(row: MessageRow) -> LetterAnswer:
     """Return what to say when a letter comes again: the recorded answer, or that it is taken."""
     if row.state in (State.DONE, State.REFUSED) and row.answer is not None:
         return recorded_answer(row)
     return taken(row)
 
 
-def taken(row: MessageRow) -> Answer:
+def taken(row: MessageRow) -> LetterAnswer:
     """Return that a letter is safe here, and how often its handler has failed, and why."""
     if not row.error:
-        return Answer(row.id, "taken")
+        return LetterAnswer(row.id, "taken")
     dead = "dead: " if row.state is State.DEAD else ""
-    return Answer(row.id, "taken", tries=row.tries, error=dead + last_error(row.error)[:TOLD_MAX])
+    return LetterAnswer(
+        row.id, "taken", tries=row.tries, error=dead + last_error(row.error)[:TOLD_MAX]
+    )
 
 
 def last_error(text: str) -> str:

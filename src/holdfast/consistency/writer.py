@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.consistency.ledger import BelowFloor, Ledger
-from holdfast.contract.envelope import Answer, Kind, MessageRow, State
+from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, State
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
 from holdfast.pump import is_cancelled
 from holdfast.storage import Sharing, Transaction
@@ -36,7 +36,7 @@ class Effects:
     """
 
     rows: list[MessageRow] = field(default_factory=list[MessageRow])
-    answers: list[tuple[int, Answer]] = field(default_factory=list[tuple[int, Answer]])
+    answers: list[tuple[int, LetterAnswer]] = field(default_factory=list[tuple[int, LetterAnswer]])
     done: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
 

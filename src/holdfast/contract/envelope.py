@@ -66,7 +66,7 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
 Outcome = Literal["reply", "failure", "refused", "taken", "expired"]
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class LetterAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the receiver says of a letter. All but `taken` are final.
 
     Attributes:
@@ -101,7 +101,7 @@ class Parcel(msgspec.Struct, frozen=True, omit_defaults=True):
     receiver: str
     lane: Lane
     letters: list[msgspec.Raw] = []
-    answers: list[Answer] = []
+    answers: list[LetterAnswer] = []
     again: bool = False
     floor: UUID | None = None
 
@@ -117,7 +117,7 @@ class Parcel(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class EdgeRow:
     """Who may send to whom. `id` is local to one service's database.
 
     Attributes:
@@ -146,8 +146,8 @@ class MessageRow:
         expires_at: of a saga's command, its time-out; of a reached row, the key's end of life.
         hash: of a request, what its key was first used with; of a reached row, the calls made.
         body: the encoded `Letter`.
-        answer: the encoded `Answer`, or the recorded HTTP response; of a letter of ours, the last
-            that was not final and told of failed tries.
+        answer: the encoded `LetterAnswer`, or the recorded HTTP response; of a letter of ours, the
+            last that was not final and told of failed tries.
         error: an entry for each failed try, newest last; its further lines are indented.
         topic: by which an event and a saga's wait for it meet.
     """

@@ -1,15 +1,15 @@
 """What the graph says of one service: its edges, and where its letters go. Pure functions."""
 
 from holdfast.consistency.ledger import Addresses
-from holdfast.contract.envelope import HTTP, Edge, Lane
+from holdfast.contract.envelope import HTTP, EdgeRow, Lane
 from holdfast.contract.messages import Command, Undo
 from holdfast.system import Graph, Service, System
 
 
-def edges_of(service: str, graph: Graph) -> list[Edge]:
+def edges_of(service: str, graph: Graph) -> list[EdgeRow]:
     """Return the edges of one service's tables: in both lanes, to itself, and from HTTP."""
     edges = [
-        Edge(0, sender, service, lane)
+        EdgeRow(0, sender, service, lane)
         for sender in graph.senders_to(service)
         if sender != service
         for lane in Lane
@@ -21,9 +21,9 @@ def edges_of(service: str, graph: Graph) -> list[Edge]:
                 for e in graph.edges
                 if (e.sender, e.receiver, e.kind) == (service, receiver, "event")
             )
-            edges.append(Edge(0, service, receiver, Lane.WORK, heard))
-            edges.append(Edge(0, service, receiver, Lane.URGENT))
-    return [*edges, Edge(0, service, service, Lane.WORK), Edge(0, HTTP, service, Lane.WORK)]
+            edges.append(EdgeRow(0, service, receiver, Lane.WORK, heard))
+            edges.append(EdgeRow(0, service, receiver, Lane.URGENT))
+    return [*edges, EdgeRow(0, service, service, Lane.WORK), EdgeRow(0, HTTP, service, Lane.WORK)]
 
 
 def addresses_of(service: Service, system: System, graph: Graph) -> Addresses:

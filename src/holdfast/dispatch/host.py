@@ -37,7 +37,7 @@ from holdfast.dispatch.handlers import (
 )
 from holdfast.dispatch.opened import OpenedTurn
 from holdfast.dispatch.outside import Asks, Blocking, Reach, Send
-from holdfast.dispatch.queries import CompiledQuery, LocalAsks
+from holdfast.dispatch.queries import CompiledQuery, QueriesHere
 from holdfast.dispatch.resolve import Provided
 from holdfast.dispatch.routes import CompiledRoute
 from holdfast.errors import TransactionLost
@@ -51,8 +51,7 @@ from holdfast.observability import (
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
-from holdfast.resilience import BreakerState, EdgePolicy
-from holdfast.resilience import Edge as CallEdge
+from holdfast.resilience import BreakerState, Edge, EdgePolicy
 from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
@@ -103,7 +102,7 @@ class ServiceHost:
         system: System,
         database: Database,
         ports: Ports,
-        asks: LocalAsks,
+        asks: QueriesHere,
         everywhere: Asks | None = None,
     ) -> None:
         graph = system.graph()
@@ -190,8 +189,8 @@ class ServiceHost:
         finally:
             current.reset(token)
 
-    def _edge(self, name: str, policy: EdgePolicy | None) -> CallEdge:
-        edge = CallEdge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)
+    def _edge(self, name: str, policy: EdgePolicy | None) -> Edge:
+        edge = Edge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)
 
         def state() -> int:
             breaker = edge.stats().breaker

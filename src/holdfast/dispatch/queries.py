@@ -116,7 +116,7 @@ def _check(query: Query[Any], failure: Failure) -> None:
         raise BadAnswer(f"{query.name}: {exc}") from exc
 
 
-class Answers(Protocol):
+class Answerer(Protocol):
     """Whoever answers queries."""
 
     message: type[Query[Any]]
@@ -126,24 +126,24 @@ class Answers(Protocol):
         ...
 
 
-class LocalAsks:
+class QueriesHere:
     """Finds the handlers of queries in this process."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, Answers] = {}
+        self._answerers: dict[str, Answerer] = {}
 
-    def serve(self, wire_name: str, answers: Answers) -> None:
+    def serve(self, wire_name: str, answerer: Answerer) -> None:
         """Register who answers a query."""
-        self._answers[wire_name] = answers
+        self._answerers[wire_name] = answerer
 
     def type_of(self, wire_name: str) -> type[Query[Any]] | None:
         """Return the query of that name if it is answered here."""
-        found = self._answers.get(wire_name)
+        found = self._answerers.get(wire_name)
         return None if found is None else found.message
 
     async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
         """See `Asks.ask`."""
-        found = self._answers.get(query.wire_name())
+        found = self._answerers.get(query.wire_name())
         if found is None:
             raise Unreachable(f"nobody in this process answers {query.name}", edge=query.name)
         return await found.answer(query, sender=sender, deadline=deadline, trace=trace)

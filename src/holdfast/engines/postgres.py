@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
+from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
@@ -139,11 +139,11 @@ class PostgresDatabase:
 
     async def open(
         self,
-        edges: Sequence[Edge],
+        edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
         *,
         lag_ms: int | None = 0,
-    ) -> list[Edge]:
+    ) -> list[EdgeRow]:
         """See `storage.Database`. Raises TransactionLost if the server stays away, or refuses."""
         give_up, pause_s, self._lag_ms = self._clock.monotonic() + OPEN_S, 0.1, lag_ms
         while True:
@@ -167,9 +167,9 @@ class PostgresDatabase:
         self,
         connection: AsyncConnection,
         driver: Any,
-        edges: Sequence[Edge],
+        edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
-    ) -> list[Edge]:
+    ) -> list[EdgeRow]:
         async with _made_alone(driver):
             if tables is not None:
                 await driver.execute(POSTGRES)
@@ -192,7 +192,7 @@ class PostgresDatabase:
             )
         self._see_time(*await driver.fetchrow(f"SELECT {_TIMES}"))
         return [
-            Edge(
+            EdgeRow(
                 id_,
                 sender,
                 receiver,

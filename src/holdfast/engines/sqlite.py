@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Executable, MetaData, Result
 from sqlalchemy.exc import CompileError, DBAPIError
 
-from holdfast.contract.envelope import Edge, Lane, MessageRow, SagaRow, StepRow
+from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
 from holdfast.engines.prepared import PreparedWrites
@@ -120,11 +120,11 @@ class SqliteDatabase:
 
     async def open(
         self,
-        edges: Sequence[Edge],
+        edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
         *,
         lag_ms: int | None = 0,
-    ) -> list[Edge]:
+    ) -> list[EdgeRow]:
         self.writer, self.users = self._connect(read_only=False)
         self._opened.callback(_close, self.users)
         self._committed = sqlite3.connect(
@@ -159,7 +159,7 @@ class SqliteDatabase:
                 ) from exc
         self.writer.execute("COMMIT")
 
-    def know_edges(self, edges: Sequence[Edge]) -> list[Edge]:
+    def know_edges(self, edges: Sequence[EdgeRow]) -> list[EdgeRow]:
         """Store edges; return all that are stored."""
         for edge in edges:
             self.writer.execute(
@@ -171,7 +171,7 @@ class SqliteDatabase:
             "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
         )
         return [
-            Edge(id_, sender, receiver, Lane(lane), tuple(events.split()), uuid_of(floor))
+            EdgeRow(id_, sender, receiver, Lane(lane), tuple(events.split()), uuid_of(floor))
             for id_, sender, receiver, lane, events, floor in found
         ]
 

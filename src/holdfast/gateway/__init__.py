@@ -1,6 +1,6 @@
 """The entry point: who may come in, how often, and where to."""
 
-from holdfast.dispatch.inside import DEADLINE
+from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.gateway.door import Door, DoorStats, Verifier
 from holdfast.gateway.forward import Forward, hop_policy
 

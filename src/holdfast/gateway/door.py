@@ -10,7 +10,7 @@ from typing import Protocol
 
 from holdfast.contract.http import GONE_S, HeaderList, Request, Response
 from holdfast.dispatch.attempts import network_of
-from holdfast.dispatch.inside import DEADLINE
+from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router
 from holdfast.errors import (

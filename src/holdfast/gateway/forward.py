@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.gone import WhileClientStays
-from holdfast.dispatch.inside import entry_headers
+from holdfast.dispatch.inner_headers import entry_headers
 from holdfast.dispatch.problem import problem_of
 from holdfast.errors import CallError
 from holdfast.resilience import BulkheadPolicy, DeadlinePassed, Edge, EdgePolicy

@@ -7,7 +7,7 @@ pass, and only keep what is broken from filling the memory.
 from dataclasses import replace
 
 from holdfast.communication import HttpLimits, PoolLimits
-from holdfast.dispatch.inside import HEADER_BYTES_MAX, HEADERS_MAX
+from holdfast.dispatch.inner_headers import HEADER_BYTES_MAX, HEADERS_MAX
 from holdfast.system import Gateway
 
 

@@ -24,9 +24,10 @@ from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
 from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.dispatch.host import Ports, ServiceHost
-from holdfast.dispatch.inside import Asks, InnerDoor
+from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.dispatch.openapi import DOCS_PAGE, openapi
-from holdfast.dispatch.queries import LocalAsks
+from holdfast.dispatch.queries import QueriesHere
+from holdfast.dispatch.query_client import QueryClient
 from holdfast.dispatch.router import Router, Target
 from holdfast.engines.tables import REVISION
 from holdfast.errors import CallError, OldSchema
@@ -215,9 +216,9 @@ class Process:
         stream = functools.partial(self._hops.request, streams=True)
         self._behind = Replicas(engines.discover, stream, engines.clock)
         self._tracer = Tracer(engines.random, ratio=options.settings.trace_ratio)
-        local = LocalAsks()
-        self._asks = Asks(local, self.system.owner_of, self._call)
-        self._local_asks = local
+        here = QueriesHere()
+        self._asks = QueryClient(here, self.system.owner_of, self._call)
+        self._queries_here = here
         ports = Ports(
             clock=engines.clock,
             ids=engines.ids,
@@ -237,7 +238,7 @@ class Process:
         for name in self._hosted():
             service = self.system.service(name)
             database = engines.database(name)
-            host = ServiceHost(service, self.system, database, ports, local, self._asks)
+            host = ServiceHost(service, self.system, database, ports, here, self._asks)
             host.ledger.witness = self._witness
             self.hosts.append(host)
         self.control = Control(self.system, self.hosts)
@@ -325,7 +326,7 @@ class Process:
 
     async def _listen_inside(self, router: Router) -> None:
         """Serve the gateway and the other services; the outside comes by the gateway."""
-        door = InnerDoor(router, self._local_asks, self._tracer)
+        door = InnerDoor(router, self._queries_here, self._tracer)
         server = self._http(door, inner_limits(self.system.gateway))
         self.url = str(await self._bind(server, self.options.host, self.options.port))
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import MetaData
 
-from holdfast.contract.envelope import Edge, MessageRow, SagaRow, StepRow
+from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
 from holdfast.errors import TransactionLost
@@ -48,11 +48,11 @@ class SimDatabase:
 
     async def open(
         self,
-        edges: Sequence[Edge],
+        edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
         *,
         lag_ms: int | None = 0,
-    ) -> list[Edge]:
+    ) -> list[EdgeRow]:
         """See `storage.Database`. A database that is away is waited for."""
         while self.store.down:  # noqa: ASYNC110  # a process asks until it is served
             await asyncio.sleep(0.5)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Executable, MetaData
 
-from holdfast.contract.envelope import Edge, Kind, MessageRow, SagaRow, State
+from holdfast.contract.envelope import EdgeRow, Kind, MessageRow, SagaRow, State
 from holdfast.simulation.clock import SimClock
 from holdfast.simulation.gate import Gate
 from holdfast.simulation.memory import Memory, Seeding, give_memory, take_memory
@@ -62,7 +62,7 @@ class SimStore:
         self._seeding = seeding
         self._memory: Memory | None = None
         self._key: tuple[Any, ...] = ()
-        self._edges: dict[int, Edge] = {}
+        self._edges: dict[int, EdgeRow] = {}
         self.gate = Gate()
 
     @property
@@ -71,7 +71,7 @@ class SimStore:
         assert self._memory is not None, f"the database of {self.name} was never opened"
         return self._memory
 
-    def open(self, edges: Sequence[Edge], tables: Sequence[MetaData]) -> list[Edge]:
+    def open(self, edges: Sequence[EdgeRow], tables: Sequence[MetaData]) -> list[EdgeRow]:
         """Make what is missing; return the stored edges."""
         if self._memory is None:
             self._key = (self.name, *map(id, tables), *map(id, self._extra))

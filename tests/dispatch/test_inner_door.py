@@ -15,16 +15,10 @@ from sqlalchemy import MetaData
 from holdfast import Caller, Failure, Field, Model, Outside, Query, Read, Service
 from holdfast.contract.difference import first_difference
 from holdfast.contract.http import Request, Response
-from holdfast.dispatch.inside import (
-    ASK,
-    CALLER,
-    DEADLINE,
-    ORIGIN,
-    Asks,
-    InnerDoor,
-    entry_headers,
-)
-from holdfast.dispatch.queries import LocalAsks
+from holdfast.dispatch.inner_door import InnerDoor
+from holdfast.dispatch.inner_headers import ASK, CALLER, DEADLINE, ORIGIN, entry_headers
+from holdfast.dispatch.queries import QueriesHere
+from holdfast.dispatch.query_client import QueryClient
 from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, PoolFull, Unreachable
 from holdfast.gateway.headers import forwarded_headers
 from holdfast.observability import Tracer
@@ -127,7 +121,7 @@ Send = Callable[[str, Request, float], Awaitable[Response]]
 @asynccontextmanager
 async def two_processes(
     folder: Path, way: Callable[[Response], Response] = lambda response: response
-) -> AsyncIterator[tuple[Asks, InnerDoor, list[Request]]]:
+) -> AsyncIterator[tuple[QueryClient, InnerDoor, list[Request]]]:
     """Yield what one process asks with, the other's door, and the requests between them."""
     sent: list[Request] = []
     async with hosting_services(SYSTEM, folder) as hosted:
@@ -138,10 +132,12 @@ async def two_processes(
             sent.append(request)
             return way(await door(request))
 
-        yield Asks(LocalAsks(), SYSTEM.owner_of, call), door, sent
+        yield QueryClient(QueriesHere(), SYSTEM.owner_of, call), door, sent
 
 
-async def ask(asks: Asks, query: Query[Any], *, within_s: float = 1.0, sender: str = "shop") -> Any:
+async def ask(
+    asks: QueryClient, query: Query[Any], *, within_s: float = 1.0, sender: str = "shop"
+) -> Any:
     """Ask as a service does."""
     deadline = asyncio.get_running_loop().time() + within_s
     return await asks.ask(query, sender=sender, deadline=deadline, trace="")

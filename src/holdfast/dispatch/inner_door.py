@@ -1,0 +1,72 @@
+"""The inner door: what the services in this process give to the system's other processes.
+
+A query travels as `POST /-/ask/<sender>/<Query.v1>` with a header that no client can bring in. Who
+is asked checks what the graph allows, as it does for a call in its own process. That the caller is
+who it says is the transport's to prove.
+"""
+
+import asyncio
+
+from pydantic import ValidationError
+
+from holdfast.contract.carrier import carrier_of
+from holdfast.contract.failure import Failure
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.gone import WhileClientStays
+from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE, INNER, caller_of, set_origin
+from holdfast.dispatch.problem import problem_of, unfit
+from holdfast.dispatch.queries import QueriesHere
+from holdfast.dispatch.router import Router
+from holdfast.errors import Forbidden, HoldfastError, NotFound
+from holdfast.observability import Context, Tracer, current
+
+_JSON = (b"content-type", b"application/json")
+
+
+class InnerDoor:
+    """Serves what other processes of the system want of the services in this one."""
+
+    def __init__(self, router: Router, here: QueriesHere, tracer: Tracer) -> None:
+        self._router = router
+        self._here = here
+        self._tracer = tracer
+
+    async def __call__(self, request: Request) -> Response:
+        """Serve one request; every error is an answer."""
+        loop = asyncio.get_running_loop()
+        left_ms = request.header(DEADLINE)
+        if left_ms is not None and left_ms.isdigit():
+            came = request.received_at or loop.time()
+            request.deadline = came + int(left_ms[:9]) / 1000
+        trace = (request.header(b"traceparent") or b"").decode("latin-1")
+        given = (request.header(b"x-correlation-id") or b"").decode("latin-1")
+        context: Context = self._tracer.enter(trace, correlation_id=given, service="")
+        current.set(context)
+        request.correlation_id, request.traceparent = context.correlation_id, context.traceparent
+        try:
+            if request.header(ASK) is not None and request.path.startswith(ASKING):
+                return await self._ask(request, trace)
+            request.caller = caller_of(request)
+            set_origin(request)
+            request.headers = [pair for pair in request.headers if pair[0] not in INNER]
+            target, path = self._router.find(request.method, request.path)
+            request.route = target.template
+            return await target.serve(request, path)
+        except (HoldfastError, Failure) as exc:
+            return problem_of(exc, request.correlation_id)
+
+    async def _ask(self, request: Request, trace: str) -> Response:
+        sender, _, wire = request.path.removeprefix(ASKING).partition("/")
+        query_type = self._here.type_of(wire)
+        if query_type is None:
+            raise NotFound(f"nobody in this process answers {wire}")
+        try:  # a newer process may ask with fields that this one does not know
+            query = carrier_of(query_type).decode(request.body)
+        except ValidationError as exc:
+            raise unfit(exc, "query") from exc
+        deadline = request.deadline
+        if deadline is None:
+            raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
+        with WhileClientStays(request):  # in one process it would end with its asker, too
+            reply = await self._here.ask(query, sender=sender, deadline=deadline, trace=trace)
+        return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))

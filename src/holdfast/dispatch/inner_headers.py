@@ -1,0 +1,89 @@
+"""What travels in headers between processes of one system, which no client can bring in.
+
+What the gateway found out about a request that it forwards is in them; the services see the request
+without them, as they do in one process.
+"""
+
+import msgspec
+
+from holdfast.contract.http import HeaderList, Request
+from holdfast.errors import BadRequest
+from holdfast.system import Caller
+
+DEADLINE = b"holdfast-deadline-ms"
+CALLER = b"holdfast-caller"
+ORIGIN = b"holdfast-origin"
+ASK = b"holdfast-ask"
+HEADERS_MAX, HEADER_BYTES_MAX = 16, 16 * 1024
+"""What the gateway adds to a request, at most: the scopes of a caller may be many."""
+
+INNER = frozenset([DEADLINE, CALLER, ORIGIN, ASK, b"x-correlation-id", b"traceparent"])
+"""What the services do not see of them."""
+
+ASKING = "/-/ask/"
+"""Begins the path of a query: `/-/ask/<sender>/<Query.v1>`."""
+
+
+class _Who(msgspec.Struct, frozen=True):
+    subject: str
+    scopes: list[str]
+    client: str = ""
+
+
+def entry_headers(request: Request, left_s: float) -> HeaderList:
+    """Return what the gateway tells a service about a request that it forwards.
+
+    A name with a line break cannot leave its header: JSON escapes it.
+    """
+    headers = [
+        (DEADLINE, b"%d" % max(1, int(left_s * 1000))),
+        _origin_header(request),
+        (b"x-correlation-id", request.correlation_id.encode()),
+        (b"traceparent", request.traceparent.encode()),
+    ]
+    if request.caller is not None:
+        caller = request.caller
+        who = _Who(caller.subject, sorted(caller.scopes), caller.client)
+        headers.append((CALLER, msgspec.json.encode(who)))
+    return headers
+
+
+class _Where(msgspec.Struct, frozen=True):
+    client: str
+    scheme: str
+    host: str
+
+
+def _origin_header(request: Request) -> tuple[bytes, bytes]:
+    """Return the header by which the gateway tells a service where a request came from."""
+    host = (request.header(b"host") or b"").decode("latin-1")
+    return ORIGIN, msgspec.json.encode(_Where(request.client, request.scheme, host))
+
+
+def set_origin(request: Request) -> None:
+    """Give a request the client, scheme and host that the gateway saw. Raises BadRequest."""
+    said = request.header(ORIGIN)
+    if said is None:
+        return
+    try:
+        where = msgspec.json.decode(said, type=_Where)
+    except msgspec.DecodeError as exc:
+        raise BadRequest(f"{ORIGIN.decode()} names no origin: {exc}") from exc
+    request.client, request.scheme = where.client, where.scheme
+    others = [pair for pair in request.headers if pair[0] != b"host"]
+    host = where.host.encode("latin-1", "replace")
+    request.headers = [(b"host", host), *others] if host else others
+
+
+def caller_of(request: Request) -> Caller | None:
+    """Return whom the gateway authenticated. Raises BadRequest."""
+    who = request.header(CALLER)
+    if who is None:
+        return None
+    try:
+        found = msgspec.json.decode(who, type=_Who)
+    except msgspec.DecodeError as exc:
+        raise BadRequest(f"{CALLER.decode()} names nobody: {exc}") from exc
+    if "\0" in found.subject:
+        raise BadRequest(f"{CALLER.decode()} holds the character NUL, which databases do not store")
+    return Caller(found.subject, frozenset(found.scopes), found.client)
