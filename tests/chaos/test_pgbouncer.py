@@ -48,8 +48,8 @@ class TestBehindPgBouncer(DatabaseContract):
 
 async def test_revisions_run_through_it(pooled: Postgres) -> None:
     """Once, whoever asks; and what they set for themselves is not left to others."""
-    history, url = Revisions("shop", shop.service("orders")), await pooled.database()
-    ran = await asyncio.gather(upgrade(history, url), upgrade(history, url))
+    revisions, url = Revisions("shop", shop.service("orders")), await pooled.database()
+    ran = await asyncio.gather(upgrade(revisions, url), upgrade(revisions, url))
     connection = await asyncpg.connect(url, statement_cache_size=0)
     left = await connection.fetchval("SHOW lock_timeout")
     await connection.close()

@@ -26,12 +26,12 @@ class Rule(Enum):
     WHOLE_LETTER_IS_KEPT = "with the whole letter: no copy has to come for the next try"
     REACHED_IS_NEVER_CLEARED = "a failed try does not forget that an earlier call may still arrive"
     SAME_KEY = "every try calls under the same idempotency key"
-    KEY_LIFE = "past the life of its key nothing is tried or replayed again"
+    KEY_LIFE = "past the life of its key nothing is tried or requeued again"
     DROPPED_AFTER_KEY_LIFE = "a reached dead letter is dropped only when no call can be under way"
     GUARDED = "what a worker writes names the state that it read; another state: nothing is written"
     LOCKED_FIRST = "an undo or withdraw locks the row before it decides"
     TOMBSTONE = "an undo or withdraw that comes first leaves a refused row behind"
-    DEAD_IS_WITHDRAWN = "an undo or withdraw refuses a dead letter too: it cannot be replayed"
+    DEAD_IS_WITHDRAWN = "an undo or withdraw refuses a dead letter too: it cannot be requeued"
     FORWARD_FINISHES_FIRST = "the undo of a reached command waits until the command is done"
     REFUSED_IS_NOT_UNDONE = "nothing is undone for a command that was refused or failed"
     UNDO_KNOWS = "the undo carries what the saga recorded; known done, it runs without looking"
@@ -269,7 +269,7 @@ def key_life_ends(s: State, on: Rules) -> Iterator[State]:
         yield replace(s, key_expired=True, row="dead" if dead else s.row)
 
 
-def operator_replays(s: State, on: Rules) -> Iterator[State]:
+def operator_requeues(s: State, on: Rules) -> Iterator[State]:
     """At any time later, perhaps after the saga was undone."""
     too_late = s.reached and s.key_expired and Rule.KEY_LIFE in on
     if s.row == "dead" and not too_late:
@@ -345,6 +345,6 @@ MOVES: tuple[Callable[[State, Rules], Iterator[State]], ...] = (
     command_is_sent, answer_is_recorded, saga_times_out, later_step_fails, closing_is_sent,
     closing_is_answered, broker_forgets_all, command_is_taken, row_is_tried, outside_is_called,
     call_arrives_outside, command_is_done, command_fails, a_worker_stops, last_try_fails,
-    key_life_ends, operator_replays, operator_drops, undo_is_taken, row_is_looked_at, undo_acts,
+    key_life_ends, operator_requeues, operator_drops, undo_is_taken, row_is_looked_at, undo_acts,
     withdraw_acts, floor_passes,
 )  # fmt: skip

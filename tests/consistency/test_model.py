@@ -172,7 +172,7 @@ STEP: Model[State, Rule] = Model(
             model.broker_forgets_all,
             model.last_try_fails,
             model.key_life_ends,
-            model.operator_replays,
+            model.operator_requeues,
             model.operator_drops,
         ),
     },

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.consistency.delivery import Hopeless
 from holdfast.consistency.safeguards import ALL_ON
-from holdfast.consistency.transitions import dropped, replayed
+from holdfast.consistency.transitions import dropped, requeued
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import MessageRow, State
@@ -176,7 +176,7 @@ async def test_a_failed_try_stays_reached(world: World, safe: bool) -> None:
 
 
 async def test_a_letter_is_dead_after_its_last_try(world: World) -> None:
-    """Every try's error is written down; replayed, it is tried from zero."""
+    """Every try's error is written down; requeued, it is tried from zero."""
     broken = [True]
 
     async def buggy(command: Note, tx: Unit, outside: Reaching) -> None:
@@ -198,10 +198,10 @@ async def test_a_letter_is_dead_after_its_last_try(world: World) -> None:
 
     broken.clear()
 
-    async def replay(tx: Transaction, effects: Effects) -> None:
-        await tx.update_message(replayed(row, tx.now_ms), State.DEAD)
+    async def requeue(tx: Transaction, effects: Effects) -> None:
+        await tx.update_message(requeued(row, tx.now_ms), State.DEAD)
 
-    await world["money"].writer.perform(Own(replay))
+    await world["money"].writer.perform(Own(requeue))
     await world.settle(60)
 
     assert await world["money"].effects() == ["note"]

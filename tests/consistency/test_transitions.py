@@ -18,7 +18,7 @@ from holdfast.consistency.transitions import (
     meet,
     recorded_answer,
     refused,
-    replayed,
+    requeued,
     settled,
 )
 from holdfast.consistency.unknown import waiting, waits
@@ -141,10 +141,10 @@ def test_what_is_not_settled_is_taken(state: State) -> None:
 
 
 @given(message_rows())
-def test_a_dead_letter_is_replayed_or_dropped(row: MessageRow) -> None:
+def test_a_dead_letter_is_requeued_or_dropped(row: MessageRow) -> None:
     """dead → due with all its tries, or refused; reached, only after the life of its key."""
     row.state = State.DEAD
-    again = replayed(row, NOW)
+    again = requeued(row, NOW)
 
     assert (again.state, again.due_at, again.tries) == (State.DUE, NOW, 0)
     assert identity(again) == identity(row)
@@ -181,7 +181,7 @@ _ERRORS = st.lists(
 def test_the_pauses_of_an_outage_grow_with_its_errors_not_with_their_lines(
     errors: list[str],
 ) -> None:
-    """However an error is written; and a letter that is replayed begins anew."""
+    """However an error is written; and a letter that is requeued begins anew."""
     schedule = Schedule()
     row = letter(1, tries=1)
     for number, error in enumerate(errors, 1):
@@ -189,7 +189,7 @@ def test_the_pauses_of_an_outage_grow_with_its_errors_not_with_their_lines(
         assert row.due_at == NOW + schedule.retry_ms * 2 ** (number - 1)
         row.tries += 1
     row.state = State.DEAD
-    row = replayed(row, NOW)
+    row = requeued(row, NOW)
     row.tries += 1
 
     assert row.error is not None and "replayed at" in row.error

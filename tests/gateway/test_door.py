@@ -287,7 +287,7 @@ async def test_a_correlation_id_comes_back(run: Running) -> None:
 
 
 async def test_a_repeated_write_gets_the_recorded_answer(run: Running, desk: Desk) -> None:
-    """Byte for byte, with the mark that it is a replay."""
+    """Byte for byte, with the mark that it comes from the record."""
     answers = [
         await run.client.post(
             "/v1/notes",

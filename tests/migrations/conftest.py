@@ -56,8 +56,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def history(folder: Path) -> Revisions:
-    """The history of the service `shelf`."""
+def revisions(folder: Path) -> Revisions:
+    """The revisions of the service `shelf`."""
     metadata = MetaData()
     Table("book", metadata, Column("id", Integer, primary_key=True), Column("title", Text))
     return Revisions("library", Service("shelf", tables=metadata, migrations=folder))

@@ -14,7 +14,7 @@ from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.errors import Invalid, OldSchema
 from holdfast.migrations import Revisions, upgrade
 from holdfast.migrations.baseline import baseline
-from holdfast.migrations.upgrade import over, revisions
+from holdfast.migrations.upgrade import over, stored_revisions
 from holdfast.migrations.written import write
 
 Make = Callable[[], Awaitable[str]]
@@ -30,8 +30,8 @@ def tables(*more: Any) -> MetaData:
     return metadata
 
 
-def history(folder: Path, *more: Any) -> Revisions:
-    """Return the history of the code."""
+def revisions(folder: Path, *more: Any) -> Revisions:
+    """Return the revisions of the code."""
     service = Service("lib", tables=tables(*more), migrations=folder / "own")
     return Revisions("library --data here", service)
 
@@ -50,19 +50,19 @@ async def test_tables_that_were_made_get_a_history(database: Make, folder: Path)
     """The revision that they are at is noted; the next one changes them."""
     url = await database()
     await simply_made(url, tables())
-    write(history(folder), "first")
+    write(revisions(folder), "first")
     with pytest.raises(
         OldSchema,
         match="volume of lib was made without revisions; run `holdfast migrate library --data "
         "here --service lib --baseline`",
     ):
-        await upgrade(history(folder), url)
-    at = await baseline(history(folder), url)
-    write(history(folder, Column("author", Text)), "author")
-    ran = await upgrade(history(folder, Column("author", Text)), url)
+        await upgrade(revisions(folder), url)
+    at = await baseline(revisions(folder), url)
+    write(revisions(folder, Column("author", Text)), "author")
+    ran = await upgrade(revisions(folder, Column("author", Text)), url)
 
     assert (at, ran) == ("lib_0001", ["lib_0002"])
-    assert await over(url, history(folder), revisions) == {"holdfast_1", "lib_0002"}
+    assert await over(url, revisions(folder), stored_revisions) == {"holdfast_1", "lib_0002"}
 
 
 async def test_the_newest_revision_that_fits_is_noted(database: Make, folder: Path) -> None:
@@ -70,12 +70,12 @@ async def test_the_newest_revision_that_fits_is_noted(database: Make, folder: Pa
     url = await database()
     author, year = Column("author", Text), Column("year", Integer)
     await simply_made(url, tables(author._copy()))
-    write(history(folder), "first")
-    write(history(folder, author._copy()), "author")
-    write(history(folder, author._copy(), year._copy()), "year")
+    write(revisions(folder), "first")
+    write(revisions(folder, author._copy()), "author")
+    write(revisions(folder, author._copy(), year._copy()), "year")
 
-    assert await baseline(history(folder), url) == "lib_0002"
-    assert await upgrade(history(folder, author._copy(), year._copy()), url) == ["lib_0003"]
+    assert await baseline(revisions(folder), url) == "lib_0002"
+    assert await upgrade(revisions(folder, author._copy(), year._copy()), url) == ["lib_0003"]
 
 
 @pytest.mark.parametrize(
@@ -94,21 +94,21 @@ async def test_tables_that_no_revision_makes_are_refused(
     """With what differs; nothing is noted."""
     url = await database()
     await simply_made(url, tables(*other))
-    write(history(folder), "first")
+    write(revisions(folder), "first")
 
     with pytest.raises(OldSchema, match=told):
-        await baseline(history(folder), url)
-    assert await over(url, history(folder), revisions) == {"holdfast_1"}
+        await baseline(revisions(folder), url)
+    assert await over(url, revisions(folder), stored_revisions) == {"holdfast_1"}
 
 
 async def test_a_database_with_a_history_is_left_alone(database: Make, folder: Path) -> None:
     """It says itself where it is."""
     url = await database()
-    write(history(folder), "first")
-    await upgrade(history(folder), url)
+    write(revisions(folder), "first")
+    await upgrade(revisions(folder), url)
 
     with pytest.raises(Invalid, match="the database of lib is at lib_0001 already"):
-        await baseline(history(folder), url)
+        await baseline(revisions(folder), url)
 
 
 async def test_without_revisions_there_is_nothing_to_note(database: Make, folder: Path) -> None:
@@ -117,4 +117,4 @@ async def test_without_revisions_there_is_nothing_to_note(database: Make, folder
     await simply_made(url, tables())
 
     with pytest.raises(Invalid, match=r"lib has no revisions; run `holdfast migrate .* --new"):
-        await baseline(history(folder), url)
+        await baseline(revisions(folder), url)

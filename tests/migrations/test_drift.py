@@ -36,8 +36,8 @@ Make = Callable[[], Awaitable[str]]
 Parts = Callable[[], list[Any]]
 
 
-def history(folder: Path, parts: list[Any]) -> Revisions:
-    """Return the history of a table with some more parts."""
+def revisions(folder: Path, parts: list[Any]) -> Revisions:
+    """Return the revisions of a table with some more parts."""
     metadata = MetaData()
     Table("shelf", metadata, Column("id", Integer, primary_key=True))
     Table(
@@ -143,13 +143,13 @@ async def test_a_change_is_seen_written_and_kept(
     """The tables become those of the code; what they had before is there after it."""
     old, new = CHANGES[change]
     url = await database()
-    write(history(folder, old()), "first")
-    await upgrade(history(folder, old()), url)
-    await over(url, history(folder, old()), add)
+    write(revisions(folder, old()), "first")
+    await upgrade(revisions(folder, old()), url)
+    await over(url, revisions(folder, old()), add)
 
-    drift = (await verdict(history(folder, new()), None)).problems
-    written = write(history(folder, new()), "change")
-    after = history(folder, new())
+    drift = (await verdict(revisions(folder, new()), None)).problems
+    written = write(revisions(folder, new()), "change")
+    after = revisions(folder, new())
     await upgrade(after, url)
     by_code = await database() if "postgres" in url else f"sqlite:///{tmp_path / 'by_code.db'}"
     await over(by_code, after, make)
@@ -161,27 +161,27 @@ async def test_a_change_is_seen_written_and_kept(
     assert differences(await over(url, after, schema), await over(by_code, after, schema)) == []
 
 
-def add(history: Revisions, connection: Connection) -> None:
+def add(revisions: Revisions, connection: Connection) -> None:
     """Add two rows to the table."""
     connection.execute(text("INSERT INTO book (id, title) VALUES (1, 'Odyssey')"))
     connection.execute(text("INSERT INTO book (id) VALUES (2)"))
     connection.commit()
 
 
-def titles(history: Revisions, connection: Connection) -> list[tuple[int, str]]:
+def titles(revisions: Revisions, connection: Connection) -> list[tuple[int, str]]:
     """Return the rows of the table."""
     found = connection.execute(text("SELECT id, title FROM book ORDER BY id"))
     return [(row[0], row[1]) for row in found]
 
 
-def make(history: Revisions, connection: Connection) -> None:
+def make(revisions: Revisions, connection: Connection) -> None:
     """Make the tables that the code declares."""
-    for metadata in history.service.metadata:
+    for metadata in revisions.service.metadata:
         metadata.create_all(connection)
     connection.commit()
 
 
-def schema(history: Revisions, connection: Connection) -> Schema:
+def schema(revisions: Revisions, connection: Connection) -> Schema:
     """Return what the tables are."""
     return schema_of(connection)
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_written_is_told(folder: Path) -> None:
 
 def test_a_revision_that_asks_what_it_runs_on_is_judged(folder: Path) -> None:
     """For both kinds of database, though neither is there."""
-    path = write(history(folder, [Column("n", Integer), Column("m", Integer)]), "first").path
+    path = write(revisions(folder, [Column("n", Integer), Column("m", Integer)]), "first").path
     second = path.read_text().replace("lib_0001", "lib_0002").partition("def upgrade")[0]
     second = second.replace("down_revision = None", "down_revision = 'lib_0001'")
     second = second.replace("branch_labels = ('lib',)", "branch_labels = None")
@@ -216,7 +216,7 @@ def test_a_revision_that_asks_what_it_runs_on_is_judged(folder: Path) -> None:
     op.drop_column("book", "n" if bind.dialect.name == "postgresql" else "m")
 """
     )
-    told = asyncio.run(verdict(history(folder, []), None)).problems
+    told = asyncio.run(verdict(revisions(folder, []), None)).problems
 
     assert [f"book.{name} is dropped" in " ".join(told) for name in "nm"] == [True, True]
 
@@ -224,8 +224,8 @@ def test_a_revision_that_asks_what_it_runs_on_is_judged(folder: Path) -> None:
 def test_a_computed_column_says_whether_it_is_stored(folder: Path) -> None:
     """SQLAlchemy 2.0 and 2.1 differ where nothing is said."""
     parts: list[Any] = [Column("n", Integer), Column("twice", Integer, Computed("n * 2"))]
-    write(history(folder, parts), "first")
+    write(revisions(folder, parts), "first")
     parts = [Column("n", Integer), Column("twice", Integer, Computed("n * 2"))]
-    [told] = asyncio.run(verdict(history(folder, parts), None)).problems
+    [told] = asyncio.run(verdict(revisions(folder, parts), None)).problems
 
     assert "book.twice is computed, and whether it is stored depends on the version" in told

@@ -18,7 +18,7 @@ Make = Callable[[], Awaitable[str]]
 
 
 def release(folder: Path, *columns: Column[Any]) -> Revisions:
-    """Return the history as one release's code sees it."""
+    """Return the revisions as one release's code sees it."""
     metadata = MetaData()
     Table("customer", metadata, Column("id", Integer, primary_key=True), *columns)
     return Revisions("crm", Service("crm", tables=metadata, migrations=folder))
@@ -34,7 +34,7 @@ def full_name() -> Column[Any]:
     return Column("full_name", String(200))
 
 
-def columns(history: Revisions, connection: Connection) -> dict[str, bool]:
+def columns(revisions: Revisions, connection: Connection) -> dict[str, bool]:
     """Return {column: whether it may be NULL}."""
     found = inspect(connection).get_columns("customer")
     return {column["name"]: column["nullable"] for column in found}
@@ -52,10 +52,10 @@ async def test_expand_and_contract_passes_its_own_check(database: Make, folder: 
         ("contract", True, [full_name()]),
     ):
         written = write(release(folder, *kept), text, contract=contract)
-        history = release(folder, *[c._copy() for c in kept])
-        beside, alone = await verdict(history, url), await verdict(history, None)
-        await upgrade(history, url)
-        seen.append(await over(url, history, columns))
+        revisions = release(folder, *[c._copy() for c in kept])
+        beside, alone = await verdict(revisions, url), await verdict(revisions, None)
+        await upgrade(revisions, url)
+        seen.append(await over(url, revisions, columns))
 
         assert (beside.problems, alone.problems, written.left) == ([], [], [])
 

@@ -16,10 +16,10 @@ from shop.system import shop
 from tests.servers import postgres_server
 
 
-def changes(history: Revisions, connection: Connection) -> Any:
+def changes(revisions: Revisions, connection: Connection) -> Any:
     """Return what the tables of the code have that those of the database do not."""
     options = {"include_name": ours, "compare_type": True, "compare_server_default": True}
-    tables: Any = list(history.service.metadata)
+    tables: Any = list(revisions.service.metadata)
     return compare_metadata(MigrationContext.configure(connection, opts=options), tables)
 
 
@@ -33,7 +33,7 @@ async def test_the_tables_on_postgres_are_those_of_the_code() -> None:
     """Types and defaults, too."""
     with postgres_server() as server:
         for service in shop.services:
-            history, url = Revisions("shop", service), await server.database()
-            await upgrade(history, url)
+            revisions, url = Revisions("shop", service), await server.database()
+            await upgrade(revisions, url)
 
-            assert await over(url, history, changes) == []
+            assert await over(url, revisions, changes) == []

@@ -43,7 +43,7 @@ def show_letter(
 
 
 @command.command("replay")
-def replay_letter(
+def requeue_letter(
     system: SystemName,
     letter: LetterId,
     dry: Dry = False,

@@ -62,25 +62,25 @@ def command(
     The databases are those that DATABASE_URL names, or the files of the data folder.
     """
     loaded = load(system)
-    histories = _histories(loaded, service, data, on)
+    databases = _revisions_of(loaded, service, data, on)
     if (new is not None) + check + baseline > 1 or (contract and new is None):
         raise Invalid("--new, --check and --baseline are one each; --contract goes with --new")
     if new is not None:
-        if len(histories) != 1:
+        if len(databases) != 1:
             raise Invalid("--new writes one service's revision: name it with --service")
-        _write(histories[0], new, contract)
+        _write(databases[0], new, contract)
         return
     act = _check if check else _note if baseline else _migrate
     folder = data_folder(data, loaded.system.name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        problems = runner.run(_each(loaded.system, histories, folder, on, act))
+        problems = runner.run(_each(loaded.system, databases, folder, on, act))
     for problem in problems:
         complain(problem)
     if problems:
         raise typer.Exit(1)
 
 
-def _histories(loaded: Loaded, only: str | None, data: Path | None, on: str) -> list[Revisions]:
+def _revisions_of(loaded: Loaded, only: str | None, data: Path | None, on: str) -> list[Revisions]:
     names = [service.name for service in loaded.system.services]
     if only is not None and only not in names:
         raise UnknownName(
@@ -90,22 +90,22 @@ def _histories(loaded: Loaded, only: str | None, data: Path | None, on: str) -> 
     return [Revisions(typed, s) for s in loaded.system.services if only in (None, s.name)]
 
 
-def _write(history: Revisions, message: str, contract: bool) -> None:
+def _write(revisions: Revisions, message: str, contract: bool) -> None:
     from holdfast.migrations.written import write  # what it needs is Alembic's
 
-    revision = write(history, message, contract=contract)
-    print(f"{revision.path} is written; read it, then run `{history.command}`")
+    revision = write(revisions, message, contract=contract)
+    print(f"{revision.path} is written; read it, then run `{revisions.command}`")
     for name in revision.retires:
         print(f"{name} stays for the version that is running; drop it a release later: --contract")
     for line in revision.left:
         complain(f"it does not do this, which is yours to write: {line}")
 
 
-async def _check(history: Revisions, url: str) -> list[str]:
+async def _check(revisions: Revisions, url: str) -> list[str]:
     from holdfast.migrations.verdict import verdict  # what it needs is Alembic's
 
-    found = await verdict(history, url)
-    print(f"{history.service.name}: {found.done}: {_problems(len(found.problems))}")
+    found = await verdict(revisions, url)
+    print(f"{revisions.service.name}: {found.done}: {_problems(len(found.problems))}")
     return list(found.problems)
 
 
@@ -113,17 +113,17 @@ def _problems(count: int) -> str:
     return f"{count or 'no'} problem{'s' * (count != 1)}"
 
 
-async def _note(history: Revisions, url: str) -> list[str]:
+async def _note(revisions: Revisions, url: str) -> list[str]:
     from holdfast.migrations.baseline import baseline  # what it needs is Alembic's
 
-    if history.managed:
-        print(f"{history.service.name}: its tables are at {await baseline(history, url)}")
+    if revisions.managed:
+        print(f"{revisions.service.name}: its tables are at {await baseline(revisions, url)}")
     return []
 
 
-async def _migrate(history: Revisions, url: str) -> list[str]:
-    ran = await upgrade(history, url)
-    print(f"{history.service.name}: {', '.join(ran) or 'nothing to do'}")
+async def _migrate(revisions: Revisions, url: str) -> list[str]:
+    ran = await upgrade(revisions, url)
+    print(f"{revisions.service.name}: {', '.join(ran) or 'nothing to do'}")
     return []
 
 
@@ -131,7 +131,7 @@ Act = Callable[[Revisions, str], Awaitable[list[str]]]
 
 
 async def _each(
-    system: System, histories: list[Revisions], path: Path, on: str, act: Act
+    system: System, databases: list[Revisions], path: Path, on: str, act: Act
 ) -> list[str]:
     """Do something to each database; return the problems."""
     problems: list[str] = []
@@ -149,8 +149,8 @@ async def _each(
             folder.take()  # whoever serves it has read what its tables are
             stack.callback(folder.give)
             KnownDatabases(folder.path).refuse_on_postgres(n for n, url in urls.items() if not url)
-        for history in histories:
-            name = history.service.name
+        for revisions in databases:
+            name = revisions.service.name
             url = urls[name] or f"sqlite:///{folder.database(name)}"
-            problems += await act(history, url)
+            problems += await act(revisions, url)
     return problems

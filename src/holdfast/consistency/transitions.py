@@ -102,7 +102,7 @@ def at_time(ms: int) -> str:
 _FURTHER = "\n    "  # before the further lines of one entry
 _ENTRY = re.compile(r"\n(?! )")
 _SHORT = 200  # characters of an older entry, where all of it has no room
-_REPLAYED = "replayed at "
+_REQUEUED = "replayed at "
 
 
 def entries(text: str | None) -> list[str]:
@@ -129,10 +129,10 @@ def _written_down(before: str | None, entry: str) -> str:
 
 
 def _errors_in(text: str) -> int:
-    """Count the errors that are written down since the letter was replayed, one line or many."""
+    """Count the errors that are written down since the letter was requeued, one line or many."""
     written = entries(text)
-    replays = (n for n, one in enumerate(written, 1) if one.startswith(_REPLAYED))
-    return len(written) - max(replays, default=0)
+    requeues = (n for n, one in enumerate(written, 1) if one.startswith(_REQUEUED))
+    return len(written) - max(requeues, default=0)
 
 
 def recorded_answer(row: MessageRow) -> LetterAnswer:
@@ -163,13 +163,13 @@ def last_error(text: str) -> str:
     return "\n".join(line.strip() for line in entries(text)[-1].split("\n"))
 
 
-def replayed(dead: MessageRow, now_ms: int) -> MessageRow:
+def requeued(dead: MessageRow, now_ms: int) -> MessageRow:
     """Return a letter that gave up, or waits, due again with its tries counted from zero."""
     assert dead.state in (State.DEAD, State.DUE)
     row = dead.copy()
     row.state, row.due_at, row.tries = State.DUE, now_ms, 0
     if row.error:
-        row.error = _written_down(row.error, f"{_REPLAYED}{at_time(now_ms)}")
+        row.error = _written_down(row.error, f"{_REQUEUED}{at_time(now_ms)}")
     return row
 
 

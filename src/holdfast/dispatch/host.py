@@ -469,7 +469,7 @@ class ServiceHost:
     async def change_dead(
         self, letter: UUID, change: Callable[[MessageRow, int], MessageRow]
     ) -> MessageRow | None:
-        """Replay or drop a letter that needs a person. None when there is none of that id."""
+        """Requeue or drop a letter that needs a person. None when there is none of that id."""
         changed: list[MessageRow] = []
         schedule = self.ledger.schedule
 

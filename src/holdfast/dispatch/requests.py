@@ -21,7 +21,7 @@ KEY_CHARS_MAX = 255
 RESPONSE_BYTES_MAX = 4 * MESSAGE_BYTES_MAX  # of a recorded one
 REFUSALS_MAX = 1_000
 REFUSAL_BYTES_MAX = 16 * 1024
-REPLAYED = (b"idempotency-replayed", b"true")
+FROM_RECORD = (b"idempotency-replayed", b"true")
 
 
 class AlreadyRecorded(HoldfastError):
@@ -65,7 +65,7 @@ class Key:
         text = b"\n".join((request.path.encode(), request.query.encode(), request.body))
         self.hash = hashlib.blake2b(text, digest_size=16).digest()
 
-    def replay(self, row: MessageRow) -> Response:
+    def recorded_response(self, row: MessageRow) -> Response:
         """Return the recorded response. Raises Invalid if the request was another one."""
         if row.hash != self.hash:
             raise Invalid(
@@ -74,7 +74,7 @@ class Key:
         assert row.answer is not None
         stored = msgspec.json.decode(row.answer, type=StoredResponse)
         headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in stored.headers]
-        return Response(stored.status, [*headers, REPLAYED], stored.body)
+        return Response(stored.status, [*headers, FROM_RECORD], stored.body)
 
     def row(self, ledger: Ledger, response: Response, now_ms: int) -> MessageRow:
         """Return the row that remembers a response."""

@@ -176,7 +176,7 @@ class CompiledRoute:
         which = MessageFilter(edges=(self._ledger.http_edge,), id=key.id, limit=1)
         rows = await self._ledger.database.messages(which)
         row = rows[0] if rows else self._refusals.find(key.id, self._now_ms())
-        return key.replay(row) if row is not None else None
+        return key.recorded_response(row) if row is not None else None
 
     async def _transact(self, request: Request, work: Work, key: Key | None) -> Response:
         lost: RunAgain | None = None

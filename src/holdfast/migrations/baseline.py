@@ -12,37 +12,37 @@ from sqlalchemy.pool import StaticPool
 from holdfast.errors import Invalid, OldSchema
 from holdfast.migrations.revisions import FRAMEWORK, Revisions
 from holdfast.migrations.schema import Schema, differences, schema_of
-from holdfast.migrations.upgrade import over, revisions, upgrade_to
+from holdfast.migrations.upgrade import over, stored_revisions, upgrade_to
 from holdfast.migrations.written import own_scripts
 
 _ASIDE = "holdfast_baseline"  # a schema of Postgres that is never committed
 
 
-async def baseline(history: Revisions, url: str) -> str:
+async def baseline(revisions: Revisions, url: str) -> str:
     """Note the newest revision whose tables a database has; return its name.
 
     Raises:
         Invalid: the service has no revisions, or the database has a history.
         OldSchema: its tables are what no revision makes; with the differences.
     """
-    return await over(url, history, _note)
+    return await over(url, revisions, _note)
 
 
-def _note(history: Revisions, connection: Connection) -> str:
-    own = [script.revision for script in own_scripts(history)]
-    name = history.service.name
+def _note(revisions: Revisions, connection: Connection) -> str:
+    own = [script.revision for script in own_scripts(revisions)]
+    name = revisions.service.name
     if not own:
-        raise Invalid(f"{name} has no revisions; run `{history.command} --new first`")
-    at = {x for x in revisions(history, connection) if not x.startswith(FRAMEWORK)}
+        raise Invalid(f"{name} has no revisions; run `{revisions.command} --new first`")
+    at = {x for x in stored_revisions(revisions, connection) if not x.startswith(FRAMEWORK)}
     if at:
         raise Invalid(f"the database of {name} is at {', '.join(sorted(at))} already")
     there = schema_of(connection)
     connection.rollback()
     closest: list[str] | None = None
     for revision in reversed(own):
-        told = differences(_made(history, connection, revision), there, of=revision)
+        told = differences(_made(revisions, connection, revision), there, of=revision)
         if not told:
-            return _stamp(history, connection, revision)
+            return _stamp(revisions, connection, revision)
         closest = told if closest is None or len(told) < len(closest) else closest
     lines = "; ".join(line.replace("in the code", "in the database") for line in closest or ())
     raise OldSchema(
@@ -51,20 +51,20 @@ def _note(history: Revisions, connection: Connection) -> str:
     )
 
 
-def _stamp(history: Revisions, connection: Connection, revision: str) -> str:
+def _stamp(revisions: Revisions, connection: Connection, revision: str) -> str:
     from alembic import command
 
-    config = history.config()
+    config = revisions.config()
     config.attributes["connection"] = connection
     command.stamp(config, revision)
     return revision
 
 
-def _made(history: Revisions, connection: Connection, revision: str) -> Schema:
+def _made(revisions: Revisions, connection: Connection, revision: str) -> Schema:
     """Return what the revisions up to one make, on the same kind of database."""
     aside = _beside if connection.dialect.name == "postgresql" else _in_memory
     with aside(connection) as empty:
-        upgrade_to(history, empty, revision)
+        upgrade_to(revisions, empty, revision)
         return schema_of(empty)
 
 

@@ -1,4 +1,4 @@
-"""Revisions: the revisions that a service's database goes through, and where it must be."""
+"""The revisions that a service's database goes through, and where it must be."""
 
 import os
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ _IN_USE = "55P03"  # lock_not_available
 T = TypeVar("T")
 
 
-async def upgrade(history: Revisions, url: str) -> list[str]:
+async def upgrade(revisions: Revisions, url: str) -> list[str]:
     """Bring a database to the newest revision; return the names of the revisions that ran.
 
     Args:
@@ -32,55 +32,55 @@ async def upgrade(history: Revisions, url: str) -> list[str]:
         OldSchema: its tables were made without revisions.
     """
     if url.startswith("sqlite:"):
-        return await over(url, history, run)
-    async with _alone(history, url):
+        return await over(url, revisions, run)
+    async with _alone(revisions, url):
         for tries in range(1, TRIES + 1):
             try:
-                return await over(url, history, run)
+                return await over(url, revisions, run)
             except DBAPIError as exc:
                 if tries == TRIES or not _in_use(exc):
-                    raise _busy(exc, history, "a table stayed in use") from exc
+                    raise _busy(exc, revisions, "a table stayed in use") from exc
             await asyncio.sleep(1)
     raise AssertionError("the last try returns or raises")
 
 
-async def make(history: Revisions, url: str) -> None:
+async def make(revisions: Revisions, url: str) -> None:
     """Bring a new database to the newest revision; one that is not new is left as it is.
 
     Raises:
         OldSchema: it is not new, and old.
     """
-    if not history.managed:
+    if not revisions.managed:
         return
-    at = await over(url, history, revisions)
+    at = await over(url, revisions, stored_revisions)
     if at:
-        history.check(at)
+        revisions.check(at)
     else:
-        await upgrade(history, url)
+        await upgrade(revisions, url)
 
 
-def run(history: Revisions, connection: Connection) -> list[str]:
+def run(revisions: Revisions, connection: Connection) -> list[str]:
     """Run what a database lacks, over a connection."""
-    at = revisions(history, connection)
-    pending = history.pending(at)
-    _refuse_made_tables(history, connection, pending, at)
+    at = stored_revisions(revisions, connection)
+    pending = revisions.pending(at)
+    _refuse_made_tables(revisions, connection, pending, at)
     connection.rollback()  # the transaction is Alembic's to begin and to end
     if pending:
-        upgrade_to(history, connection, "heads")
+        upgrade_to(revisions, connection, "heads")
     return [script.revision for script in pending]
 
 
-def upgrade_to(history: Revisions, connection: Connection, revision: str) -> None:
+def upgrade_to(revisions: Revisions, connection: Connection, revision: str) -> None:
     """Run the revisions up to one, over a connection; in its transaction if one has begun."""
     from alembic import command
 
-    config = history.config()
+    config = revisions.config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
 
 
 def _refuse_made_tables(
-    history: Revisions, connection: Connection, pending: "Sequence[Script]", at: frozenset[str]
+    revisions: Revisions, connection: Connection, pending: "Sequence[Script]", at: frozenset[str]
 ) -> None:
     """Refuse to make tables that were made without revisions."""
     from alembic.operations.ops import CreateTableOp
@@ -99,25 +99,25 @@ def _refuse_made_tables(
     }
     if both := sorted(made & there):
         raise OldSchema(
-            f"{', '.join(both)} of {history.service.name} was made without revisions; run "
-            f"`{history.command} --baseline`, which notes the revision that it is at"
+            f"{', '.join(both)} of {revisions.service.name} was made without revisions; run "
+            f"`{revisions.command} --baseline`, which notes the revision that it is at"
         )
 
 
-def revisions(history: Revisions, connection: Connection) -> frozenset[str]:
+def stored_revisions(revisions: Revisions, connection: Connection) -> frozenset[str]:
     """Return the revisions that a database is at."""
     from alembic.migration import MigrationContext
 
     return frozenset(MigrationContext.configure(connection).get_current_heads())
 
 
-async def over(url: str, history: Revisions, function: Callable[[Revisions, Connection], T]) -> T:
+async def over(url: str, revisions: Revisions, function: Callable[[Revisions, Connection], T]) -> T:
     """Call a function with a connection to a database."""
     if url.startswith("sqlite:"):
         with _sqlite(url).connect() as connection:
-            return function(history, connection)
+            return function(revisions, connection)
     async with _postgres(url) as engine, engine.connect() as connection:
-        return await connection.run_sync(lambda sync: function(history, sync))  # type: ignore[no-any-return]
+        return await connection.run_sync(lambda sync: function(revisions, sync))  # type: ignore[no-any-return]
 
 
 def _sqlite(url: str) -> Any:
@@ -152,7 +152,7 @@ async def _postgres(url: str) -> AsyncGenerator[Any]:
 
 
 @asynccontextmanager
-async def _alone(history: Revisions, url: str) -> AsyncGenerator[None]:
+async def _alone(revisions: Revisions, url: str) -> AsyncGenerator[None]:
     """Hold the lock of the one that migrates.
 
     It is held by a transaction of its own: PgBouncer keeps that on one connection, and a revision
@@ -163,7 +163,7 @@ async def _alone(history: Revisions, url: str) -> AsyncGenerator[None]:
         try:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         except DBAPIError as exc:
-            raise _busy(exc, history, "another process migrates it") from exc
+            raise _busy(exc, revisions, "another process migrates it") from exc
         yield
 
 
@@ -171,7 +171,7 @@ def _in_use(exc: DBAPIError) -> bool:
     return getattr(exc.orig, "sqlstate", None) == _IN_USE
 
 
-def _busy(exc: DBAPIError, history: Revisions, why: str) -> Exception:
+def _busy(exc: DBAPIError, revisions: Revisions, why: str) -> Exception:
     if not _in_use(exc):
         return exc
-    return Conflict(f"{history.service.name} was not migrated: {why}; try again")
+    return Conflict(f"{revisions.service.name} was not migrated: {why}; try again")

@@ -9,7 +9,7 @@ from sqlalchemy import Computed
 from holdfast.migrations.breaking import breaking, named
 from holdfast.migrations.revisions import FRAMEWORK, Revisions
 from holdfast.migrations.schema import Schema, differences
-from holdfast.migrations.upgrade import over, revisions
+from holdfast.migrations.upgrade import over, stored_revisions
 from holdfast.migrations.written import declared_by, made_by, own_scripts, retired_by
 
 
@@ -26,7 +26,7 @@ class Verdict:
     done: str
 
 
-async def verdict(history: Revisions, url: str | None) -> Verdict:
+async def verdict(revisions: Revisions, url: str | None) -> Verdict:
     """Judge the revisions of a service.
 
     Args:
@@ -34,35 +34,35 @@ async def verdict(history: Revisions, url: str | None) -> Verdict:
             Without one, or if it is a SQLite file that is not there, each revision is a release,
             and is held against those before it.
     """
-    own = own_scripts(history)
+    own = own_scripts(revisions)
     if url is None or (url.startswith("sqlite:") and not os.path.exists(url[len("sqlite:///") :])):  # noqa: ASYNC240
         releases = [[script] for script in own]
         done = f"{len(own)} revisions, each after those before it"
     else:
-        at = await over(url, history, revisions)
-        pending = [s for s in history.pending(at) if not s.revision.startswith(FRAMEWORK)]
+        at = await over(url, revisions, stored_revisions)
+        pending = [s for s in revisions.pending(at) if not s.revision.startswith(FRAMEWORK)]
         releases = [pending]
         done = f"{len(pending)} of {len(own)} revisions, which the database lacks"
     problems: list[str] = []
     for release in releases:
         before = own[: own.index(release[0])] if release else own
         problems += breaking(release, retired=retired_by(before)) if before else []
-    if history.managed:
-        made, wanted = made_by(history), declared_by(history)
+    if revisions.managed:
+        made, wanted = made_by(revisions), declared_by(revisions)
         retired = retired_by(own)
-        problems += _retired_in_vain(made, wanted, history)
-        problems += _virtual_by_chance(history)
+        problems += _retired_in_vain(made, wanted, revisions)
+        problems += _virtual_by_chance(revisions)
         problems += [
-            f"{change}: no revision changes that; run `{history.command} --new …`"
+            f"{change}: no revision changes that; run `{revisions.command} --new …`"
             for change in differences(made, wanted, retired=retired)
         ]
         done += ", and the tables in the code"
-    return Verdict([f"{history.service.name}: {problem}" for problem in problems], done)
+    return Verdict([f"{revisions.service.name}: {problem}" for problem in problems], done)
 
 
-def _retired_in_vain(made: Schema, wanted: Schema, history: Revisions) -> Iterator[str]:
+def _retired_in_vain(made: Schema, wanted: Schema, revisions: Revisions) -> Iterator[str]:
     """Yield what is retired and stands in the code, or in the code's way."""
-    for script in own_scripts(history):
+    for script in own_scripts(revisions):
         for name in named(script, "retires"):
             fact = tuple(name.split("."))
             if fact in wanted and fact in made:
@@ -83,9 +83,9 @@ def _is_asked_for(made: Schema, fact: tuple[str, ...]) -> bool:
     return must and not given
 
 
-def _virtual_by_chance(history: Revisions) -> Iterator[str]:
+def _virtual_by_chance(revisions: Revisions) -> Iterator[str]:
     """Yield computed columns that one version of SQLAlchemy stores and another does not."""
-    for metadata in history.service.metadata:
+    for metadata in revisions.service.metadata:
         for table in metadata.sorted_tables:
             for column in table.columns:
                 if isinstance(column.computed, Computed) and column.computed.persisted is None:

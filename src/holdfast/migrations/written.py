@@ -36,7 +36,7 @@ class Revision:
     left: Sequence[str]
 
 
-def write(history: Revisions, message: str, *, contract: bool = False) -> Revision:
+def write(revisions: Revisions, message: str, *, contract: bool = False) -> Revision:
     """Write the next revision of a service.
 
     What the code no longer has is not dropped: it is retired, as the version that is running uses
@@ -47,41 +47,41 @@ def write(history: Revisions, message: str, *, contract: bool = False) -> Revisi
     Raises:
         Invalid: the service has no `migrations=`, or there is nothing to write.
     """
-    name, folder = history.service.name, history.folder
+    name, folder = revisions.service.name, revisions.folder
     if folder is None:
         raise Invalid(
             f"{name} has no folder for revisions; add "
             f'`migrations="package:migrations"` to Service({name!r})'
         )
     folder.mkdir(parents=True, exist_ok=True)
-    own = own_scripts(history)
+    own = own_scripts(revisions)
     retired = retired_by(own)
-    made, wanted = made_by(history), declared_by(history)
+    made, wanted = made_by(revisions), declared_by(revisions)
     open_ = differences(made, wanted, retired=() if contract else retired)
     if own and not open_:
         raise Invalid(f"the tables of {name} are those of {own[-1].revision}")
     rewrite = Rewrite(made, wanted, retired, contract)
 
     def make(connection: Connection) -> None:
-        run(history, connection)
-        config = history.config()
+        run(revisions, connection)
+        config = revisions.config()
         config.attributes.update(connection=connection, rewrite=rewrite)
         with contextlib.redirect_stdout(io.StringIO()):
-            paths.append(_revision(config, history, own, message, folder))
+            paths.append(_revision(config, revisions, own, message, folder))
 
     paths: list[Path] = []
     with scratch(make):
         pass
-    after = Revisions(history.system, history.service)
+    after = Revisions(revisions.system, revisions.service)
     scripts = own_scripts(after)
     left = differences(made_by(after), wanted, retired=retired_by(scripts))
     return Revision(paths[0], named(scripts[-1], "retires"), left)
 
 
 def _revision(
-    config: Any, history: Revisions, own: "Sequence[Script]", message: str, folder: Path
+    config: Any, revisions: Revisions, own: "Sequence[Script]", message: str, folder: Path
 ) -> Path:
-    name = history.service.name
+    name = revisions.service.name
     script = command.revision(
         config,
         message,
@@ -95,9 +95,9 @@ def _revision(
     return Path(script.path)
 
 
-def own_scripts(history: Revisions) -> "list[Script]":
+def own_scripts(revisions: Revisions) -> "list[Script]":
     """Return the service's own revisions, oldest first."""
-    lines = [x for x in history.lineages() if not x[0].revision.startswith(FRAMEWORK)]
+    lines = [x for x in revisions.lineages() if not x[0].revision.startswith(FRAMEWORK)]
     return list(reversed(lines[0])) if lines else []
 
 
@@ -106,13 +106,13 @@ def retired_by(scripts: "Sequence[Script]") -> frozenset[str]:
     return frozenset(name for script in scripts for name in named(script, "retires"))
 
 
-def made_by(history: Revisions) -> Schema:
+def made_by(revisions: Revisions) -> Schema:
     """Return what all revisions make, in a new database."""
-    with scratch(lambda connection: run(history, connection)) as connection:
+    with scratch(lambda connection: run(revisions, connection)) as connection:
         return schema_of(connection)
 
 
-def declared_by(history: Revisions) -> Schema:
+def declared_by(revisions: Revisions) -> Schema:
     """Return what the code declares."""
-    with scratch(declared(list(history.service.metadata))) as connection:
+    with scratch(declared(list(revisions.service.metadata))) as connection:
         return schema_of(connection)

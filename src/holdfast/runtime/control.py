@@ -12,7 +12,7 @@ import msgspec
 from pydantic import ValidationError
 
 from holdfast.consistency.attention import failing_now
-from holdfast.consistency.transitions import dropped, replayed
+from holdfast.consistency.transitions import dropped, requeued
 from holdfast.contract.envelope import HTTP, MessageRow, SagaRow, SagaState, State
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
@@ -39,7 +39,7 @@ class Control:
             "retry-now": self.retry_now,
             "dead-letters": self.dead_letters,
             "dead-letter": self.dead_letter,
-            "replay": self.replay,
+            "replay": self.requeue,
             "drop": self.drop,
         }
 
@@ -206,13 +206,13 @@ class Control:
         host, row = await self._find_dead(id)
         return self._shown.letter(host, row, _failing(host))
 
-    async def replay(self, id: str, dry: bool = False) -> Json:
+    async def requeue(self, id: str, dry: bool = False) -> Json:
         """Have a dead letter tried again; `dry` only shows what would run."""
         host, row = await self._find_dead(id)
         if dry:
             would = f"run in {host.name} with tries from 0"
             return {**self._shown.letter(host, row, _failing(host)), "would": would}
-        changed = await host.change_dead(row.id, replayed)
+        changed = await host.change_dead(row.id, requeued)
         return self._shown.letter(host, changed or row, _failing(host))
 
     async def drop(self, id: str) -> Json:

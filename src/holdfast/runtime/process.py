@@ -191,17 +191,17 @@ class Process:
         """Whether revisions made a service's tables. Raises OldSchema if they are old."""
         if self._brought:  # whoever brings engines has new databases in them
             return False
-        history, database = (
+        revisions, database = (
             Revisions(self.options.typed or self.system.name, host.service),
             host.ledger.database,
         )
-        if to_look and history.managed and REVISION in await database.revisions():
+        if to_look and revisions.managed and REVISION in await database.revisions():
             return True  # Alembic, which knows of the service's own, takes as long as the rest
         if not database.remote:
             assert self.folder is not None
-            await make(history, f"sqlite:///{self.folder.database(host.name)}")
-        history.check(await database.revisions())
-        return history.managed
+            await make(revisions, f"sqlite:///{self.folder.database(host.name)}")
+        revisions.check(await database.revisions())
+        return revisions.managed
 
     def _wire(self) -> None:
         options, engines = self.options, self._engines

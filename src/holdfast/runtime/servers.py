@@ -145,9 +145,9 @@ class Servers:
     async def _make_tables(self, wanted: bool) -> None:
         old: list[str] = []
         for service in self._system.services if wanted else ():
-            history = Revisions(f"{self._typed} --on postgres", service)
+            revisions = Revisions(f"{self._typed} --on postgres", service)
             try:
-                await make(history, self.environ[database_variable(service.name)])
+                await make(revisions, self.environ[database_variable(service.name)])
             except OldSchema as exc:
                 old.append(str(exc))
         if old:

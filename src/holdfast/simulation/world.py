@@ -18,7 +18,7 @@ from sqlalchemy import Column, Executable, Integer, MetaData, String, Table, Uui
 from holdfast.communication import PORT, HttpServer, Origin
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
-from holdfast.consistency.transitions import replayed
+from holdfast.consistency.transitions import requeued
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
 from holdfast.engines.machine import MachineIds
@@ -69,7 +69,7 @@ class Setup:
         deployed: the release that nodes run once they were restarted; it is rolled back when
             things are calm.
         dead_letters: some are expected: the system has poison in it.
-        operator: somebody retries parked sagas and replays dead letters, once things are calm.
+        operator: somebody retries parked sagas and requeues dead letters, once things are calm.
     """
 
     safe: Safeguards = ALL_ON
@@ -422,7 +422,7 @@ class World:
             await self.revive(name)
 
     async def operate(self) -> None:
-        """Retry what is parked, and replay what is dead."""
+        """Retry what is parked, and requeue what is dead."""
         for name, process in self.processes.items():
             if not self.nodes[name].alive:
                 continue
@@ -433,7 +433,7 @@ class World:
                         await self.within(self.nodes[name], host.retry_saga(saga.id))
                 for row in store.open_rows():
                     if row.state is State.DEAD:
-                        await self.within(self.nodes[name], host.change_dead(row.id, replayed))
+                        await self.within(self.nodes[name], host.change_dead(row.id, requeued))
 
     def pause(self, name: str) -> None:
         """Stop a node where it is, as SIGSTOP does."""
