@@ -5,8 +5,8 @@ from typing import Literal
 
 from holdfast.errors import BulkheadFull, CallError, CircuitOpen, Overloaded, PoolFull
 from holdfast.resilience.deadline import DeadlinePassed
+from holdfast.resilience.recent_counts import RecentCounts
 from holdfast.resilience.sources import Chance
-from holdfast.resilience.tally import Tally
 
 BreakerState = Literal["closed", "open", "half_open"]
 Health = Literal["well", "ill", "unknown"]
@@ -101,16 +101,16 @@ class CircuitBreaker:
         "_policy",
         "_probes_good",
         "_probes_out",
+        "_recent",
         "_refused",
         "_rng",
         "_state",
-        "_tally",
     )
 
     def __init__(self, policy: BreakerPolicy, rng: Chance) -> None:
         self._policy = policy
         self._rng = rng
-        self._tally = Tally(policy.window_s)
+        self._recent = RecentCounts(policy.window_s)
         self._state: BreakerState = "closed"
         self._epoch = 0
         self._changes_at = (
@@ -143,7 +143,7 @@ class CircuitBreaker:
         if ticket != self._epoch:
             return
         if self._state == "closed":
-            self._tally.add(now, 1, 0)
+            self._recent.add(now, 1, 0)
             return
         self._probes_out -= 1
         self._probes_good += 1
@@ -155,10 +155,10 @@ class CircuitBreaker:
         if ticket != self._epoch:
             return
         if self._state == "closed":
-            tally = self._tally
-            tally.add(now, 0, 1)
-            calls = tally.good + tally.bad
-            if calls < self._policy.calls_min or tally.bad < self._policy.failure_ratio * calls:
+            recent = self._recent
+            recent.add(now, 0, 1)
+            calls = recent.good + recent.bad
+            if calls < self._policy.calls_min or recent.bad < self._policy.failure_ratio * calls:
                 return
         self._open(now)
 
@@ -169,9 +169,9 @@ class CircuitBreaker:
 
     def stats(self) -> BreakerStats:
         """Return state and counts."""
-        tally = self._tally
-        calls = tally.good + tally.bad
-        return BreakerStats(self._state, calls, tally.bad, self._opened, self._refused)
+        recent = self._recent
+        calls = recent.good + recent.bad
+        return BreakerStats(self._state, calls, recent.bad, self._opened, self._refused)
 
     def _probes_full(self) -> bool:
         return self._probes_out + self._probes_good >= self._policy.probes
@@ -186,4 +186,4 @@ class CircuitBreaker:
         self._state = state
         self._epoch += 1
         self._probes_out = self._probes_good = 0
-        self._tally.clear()
+        self._recent.clear()

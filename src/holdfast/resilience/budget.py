@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from holdfast.resilience.tally import Tally
+from holdfast.resilience.recent_counts import RecentCounts
 
 _UNITS = 1000  # a retry costs 1000 units; whole numbers do not drift
 
@@ -53,10 +53,10 @@ class RetryBudget:
     Engineering", 2016, chapter 21.
     """
 
-    __slots__ = ("_calls", "_earned", "_refused", "_reserve", "_retries", "_tally")
+    __slots__ = ("_calls", "_earned", "_recent", "_refused", "_reserve", "_retries")
 
     def __init__(self, policy: BudgetPolicy) -> None:
-        self._tally = Tally(policy.ttl_s)
+        self._recent = RecentCounts(policy.ttl_s)
         self._earned = round(policy.ratio * _UNITS)
         self._reserve = round(policy.floor_per_s * policy.ttl_s * _UNITS)
         self._calls = self._retries = self._refused = 0
@@ -64,16 +64,16 @@ class RetryBudget:
     def deposit(self, now: float) -> None:
         """Count a call that is being sent for the first time."""
         self._calls += 1
-        self._tally.add(now, self._earned, 0)
+        self._recent.add(now, self._earned, 0)
 
     def try_withdraw(self, now: float) -> bool:
         """Pay for one retry, if the balance allows it."""
-        tally = self._tally
-        tally.roll(now)
-        if tally.good - tally.bad + self._reserve < _UNITS:
+        recent = self._recent
+        recent.roll(now)
+        if recent.good - recent.bad + self._reserve < _UNITS:
             self._refused += 1
             return False
-        tally.add(now, 0, _UNITS)
+        recent.add(now, 0, _UNITS)
         self._retries += 1
         return True
 

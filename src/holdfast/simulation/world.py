@@ -69,7 +69,7 @@ class Setup:
         deployed: the release that nodes run once they were restarted; it is rolled back when
             things are calm.
         dead_letters: some are expected: the system has poison in it.
-        operator: somebody retries parked sagas and requeues dead letters, once things are calm.
+        operator: somebody retries parked sagas and replays dead letters, once things are calm.
     """
 
     safe: Safeguards = ALL_ON

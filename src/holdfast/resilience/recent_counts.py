@@ -1,7 +1,7 @@
 """What happened lately: two counters that forget."""
 
 
-class Tally:
+class RecentCounts:
     """Counts good and bad events of about the last `span_s` seconds, in constant memory.
 
     A ring of buckets, each `span_s / buckets` wide. It always covers the newest bucket, which is

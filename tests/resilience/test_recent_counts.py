@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.resilience.tally import Tally
+from holdfast.resilience.recent_counts import RecentCounts
 
 EIGHTHS = st.integers(0, 40)  # steps of time in 1/8 s: exact in binary
 
@@ -17,53 +17,53 @@ def test_sums_are_those_of_the_newest_buckets(
     events: list[tuple[int, int, int]], start: int
 ) -> None:
     """The ring agrees with a list of all events, of which the last ten buckets are added up."""
-    tally = Tally(10.0, buckets=10)
+    recent = RecentCounts(10.0, buckets=10)
     now, seen = float(start), list[tuple[int, int, int]]()
 
     for step, good, bad in events:
         now += step / 8
-        tally.add(now, good, bad)
+        recent.add(now, good, bad)
         seen.append((int(now), good, bad))
 
         kept = [event for event in seen if event[0] > int(now) - 10]
-        assert tally.good == sum(event[1] for event in kept)
-        assert tally.bad == sum(event[2] for event in kept)
+        assert recent.good == sum(event[1] for event in kept)
+        assert recent.bad == sum(event[2] for event in kept)
 
 
-def test_an_idle_tally_is_empty_after_its_span() -> None:
+def test_idle_counts_are_empty_after_its_span() -> None:
     """Nothing has to be added for the old to be forgotten."""
-    tally = Tally(10.0)
-    tally.add(1000.0, 3, 4)
+    recent = RecentCounts(10.0)
+    recent.add(1000.0, 3, 4)
 
-    tally.roll(1009.5)
-    assert (tally.good, tally.bad) == (3, 4)
+    recent.roll(1009.5)
+    assert (recent.good, recent.bad) == (3, 4)
 
-    tally.roll(1010.0)
-    assert (tally.good, tally.bad) == (0, 0)
+    recent.roll(1010.0)
+    assert (recent.good, recent.bad) == (0, 0)
 
 
 @pytest.mark.parametrize("start", [0.0, 9.0, 10.0, 1000.0])
 def test_each_bucket_is_forgotten_in_its_turn(start: float) -> None:
     """Ten events a second apart: all are there, and then one less with each second."""
-    tally = Tally(10.0)
+    recent = RecentCounts(10.0)
     for second in range(10):
-        tally.add(start + second, 1, 2)
-        assert (tally.good, tally.bad) == (second + 1, 2 * second + 2)
+        recent.add(start + second, 1, 2)
+        assert (recent.good, recent.bad) == (second + 1, 2 * second + 2)
 
     for second in range(1, 11):
-        tally.roll(start + 9 + second - 0.01)
-        assert (tally.good, tally.bad) == (11 - second, 22 - 2 * second)
-        tally.roll(start + 9 + second)
-        assert (tally.good, tally.bad) == (10 - second, 20 - 2 * second)
+        recent.roll(start + 9 + second - 0.01)
+        assert (recent.good, recent.bad) == (11 - second, 22 - 2 * second)
+        recent.roll(start + 9 + second)
+        assert (recent.good, recent.bad) == (10 - second, 20 - 2 * second)
 
 
 def test_what_is_cleared_does_not_come_back() -> None:
     """Nor is it taken away a second time when its bucket is forgotten."""
-    tally = Tally(10.0)
-    tally.add(0.0, 1, 1)
-    tally.clear()
+    recent = RecentCounts(10.0)
+    recent.add(0.0, 1, 1)
+    recent.clear()
 
-    assert (tally.good, tally.bad) == (0, 0)
-    tally.add(5.0, 2, 3)
-    tally.roll(10.0)
-    assert (tally.good, tally.bad) == (2, 3)
+    assert (recent.good, recent.bad) == (0, 0)
+    recent.add(5.0, 2, 3)
+    recent.roll(10.0)
+    assert (recent.good, recent.bad) == (2, 3)
