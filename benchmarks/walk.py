@@ -25,14 +25,13 @@ from pathlib import Path
 from statistics import median
 from types import FrameType
 
-from holdfast.engines.host import HostClock
-
 import holdfast
 from benchmarks.harness import Plan, Row
 from benchmarks.orders import requests
 from benchmarks.ours import roomy, write
 from benchmarks.process import disk_folder
 from holdfast.consistency.schedule import Schedule
+from holdfast.engines.machine import MachineClock
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 from holdfast.system import System
@@ -144,7 +143,7 @@ def _in_thread(system: System, made: Callable[[str], list[bytes]]) -> list[Walke
 async def _walks(system: System, made: Callable[[str], list[bytes]]) -> list[Walker]:
     with disk_folder() as folder, open(os.devnull, "wb", buffering=0) as log:
         options = Options(folder, port=0, schedule=_QUIET)
-        process = Process(system, options, Logger(log, HostClock(), system.name, form="json"))
+        process = Process(system, options, Logger(log, MachineClock(), system.name, form="json"))
         await process.start()
         walkers: list[Walker] = []
         try:
