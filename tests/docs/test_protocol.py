@@ -17,12 +17,12 @@ from holdfast.contract.envelope import Kind, Outcome, State
 from holdfast.engines.versions import holdfast_1 as newest
 from tests.consistency import model
 from tests.consistency.test_model import ALL_RULES, STEP, explore
-from tests.docs.protocol import MOVES, PAGE, Move, columns, names, rows
+from tests.docs.protocol import MOVES, PAGE, Move, columns, names, rows, safeguards, with_places
 from tests.docs.snippets import ROOT, section
-from tests.simulation.ablations import AIMED
 
-SAFEGUARDS = {row[0].strip("`"): row[-1].strip("`") for row in rows(section(PAGE, "## Safeguards"))}
-SIMULATED = "tests/simulation/test_ablations.py::test_without_it_something_breaks"
+SAFEGUARDS = {
+    switch: test.strip("`") for switch, (*_, test) in safeguards(PAGE.read_text()).items()
+}
 NONE = "–"
 
 
@@ -88,16 +88,25 @@ def test_the_model_makes_no_other_move() -> None:
 
 
 def test_every_safeguard_has_its_row() -> None:
-    """In the order of the code."""
-    assert list(SAFEGUARDS) == [field.name for field in fields(Safeguards)]
+    """Here in the order of the code; in the table of what the simulator finds, by name."""
+    switches = [field.name for field in fields(Safeguards)]
+    found = rows(section(ROOT / "docs" / "simulation.md", "## Is anything found?"))
+
+    assert list(SAFEGUARDS) == switches
+    assert [row[0].strip("`") for row in found] == sorted(switches)
+
+
+def test_every_safeguard_is_where_the_page_says() -> None:
+    """In those functions and no others: `make reference` writes them."""
+    text = PAGE.read_text()
+
+    assert text == with_places(text), "run `make reference`"
+    assert all(where for _, where, _ in safeguards(text).values())
 
 
 @pytest.mark.parametrize("switch", SAFEGUARDS)
 def test_a_safeguard_is_switched_off_by_its_test(switch: str) -> None:
     """The test of the row is there, and names the switch."""
-    if SAFEGUARDS[switch] == SIMULATED:
-        assert switch in AIMED
-        return
     file, _, name = SAFEGUARDS[switch].partition("::")
     text = (ROOT / file).read_text()
     [test] = [

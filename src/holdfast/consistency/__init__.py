@@ -9,6 +9,7 @@
     unit          what one run of a handler reads, writes and sends; drives its coroutine
     writer        gathers turns into one transaction, and knows whether it was kept
     outbox        sends committed letters, and gives answers
+    ready         letters that wait for room in a window, the oldest first
     inbox         takes letters in, and runs the rows that were claimed
     delivery      one letter's way through its handler, and the transaction in which it ends
     leases        keeps a letter to the process that works on it
