@@ -37,14 +37,8 @@ class Sharing(Enum):
     transaction is lost, and each turn is run again, apart."""
 
 
-class Transaction(Protocol):
-    """One database transaction. Times are milliseconds of the database's clock since 1970.
-
-    The message operations work on rows of many edges in one call; each is one statement on a
-    server database.
-    """
-
-    now_ms: int
+class Statements(Protocol):
+    """What users write and read."""
 
     async def execute(
         self,
@@ -66,6 +60,10 @@ class Transaction(Protocol):
         """Raise now what a deferred constraint would raise at the commit, if one turn is alone."""
         ...
 
+
+class Savepoints(Protocol):
+    """What can be undone without the rest."""
+
     async def savepoint(self, *, exact: bool = False) -> None:
         """Open a savepoint; they nest.
 
@@ -86,13 +84,9 @@ class Transaction(Protocol):
         """
         ...
 
-    def check_open(self) -> None:
-        """Raise TransactionLost if the database ended the transaction by itself."""
-        ...
 
-    async def sign(self, name: MessageRow) -> None:
-        """Insert the row that names this transaction, on an engine that is `remote`."""
-        ...
+class MessageRows(Protocol):
+    """One row of a letter, a timer, a wait, a tick or a record; or those of a topic or a saga."""
 
     async def insert_messages(
         self, rows: Sequence[MessageRow], *, above_floor: bool = False, sure: bool = False
@@ -143,6 +137,10 @@ class Transaction(Protocol):
         """Return the rows that belong to a saga: open commands, undos, timers and waits."""
         ...
 
+
+class DueRows(Protocol):
+    """Rows that somebody must see to, by the database's clock."""
+
     async def claim(self, limit: int, lease_ms: int, *, waiting: bool = True) -> list[MessageRow]:
         """Take up to `limit` due rows whose `due_at` is past, skipping locked ones.
 
@@ -173,9 +171,9 @@ class Transaction(Protocol):
         """
         ...
 
-    async def forget(self, limit: int) -> int:
-        """Delete request records whose `due_at` is past, and let go of old events' topics."""
-        ...
+
+class Floors(Protocol):
+    """Below which id all is settled, and what may be forgotten."""
 
     async def oldest_unsettled(self, edge: int) -> UUID | None:
         """Return the smallest id of an edge's rows that are not settled."""
@@ -185,16 +183,24 @@ class Transaction(Protocol):
         """Store an edge's floor; delete up to `limit` settled rows below it; return how many."""
         ...
 
+    async def forget(self, limit: int) -> int:
+        """Delete request records whose `due_at` is past, and let go of old events' topics."""
+        ...
+
+    async def delete_ended_sagas(self, before_ms: int, limit: int) -> int:
+        """Delete sagas that ended before a time, with their steps; return how many."""
+        ...
+
+
+class SagaRows(Protocol):
+    """Sagas and their steps."""
+
     async def insert_saga(self, row: SagaRow) -> bool:
         """Insert a saga; False if its key exists."""
         ...
 
     async def saga_of_key(self, types: Sequence[str], key: str) -> UUID | None:
         """Return the id of the saga of one of these types that has a key."""
-        ...
-
-    async def read_sagas(self, ids: Sequence[UUID]) -> None:
-        """Say that these sagas are locked and their steps read next: it may be done at once."""
         ...
 
     async def lock_saga(self, id: UUID) -> SagaRow | None:
@@ -217,8 +223,22 @@ class Transaction(Protocol):
         """Delete a saga's steps, for `restart`."""
         ...
 
-    async def delete_ended_sagas(self, before_ms: int, limit: int) -> int:
-        """Delete sagas that ended before a time, with their steps; return how many."""
+
+class Transaction(Statements, Savepoints, MessageRows, DueRows, Floors, SagaRows, Protocol):
+    """One database transaction.
+
+    Times are milliseconds of the database's clock since 1970. The verbs about messages work on rows
+    of many edges in one call; each is one statement on a server database.
+    """
+
+    now_ms: int
+
+    def check_open(self) -> None:
+        """Raise TransactionLost if the database ended the transaction by itself."""
+        ...
+
+    async def sign(self, name: MessageRow) -> None:
+        """Insert the row that names this transaction, on an engine that is `remote`."""
         ...
 
     async def commit(self) -> bool:

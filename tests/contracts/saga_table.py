@@ -8,6 +8,7 @@ import pytest
 from holdfast.contract.envelope import (
     SagaRow,
     SagaState,
+    State,
     StepRow,
 )
 from holdfast.storage import SagaFilter
@@ -116,8 +117,11 @@ class SagaContract(Opened):
             assert len(await database.saga_steps(saga)) == 2
             assert await database.saga_steps(letter(2).id) == []
 
-    async def test_sagas_that_are_read_ahead_are_those_that_are_locked(self) -> None:
-        """Each with its own steps, in their order; one that is not there is None."""
+    async def test_sagas_whose_letters_are_answered_are_those_that_are_locked(self) -> None:
+        """Each with its own steps, in their order; one that is not there is None.
+
+        An engine may read them together: their letters were ended in one statement.
+        """
         async with self.opened() as database:
             one, two = (SagaRow(letter(n).id, "a", n, "running", b"{}") for n in (1, 2))
             steps = [StepRow(one.id, path, "call", b"1", at) for path, at in (("2", 4), ("1", 5))]
@@ -125,9 +129,11 @@ class SagaContract(Opened):
             await tx.insert_saga(one)
             await tx.insert_saga(two)
             await tx.insert_steps(steps)
+            commands = [letter(10 + n, owner=letter(n).id) for n in (1, 2, 3)]
+            await tx.insert_messages(commands)
             await tx.commit()
             tx = await database.begin()
-            await tx.read_sagas([one.id, two.id, letter(3).id])
+            await tx.delete_messages(1, [row.id for row in commands], State.DUE)
             locked = [await tx.lock_saga(letter(n).id) for n in (2, 1, 3)]
             found = [await tx.steps(letter(n).id) for n in (2, 1)]
             await tx.abort()

@@ -98,7 +98,6 @@ class Script(Turn):
                 rows = await tx.delete_messages(1, [letter(n).id, letter(n + 1).id], State.DUE)
                 self.seen.append(sorted(row.id for row in rows))
             case "advance":
-                await tx.read_sagas([saga])
                 row = await tx.lock_saga(saga)
                 steps = await tx.steps(saga)
                 self.seen.append((row and (row.version, row.state), [s.path for s in steps]))
@@ -158,7 +157,7 @@ async def restock(database: PostgresDatabase) -> None:
     tx = await database.begin()
     await tx.execute(text("TRUNCATE thing, holdfast_message, holdfast_saga, holdfast_step"))
     await tx.write([thing(n, "old") for n in range(5)])
-    await tx.insert_messages([letter(n) for n in range(5)])
+    await tx.insert_messages([letter(n, owner=SAGAS[n % 3]) for n in range(5)])
     for id_ in SAGAS[:-1]:
         await tx.insert_saga(SagaRow(id_, "s", 1, "running", b"{}", None, None, 0, None))
     await tx.commit()
@@ -253,10 +252,11 @@ async def test_what_was_read_ahead_is_not_what_was_written_since(
     """A saga that goes on in the same transaction is read again."""
     await restock(database)
     tx = await database.begin(sharing=Sharing.JOINED)
-    await tx.read_sagas(SAGAS)
+    await tx.delete_messages(1, [letter(n).id for n in range(3)], State.DUE)
+    plain = await tx.lock_saga(SAGAS[1])
     await tx.insert_steps([StepRow(SAGAS[0], "1", "call", b"{}", 1)])
     await tx.update_saga(SagaRow(SAGAS[0], "s", 7, "running", b"{}", None, None, 0, None))
-    changed, plain = await tx.lock_saga(SAGAS[0]), await tx.lock_saga(SAGAS[1])
+    changed = await tx.lock_saga(SAGAS[0])
     steps = await tx.steps(SAGAS[0])
     await tx.abort()
 
@@ -369,6 +369,25 @@ async def test_what_is_gathered_leaves_in_few_statements(database: PostgresDatab
 
     assert driver.calls == 3  # the things, all of ours, and COMMIT
     assert len(await things(database)) == 60
+
+
+@pytest.mark.parametrize("sharing", [Sharing.APART, Sharing.JOINED])
+async def test_sagas_that_are_answered_together_are_read_together(
+    database: PostgresDatabase, sharing: Sharing
+) -> None:
+    """With their steps, in one journey."""
+    await restock(database)
+    tx = await database.begin(sharing=sharing)
+    apart: Any = tx.apart if isinstance(tx, JoinedTransaction) else tx
+    driver = apart._driver = _Counted(apart._driver)
+    await tx.delete_messages(1, [letter(n).id for n in range(3)], State.DUE)
+    before = driver.calls
+    for id_ in SAGAS[:2]:
+        assert await tx.lock_saga(id_) is not None
+        assert await tx.steps(id_) == []
+    await tx.abort()
+
+    assert driver.calls - before == 2  # the sagas, and ROLLBACK
 
 
 class _Counted:

@@ -97,7 +97,6 @@ class Replies:
     ) -> None:
         deleted = await tx.delete_messages(edge, [answer.id for answer in ends], *states)
         rows = {row.id: row for row in deleted}
-        await tx.read_sagas([row.owner for row in deleted if row.owner is not None])
         steps: dict[UUID, list[Ended]] = {}
         for answer in ends:
             row = rows.pop(answer.id, None)

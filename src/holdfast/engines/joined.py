@@ -267,10 +267,6 @@ class JoinedTransaction:
         await self._write_ours()
         return await self.apart.saga_of_key(types, key)
 
-    async def read_sagas(self, ids: Sequence[UUID]) -> None:
-        if not self._pending.touches(*ids):
-            await self.apart.read_sagas(ids)
-
     async def lock_saga(self, id: UUID) -> SagaRow | None:
         await self._write_about(id)
         return await self.apart.lock_saga(id)

@@ -41,6 +41,7 @@ class PostgresTables:
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
+        self._answered: set[UUID] = set()  # sagas whose letters were ended here: they go on next
         self._sagas: dict[UUID, SagaRow] = {}  # read before they are asked for
         self._steps: dict[UUID, list[StepRow]] = {}
 
@@ -102,7 +103,9 @@ class PostgresTables:
             list(ids),
             [state.value for state in states],
         )
-        return [message(record) for record in found]
+        rows = [message(record) for record in found]
+        self._answered.update(row.owner for row in rows if row.owner is not None)
+        return rows
 
     async def lock_topic(self, topic: str) -> None:
         await self._fetch("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", topic)
@@ -217,9 +220,7 @@ class PostgresTables:
         )
         return plain(found[0][0]) if found else None
 
-    async def read_sagas(self, ids: Sequence[UUID]) -> None:
-        if not ids:
-            return
+    async def _read_sagas(self, ids: Iterable[UUID]) -> None:
         found = await self._fetch(SAGAS_AND_STEPS, sorted(ids))
         for *columns, paths, kinds, outcomes, ended in found:
             row = saga(columns)
@@ -229,7 +230,9 @@ class PostgresTables:
 
     async def lock_saga(self, id: UUID) -> SagaRow | None:
         if id not in self._sagas:
-            await self.read_sagas([id])
+            together = self._answered if id in self._answered else {id}  # in one journey
+            self._answered = set()
+            await self._read_sagas(together)
         return self._sagas.pop(id, None)
 
     async def update_saga(self, row: SagaRow) -> None:

@@ -271,6 +271,7 @@ class PostgresTransaction(PostgresTables):
             await self._send_waiting()
         self._depth -= 1
         self.failed = False
+        self._answered.clear()
         self._sagas.clear()  # the locks of what was read there are gone with it
         self._steps.clear()
 

@@ -305,9 +305,6 @@ class SqliteTransaction:
         ).fetchone()
         return None if found is None else UUID(bytes=found[0])
 
-    async def read_sagas(self, ids: Sequence[UUID]) -> None:
-        """Nothing is gained: a statement costs no journey here."""
-
     async def lock_saga(self, id: UUID) -> SagaRow | None:
         found = self._sql.execute(
             "SELECT id, type, version, state, input, key, error, started_at, ended_at "
