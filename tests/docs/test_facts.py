@@ -65,14 +65,6 @@ def test_the_readme_fits() -> None:
     assert text.index("```python") < 200
 
 
-def test_glossary_is_sorted() -> None:
-    """A word is found where the alphabet puts it, and stands there once."""
-    text = (ROOT / "docs" / "glossary.md").read_text()
-    words = [word.lower() for word in re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)]
-
-    assert words == sorted(set(words))
-
-
 def test_every_metric_is_listed_with_its_labels() -> None:
     """The table of metrics is the catalogue."""
     table = section(ROOT / "docs" / "operations.md", "## Metrics")

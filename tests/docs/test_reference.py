@@ -7,6 +7,7 @@ import pytest
 
 import holdfast
 from tests.docs import reference
+from tests.docs.glossary import entries, parts, words
 from tests.docs.snippets import PAGES, ROOT, blocks
 
 _IMPORT = re.compile(
@@ -94,15 +95,11 @@ EVERYDAY = {
 
 def test_every_word_of_a_public_name_is_explained() -> None:
     """The glossary has it; errors explain themselves."""
-    table = (ROOT / "docs" / "glossary.md").read_text()
-    entries = re.findall(r"^\| \*\*(.+?)\*\*", table, re.MULTILINE)
-    explained = {word for entry in entries for word in re.findall(r"[a-z]+", entry.lower())}
-    explained |= {f"{word}s" for word in explained} | {"tx", "mounted"} | EVERYDAY
+    explained = words("public") | {"tx", "mounted"} | EVERYDAY
 
     for module, name in sorted(known()):
         if module != "holdfast.errors":
-            words = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
-            assert set(words) <= explained, f"explain {words} in docs/glossary.md"
+            assert set(parts(name)) <= explained, f"explain {parts(name)} in docs/glossary.md"
 
 
 ORDINARY = {
@@ -116,11 +113,10 @@ ORDINARY = {
 def test_the_guide_explains_its_words_where_they_come() -> None:
     """A word of the glossary is marked, or stands in a heading, where it comes first."""
     guide = (ROOT / "docs" / "guide.md").read_text().partition("\n## Words\n")[2]
-    words, _, rest = guide.partition("\n## ")
-    first_words = {word.lower() for word in re.findall(r"\*\*(.+?)\*\*", words)}
+    begun, _, rest = guide.partition("\n## ")
+    first_words = {word.lower() for word in re.findall(r"\*\*(.+?)\*\*", begun)}
     prose = re.sub(r"```.*?```", "", "\n## " + rest, flags=re.DOTALL)
-    table = (ROOT / "docs" / "glossary.md").read_text()
-    for word in re.findall(r"^\| \*\*(.+?)\*\*", table, re.MULTILINE):
+    for word in (word for table in entries("public") for word in table):
         first = re.search(rf"(?<!-)\b{word}(?:s|es)?\b", prose, re.IGNORECASE)
         if first is None or word.lower() in first_words | ORDINARY:
             continue
