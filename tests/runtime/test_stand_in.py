@@ -42,7 +42,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 def stand_in_of(run: Running) -> StandIn:
     """Return the only one."""
-    (stand_in,) = run.process._stand_ins  # pyright: ignore[reportPrivateUsage]
+    (stand_in,) = run.process.externals.stand_ins
     return stand_in
 
 

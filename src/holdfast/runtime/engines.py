@@ -18,7 +18,7 @@ from holdfast.engines.tls import client_context, take_tls
 from holdfast.errors import SettingError
 from holdfast.ports import Broker, Clock, Ids, Limits, Network, Random
 from holdfast.resilience import MemoryLimits
-from holdfast.runtime.threads import Threads
+from holdfast.runtime.threads import OnRoom, Threads
 from holdfast.runtime.variables import (
     BROKER_COPIES,
     BROKER_URL,
@@ -60,12 +60,13 @@ def embedded(
     threads: int,
     computing: int = 0,
     share_port: bool = False,
+    on_room: OnRoom | None = None,
 ) -> Engines:
     """Return the engines that need nothing installed: SQLite files, a broker in memory.
 
     Args:
         files: returns the path of a service's database.
-        threads, computing: see `Threads`. share_port: see `SystemNetwork`.
+        threads, computing, on_room: see `Threads`. share_port: see `SystemNetwork`.
     """
     clock = MachineClock()
     return Engines(
@@ -75,7 +76,7 @@ def embedded(
         network=SystemNetwork(share_port=share_port),
         broker=MemoryBroker(),
         database=lambda service: SqliteDatabase(files(service), clock),
-        run=Threads(threads, computing),
+        run=Threads(threads, computing, on_room),
     )
 
 
@@ -88,6 +89,7 @@ def engines_of(
     threads: int,
     computing: int = 0,
     share_port: bool = False,
+    on_room: OnRoom | None = None,
 ) -> Engines:
     """Return the engines that the environment names; embedded ones where it names none.
 
@@ -101,7 +103,9 @@ def engines_of(
     Raises:
         SettingError: a value does not fit, or needs a package that is not installed.
     """
-    engines = embedded(files, threads=threads, computing=computing, share_port=share_port)
+    engines = embedded(
+        files, threads=threads, computing=computing, share_port=share_port, on_room=on_room
+    )
     urls = {name: database_url(name, environ, alone=len(services) == 1) for name in services}
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))

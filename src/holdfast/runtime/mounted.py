@@ -1,9 +1,12 @@
-"""A mounted app as a target of the router: counted, logged and answered like a route."""
+"""Mounted apps as targets of the router: counted, logged and answered like routes."""
 
+import asyncio
+
+from holdfast.communication import AsgiLifespan, asgi_handler
 from holdfast.contract.http import Handler, Request, Response
 from holdfast.dispatch.host import ServiceHost
 from holdfast.dispatch.problem import problem_of
-from holdfast.dispatch.router import Serve
+from holdfast.dispatch.router import Router, Serve, Target
 from holdfast.observability import SERVED_ERRORS, Metrics
 
 
@@ -29,3 +32,30 @@ def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics) -> Ser
         return response
 
     return serve
+
+
+class Apps:
+    """The mounted apps of one process, and what they do after their answers."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._running: set[asyncio.Task[None]] = set()  # one for each request that is served
+        self.lifespans: list[AsgiLifespan] = []
+
+    async def start(self, host: ServiceHost, router: Router) -> None:
+        """Start the apps of a service, and route to them."""
+        for mount in host.service.mounts:
+            lifespan = AsgiLifespan(mount.app)
+            await lifespan.start()
+            self.lifespans.append(lifespan)
+            app = asgi_handler(
+                mount.app, root_path=mount.path, state=lifespan.state, running=self._running
+            )
+            serve = mounted(app, host, mount.path, self._metrics)
+            target = Target(host.name, f"{mount.path}/", serve, mount.public, None)
+            router.mount(mount.path, target)
+
+    async def idle(self) -> None:
+        """Wait until no app is at work."""
+        while self._running:
+            await asyncio.wait(self._running)

@@ -10,6 +10,8 @@ from typing import Any
 from holdfast.dispatch.outside import Blocking
 from holdfast.resilience import Room
 
+OnRoom = Callable[[str, Room], None]
+
 QUEUE_MAX = 64  # for the functions of a service that have no pool of their own
 
 
@@ -31,15 +33,19 @@ class Threads:
     Args:
         count: places for the functions of each service that have no pool.
         computing: places in pools that compute; 0: one for each core but one.
-    Attributes:
         on_room: told of each room when it is made, such as to show it in the metrics.
     """
 
-    def __init__(self, count: int, computing: int = 0) -> None:
+    def __init__(
+        self,
+        count: int,
+        computing: int = 0,
+        on_room: OnRoom | None = None,
+    ) -> None:
         self._count = count
         self._computing = computing or max(1, cores() - 1)
         self._rooms: dict[object, Room] = {}
-        self.on_room: Callable[[str, Room], None] = lambda name, room: None
+        self._on_room = on_room
 
     async def __call__(self, work: Blocking) -> Any:
         """Return what the function returns, or raise what it raises.
@@ -88,5 +94,6 @@ class Threads:
                 name, queue_max = work.pool.name, work.pool.queue_max
                 places = work.pool.threads or self._computing
             room = self._rooms[key] = Room(name, places=places, queue_max=queue_max)
-            self.on_room(name, room)
+            if self._on_room is not None:
+                self._on_room(name, room)
         return room

@@ -1,0 +1,81 @@
+"""The Externals that a process reaches: where they are, and the stand-ins that it started."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from holdfast.communication import ClientPool, Origin, origin_and_path
+from holdfast.contract.http import Request, Response
+from holdfast.errors import CallError
+from holdfast.observability import Metrics
+from holdfast.ports import Clock
+from holdfast.runtime.options import Options
+from holdfast.runtime.settings import external_urls
+from holdfast.runtime.stand_in import StandIn
+from holdfast.runtime.variables import url_variable
+from holdfast.system import External, System
+
+
+class Externals:
+    """Sends requests to Externals.
+
+    Args:
+        hosted: the services of this process.
+    Attributes:
+        reached: those of the hosted services.
+        stand_ins: those that were started here.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        hosted: Collection[str],
+        options: Options,
+        pool: ClientPool,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._options = options
+        self._pool = pool
+        self._clock = clock
+        self._metrics = metrics
+        self._urls = external_urls(system, options.environ)
+        services = [service for service in system.services if service.name in hosted]
+        self.reached = [external for service in services for external in service.reaches]
+        self.stand_ins: list[StandIn] = []
+
+    async def start(self, folder: Path) -> None:
+        """Start a stand-in of each that declares one and has no address. Raises SettingError."""
+        for external in self.reached:
+            told = self._options.environ.get(url_variable(external.name))
+            if external.local and not told:
+                stand_in = StandIn(external, folder)
+                self.stand_ins.append(stand_in)
+                await stand_in.start()
+                self._urls[external.name] = stand_in.url
+
+    def origin(self, external: External) -> Origin:
+        """Return where one is."""
+        return origin_and_path(self._urls[external.name])[0]
+
+    async def send(self, external: External, request: Request, timeout_s: float) -> Response:
+        """Send a request. Raises CallError."""
+        origin, prefix = origin_and_path(self._urls[external.name])
+        path = prefix.rstrip("/") + request.path
+        outgoing = Request(request.method, path, request.query, request.headers, request.body)
+        started = self._clock.monotonic()
+        outcomes = self._metrics.client(request.method, origin.authority)
+        outcome: int | str = "cancelled"
+        try:
+            response = await self._pool.request(origin, outgoing, deadline_s=timeout_s)
+            outcome = response.status
+        except CallError as exc:
+            outcome = exc.code
+            raise
+        finally:
+            outcomes.observe(outcome, self._clock.monotonic() - started)
+        return response
+
+    async def stop(self) -> None:
+        """Stop the stand-ins."""
+        for stand_in in self.stand_ins:
+            await stand_in.stop()

@@ -1,0 +1,97 @@
+"""The sockets of a process: of clients or of its peers, of operators, and of commands."""
+
+from holdfast.communication import LOOPBACK, HttpLimits, HttpServer, Origin
+from holdfast.contract.http import Handler, Request
+from holdfast.dispatch.inner_door import InnerDoor
+from holdfast.gateway import Door
+from holdfast.observability import Logger
+from holdfast.ports import Clock, Network
+from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.hop import inner_limits
+from holdfast.runtime.options import Options
+from holdfast.system import Gateway
+
+LAST_S = 1.0  # of the operations listener, when all else is drained
+
+
+class Listeners:
+    """Listens, and stops listening.
+
+    Attributes:
+        url, ops_url: where requests and probes are served; "" before.
+    """
+
+    def __init__(self, options: Options, network: Network, clock: Clock, logger: Logger) -> None:
+        self._options = options
+        self._network = network
+        self._clock = clock
+        self._logger = logger
+        self._servers: list[HttpServer] = []
+        self._operations: HttpServer | None = None
+        self.url = self.ops_url = ""
+
+    async def gateway(self, door: Door, gateway: Gateway) -> None:
+        """Serve clients."""
+        limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
+        server = HttpServer(
+            door,
+            network=self._network,
+            clock=self._clock,
+            limits=limits,
+            on_error=self._failed,
+            refusal_headers=door.refusal_headers,
+        )
+        self._servers.append(server)
+        self.url = str(await _bind(server, self._options.host, self._options.port))
+
+    async def inside(self, door: InnerDoor, gateway: Gateway) -> None:
+        """Serve the gateway and the other services; the outside comes by the gateway."""
+        server = self._server(door, inner_limits(gateway))
+        self._servers.append(server)
+        self.url = str(await _bind(server, self._options.host, self._options.port))
+
+    async def operations(self, pages: Handler) -> None:
+        """Serve probes and Prometheus."""
+        options, port = self._options, self._options.ops_port
+        if port is None:
+            port = options.port + 1 if options.port else 0
+        self._operations = self._server(pages, HttpLimits())
+        host = LOOPBACK if options.host.startswith("unix:") else options.host
+        self.ops_url = str(await _bind(self._operations, host, port))
+
+    async def commands(self, control: Handler, folder: DataFolder) -> None:
+        """Serve commands in the data folder."""
+        server = self._server(control, HttpLimits())
+        self._servers.append(server)
+        folder.free_socket()
+        await server.start("", 0, path=folder.socket)
+        folder.guard_socket()
+
+    def _server(self, handler: Handler, limits: HttpLimits) -> HttpServer:
+        return HttpServer(
+            handler,
+            network=self._network,
+            clock=self._clock,
+            limits=limits,
+            on_error=self._failed,
+        )
+
+    def _failed(self, request: Request, error: BaseException) -> None:
+        self._logger.error("request.failed", exc=error, method=request.method, path=request.path)
+
+    async def drain(self, drain_s: float) -> None:
+        """Stop serving, but for probes and metrics: those are served to the end."""
+        for server in self._servers:
+            await server.drain(drain_s)
+
+    async def close(self) -> None:
+        """Stop serving probes and metrics."""
+        if self._operations is not None:
+            await self._operations.drain(LAST_S)
+
+
+async def _bind(server: HttpServer, host: str, port: int) -> Origin:
+    """Listen; return where, which is what is printed."""
+    wanted = Origin.of(host, port)
+    listener = await server.start(wanted.host, wanted.port, path=wanted.path)
+    return wanted if wanted.path is not None else Origin.of(*listener.address)

@@ -1,0 +1,60 @@
+"""What a process says about itself over HTTP: to strangers little, to probes and Prometheus all."""
+
+import msgspec
+
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.openapi import DOCS_PAGE, openapi
+from holdfast.gateway.door import Page
+from holdfast.observability import CONTENT_TYPE, Health, Metrics, in_brief
+from holdfast.system import System
+
+
+class GatewayPages:
+    """What the gateway serves itself."""
+
+    def __init__(self, system: System, health: Health) -> None:
+        self._system = system
+        self._health = health
+        self._document: bytes | None = None
+
+    def by_path(self) -> dict[str, Page]:
+        """Return {path: page}."""
+        return {
+            "/health/live": lambda request: in_brief(self._health.live()),
+            "/health/ready": self._ready,
+            "/openapi.json": lambda request: _page(b"application/json", self._openapi()),
+            "/docs": lambda request: _page(b"text/html; charset=utf-8", DOCS_PAGE.encode()),
+        }
+
+    async def _ready(self, request: Request) -> Response:
+        return in_brief(await self._health.ready())
+
+    def _openapi(self) -> bytes:
+        """Return the OpenAPI document, made when somebody first asks for it."""
+        if self._document is None:
+            self._document = msgspec.json.encode(openapi(self._system))
+        return self._document
+
+
+class OperationsPages:
+    """What the operations listener serves: health and metrics."""
+
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
+
+    async def __call__(self, request: Request) -> Response:
+        """Serve one request."""
+        match request.path:
+            case "/metrics":
+                return _page(CONTENT_TYPE.encode(), self._metrics.render())
+            case "/health/live":
+                return self._health.live()
+            case "/health/ready":
+                return await self._health.ready()
+            case _:
+                return Response(404)
+
+
+def _page(content_type: bytes, body: bytes) -> Response:
+    return Response(200, [(b"content-type", content_type)], body)

@@ -1,0 +1,62 @@
+"""The other processes of the system: queries go to them, and what the gateway forwards."""
+
+import functools
+from collections.abc import Collection
+
+from holdfast.communication import ClientPool
+from holdfast.contract.http import Request, Response
+from holdfast.dispatch.router import Router, Target
+from holdfast.gateway import Forward, hop_policy
+from holdfast.resilience import Edge
+from holdfast.runtime.engines import Engines
+from holdfast.runtime.hop import hop_limits
+from holdfast.runtime.replicas import Replicas
+from holdfast.system import Service, System
+
+
+class Peers:
+    """Reaches the processes of services that are not hosted here.
+
+    Args:
+        pool: for queries; what is forwarded has connections of its own, since answers stream.
+    """
+
+    def __init__(self, system: System, engines: Engines, pool: ClientPool) -> None:
+        self._system = system
+        self._engines = engines
+        self._asked = Replicas(engines.discover, pool.request, engines.clock)
+        self._hops = ClientPool(
+            network=engines.network, clock=engines.clock, limits=hop_limits(system.gateway)
+        )
+        stream = functools.partial(self._hops.request, streams=True)
+        self._behind = Replicas(engines.discover, stream, engines.clock)
+
+    async def call(self, service: str, request: Request, timeout_s: float) -> Response:
+        """Send a request to a process of another service. Raises CallError."""
+        return await self._asked.call(service, request, timeout_s)
+
+    def forward(self, router: Router, hosted: Collection[str]) -> None:
+        """Route to the services that are not hosted here, if their processes can be found."""
+        if self._engines.discover is None:
+            return
+        for service in self._system.services:
+            if service.name not in hosted:
+                self._forward(router, service)
+
+    def _forward(self, router: Router, service: Service) -> None:
+        policy = hop_policy(self._system.gateway)
+        name = f"gateway→{service.name}"
+        edge = Edge(name, policy, self._engines.clock, self._engines.random)
+        call = functools.partial(self._behind.call, service.name)
+        keyed, plain = Forward(edge, call, keyed=True), Forward(edge, call, keyed=False)
+        for route in service.routes:
+            forward = keyed if route.record else plain
+            target = Target(service.name, route.path, forward, route.public, route.scope)
+            router.add(route.method, target)
+        for mount in service.mounts:
+            target = Target(service.name, f"{mount.path}/", plain, mount.public, None)
+            router.mount(mount.path, target)
+
+    async def close(self) -> None:
+        """Close the connections of what was forwarded."""
+        await self._hops.close()

@@ -1,0 +1,152 @@
+"""The wiring: every concrete class meets its ports here, and nowhere else.
+
+Process                         start, stop
+├── Engines                     clock, network, broker, databases, threads, shared limits
+├── Listeners                   the sockets
+└── Wiring                      what serves, made before anything is open
+    ├── ClientPool              connections to Externals, to peers and to issuers of keys
+    ├── Peers                   the other processes of the system
+    ├── Externals               third parties; some have their stand-ins here
+    ├── ServiceHost …           each hosted service, over the ports that they share
+    ├── Apps                    what they mount
+    ├── Router                  the way to all of them
+    ├── Door or InnerDoor       in front of the router
+    └── Control                 what an operator may do with the hosts
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.communication import ClientPool
+from holdfast.dispatch.host import Ports, ServiceHost
+from holdfast.dispatch.inner_door import InnerDoor
+from holdfast.dispatch.queries import QueriesHere
+from holdfast.dispatch.query_client import QueryClient
+from holdfast.dispatch.router import Router, Target
+from holdfast.gateway import Door
+from holdfast.observability import Health, Logger, Metrics, Tracer, catalogue, current
+from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
+from holdfast.runtime.control import Control
+from holdfast.runtime.engines import Engines
+from holdfast.runtime.externals import Externals
+from holdfast.runtime.keys import KeyFetcher, token_policy
+from holdfast.runtime.mounted import Apps
+from holdfast.runtime.options import Options
+from holdfast.runtime.pages import GatewayPages
+from holdfast.runtime.peers import Peers
+from holdfast.security import CachedKeys, TokenVerifier
+from holdfast.system import System
+
+
+class Wiring:
+    """What one process serves with.
+
+    Args:
+        witness: see `consistency.ledger.Ledger`.
+    Raises:
+        SettingError: a setting of a service or an address is wrong.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        options: Options,
+        engines: Engines,
+        logger: Logger,
+        health: Health,
+        metrics: Metrics,
+        witness: Callable[[Any], None] | None,
+    ) -> None:
+        self._system, self._options, self._engines = system, options, engines
+        self._logger, self._health, self._metrics = logger, health, metrics
+        metrics.watch(catalogue.LOG_LINES_DROPPED, lambda: logger.stats().dropped)
+        hosted = options.hosted(system)
+        self.limits = engines.limits or MemoryLimits(engines.clock)
+        self._tracer = Tracer(engines.random, ratio=options.settings.trace_ratio)
+        self.pool = ClientPool(network=engines.network, clock=engines.clock)
+        self.peers = Peers(system, engines, self.pool)
+        self.externals = Externals(system, hosted, options, self.pool, engines.clock, metrics)
+        self._here = QueriesHere()
+        self._asks = QueryClient(self._here, system.owner_of, self.peers.call)
+        ports = self._ports()
+        self.hosts = [self._host(name, ports, witness) for name in hosted]
+        self.apps = Apps(metrics)
+        self._router = Router()
+        self.keys = self._keys() if options.gateway else None
+        self.door = self._gateway() if options.gateway else self._inside()
+        self.control = Control(system, self.hosts)
+
+    def _ports(self) -> Ports:
+        options, engines = self._options, self._engines
+        return Ports(
+            clock=engines.clock,
+            ids=engines.ids,
+            random=engines.random,
+            broker=engines.broker,
+            send=self.externals.send,
+            run=engines.run,
+            limits=self.limits,
+            environ=options.environ,
+            metrics=self._metrics,
+            logger=self._logger,
+            tracer=self._tracer,
+            current=current,
+            schedule=options.schedule,
+            safe=options.safe,
+        )
+
+    def _host(self, name: str, ports: Ports, witness: Callable[[Any], None] | None) -> ServiceHost:
+        service, database = self._system.service(name), self._engines.database(name)
+        host = ServiceHost(service, self._system, database, ports, self._here, self._asks)
+        host.ledger.witness = witness
+        return host
+
+    def _keys(self) -> CachedKeys | None:
+        tokens = self._system.gateway.tokens
+        if tokens is None:
+            return None
+        clock, environ = self._engines.clock, self._options.environ
+        edge = Edge("gateway→keys", EdgePolicy(), clock, self._engines.random)
+        fetcher = KeyFetcher(tokens, environ, self.pool, self._asks, edge)
+        return CachedKeys(fetcher.fetch, clock, kid_required=tokens.kid_required)
+
+    def _gateway(self) -> Door:
+        gateway, clock = self._system.gateway, self._engines.clock
+        verifier = None
+        if gateway.tokens is not None and self.keys is not None:
+            verifier = TokenVerifier(token_policy(gateway.tokens), self.keys, clock)
+        self._metrics.watch(catalogue.LIMITS_ALONE, self.limits.alone)
+        return Door(
+            gateway,
+            self._router,
+            clock=clock,
+            verifier=verifier,
+            limits=self.limits,
+            metrics=self._metrics,
+            logger=self._logger,
+            tracer=self._tracer,
+            pages=GatewayPages(self._system, self._health).by_path(),
+        )
+
+    def _inside(self) -> InnerDoor:
+        return InnerDoor(self._router, self._here, self._tracer)
+
+    async def route(self) -> None:
+        """Start the mounted apps, and find the way to all that is served: when hosts are up."""
+        for host in self.hosts:
+            for compiled in host.routes:
+                route = compiled.route
+                target = Target(host.name, route.path, compiled, route.public, route.scope)
+                self._router.add(route.method, target)
+            await self.apps.start(host, self._router)
+        if self._options.gateway:
+            self.peers.forward(self._router, {host.name for host in self.hosts})
+
+    async def close(self) -> None:
+        """Close the connections to others, and end the stand-ins."""
+        if self.keys is not None:
+            await self.keys.close()
+        await self.pool.close()
+        await self.peers.close()
+        await self.limits.close()
+        await self.externals.stop()
