@@ -8,7 +8,7 @@ import pytest
 from holdfast import Mounted
 from holdfast.communication import AsgiLifespan, asgi_handler
 from holdfast.contract.http import Request, Response
-from holdfast.errors import ClientGone
+from holdfast.errors import ClientGone, Overloaded
 
 from .conftest import Serve
 
@@ -134,6 +134,28 @@ async def test_a_stream_that_nobody_reads_is_stopped() -> None:
     await stream.aclose()
     async with asyncio.timeout(60):
         await stopped.wait()
+
+
+async def test_what_an_app_still_does_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer does not end what its app does: a task that never ends is not piled up."""
+    monkeypatch.setattr("holdfast.communication.asgi.RUNNING_MAX", 2)
+    gate = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send({"type": "http.response.body", "body": b""})
+        await gate.wait()
+
+    running: set[asyncio.Task[None]] = set()
+    handle = asgi_handler(app, running=running)
+    for _ in range(2):
+        assert (await handle(Request("GET", "/"))).status == 201
+    with pytest.raises(Overloaded, match="too much to do"):
+        await handle(Request("GET", "/"))
+    gate.set()
+    await asyncio.gather(*running)
+
+    assert (await handle(Request("GET", "/"))).status == 201
 
 
 async def test_background_work_does_not_delay_the_answer(serve: Serve) -> None:

@@ -350,8 +350,9 @@ def page() -> str:
         "# Reference",
         (
             "Every public name, from its docstring: `make reference` writes this page, and a test "
-            "holds it equal to the code. Units stand in the names: `_s` is seconds. What the "
-            "environment sets is in [Operations](operations.md#settings), what a route may take in "
+            "holds it equal to the code. A duration that code gives is a `timedelta`; where it is "
+            "a number, its unit stands in the name: `_s` is seconds. What the environment sets is "
+            "in [Operations](operations.md#settings), what a route may take in "
             "[Parameters](parameters.md), and what happens at each limit in [Limits](limits.md)."
         ),
     ]

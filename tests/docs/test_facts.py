@@ -76,6 +76,23 @@ def test_every_metric_is_listed_with_its_labels() -> None:
     assert listed == {metric.name: set(metric.labels) for metric in CATALOGUE.values()}
 
 
+def test_a_duration_is_a_timedelta_or_says_its_unit() -> None:
+    """Nobody guesses whether 5 is seconds: a public number of time has its unit in its name."""
+    text = (ROOT / "docs" / "reference.md").read_text()
+    fields = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", text, re.MULTILINE)
+    parameters = re.findall(r"(\w+): ([\w| .]+?)(?: = |,|\)|\n)", text)
+    found = {(name, kind) for name, kind in fields + parameters}
+    spans = {name for name, kind in found if "timedelta" in kind}
+    numbers = {name for name, kind in found if re.match(r"float|int", kind)}
+    times = re.compile(
+        r"timeout|delay|duration|period|deadline|wait|life|leeway|within|ttl|horizon"
+    )
+
+    assert {"timeout", "delay"} <= spans and {"deadline_s", "ttl_s"} <= numbers
+    assert [name for name in spans if name.endswith(("_s", "_ms"))] == []
+    assert [n for n in numbers if times.search(n) and not n.endswith(("_s", "_ms"))] == []
+
+
 def test_every_log_event_is_listed() -> None:
     """The table of events names those that the code logs, and no others."""
     table = section(ROOT / "docs" / "operations.md", "## Logs")

@@ -9,7 +9,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from holdfast.contract.http import Handler, HeaderList, Request, Response
-from holdfast.errors import ClientGone, DeadlineExceeded
+from holdfast.errors import ClientGone, DeadlineExceeded, Overloaded
 from holdfast.system import Mounted
 
 Message = MutableMapping[str, Any]
@@ -22,6 +22,7 @@ AsgiApp = Callable[
     Awaitable[None],
 ]
 
+RUNNING_MAX = 10_000  # requests that an app has not done with; answers may be out already
 PIECES_MAX = 16  # pieces of a streamed body that wait for the client; then `send` waits
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 _NOT_THE_APPS = frozenset(  # what describes a hop, or is ours to say
@@ -41,7 +42,7 @@ def asgi_handler(
     What the gateway found out is `scope["state"]["holdfast"]`, see `Mounted`. An app that has not
     begun to answer at the request's deadline is cancelled; a stream goes on for as long as its
     client reads. A client that goes is an `http.disconnect`. What an app does after its response
-    (background tasks) does not delay the answer.
+    (background tasks) does not delay the answer. A request beyond RUNNING_MAX is Overloaded.
 
     Args:
         root_path: where the app is mounted, such as "/legacy"; it stays part of the path.
@@ -51,6 +52,8 @@ def asgi_handler(
     tasks: set[asyncio.Task[None]] = set() if running is None else running
 
     async def handle(request: Request) -> Response:
+        if len(tasks) >= RUNNING_MAX:  # what goes on after answers is in no other count
+            raise Overloaded("the app has too much to do", headers={"Retry-After": "1"})
         scope = _scope(request, root_path)
         scope["state"] = dict(state or {})
         scope["state"]["holdfast"] = Mounted(

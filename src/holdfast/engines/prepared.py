@@ -12,7 +12,9 @@ from sqlalchemy import ARRAY, Column, Dialect, Table, bindparam, insert, update
 
 from holdfast.engines.fits import Check, check_of
 
+SHAPES_MAX = 1_024
 _KEY = "holdfast_key_"
+_Shape = tuple[Table, tuple[str, ...], bool]  # its columns, and whether it is an INSERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,15 @@ class Prepared:
 
 
 class PreparedWrites:
-    """The statements of one database; at most as many as the code has shapes of writes."""
+    """The statements of one database, by the shapes of its writes.
+
+    Code has few shapes, unless it names columns as its callers do: beyond SHAPES_MAX the oldest is
+    forgotten, and compiled again when it is needed.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._known: dict[tuple[Table, tuple[str, ...], bool], Prepared | None] = {}
+        self._known: dict[_Shape, Prepared | None] = {}
 
     def insert(self, table: Table, columns: tuple[str, ...]) -> Prepared | None:
         """Return the INSERT of these columns; None if SQLAlchemy must make defaults for it."""
@@ -50,7 +56,7 @@ class PreparedWrites:
             statement = insert(table).compile(dialect=self._dialect, column_keys=list(columns))
             order = tuple(statement.positiontup or ())
             known = set(order) == set(columns)
-            self._known[key] = self._prepared(str(statement), order, table) if known else None
+            self._keep(key, self._prepared(str(statement), order, table) if known else None)
         return self._known[key]
 
     def update(self, table: Table, columns: tuple[str, ...]) -> Prepared | None:
@@ -63,8 +69,13 @@ class PreparedWrites:
             order = tuple(compiled.positiontup or ())
             known = set(order) == {*columns, *key_names(len(where))}
             many = self._many(order, table) if known else ""
-            self._known[key] = self._prepared(str(compiled), order, table, many) if known else None
+            self._keep(key, self._prepared(str(compiled), order, table, many) if known else None)
         return self._known[key]
+
+    def _keep(self, key: _Shape, prepared: Prepared | None) -> None:
+        if len(self._known) >= SHAPES_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[key] = prepared
 
     def _many(self, order: Sequence[str], table: Table) -> str:
         """Return the UPDATE of many rows by arrays, which only Postgres has."""

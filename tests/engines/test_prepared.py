@@ -1,0 +1,36 @@
+"""Statements that are compiled once stay few, whatever columns a caller names."""
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table
+from sqlalchemy.dialects import sqlite
+
+from holdfast.engines.prepared import PreparedWrites
+
+WIDE = Table(
+    "wide",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    *(Column(f"c{n}", Integer) for n in range(4)),
+)
+
+
+def test_a_shape_is_compiled_once() -> None:
+    """The same table and columns are the same statement."""
+    writes = PreparedWrites(sqlite.dialect())
+
+    assert writes.insert(WIDE, ("id", "c0")) is writes.insert(WIDE, ("id", "c0"))
+
+
+def test_the_oldest_shape_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns that a client chooses would fill the memory otherwise; what is kept stays."""
+    monkeypatch.setattr("holdfast.engines.prepared.SHAPES_MAX", 3)
+    writes = PreparedWrites(sqlite.dialect())
+    shapes = [("id", f"c{n}") for n in range(4)]
+
+    first, *others = [writes.insert(WIDE, shape) for shape in shapes]
+
+    found = [writes.insert(WIDE, shape) for shape in shapes[1:]]
+    assert list(map(id, found)) == list(map(id, others))
+    again = writes.insert(WIDE, shapes[0])
+    assert first is not None and again is not None
+    assert again.sql == first.sql and again is not first
