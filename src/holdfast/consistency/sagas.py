@@ -569,8 +569,10 @@ class Sagas:
                 row = ledger.command_row(
                     want.command, now_ms, correlation=stored.correlation, trace=stored.trace
                 )
-                limit = _ms(want.timeout) if want.timeout else ledger.schedule.saga_timeout_ms
-                row.expires_at = now_ms + limit
+                limit_ms = ledger.schedule.saga_timeout_ms
+                if want.timeout is not None:  # nought is a time-out, too
+                    limit_ms = _ms(want.timeout)
+                row.expires_at = now_ms + limit_ms
                 row.due_at = min(row.due_at or row.expires_at, row.expires_at)
                 return row
             case UndoCall():
