@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import MetaData
 
 from holdfast import Cors, Gateway, Mounted, Rate, Service, System, Tokens
+from holdfast.contract.http import HeaderList, Request, Response
+from holdfast.gateway.cors import CorsRules, is_preflight
 from holdfast.testing import Running, running
 from holdfast.testing.run import Answer
 
@@ -200,3 +202,116 @@ async def test_any_header_is_allowed_by_its_name(
         answer = await preflight(run, "/v1/me", **{"access-control-request-headers": asked})
 
     assert answer.headers.get("access-control-allow-headers") == allowed
+
+
+def options(method: str = "OPTIONS", body: bytes = b"", **headers: str) -> Request:
+    """Return a request; `_` in the name of a header is a dash."""
+    given = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+    return Request(method, "/v1/me", headers=given, body=body)
+
+
+ASKING = {"origin": PAGE, "access_control_request_method": "POST"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "asks"),
+    [
+        (options(**ASKING), True),
+        (options("GET", **ASKING), False),
+        (options(body=b"x", **ASKING), False),
+        (options(origin=PAGE), False),
+        (options(access_control_request_method="POST"), False),
+        (options(), False),
+    ],
+)
+def test_what_a_preflight_is(request_: Request, asks: bool) -> None:
+    """OPTIONS without a body, from an origin, with the method that is wanted: all of it."""
+    assert is_preflight(request_) is asks
+
+
+CREDENTIALS = (b"access-control-allow-credentials", b"true")
+VARY_ASKED = (b"vary", b"access-control-request-headers")
+
+
+@pytest.mark.parametrize(
+    ("cors", "origin", "preflight", "answer"),
+    [
+        (
+            Cors(("https://a", "https://b"), ("GET", "PUT"), ("x-1", "x-2"), ("y-1", "y-2")),
+            "https://b",
+            [
+                *(VARY_ASKED, (b"access-control-allow-methods", b"GET, PUT")),
+                (b"access-control-max-age", b"600"),
+                (b"access-control-allow-headers", b"x-1, x-2"),
+            ],
+            [
+                *((b"vary", b"origin"), (b"access-control-allow-origin", b"https://b")),
+                (b"access-control-expose-headers", b"y-1, y-2"),
+            ],
+        ),
+        (
+            Cors(("https://a",), ("GET",), ("*",), ("y",), credentials=True, max_age_s=5),
+            "https://a",
+            [
+                *(VARY_ASKED, (b"access-control-allow-methods", b"GET")),
+                (b"access-control-max-age", b"5"),
+                (b"access-control-allow-headers", b"x-asked"),
+            ],
+            [
+                *((b"vary", b"origin"), (b"access-control-allow-origin", b"https://a")),
+                *(CREDENTIALS, (b"access-control-expose-headers", b"y")),
+            ],
+        ),
+        (
+            Cors(("*",), ("GET",), ("x-1",), ("y",)),
+            "https://anybody",
+            [
+                *(VARY_ASKED, (b"access-control-allow-methods", b"GET")),
+                (b"access-control-max-age", b"600"),
+                (b"access-control-allow-headers", b"x-1"),
+            ],
+            [
+                (b"access-control-allow-origin", b"*"),
+                (b"access-control-expose-headers", b"y"),
+            ],
+        ),
+        (Cors(("https://a",)), "https://b", [VARY_ASKED], [(b"vary", b"origin")]),
+        (Cors(("https://a",)), "", [VARY_ASKED], [(b"vary", b"origin")]),
+    ],
+)
+def test_every_header_of_an_answer_to_a_page(
+    cors: Cors, origin: str, preflight: HeaderList, answer: HeaderList
+) -> None:
+    """These and no others, whatever an app said of its own."""
+    rules, said = CorsRules(cors), [(b"x-own", b"1"), (b"access-control-allow-origin", b"null")]
+    said += [CREDENTIALS, (b"access-control-expose-headers", b"secret")]
+    given = origin.encode() or None
+    asked = options(origin=origin, access_control_request_headers="x-asked") if origin else None
+    response = Response(201, said, b"body")
+
+    assert rules.answer(given) == answer
+    dressed = rules.dress(given, response)
+    assert (dressed.status, dressed.body) == (201, b"body")
+    assert dressed.headers == [(b"x-own", b"1"), *answer]
+    allowed = rules.preflight(asked or options())
+    assert (allowed.status, allowed.headers, allowed.body) == (204, preflight, b"")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("a", "a"),
+        ("a,b", "a,b"),
+        ("a \t, \tb", "a \t, \tb"),
+        ("!#$%&'*+.^_`|~09AZaz-", "!#$%&'*+.^_`|~09AZaz-"),
+        *(("", None), (",", None), ("a,", None), (",a", None), ("a b", None), ("a\r\nb", None)),
+    ],
+)
+def test_only_names_are_echoed(asked: str, said: str | None) -> None:
+    """What is written into a header of an answer is a list of names, or nothing."""
+    rules = CorsRules(Cors((PAGE,), headers=("*",)))
+
+    answer = rules.preflight(options(access_control_request_headers=asked, **ASKING))
+
+    found = answer.header(b"access-control-allow-headers")
+    assert found == (None if said is None else said.encode())

@@ -552,3 +552,39 @@ async def test_a_request_that_waited_too_long_is_refused(
         assert answer.header(b"retry-after") == b"1"
     else:
         assert request.deadline == request.received_at + OPEN.deadline_s
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit_s"),
+    [
+        (None, 2_000_000.0),
+        (b"1", 0.001),
+        (b"1500", 1.5),
+        (b"0", 0.0),
+        (b"1999999999", 199_999.999),  # nine digits are read
+        (b"", 2_000_000.0),
+        (b"-5", 2_000_000.0),
+        (b"1.5", 2_000_000.0),
+        (b"soon", 2_000_000.0),
+    ],
+)
+async def test_the_deadline_is_counted_from_when_a_request_came(
+    asked: bytes | None, limit_s: float
+) -> None:
+    """In milliseconds of the client's, if they are a number, and never over the gateway's."""
+    async with running(Desk(replace(OPEN, deadline_s=2_000_000.0)).system) as run:
+        headers = [] if asked is None else [(b"holdfast-deadline-ms", asked)]
+        came = asyncio.get_running_loop().time() - 0.25
+        request = Request("GET", "/open/x", headers=headers, received_at=came)
+        await run.process.door(request)
+
+    assert request.deadline == pytest.approx(came + limit_s, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+async def test_a_page_of_the_gateways_own_is_read_alone(run: Running, method: str) -> None:
+    """Any other method is a request like others, and finds no route there."""
+    answer = await run.client.request(method, "/health/live")
+    requests = run.process.door.stats().requests
+
+    assert (answer.status, requests) == ((200, 0) if method in ("GET", "HEAD") else (404, 1))

@@ -257,13 +257,26 @@ async def test_the_gateway_waits_a_moment_longer_than_the_service(pool: ClientPo
     assert there_s <= 60 < here_s <= 60 + GRACE_S
 
 
-def test_the_hop_has_no_limits_of_its_own() -> None:
+@pytest.mark.parametrize(("requests_max", "places"), [(5_000, 2_500), (3, 1), (2, 1), (1, 1)])
+def test_the_hop_has_no_limits_of_its_own(requests_max: int, places: int) -> None:
     """A try may take what a request may take, and one service fills half of the gateway."""
-    policy = hop_policy(Gateway(deadline_s=30.0, requests_max=5_000))
+    policy = hop_policy(Gateway(deadline_s=30.0, requests_max=requests_max))
 
-    assert policy.timeout_s > 30.0
-    assert policy.bulkhead is not None
-    assert policy.bulkhead.calls_max == 2_500
+    assert policy == EdgePolicy(
+        timeout_s=30.0 + GRACE_S, bulkhead=BulkheadPolicy(calls_max=places, queue_max=places)
+    )
+
+
+async def test_a_request_without_a_deadline_has_that_of_its_edge(
+    pool: ClientPool, upstream: Upstream
+) -> None:
+    """Every wait has an end."""
+    endless = request()
+    endless.deadline = None
+    answer = await forward(pool, upstream.url)(endless, {})
+
+    [seen] = upstream.seen
+    assert (answer.status, seen.header(DEADLINE)) == (200, b"60000")
 
 
 async def test_a_full_compartment_is_503(pool: ClientPool, upstream: Upstream) -> None:

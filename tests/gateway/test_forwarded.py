@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.gateway.forwarded import Forwarded, Proxies, address_of, origin_of
+from holdfast.gateway.forwarded import HOPS_MAX, Forwarded, Proxies, address_of, origin_of
 
 INSIDE = Proxies(("10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "fe80::/10"))
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
@@ -128,6 +128,9 @@ def test_forwarded_is_read_as_rfc_7239_has_it(forwarded: list[bytes], origin: Fo
             Forwarded("198.51.100.1", "https", "a.example"),
         ),
         ([(FOR, b"198.51.100.1, 10.0.0.2"), (PROTO, b"https")], Forwarded("198.51.100.1", "https")),
+        ([(FOR, b"198.51.100.1"), (PROTO, b"http")], Forwarded("198.51.100.1", "http")),
+        ([(FOR, b"198.51.100.1"), (PROTO, b"HTTPS")], Forwarded("198.51.100.1", "https")),
+        ([(FOR, b"198.51.100.1"), (PROTO, b" , ,")], Forwarded("198.51.100.1")),
         ([(PROTO, b"ftp"), (HOST, b"a b")], Forwarded("10.1.2.3")),
         (
             [(FOR, b"198.51.100.1"), (b"forwarded", b"for=1.1.1.1;proto=https;host=evil")],
@@ -140,6 +143,21 @@ def test_scheme_and_host_are_those_that_the_client_used(
 ) -> None:
     """Of the hop that the client spoke to, and in one dialect."""
     assert origin_of("10.1.2.3", headers, INSIDE) == origin
+
+
+@pytest.mark.parametrize("dialect", [b"x-forwarded-for", b"forwarded"])
+@pytest.mark.parametrize(
+    ("proxies", "client"), [(HOPS_MAX - 1, "198.51.100.1"), (HOPS_MAX, "10.0.0.1")]
+)
+def test_so_many_proxies_stand_in_a_row(dialect: bytes, proxies: int, client: str) -> None:
+    """What stands further left is not looked at: the last one seen is the client."""
+    row = ["198.51.100.1", *(f"10.0.0.{n}" for n in range(1, proxies + 1))]
+    if dialect == b"forwarded":
+        row = [f"for={address}" for address in row]
+
+    found = origin_of("10.1.2.3", [(dialect, ", ".join(row).encode())], INSIDE)
+
+    assert found == Forwarded(client)
 
 
 @pytest.mark.parametrize("trusted", [Proxies(()), Proxies(("192.0.2.0/24",))])

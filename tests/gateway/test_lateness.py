@@ -34,6 +34,22 @@ def test_one_in_time_ends_it(waited_s: float) -> None:
     assert lateness.refuses(1.1, now=103.7)
 
 
+@pytest.mark.parametrize(
+    ("times", "refused"),
+    [
+        ([0.0, 1.0, 2.0], [False, False, True]),  # a second apart is no gap
+        ([0.0, 0.5, 1.0], [False, False, False]),  # a second in all is not over it
+        ([0.0, 0.5, 1.0, 1.125], [False, False, False, True]),
+        ([0.0, 1.125, 2.25], [False, False, False]),  # more than a second apart is one
+    ],
+)
+def test_what_lasts_exactly_as_long_is_not_over_it(times: list[float], refused: list[bool]) -> None:
+    """Both for the gap between two and for the time since the first."""
+    lateness = Lateness(1.0)
+
+    assert [lateness.refuses(1.5, now=time) for time in times] == refused
+
+
 def test_late_ones_that_are_far_apart_are_hiccups() -> None:
     """Between them nothing came, so nothing stood in line."""
     lateness = Lateness(1.0)
