@@ -2,8 +2,21 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 
 import pytest
+
+from holdfast.communication import HttpLimits
+from holdfast.communication.framing import (
+    Refusal,
+    body_too_large,
+    head_too_large,
+    is_host,
+    read_head,
+    speaks_http,
+    unreadable,
+)
+from holdfast.contract.http import HeaderList
 
 from .conftest import Serve
 
@@ -114,6 +127,17 @@ REFUSED: dict[str, tuple[int, bytes]] = {
 }
 
 
+CODES = {
+    400: {"bad_request", "bad_host", "bad_framing", "bad_target"},
+    413: {"too_large"},
+    414: {"target_too_long"},
+    417: {"expectation_failed"},
+    431: {"headers_too_large"},
+    501: {"method_not_implemented"},
+    505: {"http_version"},
+}
+
+
 @pytest.mark.parametrize("name", REFUSED)
 async def test_a_refusal_is_a_problem_document_and_closes(name: str, serve: Serve) -> None:
     """What could be read in two ways is answered with a problem, and never reaches the handler."""
@@ -128,8 +152,11 @@ async def test_a_refusal_is_a_problem_document_and_closes(name: str, serve: Serv
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
+    assert list(problem) == ["type", "title", "status", "detail", "code"]
     assert problem["type"] == "about:blank"
+    assert problem["title"] == HTTPStatus(status).phrase
     assert problem["status"] == status
+    assert problem["code"] in CODES[status]
     assert await wire.rest() == b""
     assert served.server.stats().requests == 0
     assert served.server.stats().refused == {problem["code"]: 1}
@@ -158,6 +185,20 @@ ACCEPTED: dict[str, tuple[bytes, bytes]] = {
     "100 headers": (GET + b"X: a\r\n" * 99 + b"\r\n", b"GET /? "),
     "length": (POST + b"Content-Length: 3\r\n\r\nabc", b"POST /? abc"),
     "length with blanks around": (POST + b"Content-Length: \t3 \r\n\r\nabc", b"POST /? abc"),
+    "length at the limit": (
+        POST + b"Content-Length: 1048576\r\n\r\n" + b"a" * 1048576,
+        b"POST /? " + b"a" * 1048576,
+    ),
+    "chunks at the limit": (
+        CHUNKED + b"100000\r\n" + b"a" * 0x100000 + b"\r\n0\r\n\r\n",
+        b"POST /? " + b"a" * 1048576,
+    ),
+    "longest target": (
+        b"GET /" + b"a" * 8191 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /" + b"a" * 8191 + b"? ",
+    ),
+    "a method that a route may know": (b"PURGE /x HTTP/1.1\r\nHost: a\r\n\r\n", b"PURGE /x? "),
+    "URL with a scheme in capitals": (b"GET HTTPS://a/x HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /x? "),
     "no body": (POST + b"\r\n", b"POST /? "),
     "chunks": (CHUNKED + b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", b"POST /? abc"),
     "chunked in capitals": (
@@ -288,3 +329,168 @@ async def test_rtsp_behind_the_same_request_is_refused(serve: Serve) -> None:
     wire.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /a RTSP/1.0\r\nHost: a\r\n\r\n")
 
     assert [(await wire.answer()).status for _ in range(2)] == [200, 505]
+
+
+A: HeaderList = [(b"host", b"a")]
+LIMITS = HttpLimits(body_bytes_max=5, headers_max=7, header_bytes_max=900)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "version", "headers", "refusal"),
+    [
+        (b"GET", b"/", "2.0", A, (505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served.")),
+        (b"CONNECT", b"a:1", "1.1", A, (501, "method_not_implemented", "This is no proxy.")),
+        (b"GET", b"/", "1.1", [], (400, "bad_host", "A request has exactly one Host header.")),
+        (b"GET", b"/", "1.0", A * 2, (400, "bad_host", "A request has exactly one Host header.")),
+        (
+            *(b"GET", b"/", "1.0", [(b"host", b"a b")]),
+            (400, "bad_host", "The Host header is not a host and port."),
+        ),
+        (
+            *(b"GET", b"http://b/", "1.1", A),
+            (400, "bad_host", "The request target and the Host header disagree."),
+        ),
+        (
+            *(b"GET", b"*", "1.1", A),
+            (400, "bad_target", "The request target is not a path or an http URL."),
+        ),
+        (
+            *(b"POST", b"/", "1.1", [*A, (b"content-length", b"6")]),
+            (413, "too_large", "A body has at most 5 bytes."),
+        ),
+        (
+            *(b"POST", b"/", "1.0", [*A, (b"transfer-encoding", b"chunked")]),
+            (400, "bad_framing", "Transfer-Encoding may only be chunked, in HTTP/1.1."),
+        ),
+        (
+            *(b"POST", b"/", "1.1", [*A, (b"transfer-encoding", b"gzip")]),
+            (400, "bad_framing", "Transfer-Encoding may only be chunked, in HTTP/1.1."),
+        ),
+        (
+            *(b"POST", b"/", "1.1", [*A, (b"expect", b"tea")]),
+            (417, "expectation_failed", "Only 100-continue may be expected."),
+        ),
+    ],
+)
+def test_every_refusal_of_a_head(
+    method: bytes, target: bytes, version: str, headers: HeaderList, refusal: tuple[int, str, str]
+) -> None:
+    """Status, code and text: the code is what programs go by."""
+    with pytest.raises(Refusal) as caught:
+        read_head(method, target, version, headers, LIMITS)
+
+    found = caught.value
+    assert (found.status, found.code, found.detail) == refusal
+    assert str(found) == refusal[2]
+
+
+def test_a_target_that_cannot_be_read_says_why() -> None:
+    """The reason is that of the path's own reader."""
+    with pytest.raises(Refusal, match="The request target cannot be read: ") as caught:
+        read_head(b"GET", b"/%zz", "1.1", A, LIMITS)
+
+    assert (caught.value.status, caught.value.code) == (400, "bad_target")
+
+
+@pytest.mark.parametrize(
+    ("method", "version", "headers"),
+    [
+        (b"GET", "1.0", []),
+        (b"GET", "1.0", A),
+        (b"GET", "1.1", A),
+        (b"PURGE", "1.1", A),
+        (b"POST", "1.1", [*A, (b"content-length", b"5")]),
+        (b"POST", "1.0", [*A, (b"content-length", b"5")]),
+        (b"POST", "1.1", [(b"transfer-encoding", b"Chunked"), *A]),
+        (b"PUT", "1.1", [(b"expect", b"100-Continue"), *A]),
+        (b"PUT", "1.1", [*A, (b"expectation", b"tea")]),
+    ],
+)
+def test_a_head_that_may_be_served(method: bytes, version: str, headers: HeaderList) -> None:
+    """It becomes a request with the same method, target and headers, and no body yet."""
+    request = read_head(method, b"/a?b=c?d", version, headers, LIMITS)
+
+    assert (request.method, request.path, request.query) == (method.decode(), "/a", "b=c?d")
+    assert (request.headers, request.body) == (headers, b"")
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"http://a", "/", ""),
+        (b"http://A/", "/", ""),
+        (b"HTTP://a/x/../y?z", "/y", "z"),
+        (b"https://a?z", "/", "z"),
+    ],
+)
+def test_a_target_may_be_a_url(target: bytes, path: str, query: str) -> None:
+    """Of this very host; only its path and query count."""
+    request = read_head(b"GET", target, "1.1", [(b"host", b"a")], LIMITS)
+
+    assert (request.path, request.query) == (path, query)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (body_too_large(LIMITS), (413, "too_large", "A body has at most 5 bytes.")),
+        (
+            head_too_large(LIMITS),
+            (431, "headers_too_large", "A head has at most 7 headers in 900 bytes."),
+        ),
+        (
+            unreadable("Invalid HTTP version"),
+            (505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served."),
+        ),
+        (
+            unreadable("Invalid method"),
+            (400, "bad_request", "This is not an HTTP/1.1 request: Invalid method."),
+        ),
+    ],
+)
+def test_what_the_reader_refuses(refusal: Refusal, said: tuple[int, str, str]) -> None:
+    """It names the limit, or the parser's own reason; and is written without blanks."""
+    assert (refusal.status, refusal.code, refusal.detail) == said
+    title = HTTPStatus(said[0]).phrase
+    text = f'"title":"{title}","status":{said[0]},"detail":"{said[2]}","code":"{said[1]}"'
+    assert refusal.document().decode() == f'{{"type":"about:blank",{text}}}'
+
+
+@pytest.mark.parametrize(
+    ("raw", "speaks"),
+    [
+        (b"GET /a HTTP/1.1\r\n", True),
+        (b"GET /a RTSP/1.0\r\n", False),
+        (b"GET /a ICE/1.0\r\n", False),
+        (b"GET   /a  RTSP/1.0\r\n", False),
+        (b"GET /b RTSP/1.0\r\n", True),
+        (b"PUT /a RTSP/1.0\r\n", True),
+        (b"POST / HTTP/1.1\r\n\r\nGET /a ICE/1.0", False),
+        (b"X: GET /a ICE/1.0", True),
+    ],
+)
+def test_a_request_line_names_its_protocol(raw: bytes, speaks: bool) -> None:
+    """Only a line that begins with this method and target says anything of it."""
+    assert speaks_http(b"GET", b"/a", raw) is speaks
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        (b"a", True),
+        (b"a" * 255, True),
+        (b"a" * 256, False),
+        (b"-a", False),
+        (b"a:65535", True),
+        (b"a:123456", False),
+        (b"a:", False),
+        (b"[::1]", True),
+        (b"[" + b":" * 45 + b"]:1", True),
+        (b"[" + b":" * 46 + b"]", False),
+        (b"[:]", False),
+        (b"", False),
+    ],
+)
+def test_a_host_has_bounds(value: bytes, fits: bool) -> None:
+    """A name of 255 characters, a port of five digits."""
+    assert is_host(value) is fits

@@ -14,10 +14,9 @@ import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.changes import Place, places
+from tests.mutants.changes import Mutant, Place, places
 from tests.mutants.judge import Judge, Verdict
 
 HERE = Path(__file__).parent
@@ -26,25 +25,6 @@ SOURCE = ROOT / "src" / "holdfast"
 
 Table = dict[str, dict[str, list[str]]]
 Key = tuple[str, str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A change of one module, as a whole source."""
-
-    module: str
-    within: str
-    before: str
-    after: str
-    code: str
-
-    @property
-    def key(self) -> Key:
-        """What it is found by in equivalent.toml."""
-        return self.module, self.within, self.before, self.after
-
-    def __str__(self) -> str:
-        return f"{self.module} {self.within}\n  - {self.before}\n  + {self.after}"
 
 
 def main() -> int:
@@ -66,18 +46,12 @@ def main() -> int:
         judge = Judge(ROOT, Path(folder))
         for name in options.modules:
             population, drawn = draw(name, options.sample, options.seed)
-            counts: Counter[str] = Counter()
-            for number, mutant in enumerate(drawn, 1):
-                if mutant.key in equivalent:
-                    counts["equivalent"] += 1
-                    continue
-                rounds = tests_of(table, mutant.module, is_narrow=options.narrow)
-                found = meet(judge, mutant, rounds)
-                counts[found] += 1
-                if found == Verdict.SURVIVED:
+            alive = [mutant for mutant in drawn if mutant.key not in equivalent]
+            counts = Counter({"equivalent": len(drawn) - len(alive)})
+            for mutant, verdict in meet(judge, alive, table, is_narrow=options.narrow):
+                counts[verdict] += 1
+                if verdict is Verdict.SURVIVED:
                     print(f"survived: {mutant}", flush=True)
-                if sys.stderr.isatty():
-                    print(f"\r{name} {number} of {len(drawn)} ", end="", file=sys.stderr)
             survived += counts[Verdict.SURVIVED]
             rows.append(row(name, population, counts, options.seed))
     print("\n".join(rows))
@@ -124,12 +98,36 @@ def tests_of(table: Table, module: str, *, is_narrow: bool) -> list[list[str]]:
     """Return the tests of a module: its own, those of its folder, and the wide ones."""
     folder = next(name for name in table if module == name or module.startswith(f"{name}/"))
     entry = table[folder]
-    own = entry.get(Path(module).name, [])
-    return [tests for tests in (own, entry["narrow"], [] if is_narrow else entry["wide"]) if tests]
+    own = entry.get(Path(module).name, entry["narrow"])
+    return [own, entry["narrow"]] if is_narrow else [own, entry["narrow"], entry["wide"]]
 
 
-def meet(judge: Judge, mutant: Mutant, rounds: list[list[str]]) -> Verdict:
-    """Let a mutant meet its tests, one round after the other, until it is killed."""
+def meet(
+    judge: Judge, mutants: list[Mutant], table: Table, *, is_narrow: bool
+) -> Iterator[tuple[Mutant, Verdict]]:
+    """Let mutants meet their tests, one round after the other, until they are killed."""
+    alive = {mutant: tests_of(table, mutant.module, is_narrow=is_narrow) for mutant in mutants}
+    sifted = list(alive)  # those that others may be met with
+    for turn in (0, 1):
+        groups: dict[tuple[str, ...], list[Mutant]] = {}
+        for mutant in sifted:
+            groups.setdefault(tuple(alive[mutant][turn]), []).append(mutant)
+        sifted = []
+        for tests, group in groups.items():
+            print(f"{len(group)} meet {' '.join(tests)}", file=sys.stderr, flush=True)
+            for mutant, verdict in zip(group, judge.sift(group, tests), strict=True):
+                if verdict is Verdict.SURVIVED:
+                    sifted.append(mutant)
+                elif verdict is not None:
+                    del alive[mutant]
+                    yield mutant, verdict
+    print(f"{len(alive)} need a process of their own", file=sys.stderr, flush=True)
+    for mutant, rounds in alive.items():
+        yield mutant, alone(judge, mutant, rounds)
+
+
+def alone(judge: Judge, mutant: Mutant, rounds: list[list[str]]) -> Verdict:
+    """Let one mutant meet its tests, in processes that have never seen the code as it was."""
     for tests in rounds:
         judge.prepare(tests)
         verdict = judge.judge(mutant.module, mutant.code, tests)

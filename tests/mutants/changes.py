@@ -49,6 +49,25 @@ class Place:
         return gone, come
 
 
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A change of one module, as a whole source."""
+
+    module: str
+    within: str
+    before: str
+    after: str
+    code: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What it is found by in equivalent.toml."""
+        return self.module, self.within, self.before, self.after
+
+    def __str__(self) -> str:
+        return f"{self.module} {self.within}\n  - {self.before}\n  + {self.after}"
+
+
 def places(code: str) -> list[Place]:
     """Return every change of a module that there is, in the order of its lines."""
     module = cst.parse_module(code)

@@ -1,11 +1,12 @@
-"""Runs tests against a changed module: in a copy of the sources, in a process that is forked.
+"""Lets mutants meet tests, in a copy of the sources: many at once by `forks`, or one by one.
 
-The copy stands first in the path, so that the sources themselves are never touched. What tests
-import from elsewhere is imported once, before the first fork; that saves half of a run.
+The copy stands first in the path, so that the sources themselves are never touched. For those that
+need a process of their own, what tests import from elsewhere is imported once, before it forks.
 """
 
 import contextlib
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
+
+from tests.mutants import forks
+from tests.mutants.changes import Mutant
 
 _OURS = ("holdfast", "tests", "shop", "conftest", "benchmarks", "__main__")
 _SAY = (
@@ -72,6 +76,19 @@ class Judge:
                     importlib.import_module(name)
         if self._run(tests) is not Verdict.SURVIVED:
             raise RuntimeError(f"they fail when forked:\n{self._output.read_text()[-3000:]}")
+
+    def sift(self, mutants: Sequence[Mutant], tests: Sequence[str]) -> list[Verdict | None]:
+        """Return what became of each with these tests; None: it needs a process of its own."""
+        jobs, verdicts = self._output.with_name("jobs"), self._output.with_name("verdicts")
+        jobs.write_text(json.dumps([(one.module, one.within, one.code) for one in mutants]))
+        os.environ.update({forks.JOBS: str(jobs), forks.VERDICTS: str(verdicts)})
+        verdicts.unlink(missing_ok=True)
+        run = [sys.executable, "-m", "pytest", "-p", "tests.mutants.forks", *_arguments(tests)]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        words = json.loads(verdicts.read_text()) if verdicts.exists() else []
+        if words[:1] != [Verdict.SURVIVED]:
+            raise RuntimeError(f"they fail without a mutant:\n{done.stdout[-3000:]}{done.stderr}")
+        return [None if word == "otherwise" else Verdict(word) for word in words[1:]]
 
     def judge(self, module: str, code: str, tests: Sequence[str]) -> Verdict:
         """Run the tests, the first failure ending them, with `code` in the place of a module."""

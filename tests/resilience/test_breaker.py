@@ -275,3 +275,16 @@ def test_a_ticket_from_before_frees_no_place() -> None:
         breaker.dropped(ticket)
 
     assert breaker.try_pass(1005.0) is None
+
+
+def test_a_dropped_probe_frees_one_place() -> None:
+    """And no more: the others are still under way."""
+    breaker = CircuitBreaker(replace(POLICY, probes=3), random.Random(7))
+    for _ in range(POLICY.calls_min):
+        breaker.failed(grant(breaker, 1000.0), 1000.0)
+    first, _, _ = (grant(breaker, 1005.0) for _ in range(3))
+
+    breaker.dropped(first)
+
+    assert breaker.try_pass(1005.0) is not None
+    assert breaker.try_pass(1005.0) is None

@@ -649,6 +649,34 @@ def published() -> Jwks:
     return read_jwks({"keys": jwks})
 
 
+LABELS = {
+    "longer than": "too_long",
+    "not a signed token": "malformed",
+    "the payload is not claims": "malformed",
+    "the header has": "header",
+    "alg is not": "algorithm",
+    "kid ": "kid",
+    "typ is not": "typ",
+    "the signature does not match": "signature",
+    "iss is not": "issuer",
+    "aud does not": "audience",
+    "client_id does not": "audience",
+    "exp has passed": "expired",
+    "iat is in the future": "not_yet",
+    "nbf is in the future": "not_yet",
+    "exp - iat is not": "lifetime",
+    "scope is not": "scope",
+    "scp is not": "scope",
+}
+"""{how a refusal begins: its label}; any other is that of a claim."""
+
+
+def label_of(cause: TokenRefused) -> str:
+    """Return the label that a metric should show for what a log says."""
+    said = [label for begins, label in LABELS.items() if str(cause).startswith(begins)]
+    return said[0] if said else "claim"
+
+
 async def assert_refused(forged: str | bytes, reason: str, policy: TokenPolicy = POLICY) -> None:
     verifier = TokenVerifier(policy, FixedKeys(published()), ManualClock())
     for algorithm in KIDS:
@@ -661,6 +689,7 @@ async def assert_refused(forged: str | bytes, reason: str, policy: TokenPolicy =
     assert isinstance(cause, TokenRefused)
     assert reason in str(cause)
     assert cause.reason in REASONS
+    assert cause.reason == label_of(cause)
     assert len(str(cause)) < 300
     assert caught.value.headers == {
         "WWW-Authenticate": 'Bearer realm="api", error="invalid_token", '
