@@ -52,13 +52,13 @@ def watch_stand_ins(health: Health, metrics: Metrics, stand_ins: Sequence[StandI
     async def trouble(stand_in: StandIn) -> str | None:
         return stand_in.trouble()
 
+    def restarts(stand_in: StandIn) -> int:
+        return stand_in.restarts
+
     for stand_in in stand_ins:
         health.watch(f"stand-in of {stand_in.name}", functools.partial(trouble, stand_in))
-        metrics.watch(
-            catalogue.STAND_IN_RESTARTS,
-            functools.partial(getattr, stand_in, "restarts"),
-            external=stand_in.name,
-        )
+        again = functools.partial(restarts, stand_in)
+        metrics.watch(catalogue.STAND_IN_RESTARTS, again, external=stand_in.name)
 
 
 def expect(metrics: Metrics, system: System, externals: Externals, *, gateway: bool) -> None:
