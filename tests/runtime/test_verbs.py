@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from holdfast import Command, Event, Service, System, Tx
 from holdfast.errors import Conflict, Invalid, UnknownName
 from holdfast.runtime.control import Control
 from holdfast.testing import Running, running
@@ -129,3 +130,79 @@ async def test_an_event_is_published_by_hand(line: Running) -> None:
     assert await names(line, "desk", ferry.seen) == ["waits"]
     with pytest.raises(Invalid, match="Sailed: who: Field required"):
         await control.send("Sailed", "{}")
+
+
+class One:
+    """The first versions."""
+
+    class Print(Command[None]):
+        """Print a page."""
+
+        page: int
+
+    class Printed(Event):
+        """A page was printed."""
+
+        page: int
+
+
+class Two:
+    """The versions after them, which ask for more."""
+
+    class Print(Command[None], version=2):
+        """Print pages."""
+
+        pages: list[int]
+
+    class Printed(Event, version=2):
+        """Pages were printed."""
+
+        pages: list[int]
+
+
+press = Service("press", publishes=[Two.Printed, One.Printed])
+shelf = Service("shelf")
+printed: list[Any] = []
+
+
+@press.handles
+async def print_pages(command: Two.Print, tx: Tx) -> None:
+    """Print them."""
+    printed.append(command)
+
+
+@press.handles
+async def print_page(command: One.Print, tx: Tx) -> None:
+    """Print it."""
+    printed.append(command)
+
+
+@shelf.handles
+async def keep_pages(event: Two.Printed, tx: Tx) -> None:
+    """Keep them."""
+    printed.append(event)
+
+
+@shelf.handles
+async def keep_page(event: One.Printed, tx: Tx) -> None:
+    """Keep it."""
+    printed.append(event)
+
+
+async def test_each_version_of_a_message_is_sent_by_hand() -> None:
+    """By its name on the wire; the plain name is that of the newest."""
+    printed.clear()
+    async with running(System("paper", services=[press, shelf])) as paper:
+        send = paper.process.control.send
+        for name in ("Print", "Printed"):
+            await send(name, '{"pages": [1, 2]}')
+            await send(f"{name}.v2", '{"pages": [3]}')
+            await send(f"{name}.v1", '{"page": 4}')
+            await paper.settled()
+        with pytest.raises(UnknownName, match=r"Print, Print\.v1, Print\.v2, Printed, .*v2$"):
+            await send("Print.v3", "{}")
+
+    commands = [Two.Print(pages=[1, 2]), Two.Print(pages=[3]), One.Print(page=4)]
+    events = [Two.Printed(pages=[1, 2]), Two.Printed(pages=[3]), One.Printed(page=4)]
+    assert len(printed) == 6
+    assert all(message in printed for message in [*commands, *events])

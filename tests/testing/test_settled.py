@@ -1,10 +1,14 @@
 """A test whose saga has a bug does not go on as if all were well."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
 from holdfast import Command, Model, Saga, Service, System, Tx
 from holdfast.consistency.schedule import Schedule
-from holdfast.testing import Broken, running
+from holdfast.errors import Unreachable
+from holdfast.testing import Broken, running, virtual_time
 
 
 class Job(Model):
@@ -73,3 +77,92 @@ async def test_where_all_is_well_nothing_is_raised() -> None:
         await paper.settled()
 
         assert await paper.broken() == []
+
+
+class Errands(Model):
+    """What the shop is to do: so many errands for tomorrow, and one now that fails first."""
+
+    tomorrow: int
+
+
+class Errand(Command[None]):
+    """One errand of the shop's own."""
+
+    what: str
+
+
+shop = Service("shop", calls=[Errand])
+street = System("street", services=[shop])
+done: list[str] = []
+fails: list[Exception] = []
+
+
+@shop.post("/errands", public=True)
+async def run_errands(body: Errands, tx: Tx) -> None:
+    """Send them to oneself."""
+    for number in range(body.tomorrow):
+        tx.send(Errand(what=f"tomorrow {number}"), delay=timedelta(days=1))
+    tx.send(Errand(what="now"))
+
+
+@shop.handles
+async def errand(command: Errand, tx: Tx) -> None:
+    """Do one, if nothing is in the way."""
+    if fails:
+        raise fails.pop()
+    done.append(command.what)
+
+
+@pytest.mark.parametrize("tomorrow", [0, 1_200])
+@pytest.mark.parametrize("error", [LookupError("a bug"), Unreachable("away", edge="printer")])
+@virtual_time
+async def test_a_letter_to_oneself_that_failed_is_waited_for(
+    tomorrow: int, error: Exception
+) -> None:
+    """Though its try is given back, and though more are in the table that are for later."""
+    done.clear()
+    fails[:] = [error]
+    async with running(street) as place:
+        await place.client.post("/errands", json={"tomorrow": tomorrow})
+        await place.settled()
+
+        assert done == ["now"]
+
+
+yard = Service("yard", calls=[Errand])
+for number in range(12):
+
+    async def sweep(tx: Tx) -> None:
+        """Never well."""
+        raise LookupError("no broom")
+
+    sweep.__name__ = f"sweep_{number}"
+    yard.every(timedelta(seconds=10))(sweep)
+
+
+@yard.post("/errands", public=True)
+async def send_errand(tx: Tx) -> None:
+    """Send one."""
+    tx.send(Errand(what="now"))
+
+
+@yard.handles
+async def yard_errand(command: Errand, tx: Tx) -> None:
+    """Never done."""
+    raise LookupError("no broom either")
+
+
+@virtual_time
+async def test_a_dead_letter_is_found_behind_what_only_fails() -> None:
+    """More of those need a person, and are older, than are shown of a list."""
+    schedule = Schedule(tries_max=1, retry_cap_ms=500)
+    async with running(System("place", services=[yard]), schedule=schedule) as place:
+        control = place.process.control
+        while len(await control.dead_letters()) < 12:
+            await asyncio.sleep(1)
+        failing = {letter["attention"] for letter in await control.dead_letters()}
+        await place.client.post("/errands")
+        with pytest.raises(Broken, match=r"Errand\.v1 .* is dead: .*no broom either"):
+            await place.settled()
+
+    assert failing == {"fails"}

@@ -12,7 +12,10 @@ from holdfast.cli.owner import perform
 Message = Annotated[
     str,
     typer.Argument(
-        metavar="MESSAGE", help="A command or an event, such as `Restock`.", show_default=False
+        metavar="MESSAGE",
+        help="A command or an event, such as `Restock`; of several versions the newest, or "
+        "`Restock.v1`.",
+        show_default=False,
     ),
 ]
 Body = Annotated[

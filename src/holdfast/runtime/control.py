@@ -62,7 +62,7 @@ class Control:
     async def send(self, message: str, body: str) -> Json:
         """Send a command to the service that handles it, or an event to all who hear it."""
         commands, events = self._commands(), self._events()
-        known = commands | events
+        known = _by_name(commands + events)
         if message not in known:
             there = ", ".join(sorted(known)) or "none"
             raise UnknownName(f"there is no command or event {message!r} here; there are {there}")
@@ -73,29 +73,24 @@ class Control:
             first = exc.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the body"
             raise Invalid(f"{message}: {where}: {first['msg']}") from exc
-        if message in commands:
+        if issubclass(kind, Command):
             return {"service": host.name, "letter": str(await host.send(made))}
         heard_by = self._system.graph().subscribers(host.name, kind.wire_name())
         letters = [str(letter) for letter in await host.publish(made)]
         return {"service": host.name, "heard_by": list(heard_by), "letters": letters}
 
-    def _commands(self) -> dict[str, tuple[ServiceHost, type[Message]]]:
-        """Return {name: (who handles it, command)} of those that are handled here."""
-        found: dict[str, tuple[ServiceHost, type[Message]]] = {}
-        for host in self._hosts.values():
-            for handler in self._system.handlers()[host.name].by_wire_name.values():
-                message: type[Message] = handler.message
-                if Command in message.__mro__:
-                    found[message.name] = (host, message)
-        return found
-
-    def _events(self) -> dict[str, tuple[ServiceHost, type[Message]]]:
-        """Return {name: (who publishes it, event)} of those that are published here."""
-        return {
-            event.name: (host, event)
+    def _commands(self) -> "list[Sender]":
+        """Return (who handles it, command) of those that are handled here."""
+        return [
+            (host, handler.message)
             for host in self._hosts.values()
-            for event in host.service.publishes
-        }
+            for handler in self._system.handlers()[host.name].by_wire_name.values()
+            if issubclass(handler.message, Command)
+        ]
+
+    def _events(self) -> "list[Sender]":
+        """Return (who publishes it, event) of those that are published here."""
+        return [(host, event) for host in self._hosts.values() for event in host.service.publishes]
 
     # -- sagas ----------------------------------------------------------------------------------
 
@@ -229,6 +224,19 @@ class Control:
             if rows:
                 return host, rows[0]
         raise UnknownName(f"there is no dead letter {id}")
+
+
+Sender = tuple[ServiceHost, type[Message]]
+"""Who sends a message by hand, and what."""
+
+
+def _by_name(sent: Sequence[Sender]) -> dict[str, Sender]:
+    """Return {name: sender}: of several versions the newest, and each of them as `Charge.v1`."""
+    in_order = sorted(sent, key=lambda one: one[1].version)
+    newest = {message.name: (host, message) for host, message in in_order}
+    others = [(host, one) for host, one in in_order if newest[one.name][1] is not one]
+    names = {one.name for _, one in others}
+    return newest | {one.wire_name(): (host, one) for host, one in in_order if one.name in names}
 
 
 _OPEN_MAX = 1_000  # a saga has no more steps

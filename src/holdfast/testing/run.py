@@ -3,11 +3,11 @@
 import asyncio
 import io
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from holdfast.communication import PORT, ClientPool, Origin
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
-from holdfast.contract.envelope import Kind, State
+from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command
 from holdfast.dispatch.host import ServiceHost
@@ -36,6 +36,8 @@ WITHIN_S = 120.0
 VIRTUAL_WITHIN_S = 400 * 86_400.0
 
 _SHOWN_MAX = 10
+
+T = TypeVar("T")
 
 
 class Broken(AssertionError):
@@ -183,11 +185,11 @@ class Running:
             f"{saga['service']}: saga {saga['type']} {saga['id']} is parked: {saga['error']}"
             for saga in await control.sagas(limit=_SHOWN_MAX, state="parked")
         ]
+        dead = await _among(control.dead_letters, lambda one: one["attention"] == "dead")
         letters = [
             f"{letter['service']}: {letter['kind']} {letter['type']} {letter['id']} is dead: "
             f"{letter['error']}"
-            for letter in await control.dead_letters(limit=_SHOWN_MAX)
-            if letter["attention"] == "dead"
+            for letter in dead[:_SHOWN_MAX]
         ]
         return sagas + letters
 
@@ -211,14 +213,29 @@ class Running:
 
 async def _to_itself(host: ServiceHost) -> int:
     """Count letters to oneself that are due or were tried; those for later are not waited for."""
-    edge = host.ledger.edge_to(host.name)
-    due = MessageFilter(edges=(edge,), states=(State.DUE,), limit=1_000)
-    now_ms = host.ledger.clock.now() * 1000
-    return sum(
-        row.kind in (Kind.COMMAND, Kind.EVENT)
-        and (row.tries > 0 or (row.due_at is not None and row.due_at <= now_ms))
-        for row in await host.ledger.database.messages(due)
-    )
+    edge, now_ms = host.ledger.edge_to(host.name), host.ledger.clock.now() * 1000
+
+    def look(limit: int) -> Awaitable[list[MessageRow]]:
+        due = MessageFilter(edges=(edge,), states=(State.DUE,), limit=limit)
+        return host.ledger.database.messages(due)
+
+    def is_open(row: MessageRow) -> bool:
+        was_tried = row.tries > 0 or row.error is not None  # of an outage the try is given back
+        is_due = row.due_at is not None and row.due_at <= now_ms
+        return row.kind in (Kind.COMMAND, Kind.EVENT) and (was_tried or is_due)
+
+    return len(await _among(look, is_open))
+
+
+async def _among(look: Callable[[int], Awaitable[list[T]]], wanted: Callable[[T], bool]) -> list[T]:
+    """Return what is wanted of a list, or some of it, however much else comes before."""
+    limit = 100
+    while True:
+        listed = await look(limit)
+        found = [one for one in listed if wanted(one)]
+        if found or len(listed) < limit:
+            return found
+        limit *= 10
 
 
 @asynccontextmanager
