@@ -188,7 +188,15 @@ async def speak_websocket(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
 
 
-@pytest.mark.parametrize("app", [fail_early, say_nothing, speak_websocket])
+async def look_at_what_was_cancelled(scope: Any, receive: Any, send: Any) -> None:
+    other = asyncio.create_task(asyncio.sleep(60))
+    other.cancel()
+    await other
+
+
+@pytest.mark.parametrize(
+    "app", [fail_early, say_nothing, speak_websocket, look_at_what_was_cancelled]
+)
 async def test_an_app_that_does_not_answer_is_a_bug(app: Any, serve: Serve) -> None:
     """An error before the response is the handler's: a 500, told to on_error."""
     told: list[BaseException] = []
@@ -197,13 +205,16 @@ async def test_an_app_that_does_not_answer_is_a_bug(app: Any, serve: Serve) -> N
     assert len(told) == 1
 
 
-async def test_an_app_that_fails_within_the_body_breaks_off(serve: Serve) -> None:
+@pytest.mark.parametrize("error", [KeyError("late"), asyncio.CancelledError()])
+async def test_an_app_that_fails_within_the_body_breaks_off(
+    error: BaseException, serve: Serve
+) -> None:
     """A truncated body does not look complete."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
-        raise KeyError("late")
+        raise error
 
     told: list[BaseException] = []
     served = await serve(asgi_handler(app), on_error=lambda request, error: told.append(error))
@@ -211,7 +222,7 @@ async def test_an_app_that_fails_within_the_body_breaks_off(serve: Serve) -> Non
     wire.send(GET)
     await wire.head()
     assert not (await wire.rest()).endswith(b"0\r\n\r\n")
-    assert isinstance(told[0], KeyError)
+    assert isinstance(told[0], KeyError | RuntimeError)
 
 
 class TestLifespan:
@@ -246,7 +257,7 @@ class TestLifespan:
             await lifespan.start()
         await lifespan.stop()
 
-    @pytest.mark.parametrize("app", [fail_early, say_nothing])
+    @pytest.mark.parametrize("app", [fail_early, say_nothing, look_at_what_was_cancelled])
     async def test_an_app_without_lifespan_is_left_alone(self, app: Any) -> None:
         """Raising or returning at start-up means that there is nothing to start."""
         lifespan = AsgiLifespan(app)

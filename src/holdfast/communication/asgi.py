@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from holdfast.contract.http import Handler, HeaderList, Request, Response
 from holdfast.errors import ClientGone, DeadlineExceeded, Overloaded
+from holdfast.pump import is_cancelled
 from holdfast.system import Mounted
 
 Message = MutableMapping[str, Any]
@@ -74,6 +75,16 @@ def asgi_handler(
             raise
 
     return handle
+
+
+def _its_own(error: BaseException) -> Exception:
+    """Return what an app raised. Raises a cancellation that somebody wished."""
+    if isinstance(error, Exception):
+        return error
+    if is_cancelled():
+        raise error
+    made = RuntimeError(f"the app raised {error!r}; it is nobody's wish to stop it")
+    return made.with_traceback(error.__traceback__)
 
 
 def _scope(request: Request, root_path: str) -> dict[str, Any]:
@@ -164,7 +175,8 @@ class _Exchange:
             if self._ended.is_set():
                 return
             raise RuntimeError("the ASGI app returned before it completed a response")
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as raised:
+            error = _its_own(raised)
             if self._ended.is_set():
                 if not _is_of_leaving(error):
                     raise
@@ -288,7 +300,9 @@ class AsgiLifespan:
         scope = {"type": "lifespan", "asgi": _VERSIONS, "state": self.state}
         try:
             await self._app(scope, self._inbox.get, self._send)
-        except Exception as error:  # at start-up it means, says ASGI: there is no lifespan
+        except (Exception, asyncio.CancelledError) as raised:
+            error = _its_own(raised)
+            # At start-up it means, says ASGI: there is no lifespan.
             self._settle(error if self._stopping else None)
         else:
             self._settle(None)

@@ -39,6 +39,12 @@ class Stray(HoldfastError):
     code = "stray_cancellation"
 
 
+def stray(error: BaseException) -> Stray:
+    """Return what a cancellation is that a handler raised, and that nobody wished."""
+    made = Stray(f"the handler raised {error!r}; it is nobody's wish to stop it")
+    return made.with_traceback(error.__traceback__)
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A saga to start when the unit is flushed."""
@@ -352,7 +358,7 @@ class Driver:
         except BaseException as exc:
             if is_cancelled():
                 raise
-            raise Stray(f"the handler raised {exc!r}; it is nobody's wish to stop it") from exc
+            raise stray(exc) from exc
         if isinstance(end, Finished):
             self.finished, self.result = True, end.value
 

@@ -22,6 +22,7 @@ from holdfast.errors import (
     Unreachable,
 )
 from holdfast.observability import Context, Outcomes, Tracer
+from holdfast.pump import is_cancelled
 from holdfast.resilience import Watch
 from holdfast.system.tables import MessageHandler
 
@@ -91,7 +92,10 @@ class CompiledQuery:
         except TransactionLost as exc:  # the database is away: another try may find it
             outcome = "unreachable"
             raise Unreachable(f"{query.name}: {exc}", edge=query.name) from exc
-        except Exception as exc:  # a bug there is a bad answer here, as over the wire
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+                raise  # somebody wished it
+            # A bug there is a bad answer here, as over the wire.
             outcome = type(exc).__name__
             raise BadAnswer(f"{query.name}: {type(exc).__name__}") from exc
         finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger
 from holdfast.consistency.sagas import Sagas
-from holdfast.consistency.unit import Driver, Unit
+from holdfast.consistency.unit import Driver, Unit, stray
 from holdfast.consistency.writer import RunAgain, Writer
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
@@ -29,7 +29,7 @@ from holdfast.errors import (
     TransactionLost,
 )
 from holdfast.observability import RouteOutcomes
-from holdfast.pump import Finished, first_step
+from holdfast.pump import Finished, first_step, is_cancelled
 from holdfast.resilience import Watch
 from holdfast.security import scope_missing, token_missing
 from holdfast.storage import MessageFilter
@@ -88,13 +88,21 @@ class CompiledRoute:
         outcomes.active += 1
         try:
             response = await self._serve(request, path)
+        except asyncio.CancelledError as exc:
+            if is_cancelled():
+                raise
+            response = self._answer_to(stray(exc), request)
         except Exception as exc:  # the request's edge: every error becomes an answer here
-            response = problem_of(_told(exc, request), request.correlation_id)
-            if response.status >= 500 and not isinstance(exc, PoolFull):  # it has a metric
-                self._on_error(request, exc)
+            response = self._answer_to(exc, request)
         finally:
             outcomes.active -= 1
         outcomes.observe(response.status, clock.monotonic() - started)
+        return response
+
+    def _answer_to(self, error: Exception, request: Request) -> Response:
+        response = problem_of(_told(error, request), request.correlation_id)
+        if response.status >= 500 and not isinstance(error, PoolFull):  # it has a metric
+            self._on_error(request, error)
         return response
 
     async def _serve(self, request: Request, path: dict[str, str]) -> Response:
