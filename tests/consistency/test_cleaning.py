@@ -171,6 +171,25 @@ async def test_a_floor_stays_below_what_is_open(world: World) -> None:
     assert await world["stock"].effects() == ["take", "take"]
 
 
+async def test_floors_lag_behind_the_longest_transactions(world: World) -> None:
+    """Of the edge to oneself, too: what is settled there may have a copy under way."""
+    world.schedule = Schedule(transaction_ms=20_000)
+    await world.start()
+    core = world["money"]
+    core.ledger.addresses.owners[Note.wire_name()] = "money"
+    await core.write(lambda tx: tx.send(Note()))
+    await world.pass_time(35)
+    young = await core.rows(State.DONE)
+    stored = {edge.id: edge.floor for edge in await core.database.open([], None)}
+    now_ms = core.database.now_ms()
+    await world.pass_time(30)
+
+    own = stored[core.ledger.edge_to("money")]
+    assert own is not None
+    assert 40_000 <= now_ms - time_of(own) <= 40_000 + 2 * world.schedule.keep_ms
+    assert (len(young), await core.rows(State.DONE)) == (1, [])
+
+
 async def test_a_broker_that_forgets_everything_heals(world: World) -> None:
     """Whatever was on its way is sent again from its rows, and has its effect once."""
     world.saga(checkout)

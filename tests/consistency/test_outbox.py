@@ -22,7 +22,8 @@ from holdfast.storage import Transaction
 from tests.consistency.faults import drop_all, dropping
 from tests.consistency.messages import Note, Take
 from tests.consistency.sagas import checkout
-from tests.consistency.world import World
+from tests.consistency.test_leases import claim_no_more, end
+from tests.consistency.world import Core, World
 from tests.virtual_loop import run_virtual
 
 
@@ -99,6 +100,43 @@ async def test_a_dead_receiver_is_not_flooded(world: World, safe: bool) -> None:
 
     assert len(await world["money"].effects()) == 1_000
     assert world["shop"].outbox.stats().in_flight == 0
+
+
+async def test_what_waits_for_a_dead_receiver_leaves_once_it_answers(world: World) -> None:
+    """Each letter is put off for minutes by then; the first answer hastens all of them."""
+    await world.start()
+    world.broker.fate = drop_all
+    for _ in range(30):
+        await world.send(Note())
+    await world.pass_time(1_000)
+    due_at = min(row.due_at or 0 for row in await world["shop"].out_rows())
+    now_ms = world["shop"].database.now_ms()
+    world.broker.fate = lambda to, lane, raw: (False,)
+    await world.pass_time((due_at - now_ms) / 1000 + 1)
+
+    assert due_at - now_ms > 10_000, "nobody was in a hurry"
+    assert len(await world["money"].effects()) == 30
+    assert await world["shop"].out_rows() == []
+
+
+async def test_answers_that_another_replica_heard_make_room(world: World) -> None:
+    """Answers go to any process of the sender; the one that has sent looks into the table."""
+    world.schedule = replace(world.schedule, window=4)
+    await world.start()
+    other = Core(world, "shop")
+    await other.start()  # parcels to the shop go there from now on
+    claim_no_more(other)
+
+    def work(tx: Unit) -> None:
+        for _ in range(20):
+            tx.send(Note())
+
+    await world["shop"].write(work)
+    await world.pass_time(world.schedule.resend_ms / 1000 - 0.5)
+    done = len(await world["money"].effects())
+    await end(other)
+
+    assert done == 20, "before any of them was sent again"
 
 
 @pytest.mark.parametrize("safe", [True, False])

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.unit import Unit
-from holdfast.contract.envelope import State
+from holdfast.contract.envelope import Kind, State
 from holdfast.contract.messages import Event
 from holdfast.errors import NotDeclared
 from tests.consistency.messages import EFFECTS, Declined, Note, Order, Shipped, Take
@@ -83,6 +83,28 @@ async def test_an_event_before_the_wait_counts(world: World, safe: bool) -> None
     await world.settle(90)
 
     assert await world["shop"].effects() == ["placed", "waiting", "by train" if safe else "never"]
+
+
+async def test_an_event_that_was_kept_for_long_enough_is_let_go(world: World) -> None:
+    """Who waits in time has it, who waits later has not; and nothing of it is left for ever."""
+    world.schedule = replace(world.schedule, event_kept_ms=30_000, transaction_ms=2_000)
+    world.saga(wait_for_ship)
+    await world.start()
+    await ship(world, "kelp", by="rail")
+    await world.pass_time(5)
+    await world.begin(wait_for_ship)
+    await world.pass_time(5)
+    [kept] = [row for row in await world["shop"].rows(State.DONE) if row.kind is Kind.EVENT]
+    await world.pass_time(60)
+    await world.begin(wait_for_ship)
+    await world.settle()
+
+    assert kept.topic == "Shipped:kelp"
+    assert await world["shop"].effects() == [
+        *("placed", "waiting", "by rail"),
+        *("placed", "waiting", "never"),
+    ]
+    assert [row for row in await world["shop"].rows() if row.kind is Kind.EVENT] == []
 
 
 async def test_a_wait_ends_without_an_event(world: World) -> None:

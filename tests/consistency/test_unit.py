@@ -23,7 +23,8 @@ from holdfast.errors import (
     TransactionControl,
 )
 from tests.consistency.faults import dropping
-from tests.consistency.messages import EFFECTS, Note, Pay, Refund, Shipped, Take
+from tests.consistency.messages import EFFECTS, Note, Order, Pay, Refund, Shipped, Take
+from tests.consistency.sagas import write
 from tests.consistency.world import Reaching, World, effect
 
 MONEY = EFFECTS["money"]
@@ -171,6 +172,64 @@ async def test_a_database_error_inside_a_savepoint_may_be_handled(world: World) 
 
     assert await world["money"].effects() == ["before", "after"]
     assert await world["money"].out_rows() == []
+
+
+async def test_what_a_savepoint_undoes_is_not_started_and_not_sent(world: World) -> None:
+    """A saga, a letter and a row of it are gone; those before and after it are there."""
+
+    async def named(saga: Any, order: Order) -> None:
+        await saga.local(write, order.item)
+
+    async def work(tx: Unit) -> None:
+        for item in ("before", "inside", "after"):
+            try:
+                async with tx.savepoint():
+                    tx.start(named, Order(item=item))
+                    tx.send(Note(text=item))
+                    tx.insert(EFFECTS["shop"], what=f"row {item}")
+                    if item == "inside":
+                        raise LookupError("not this one")
+            except LookupError:
+                pass
+
+    noted: list[str] = []
+
+    async def note(command: Note, tx: Unit, outside: Reaching) -> None:
+        noted.append(command.text)
+
+    world.saga(named)
+    world.handlers[Note] = note
+    await world.start()
+    await world["shop"].write(work)
+    await world.settle(10)
+
+    assert await world["shop"].effects() == ["row before", "row after", "before", "after"]
+    assert noted == ["before", "after"]
+    assert len(await world.saga_rows()) == 2
+
+
+async def test_an_event_is_the_receivers_once_it_is_taken(world: World) -> None:
+    """Its sender's row ends though its handler still fails; a command's row waits for the end."""
+    works: list[bool] = []
+
+    async def seldom(message: Any, tx: Unit, outside: Reaching) -> Any:
+        if not works:
+            raise LookupError("not yet")
+        return await effect("shop" if isinstance(message, Shipped) else "money", "done")(
+            message, tx, outside
+        )
+
+    world.handlers[Shipped] = world.handlers[Note] = seldom
+    await world.start()
+    await world["stock"].write(lambda tx: tx.publish(Shipped(order="7")))
+    await world.send(Note())
+    await world.pass_time(1)
+    sent = [len(await world[name].out_rows()) for name in ("stock", "shop")]
+    works.append(True)
+    await world.settle(30)
+
+    assert sent == [0, 1]
+    assert (await world["shop"].effects(), await world["money"].effects()) == (["done"], ["done"])
 
 
 async def test_a_buffered_write_that_fails_before_a_savepoint_is_sticky(world: World) -> None:

@@ -3,9 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.consistency.safeguards import ALL_ON
+from holdfast.contract.envelope import Kind, Letter, Parcel, State
 from holdfast.contract.failure import Failure, Unanswered
 from tests.consistency.faults import dropping
 from tests.consistency.messages import GiveBack, Note, Order, Take
@@ -23,6 +25,35 @@ async def note_only(saga: Any, order: Order) -> None:
         await saga.local(write, f"unanswered: {failure.effect}")
     else:
         await saga.local(write, "noted")
+
+
+@pytest.mark.parametrize("undo", [True, False])
+async def test_a_command_whose_time_is_over_is_not_sent_again(world: World, undo: bool) -> None:
+    """It is found due at its time-out, as it was at each of its re-sends before."""
+
+    async def hasty(saga: Any, order: Order) -> None:
+        await saga.call(Take(), undo=GiveBack() if undo else None, timeout=MINUTE)
+
+    world.saga(hasty)
+    await world.start()
+    world.broker.fate = dropping("Take.v1")
+    await world.begin(hasty)
+    await world.pass_time(59)
+    before = commands_to(world, "stock")
+    await world.pass_time(3)
+    after = commands_to(world, "stock")
+
+    assert 2 <= before == after
+    waiting = [row for row in await world["shop"].out_rows() if row.state is State.DUE]
+    assert Kind.COMMAND not in [row.kind for row in waiting], "nobody waits for it any more"
+
+
+def commands_to(world: World, service: str) -> int:
+    """Count how often a command was sent to a service."""
+    parcels = [msgspec.json.decode(raw, type=Parcel) for to, _, raw in world.broker.parcels
+               if to == service]  # fmt: skip
+    letters = [msgspec.json.decode(bytes(raw), type=Letter) for p in parcels for raw in p.letters]
+    return sum(letter.kind is Kind.COMMAND for letter in letters)
 
 
 async def test_what_cannot_be_undone_is_withdrawn(world: World) -> None:

@@ -266,6 +266,24 @@ async def test_an_error_is_told_after_the_commit(world: World) -> None:
     assert [type(exc) for exc in again] == [type(None), RefusedRow, type(None)]
 
 
+async def test_whoever_is_told_of_a_commit_may_fail(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in a metric, or in what leaves: it is committed, and nobody waits for ever."""
+    await world.start()
+
+    def broken(*told: object) -> None:
+        raise LookupError("a bug")
+
+    writer = Writer(world["money"].ledger, broken, observe=broken)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(writer.perform(inserting(str(n))) for n in range(3)))
+        await writer.perform(inserting("later"))
+
+    assert await world["money"].effects() == ["0", "1", "2", "later"]
+    assert caplog.text.count("LookupError: a bug") >= 4
+
+
 async def test_too_many_waiting_turns_are_refused(world: World) -> None:
     """The queue has a maximum; the error says when to come again."""
     await world.start()
