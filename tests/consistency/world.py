@@ -111,6 +111,9 @@ class Hand:
         carrier = carrier_of(kind)
         return carrier.encode(carrier.fit(value))
 
+    def next_row(self, now_ms: int) -> None:
+        """Nothing comes after it."""
+
     def observe(self, outcome: str, seconds: float) -> None:
         """Remember how it ended."""
         self.outcomes.append(outcome)

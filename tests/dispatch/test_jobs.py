@@ -5,13 +5,16 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Column, MetaData, Table, Uuid
 
-from holdfast import Service, System, Tx
+from holdfast import External, Outside, Service, System, Tx
 from holdfast.consistency.transitions import dropped
 from holdfast.consistency.unknown import waits
 from holdfast.contract.envelope import Kind, State
+from holdfast.contract.http import Request, Response
 from holdfast.storage import MessageFilter
+from holdfast.testing import running, virtual_time
 from tests.dispatch.hosting import Hosted, hosting, system
 
 METADATA = MetaData()
@@ -181,6 +184,45 @@ async def test_ticks_that_were_missed_become_one(tmp_path: Path) -> None:
     assert len(runs) == 3
     assert runs[0] - woken < 1
     assert [int(at // MINUTE) for at in runs[1:]] == [77, 78]
+
+
+ONE_TRY = External("bank", url="https://bank.example", idempotent=False)
+SHORT_MEMORY = External("bank", url="https://bank.example", key_life_s=3_600)
+
+
+@pytest.mark.parametrize("bank", [ONE_TRY, SHORT_MEMORY])
+@virtual_time
+async def test_a_job_goes_on_though_one_of_its_runs_is_given_up(bank: External) -> None:
+    """What may have had an effect outside is not tried again, and shown; the next run comes."""
+    service = Service("payroll", reaches=[bank])
+    runs: list[float] = []
+
+    @service.every(timedelta(hours=1))
+    async def pay(tx: Tx, outside: Outside) -> None:
+        runs.append(asyncio.get_running_loop().time() - begun)
+        await outside.post(bank, "/pay", json={"cents": 1})
+
+    class Bank:
+        """Silent for the first three hours."""
+
+        def __init__(self, clock: Any) -> None:
+            """It has no clock."""
+
+        async def handle(self, request: Request) -> Response:
+            """Answer, or not."""
+            if asyncio.get_running_loop().time() < begun + 3 * 3_600:
+                await asyncio.sleep(3_600)
+            return Response(200)
+
+    begun = asyncio.get_running_loop().time()
+    paid = System("paid", services=[service])
+    paid.stand_in(bank)(Bank)
+    async with running(paid) as place:
+        await asyncio.sleep(10.5 * 3_600)
+        [given_up, *_] = await place.process.control.dead_letters()
+
+    assert (given_up["kind"], given_up["state"], given_up["reached"]) == ("tick", "dead", True)
+    assert len([run for run in runs if run > 4 * 3_600]) >= 6
 
 
 async def test_a_job_that_fails_is_tried_again_and_goes_on(tmp_path: Path) -> None:

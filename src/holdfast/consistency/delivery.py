@@ -95,9 +95,20 @@ class Handled(Protocol):
         """Encode what the handler returned. Raises if it is not what the message promises."""
         ...
 
+    def next_row(self, now_ms: int) -> MessageRow | None:
+        """Return what comes after it though it is dead: of a job, its next run."""
+        ...
+
     def observe(self, outcome: str, seconds: float) -> None:
         """Count one run."""
         ...
+
+
+async def insert_next(tx: Transaction, handled: Handled | None) -> None:
+    """Let what comes after a letter that is dead come all the same."""
+    row = None if handled is None else handled.next_row(tx.now_ms)
+    if row is not None:
+        await tx.insert_messages([row])
 
 
 class Hopeless(HoldfastError):
@@ -304,7 +315,10 @@ class HandlerTurn(Turn):
             failed.state, failed.due_at = State.DEAD, None
         if not await self._write(tx, failed):
             raise Superseded(f"{row.kind} {row.id} was settled by another copy") from exc
-        event = "letter.dead" if failed.state is State.DEAD else "letter.failed"
+        event = "letter.failed"
+        if failed.state is State.DEAD:
+            event = "letter.dead"
+            await insert_next(tx, self._handled)
         if unknown:
             event = "letter.waits"
             self.effects.done.append(self._desk.met_unknown)

@@ -20,6 +20,7 @@ from holdfast.consistency.delivery import (
     Noticed,
     OtherBytes,
     Superseded,
+    insert_next,
 )
 from holdfast.consistency.leases import Leases
 from holdfast.consistency.ledger import Ledger, encode
@@ -555,23 +556,25 @@ class Inbox:
         if row.reached and expired(row, claimed_at) and safe.key_life:
             await self._bury(
                 row,
+                letter,
                 "the External has forgotten its key: another try could be another effect; "
                 "look there, then drop this letter",
             )
         elif exhausted(row, schedule) and safe.try_counted_before:
-            await self._bury(row, "its last try ended with the process")
+            await self._bury(row, letter, "its last try ended with the process")
         elif letter.kind is Kind.UNDO and not letter.known and not row.reached:
             await self._meet(edge, letter, row)
         else:
             await self.run(edge, letter, row, alone=row.tries >= 2)
 
-    async def _bury(self, row: MessageRow, why: str) -> None:
+    async def _bury(self, row: MessageRow, letter: Letter, why: str) -> None:
         """Make a letter dead without another try."""
 
         async def bury(tx: Transaction, effects: Effects) -> None:
             dead = after_failed_try(row, why, tx.now_ms, self.ledger.schedule)
             dead.state, dead.due_at = State.DEAD, None
-            await tx.update_message(dead, State.DUE, held=self._token(row))
+            if await tx.update_message(dead, State.DUE, held=self._token(row)):
+                await insert_next(tx, self._find(letter.type))
 
         await self.writer.perform_own(bury)
         self.notice("letter.dead", letter=str(row.id), error=why)

@@ -94,6 +94,9 @@ class CompiledHandler:
             return b"null"
         return self._reply.encode(self._reply.fit(value))
 
+    def next_row(self, now_ms: int) -> None:
+        """Nothing comes after a letter."""
+
     def observe(self, outcome: str, seconds: float) -> None:
         """Count and log one run."""
         self._outcomes.observe("" if outcome == "reply" else outcome, seconds)
@@ -125,9 +128,9 @@ class CompiledJob:
         outside = _outside(self._reach, delivery)
         look = Look(unit.ledger.database, unit)
         await self._job.function(**self._arguments(Work(tx=unit, read=look, outside=outside)))
-        unit.later(self.next_tick)
+        unit.later(self.next_row)
 
-    def next_tick(self, now_ms: int) -> MessageRow:
+    def next_row(self, now_ms: int) -> MessageRow:
         """Return the row of the first tick after `now_ms`; every replica makes the same one."""
         at = self._job.rhythm.next_ms(now_ms)
         edge = self._ledger.edge_to(self._ledger.service)
@@ -160,6 +163,9 @@ class GoneJob:
     def encode_reply(self, value: Any) -> bytes:
         """A job answers nobody."""
         return b"null"
+
+    def next_row(self, now_ms: int) -> None:
+        """There is none."""
 
     def observe(self, outcome: str, seconds: float) -> None:
         """Count nothing."""

@@ -341,7 +341,7 @@ class ServiceHost:
             return
 
         async def insert(tx: Transaction, effects: Effects) -> None:
-            await tx.insert_messages([job.next_tick(tx.now_ms) for job in jobs])
+            await tx.insert_messages([job.next_row(tx.now_ms) for job in jobs])
 
         await self.writer.perform_own(insert)
 

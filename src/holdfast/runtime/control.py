@@ -73,7 +73,7 @@ class Control:
             first = exc.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the body"
             raise Invalid(f"{message}: {where}: {first['msg']}") from exc
-        if issubclass(kind, Command):
+        if Command in kind.__mro__:
             return {"service": host.name, "letter": str(await host.send(made))}
         heard_by = self._system.graph().subscribers(host.name, kind.wire_name())
         letters = [str(letter) for letter in await host.publish(made)]
@@ -85,7 +85,7 @@ class Control:
             (host, handler.message)
             for host in self._hosts.values()
             for handler in self._system.handlers()[host.name].by_wire_name.values()
-            if issubclass(handler.message, Command)
+            if Command in handler.message.__mro__
         ]
 
     def _events(self) -> "list[Sender]":
