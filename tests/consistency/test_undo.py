@@ -276,9 +276,18 @@ async def test_calls_of_a_gather_are_undone_together(world: World) -> None:
 
     world.saga(together)
     await world.start()
+    world.broker.fate = dropping("undo")
     saga = await world.begin(together)
+    await world.pass_time(3)
+    under_way = [row.path for row in await world["shop"].out_rows()]
+    world.broker.fate = dropping("Refund.v1")
+    await world.pass_time(30)
+    waits_for = [row.path for row in await world["shop"].out_rows()]
+    world.broker.fate = lambda to, lane, raw: (False,)
     await world.settle()
 
+    assert sorted(map(str, under_way)) == ["3.1", "3.2"]
+    assert waits_for == ["3.1"]
     assert await world.steps(saga) == [
         ("1", "call Take.v1", "reply"),
         ("2.1", "call Take.v1", "reply"),
