@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast import Command, Model, Saga, Service, System, Tx
+from holdfast import Command, Event, Model, Saga, Service, System, Tx
 from holdfast.consistency.schedule import Schedule
 from holdfast.errors import Unreachable
 from holdfast.testing import Broken, running, virtual_time
@@ -127,6 +127,41 @@ async def test_a_letter_to_oneself_that_failed_is_waited_for(
         await place.settled()
 
         assert done == ["now"]
+
+
+class Opened(Event):
+    """The shop has opened."""
+
+
+press_room = Service("press-room", publishes=[Opened])
+reader = Service("reader")
+
+
+@press_room.post("/open", public=True)
+async def open_shop(tx: Tx) -> None:
+    """Say it."""
+    tx.publish(Opened())
+
+
+@reader.handles
+async def hear(event: Opened, tx: Tx) -> None:
+    """Hear it, if nothing is in the way."""
+    if fails:
+        raise fails.pop()
+    done.append("heard")
+
+
+@pytest.mark.parametrize("error", [LookupError("a bug"), Unreachable("away", edge="printer")])
+@virtual_time
+async def test_an_event_whose_handler_failed_is_waited_for(error: Exception) -> None:
+    """Its sender has its answer: the event is taken, and is the receiver's from there on."""
+    done.clear()
+    fails[:] = [error]
+    async with running(System("news", services=[press_room, reader])) as place:
+        await place.client.post("/open")
+        await place.settled()
+
+        assert done == ["heard"]
 
 
 yard = Service("yard", calls=[Errand])

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from holdfast.communication import PORT, ClientPool, Origin
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
-from holdfast.contract.envelope import Kind, MessageRow, State
+from holdfast.contract.envelope import HTTP, Kind, MessageRow, State
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Command
 from holdfast.dispatch.host import ServiceHost
@@ -203,26 +203,30 @@ class Running:
             backlog = await database.backlog(host.ledger.out_edges)
             if backlog.out_rows:
                 found.append(f"{host.name}: {backlog.out_rows} letters")
-            mine = await _to_itself(host)
-            if mine:
-                found.append(f"{host.name}: {mine} letters to itself")
+            taken = await _taken(host)
+            if taken:
+                found.append(f"{host.name}: {taken} letters to handle")
             if host.writer.stats().waiting:
                 found.append(f"{host.name}: turns")
         return found
 
 
-async def _to_itself(host: ServiceHost) -> int:
-    """Count letters to oneself that are due or were tried; those for later are not waited for."""
-    edge, now_ms = host.ledger.edge_to(host.name), host.ledger.clock.now() * 1000
+async def _taken(host: ServiceHost) -> int:
+    """Count letters that a service has, and that are due or were tried; others are for later.
+
+    Those of other services count too: of an event the sender's row is gone once it is taken.
+    """
+    now_ms, edges = host.ledger.clock.now() * 1000, host.ledger.edges.values()
+    come_in = tuple(e.id for e in edges if e.receiver == host.name and e.sender != HTTP)
 
     def look(limit: int) -> Awaitable[list[MessageRow]]:
-        due = MessageFilter(edges=(edge,), states=(State.DUE,), limit=limit)
+        due = MessageFilter(edges=come_in, states=(State.DUE,), limit=limit)
         return host.ledger.database.messages(due)
 
     def is_open(row: MessageRow) -> bool:
         was_tried = row.tries > 0 or row.error is not None  # of an outage the try is given back
         is_due = row.due_at is not None and row.due_at <= now_ms
-        return row.kind in (Kind.COMMAND, Kind.EVENT) and (was_tried or is_due)
+        return row.kind in (Kind.COMMAND, Kind.EVENT, Kind.UNDO) and (was_tried or is_due)
 
     return len(await _among(look, is_open))
 
