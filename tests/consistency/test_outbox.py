@@ -20,7 +20,7 @@ from holdfast.contract.envelope import Lane, Letter, LetterAnswer, Parcel
 from holdfast.errors import Unreachable
 from holdfast.storage import Transaction
 from tests.consistency.faults import drop_all, dropping
-from tests.consistency.messages import Note, Take
+from tests.consistency.messages import Note, Pay, Take
 from tests.consistency.sagas import checkout
 from tests.consistency.test_leases import claim_no_more, end
 from tests.consistency.world import Core, World
@@ -117,6 +117,23 @@ async def test_what_waits_for_a_dead_receiver_leaves_once_it_answers(world: Worl
     assert others[-1] - first > 60_000, "nobody was in a hurry"
     assert len(await world["money"].effects()) == 20
     assert await world["shop"].out_rows() == []
+
+
+async def test_a_receiver_that_answers_others_hastens_nothing(world: World) -> None:
+    """It is there, and slow with this one: its letter is put off further each time."""
+    await world.start()
+    world.broker.fate = dropping("Pay.v1")
+    await world.send(Pay())
+    sent: list[int] = []
+    for second in range(100):
+        await world.send(Note())
+        await world.pass_time(1)
+        letters = [letter for some in letters_to(world, "money") for letter in some]
+        again = sum(letter.type == Pay.wire_name() for letter in letters) - len(sent)
+        sent += [second] * again
+
+    assert len(await world["money"].effects()) == 100
+    assert sent == pytest.approx([0, 5, 15, 35, 75], abs=2)
 
 
 async def test_answers_that_another_replica_heard_make_room(world: World) -> None:
