@@ -199,10 +199,13 @@ async def test_each_version_of_a_message_is_sent_by_hand() -> None:
             await send(f"{name}.v2", '{"pages": [3]}')
             await send(f"{name}.v1", '{"page": 4}')
             await paper.settled()
+        counted = paper.process.metrics.ends()
         with pytest.raises(UnknownName, match=r"Print, Print\.v1, Print\.v2, Printed, .*v2$"):
             await send("Print.v3", "{}")
 
     commands = [Two.Print(pages=[1, 2]), Two.Print(pages=[3]), One.Print(page=4)]
     events = [Two.Printed(pages=[1, 2]), Two.Printed(pages=[3]), One.Printed(page=4)]
     assert len(printed) == 6
+    assert (counted["handler press.Print"], counted["handler press.Print.v2"]) == (1, 2)
+    assert (counted["handler shelf.Printed"], counted["handler shelf.Printed.v2"]) == (1, 2)
     assert all(message in printed for message in [*commands, *events])

@@ -193,4 +193,9 @@ class Event(Message):
 
 def topic_of(event: type[Event], value: object) -> str:
     """Return the topic of events of one type whose topic field has this value."""
-    return f"{event.name if event.version == 1 else event.wire_name()}:{value}"
+    return f"{known_as(event)}:{value}"
+
+
+def known_as(message: type[Message]) -> str:
+    """Return the name under which a message is kept and counted: with its version from 2 on."""
+    return message.name if message.version == 1 else message.wire_name()

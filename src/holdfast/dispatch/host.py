@@ -26,7 +26,7 @@ from holdfast.consistency.writer import Effects, RunAgain, Writer
 from holdfast.contract.envelope import HTTP, Lane, MessageRow
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
-from holdfast.contract.messages import Command, Event, Query
+from holdfast.contract.messages import Command, Event, Query, known_as
 from holdfast.dispatch.addresses import addresses_of, edges_of
 from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.handlers import (
@@ -241,7 +241,7 @@ class ServiceHost:
     def _compile_handlers(self) -> None:
         ports = self._ports
         for wire, handler in handlers_of(self.service).by_wire_name.items():
-            destination = f"{self.name}.{handler.message.name}"
+            destination = f"{self.name}.{known_as(handler.message)}"
             fails: Sequence[type[Failure]] = getattr(handler.message, "fails", ())
             failures = [failure.name for failure in fails]
             outcomes = ports.metrics.process(self.name, "process", destination, failures)
