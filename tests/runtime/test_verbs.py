@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from holdfast import Command, Event, Service, System, Tx
+from holdfast import Command, Event, Model, Saga, Service, System, Tx
 from holdfast.errors import Conflict, Invalid, UnknownName
 from holdfast.runtime.control import Control
 from holdfast.testing import Running, running
@@ -209,3 +210,44 @@ async def test_each_version_of_a_message_is_sent_by_hand() -> None:
     assert (counted["handler press.Print"], counted["handler press.Print.v2"]) == (1, 2)
     assert (counted["handler shelf.Printed"], counted["handler shelf.Printed.v2"]) == (1, 2)
     assert all(message in printed for message in [*commands, *events])
+
+
+class Nap(Model):
+    """How a saga is to go on."""
+
+    bug: bool = False
+
+
+bedroom = Service("bedroom")
+
+
+@bedroom.saga
+async def nap(saga: Saga, how: Nap) -> None:
+    """Sleep, or be broken."""
+    if how.bug:
+        raise LookupError("no bed")
+    await saga.sleep(timedelta(hours=1))
+
+
+@bedroom.post("/naps", public=True)
+async def sleep_well(tx: Tx, naps: int, bug: bool) -> None:
+    """Begin so many."""
+    for _ in range(naps):
+        tx.start(nap, Nap(bug=bug))
+
+
+async def test_what_is_looked_for_is_found_among_many() -> None:
+    """The parked one behind all newer ones, and what the newest waits for behind all older rows."""
+    async with running(System("night", services=[bedroom])) as night:
+        await night.client.post("/naps?naps=1&bug=true")
+        await night.client.post("/naps?naps=1100&bug=false")
+        control = night.process.control
+        parked = await control.sagas(limit=1, state="parked")
+        [newest] = await control.sagas(limit=1)
+        [oldest] = [one for one in await control.sagas(limit=1_100) if one["id"] < newest["id"]][
+            -1:
+        ]
+        waiting = [(await control.saga(one["id"]))["waiting"] for one in (newest, oldest)]
+
+    assert [one["error"].partition("\n")[0] for one in parked] == ["LookupError: no bed"]
+    assert [[row["kind"] for row in rows] for rows in waiting] == [["timer"], ["timer"]]
