@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.consistency.writer import Effects, Own
+from holdfast.consistency.turn import Effects, Own
 from holdfast.contract.failure import Failure
 from holdfast.errors import Conflict
 from holdfast.storage import Transaction

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.consistency.delivery import HandlerTurn
+from holdfast.consistency.handling import HandlerTurn
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule, id_before, time_of
+from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Effects, Own, RunAgain, Turn
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
 from holdfast.errors import Overloaded, TransactionLost
 from holdfast.storage import Transaction
@@ -99,7 +99,7 @@ async def test_a_letter_below_the_floor_is_ignored(world: World, safe: bool) -> 
     await world.pass_time(5)
 
     assert await core.effects() == (["take"] if safe else ["take", "take"])
-    assert core.inbox.ignored_below_floor.total() == (2 if safe else 0)
+    assert core.core.received.ignored_below_floor.total() == (2 if safe else 0)
     told = [fields["letter"] for event, fields in world.notices if event == "letter.ignored"]
     assert len(told) == (2 if safe else 0)
 
@@ -134,7 +134,7 @@ async def test_a_host_that_is_ahead_takes_no_letter_along(world: World) -> None:
     await world.start()
     ledger, now_ms = world["shop"].ledger, 1_000_000
     seeds = {ledger.seed(now_ms + 86_400_000) for _ in range(100)}
-    made = [ledger.letter_id(now_ms) for _ in range(100)]
+    made = [ledger.ids.uuid7(now_ms) for _ in range(100)]
 
     assert len(seeds) == 100 and {seed.version for seed in seeds} == {7}
     assert {time_of(seed) for seed in seeds} == {now_ms + 86_400_000}
@@ -212,9 +212,9 @@ async def test_replicas_run_a_tick_once(world: World, safe: bool) -> None:
     await world.start()
     core = world["money"]
     own = core.ledger.edge_to("money")
-    core.ledger.addresses.owners[Note.wire_name()] = "money"
-    note = core.ledger.command_row(Note(), 2_000_000, correlation="", trace="")
-    other = core.ledger.letter_id(2_000_000)
+    core.addresses.owners[Note.wire_name()] = "money"
+    [note] = core.letters.rows(Note(), 2_000_000, correlation="", trace="")
+    other = core.ledger.ids.uuid7(2_000_000)
     letter = msgspec.json.decode(note.body, type=Letter)
 
     def tick(id_: Any) -> MessageRow:
@@ -244,7 +244,7 @@ async def test_a_tick_that_fails_is_tried_for_ever(world: World) -> None:
     core = world["money"]
 
     def tick(at: int, text: str) -> MessageRow:
-        id_ = core.ledger.letter_id(at)
+        id_ = core.ledger.ids.uuid7(at)
         body = msgspec.Raw(Note(text=text).model_dump_json().encode())
         letter = Letter(id=id_, kind=Kind.TICK, type=Note.wire_name(), body=body)
         edge = core.ledger.edge_to("money")
@@ -299,29 +299,29 @@ async def test_a_try_is_given_back_though_its_lease_has_ended(
     world.handlers[Take] = lost
     await world.start()
     core, busy, claims = world["stock"], [True], Counter[str]()
-    untry, claimed_again = core.inbox._untry, core.inbox.claimed_again
+    submit, claimed_again = core.writer.submit, core.core.handling.claimed_again
     refusals: list[Exception] = [
         Overloaded("too many wait at the database"),
         RunAgain("a conflict"),
     ]
 
-    async def late(row: MessageRow) -> bool:
-        while busy[0]:
-            await asyncio.sleep(1.0)
-        if refusals:
+    def late(turn: Turn) -> "asyncio.Future[None]":
+        if turn.patient and busy[0]:
+            raise RunAgain("a conflict")
+        if turn.patient and refusals:
             raise refusals.pop()
-        return await untry(row)
+        return submit(turn)
 
     def seen(rows: Sequence[MessageRow]) -> None:
         claims["claimed"] += len(rows)
         claimed_again(rows)
 
-    monkeypatch.setattr(core.inbox, "_untry", late)
-    monkeypatch.setattr(core.inbox, "claimed_again", seen)
+    monkeypatch.setattr(core.writer, "submit", late)
+    monkeypatch.setattr(core.core.handling, "claimed_again", seen)
     await world.send(Take())
     await world.pass_time(150)
     busy[0] = False
-    await world.pass_time(5)
+    await world.pass_time(20)
     [row] = await core.rows()
 
     assert claims["claimed"] >= 3, "its lease has ended while its try was to be given back"

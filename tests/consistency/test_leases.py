@@ -10,13 +10,13 @@ import pytest
 from holdfast.consistency.leases import look_every_s
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import State
 from holdfast.storage import Transaction
 from tests.consistency.faults import WatchedTransaction
 from tests.consistency.messages import Note, Pay
-from tests.consistency.world import Core, Reaching, World, effect
+from tests.consistency.world import Reaching, Service, World, effect
 
 
 @dataclass
@@ -45,24 +45,24 @@ class Work:
         return await effect("money", "worked")(command, tx, outside)
 
 
-async def rival(world: World, *, safe: Safeguards = ALL_ON) -> Core:
+async def rival(world: World, *, safe: Safeguards = ALL_ON) -> Service:
     """Start a second process of `money` on the same database; parcels go to it from now on."""
-    other = Core(world, "money")
+    other = Service(world, "money")
     other.ledger.safe = safe
     await other.start()
     return other
 
 
-def claim_no_more(core: Core) -> None:
+def claim_no_more(core: Service) -> None:
     """Leave what is due to the other process."""
     core.relay._stopping = True  # pyright: ignore[reportPrivateUsage]  # and nothing else of a stop
 
 
-async def end(*cores: Core) -> None:
+async def end(*cores: Service) -> None:
     """End processes that the world does not know."""
     for core in cores:
         await core.relay.stop()
-        core.inbox.leases.close()
+        core.core.leases.close()
         await core.database.close()
 
 
@@ -145,7 +145,7 @@ async def test_a_lost_lease_ends_the_work_and_is_said(world: World) -> None:
     await world.pass_time(20)
 
     assert "letter.lease_lost" in told(world)
-    assert world["money"].inbox.leases.stats().lost == 1
+    assert world["money"].core.leases.stats().lost == 1
     assert (work.begun, work.under_way) == (2, 1)
 
     await world.pass_time(100)
@@ -175,12 +175,12 @@ async def test_a_look_that_fails_is_not_the_last_one(
     await world.pass_time(250)
 
     assert failed.total() == 2
-    assert world["money"].inbox.leases.stats().renewed > 0
+    assert world["money"].core.leases.stats().renewed > 0
     assert await world["money"].effects() == ["worked"]
     assert (work.begun, work.most) == (1, 1)
 
 
-async def make_due(core: Core) -> None:
+async def make_due(core: Service) -> None:
     """Let every row be claimed now, as a clock that went wrong would."""
 
     async def write(tx: Transaction, effects: Effects) -> None:

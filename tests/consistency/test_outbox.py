@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from holdfast.consistency.relay import CLAIM_MAX
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import Lane, Letter, LetterAnswer, Parcel
 from holdfast.errors import Unreachable
 from holdfast.storage import Transaction
@@ -229,7 +229,7 @@ async def test_an_unknown_parcel_is_noticed_and_taken(world: World) -> None:
     await world.start()
     deliver = world.broker.deliver["money", "work"]
     strange = Parcel("nobody", "money", Lane.WORK, letters=[msgspec.Raw(b"{}")])
-    answer = LetterAnswer(world["money"].ledger.letter_id(0), "reply")
+    answer = LetterAnswer(world["money"].ledger.ids.uuid7(0), "reply")
     answers = Parcel("money", "who", Lane.WORK, answers=[answer])
     await deliver(b"not a parcel", False)
     await deliver(msgspec.json.encode(strange), False)
@@ -276,8 +276,9 @@ def test_what_waits_for_room_leaves_in_order(
             while todo or len(answered) < len(made):
                 if todo and (len(answered) == len(sent) or data.draw(st.booleans())):
                     rows = [
-                        core.ledger.command_row(Note(), 1, correlation="", trace="")
+                        row
                         for _ in range(todo.pop())
+                        for row in core.letters.rows(Note(), 1, correlation="", trace="")
                     ]
                     made += [row.id for row in rows]
                     core.outbox.send(edge, rows)

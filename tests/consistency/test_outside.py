@@ -10,8 +10,8 @@ import pytest
 from holdfast.consistency.delivery import Hopeless
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.transitions import dropped, requeued
+from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import MessageRow, State
 from holdfast.errors import CallError, Conflict, TransactionLost
 from holdfast.storage import Transaction

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from holdfast.consistency.safeguards import ALL_ON
+from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Effects, Own
 from holdfast.contract.envelope import SagaRow
 from holdfast.storage import Transaction
 from tests.consistency.faults import drop_all, dropping
@@ -261,7 +261,7 @@ async def test_a_letter_that_cannot_be_sent_parks_its_saga(
 
     world.saga(sends)
     await world.start()
-    world["shop"].ledger.addresses.owners.pop(Refund.wire_name())
+    world["shop"].addresses.owners.pop(Refund.wire_name())
     saga = await world.begin(sends)
     await world.settle()
 
@@ -279,7 +279,7 @@ async def test_a_saga_calls_other_services_only(world: World) -> None:
 
     world.saga(sends)
     await world.start()
-    world["shop"].ledger.addresses.owners[Take.wire_name()] = "shop"
+    world["shop"].addresses.owners[Take.wire_name()] = "shop"
     await world.begin(sends)
 
     assert "saga.local" in str((await only_saga(world)).error)

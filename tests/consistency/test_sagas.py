@@ -341,8 +341,8 @@ def hear_lost(world: World) -> None:
 
 def hear(world: World, event: type[Event]) -> None:
     """Let the shop hear an event of the stock as it hears Shipped."""
-    world["stock"].ledger.addresses.subscribers[event.wire_name()] = ("shop",)
-    world["shop"].inbox.waited = {Shipped.wire_name(): Shipped, event.wire_name(): event}
+    world["stock"].addresses.subscribers[event.wire_name()] = ("shop",)
+    world["shop"].core.received.waited = {Shipped.wire_name(): Shipped, event.wire_name(): event}
 
 
 def newer() -> type[Event]:

@@ -11,8 +11,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from holdfast.consistency.safeguards import ALL_ON
+from holdfast.consistency.turn import RunAgain
 from holdfast.consistency.unit import Driver, Unit
-from holdfast.consistency.writer import RunAgain
 from holdfast.contract.envelope import State
 from holdfast.errors import (
     ForeignAwait,
@@ -118,6 +118,7 @@ async def test_outside_is_shut_by_the_first_statement(world: World) -> None:
 async def test_a_view_knows_that_outside_is_shut(world: World) -> None:
     """Every way to write shuts it, and the error says what to do."""
     await world.start()
+    world["shop"].addresses.subscribers[Shipped.wire_name()] = ()
     ways: list[Any] = [
         lambda tx: tx.insert(MONEY, what="x"),
         lambda tx: tx.update(MONEY, 1, what="x"),
@@ -125,7 +126,7 @@ async def test_a_view_knows_that_outside_is_shut(world: World) -> None:
         lambda tx: tx.publish(Shipped(order="1")),
     ]
     for way in ways:
-        unit = Unit(world["shop"].ledger, seed=world["shop"].ledger.seed(0), at_ms=0)
+        unit = world["shop"].core.units.unit(world["shop"].ledger.seed(0), 0)
         unit.check_outside()
         way(unit)
         with pytest.raises(OutsideShut, match="reach first, write after"):
@@ -166,7 +167,7 @@ async def test_a_database_error_inside_a_savepoint_may_be_handled(world: World) 
 
     world.handlers[Note] = careful
     await world.start()
-    world["money"].ledger.addresses.owners[Note.wire_name()] = "stock"
+    world["money"].addresses.owners[Note.wire_name()] = "stock"
     await world.send(Note())
     await world.settle(30)
 
@@ -324,7 +325,7 @@ async def test_an_answer_over_the_limit_is_found_before_the_commit(world: World)
 
     world.handlers[Note] = huge
     await world.start()
-    world["money"].ledger.addresses.owners[Note.wire_name()] = "stock"
+    world["money"].addresses.owners[Note.wire_name()] = "stock"
     await world.send(Note())
     await world.settle(100)
     [dead] = await world["money"].rows(State.DEAD)
@@ -358,14 +359,14 @@ async def test_what_is_not_declared_is_not_sent(world: World) -> None:
     with pytest.raises(NotDeclared, match=r"add Shipped to `publishes=\[…\]`"):
         await world["money"].write(lambda tx: tx.publish(Shipped(order="1")))
     with pytest.raises(NotDeclared, match=r"add Pay to `calls=\[…\]`"):
-        world["money"].ledger.receiver_of(Refund())
+        world["money"].letters.payload_of(Refund())
 
 
 async def test_a_delayed_letter_waits(world: World) -> None:
     """To another service or to oneself, and over a restart too."""
     await world.start()
     for core in world.cores.values():
-        core.ledger.addresses.owners[Note.wire_name()] = "money"
+        core.addresses.owners[Note.wire_name()] = "money"
     delay = timedelta(seconds=30)
     await world["shop"].write(lambda tx: tx.send(Note(), delay=delay))
     await world["money"].write(lambda tx: tx.send(Note(), delay=delay))
@@ -383,7 +384,7 @@ async def test_a_delayed_letter_waits(world: World) -> None:
 async def test_a_letter_to_oneself_is_run_at_once(world: World) -> None:
     """The claim loop is woken; the broker is not asked."""
     await world.start()
-    world["money"].ledger.addresses.owners[Note.wire_name()] = "money"
+    world["money"].addresses.owners[Note.wire_name()] = "money"
     await world.pass_time(0.2)
     world.broker.parcels.clear()
     await world["money"].write(lambda tx: tx.send(Note()))
@@ -404,7 +405,7 @@ async def test_an_event_goes_to_each_subscriber(world: World) -> None:
 
     world.handlers[Shipped] = hear
     await world.start()
-    world["stock"].ledger.addresses.subscribers[Shipped.wire_name()] = ("shop", "money")
+    world["stock"].addresses.subscribers[Shipped.wire_name()] = ("shop", "money")
     world.broker.fate = dropping("event", to="money")
     await world["stock"].write(lambda tx: tx.publish(Shipped(order="1")))
     await world.pass_time(20)
@@ -466,7 +467,7 @@ async def test_who_abandons_everything_need_not_know_in_which_order(
             tidied.append("once")
 
     handler = waits()
-    driver = Driver(handler, Unit(world["money"].ledger, seed=UUID(int=1), at_ms=0))
+    driver = Driver(handler, world["money"].core.units.unit(UUID(int=1), 0))
     driving = driver.to_first_statement()
     driving.send(None)
     for coroutine in (handler, driving) if handler_first else (driving, handler):

@@ -15,7 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
-from holdfast.consistency.writer import Effects, Own, RunAgain, Turn, Writer
+from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
+from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import LetterAnswer
 from holdfast.engines.refusals import RefusedRow
 from holdfast.errors import DeadlineExceeded, Overloaded, TransactionLost
@@ -153,9 +154,9 @@ async def test_a_lost_transaction_is_told_to_all_of_it(world: World) -> None:
         raise TransactionLost("struck")
 
     raised = await asyncio.gather(
-        writer.perform(inserting("before")),
-        writer.perform(Own(lose)),
-        writer.perform(inserting("after")),
+        writer.submit(inserting("before")),
+        writer.submit(Own(lose)),
+        writer.submit(inserting("after")),
         return_exceptions=True,
     )
     await writer.perform(inserting("the next one"))
@@ -253,12 +254,12 @@ async def test_an_error_is_told_after_the_commit(world: World) -> None:
             raise TransactionLost("struck")
 
     raised = await asyncio.gather(
-        *(writer.perform(Own(turn)) for turn in (conflict, conflict, lose)),
+        *(writer.submit(Own(turn)) for turn in (conflict, conflict, lose)),
         return_exceptions=True,
     )
     fail = False
     again = await asyncio.gather(
-        *(writer.perform(Own(turn)) for turn in (conflict, conflict, lose)),
+        *(writer.submit(Own(turn)) for turn in (conflict, conflict, lose)),
         return_exceptions=True,
     )
 

@@ -6,7 +6,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,17 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from holdfast.consistency.advance import SagaType
+from holdfast.consistency.core import Core, Duties, Observers
 from holdfast.consistency.delivery import Delivery
-from holdfast.consistency.inbox import Inbox
-from holdfast.consistency.ledger import Addresses, Ledger
-from holdfast.consistency.outbox import Outbox
-from holdfast.consistency.relay import Relay
+from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.letters import Addresses
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
-from holdfast.consistency.sagas import Sagas, SagaType
+from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.steps import recorded
+from holdfast.consistency.turn import Turn
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Turn, Writer
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import (
     HTTP,
@@ -136,7 +136,7 @@ async def pay(message: Pay, tx: Unit, outside: Reaching) -> int:
     return charged
 
 
-class Core:
+class Service:
     """One service, in memory: everything here is lost in a crash."""
 
     def __init__(self, world: "World", name: str) -> None:
@@ -147,40 +147,23 @@ class Core:
             {Shipped.wire_name(): ("shop",)} if name == "stock" else {}
         )
         owners = {kind.wire_name(): owner for kind, owner in OWNERS.items()}
-        self.ledger = Ledger(
-            name,
-            self.database,
-            clock,
-            MachineIds(),
-            Addresses(owners if name == "shop" else {}, subscribers),
-            world.schedule,
-            world.safe,
-        )
-        self.outbox = Outbox(self.ledger, world.broker)
-        self.writer = Writer(self.ledger, self.after_commit)
-        types = world.sagas if name == "shop" else {}
-        self.sagas = Sagas(self.ledger, types, self.ended, self.parked)
+        self.addresses = Addresses(owners if name == "shop" else {}, subscribers)
+        self.ledger = Ledger(name, self.database, clock, MachineIds(), world.schedule, world.safe)
         self.hands = {
             kind.wire_name(): Hand(kind, function, world, key_life_s=world.key_life_s)
             for kind, function in world.handlers.items()
             if OWNERS.get(kind, name) == name and (name == "shop") == issubclass(kind, Event)
         }
-        waited = {Shipped.wire_name(): Shipped} if name == "shop" else {}
-        self.inbox = Inbox(
-            self.ledger,
-            self.writer,
-            self.outbox,
-            self.sagas,
+        duties = Duties(
+            self.addresses,
             self.hands.get,
-            waited,
-            self.notice,
+            world.sagas if name == "shop" else {},
+            {Shipped.wire_name(): Shipped} if name == "shop" else {},
         )
-        self.relay = Relay(self.ledger, self.writer, self.inbox, self.outbox, world.broker)
-        self.inbox.wake = self.relay.wake
-
-    def after_commit(self, turns: Sequence[Turn]) -> None:
-        """Hand over what the turns want sent."""
-        self.outbox.after_commit(turns)
+        observers = Observers(self.notice, saga_ended=self.ended, saga_parked=self.parked)
+        self.core = Core(self.ledger, world.broker, duties, observers)
+        self.outbox, self.writer, self.sagas = self.core.outbox, self.core.writer, self.core.sagas
+        self.relay, self.inbox, self.letters = self.core.relay, self.core.inbox, self.core.letters
 
     def ended(self, saga: str, outcome: str, took_ms: int) -> None:
         """Remember how a saga ended."""
@@ -205,14 +188,12 @@ class Core:
         ]
         edges.append(EdgeRow(0, HTTP, self.name, Lane.WORK))
         self.ledger.know(await self.database.open(edges, [METADATA[self.name]]))
-        for lane in Lane:
-            await self.world.broker.subscribe(self.name, lane, self.inbox.deliver)
-        self.relay.start()
+        await self.core.start()
 
     async def write(self, work: Callable[[Unit], object]) -> None:
         """Run a piece of work in a transaction of its own, as a route would."""
         now_ms = int(self.ledger.clock.now() * 1000)
-        unit = Unit(self.ledger, seed=self.ledger.seed(now_ms), at_ms=now_ms)
+        unit = self.core.units.unit(self.ledger.seed(now_ms), now_ms)
         await self.writer.perform(Work(unit, self.sagas, work))
 
     async def effects(self) -> list[str]:
@@ -269,10 +250,10 @@ class World:
         self.parked: list[tuple[str, UUID, str]] = []
         self.notices: list[tuple[str, dict[str, Any]]] = []
         self.broker = WatchedBroker(self.plan)
-        self.cores: dict[str, Core] = {}
+        self.cores: dict[str, Service] = {}
         self.killed = asyncio.Event()
 
-    def __getitem__(self, name: str) -> Core:
+    def __getitem__(self, name: str) -> Service:
         return self.cores[name]
 
     def saga(
@@ -285,7 +266,7 @@ class World:
 
     async def start(self) -> None:
         """Start all services in one process."""
-        self.cores = {name: Core(self, name) for name in SERVICES}
+        self.cores = {name: Service(self, name) for name in SERVICES}
         for core in self.cores.values():
             await core.start()
 

@@ -90,7 +90,7 @@ class Hosted:
 
     async def command(self, service: str, command: Command[Any]) -> None:
         """Send a command as an operator does."""
-        await self.hosts[service].send(command)
+        await self.hosts[service].interventions.send(command)
 
     async def rows(self, service: str, *states: State) -> list[MessageRow]:
         """Return the rows of a service's letters and requests in some states."""

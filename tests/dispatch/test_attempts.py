@@ -10,7 +10,7 @@ from holdfast import Attempts, Failure, Model, Rate, Read, Service
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.attempts import AttemptLimits, network_of
 from holdfast.errors import RateLimited
-from holdfast.observability import Counter
+from holdfast.observability import Metrics
 from holdfast.resilience import MemoryLimits
 from tests.dispatch.hosting import Hosted, hosting, system
 from tests.virtual_loop import LoopClock
@@ -150,7 +150,7 @@ async def test_a_limit_can_be_switched_off(tmp_path: Path) -> None:
 async def test_routes_count_apart_and_replicas_together() -> None:
     """The key is the route and the account; who shares the store shares the count."""
     shared = MemoryLimits(LoopClock())
-    refused = Counter("refused", {})
+    refused = Metrics("tiny").rate_limited("vault")
 
     def limits(place: str) -> AttemptLimits:
         attempts = Attempts(of="name", per_account=Rate(per_s=0.1, burst=2))

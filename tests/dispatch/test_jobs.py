@@ -134,7 +134,7 @@ async def test_what_waits_may_be_given_up(tmp_path: Path) -> None:
         host = hosted.hosts["cleaner"]
         shown = MessageFilter(states=(State.DEAD,), waiting=True)
         [tick] = await host.ledger.database.messages(shown)
-        given_up = await host.change_dead(tick.id, dropped)
+        given_up = await host.interventions.change_dead(tick.id, dropped)
         left = await host.ledger.database.messages(shown)
         await host.look_for_strangers()
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, literal, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from holdfast.consistency.ledger import Addresses, Ledger
-from holdfast.consistency.writer import RunAgain, Turn, Writer
+from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.turn import RunAgain, Turn
+from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import SagaRow, State, StepRow
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.machine import MachineClock, MachineIds
@@ -181,7 +182,7 @@ async def outcome(
     database: PostgresDatabase, drawn: list[list[Op]], *, alone: bool
 ) -> tuple[Any, ...]:
     """Run scripts; return all that can be seen of it, and whether a transaction was lost."""
-    ledger = Ledger("me", database, MachineClock(), MachineIds(), Addresses({}, {}))
+    ledger = Ledger("me", database, MachineClock(), MachineIds())
     ledger.know([])
     ledger.safe = ledger.safe.without("commit_asked")
     writer = Writer(ledger, lambda turns: None)
@@ -307,7 +308,7 @@ async def test_one_that_is_refused_costs_the_others_one_more_run(
 ) -> None:
     """All of them run again apart, in one transaction; nobody runs alone."""
     await restock(database)
-    ledger = Ledger("me", database, MachineClock(), MachineIds(), Addresses({}, {}))
+    ledger = Ledger("me", database, MachineClock(), MachineIds())
     ledger.know([])
     ledger.safe = ledger.safe.without("commit_asked")
     writer = Writer(ledger, lambda turns: None)

@@ -8,19 +8,18 @@ own any more has lost it, and nothing of that run is kept.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from holdfast.consistency.delivery import Delivery, LeaseLost, Noticed
+from holdfast.consistency.delivery import Delivery, LeaseLost
 from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.received import Noticed, Received
 from holdfast.consistency.schedule import Schedule
-from holdfast.consistency.writer import Effects, RunAgain
-from holdfast.contract.envelope import EdgeRow, Letter, MessageRow, State
+from holdfast.consistency.turn import Effects, RunAgain
+from holdfast.consistency.writer import Writer
+from holdfast.contract.envelope import MessageRow, State
 from holdfast.storage import Transaction
-
-Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
-NewRow = Callable[[EdgeRow, Letter], MessageRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,10 @@ class Leases:
     end in the writer's next transaction.
     """
 
-    def __init__(self, ledger: Ledger, perform: Perform, new_row: NewRow, notice: Noticed) -> None:
+    def __init__(self, ledger: Ledger, writer: Writer, received: Received, notice: Noticed) -> None:
         self._ledger = ledger
-        self._perform = perform
-        self._new_row = new_row
+        self._writer = writer
+        self._received = received
         self._notice = notice
         self._held: dict[_Lease, None] = {}
         self._task: asyncio.Task[None] | None = None
@@ -127,7 +126,7 @@ class Leases:
                 delivery.row = row  # a turn that shares this transaction must find it so
 
         try:
-            await self._perform(renew)
+            await self._writer.perform_own(renew)
         except Exception as exc:  # whatever it was: the next look tries again, a lease has three
             for lease, was in stored:
                 lease.delivery.row = was
@@ -144,7 +143,7 @@ class Leases:
 
     async def _take(self, tx: Transaction, delivery: Delivery) -> MessageRow | None:
         """Give a first delivery its row, claimed; None if another copy has it."""
-        row = self._new_row(delivery.edge, delivery.letter)
+        row = self._received.new_row(delivery.edge, delivery.letter)
         row.due_at = tx.now_ms + self._ledger.schedule.lease_ms
         if await tx.insert_messages([row], above_floor=self._ledger.safe.floor_check):
             return row

@@ -17,7 +17,7 @@ import msgspec
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.ready import Ready
 from holdfast.consistency.schedule import window_room
-from holdfast.consistency.writer import Turn
+from holdfast.consistency.turn import Turn
 from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, Parcel
 from holdfast.errors import CallError
 from holdfast.ports import Broker
@@ -52,11 +52,16 @@ class OutboxStats:
 
 
 class Outbox:
-    """Sends what one service's transactions decided, after their commit."""
+    """Sends what one service's transactions decided, after their commit.
 
-    def __init__(self, ledger: Ledger, broker: Broker) -> None:
+    Args:
+        wake: called when the table is to be looked at now.
+    """
+
+    def __init__(self, ledger: Ledger, broker: Broker, wake: Callable[[], None]) -> None:
         self._ledger = ledger
         self._broker = broker
+        self._wake = wake
         self._in_flight: defaultdict[int, set[UUID]] = defaultdict(set)
         self._ready: defaultdict[int, Ready] = defaultdict(Ready)
         self._silent: dict[int, None] = {}  # edges that did not answer before a re-send
@@ -64,7 +69,6 @@ class Outbox:
         self._heard_at: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent = self._resent = self._answers = 0
-        self.wake: Callable[[], None] = lambda: None
 
     def after_commit(self, turns: Sequence[Turn]) -> None:
         """Send what the turns of one transaction want sent, joined by edge.
@@ -92,7 +96,7 @@ class Outbox:
         for edge, rows in letters.items():
             self.send(edge, rows)
         if claimable:
-            self.wake()
+            self._wake()
 
     def send(self, edge: int, rows: Sequence[MessageRow], *, again: bool = False) -> None:
         """Send letters of one edge, as many as its window has room for; the others wait for it.
@@ -109,7 +113,7 @@ class Outbox:
         else:
             now_rows = []
             if room <= 0:
-                self.wake()  # another replica may have got the answers
+                self._wake()  # another replica may have got the answers
         now_rows += self._next(edge, rows, room, flying)
         if again and not now_rows:
             now_rows = list(rows[:1])  # after a long silence one probe
@@ -145,7 +149,7 @@ class Outbox:
         if ready.more and not ready:
             ready.more = False
             self._back[edge] = None
-            self.wake()
+            self._wake()
         return found
 
     def give(self, edge: int, answers: list[LetterAnswer]) -> None:
@@ -165,7 +169,7 @@ class Outbox:
         self._heard_at[edge] = asyncio.get_running_loop().time()
         if self._silent.pop(edge, 1) is None:
             self._back[edge] = None
-            self.wake()
+            self._wake()
         self.settled(edge, (letter,))
 
     def take_back(self) -> list[int]:

@@ -10,15 +10,20 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from holdfast.consistency.attention import failing_now
+from holdfast.consistency.claimed import ClaimedRows
+from holdfast.consistency.handling import Handling
+from holdfast.consistency.high_water import HighWater
 from holdfast.consistency.inbox import Inbox
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.schedule import expired, floor_of, resend_at
-from holdfast.consistency.writer import Effects, Own, Writer
+from holdfast.consistency.turn import Effects, Own
+from holdfast.consistency.unknown import UnknownWork
+from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import LetterAnswer, MessageRow, Parcel
 from holdfast.errors import CallError
 from holdfast.ports import Broker
-from holdfast.storage import Backlog, Transaction
+from holdfast.storage import Transaction
 
 CLAIM_MAX = 128
 DELETE_MAX = 512  # rows that one transaction deletes
@@ -26,31 +31,45 @@ HASTEN_MAX = 1_024  # letters to one edge that are sent at once when it answers 
 
 
 class Relay:
-    """The background work of one service."""
+    """The background work of one service.
+
+    Args:
+        woken: set when the table is to be looked at now.
+        kept_house: called after each housekeeping.
+    """
 
     def __init__(
-        self, ledger: Ledger, writer: Writer, inbox: Inbox, outbox: Outbox, broker: Broker
+        self,
+        ledger: Ledger,
+        writer: Writer,
+        handling: Handling,
+        claimed: ClaimedRows,
+        inbox: Inbox,
+        outbox: Outbox,
+        broker: Broker,
+        unknown: UnknownWork,
+        high_water: HighWater,
+        woken: asyncio.Event,
+        kept_house: Callable[[], Awaitable[None]],
     ) -> None:
         self._ledger = ledger
         self._writer = writer
+        self._handling = handling
+        self._claimed = claimed
         self._inbox = inbox
         self._outbox = outbox
         self._broker = broker
-        self._woken = asyncio.Event()
+        self._unknown = unknown
+        self._high_water = high_water
+        self._woken = woken
+        self._kept_house = kept_house
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._poll_s = ledger.schedule.poll_ms / 1000
-        self.backlog = Backlog(0, 0, 0, 0)
-        inbox.wake = outbox.wake = self.wake
-        self.kept_house: Callable[[], Awaitable[None]] = _nothing
 
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._loop(), name=f"{self._ledger.service} relay")
-
-    def wake(self) -> None:
-        """Look at the table now."""
-        self._woken.set()
 
     async def stop(self) -> None:
         """Claim nothing more; wait for what is under way."""
@@ -58,7 +77,7 @@ class Relay:
         self._woken.set()
         if self._task is not None:
             await self._task
-        await self._inbox.idle()
+        await self._claimed.idle()
 
     async def _loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -87,15 +106,15 @@ class Relay:
         return self._poll_s if due_ms is None else due_ms / 1000
 
     async def _pause_s(self) -> float:
-        if self._inbox.room <= 0:
+        if self._claimed.room <= 0:
             return self._poll_s  # it wakes this
-        if not self._inbox.takes_waiting():
+        if not self._unknown.is_taken():
             return self._poll_s  # what is due may be left to others
         return min(self._poll_s, max(0.001, await self._due_in_s()))
 
     async def claim(self) -> bool:
         """Take what is due and have it run or sent again; say whether there may be more."""
-        limit = min(CLAIM_MAX, self._inbox.room)
+        limit = min(CLAIM_MAX, self._claimed.room)
         if limit <= 0:
             return False
         claimed: list[MessageRow] = []
@@ -104,7 +123,7 @@ class Relay:
 
         async def take(tx: Transaction, effects: Effects) -> None:
             claimed[:] = await tx.claim(
-                limit, ledger.schedule.lease_ms, waiting=self._inbox.takes_waiting()
+                limit, ledger.schedule.lease_ms, waiting=self._unknown.is_taken()
             )
             out = [row for row in claimed if ledger.is_out(row.edge)]
             late[:] = [row for row in out if expired(row, tx.now_ms)]
@@ -112,13 +131,13 @@ class Relay:
                 row.due_at = resend_at(row, tx.now_ms, ledger.schedule)
             if out:
                 await tx.postpone(out)
-            effects.done.append(lambda: self._inbox.claimed_again(claimed))
+            effects.done.append(lambda: self._handling.claimed_again(claimed))
 
-        await self._writer.perform(Own(take))
+        await self._writer.submit(Own(take))
         again: dict[int, list[MessageRow]] = {}
         for row in claimed:
             if not ledger.is_out(row.edge):
-                self._inbox.claimed(row)
+                self._claimed.run(row)
             elif row not in late:
                 again.setdefault(row.edge, []).append(row)
         for edge, rows in again.items():
@@ -134,8 +153,8 @@ class Relay:
             async def hasten(tx: Transaction, effects: Effects, edge: int = edge) -> None:
                 await tx.hasten(edge, HASTEN_MAX)
 
-            await self._writer.perform(Own(hasten))
-            self.wake()
+            await self._writer.submit(Own(hasten))
+            self._woken.set()
         for edge, letters in self._outbox.crowded():
             left = await self._ledger.database.unanswered(edge, letters)
             self._outbox.settled(edge, set(letters) - left)
@@ -179,13 +198,10 @@ class Relay:
                 await tx.set_floor(edge, floors[edge], DELETE_MAX)
 
         while deleted >= DELETE_MAX:
-            await self._writer.perform(Own(forget))
-        await self._writer.perform(Own(store_floors))
+            await self._writer.submit(Own(forget))
+        await self._writer.submit(Own(store_floors))
         self._outbox.announce(floors)
         failing = failing_now(int(self._ledger.clock.now() * 1000), schedule)
-        self.backlog = await self._ledger.database.backlog(self._ledger.out_edges, failing)
-        await self.kept_house()
-
-
-async def _nothing() -> None:
-    """Nobody wants to be told."""
+        ledger = self._ledger
+        self._high_water.backlog = await ledger.database.backlog(ledger.out_edges, failing)
+        await self._kept_house()

@@ -156,6 +156,11 @@ class Replay:
     in_local: bool = False
     broken: Exception | None = None
 
+    @property
+    def is_undoing(self) -> bool:
+        """Whether it waits for undos."""
+        return bool(self.wants) and isinstance(self.wants[-1], UndoCall)
+
     # -- what the function sees -------------------------------------------------------------
 
     @property

@@ -1,22 +1,21 @@
 """Answers to our letters, and what happens when none comes in time."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
-from holdfast.consistency.delivery import Noticed
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
-from holdfast.consistency.sagas import Sagas, step_kind
+from holdfast.consistency.received import Noticed
+from holdfast.consistency.rows import SagaStep
+from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.schedule import expired, resend_at
 from holdfast.consistency.steps import Ended, StepOutcome, outcome_of
-from holdfast.consistency.writer import Effects
-from holdfast.contract.envelope import Kind, Lane, Letter, LetterAnswer, MessageRow, Parcel, State
+from holdfast.consistency.turn import Effects
+from holdfast.consistency.writer import Writer
+from holdfast.contract.envelope import Kind, Lane, LetterAnswer, MessageRow, Parcel, State
 from holdfast.storage import Transaction
-
-Perform = Callable[[Callable[[Transaction, Effects], object]], Awaitable[None]]
-"""Runs a function in a turn of its own, again if the transaction was lost."""
 
 
 def heard(row: MessageRow) -> LetterAnswer | None:
@@ -30,12 +29,12 @@ class Replies:
     """Takes the answers to one service's letters: a row ends here, and its saga goes on."""
 
     def __init__(
-        self, ledger: Ledger, outbox: Outbox, sagas: Sagas, perform: Perform, notice: Noticed
+        self, ledger: Ledger, writer: Writer, outbox: Outbox, sagas: Sagas, notice: Noticed
     ) -> None:
         self._ledger = ledger
+        self._writer = writer
         self._outbox = outbox
         self._sagas = sagas
-        self._perform = perform
         self._notice = notice
 
     async def take(self, parcel: Parcel) -> None:
@@ -50,7 +49,7 @@ class Replies:
             await self._record(tx, edge_id, parcel.answers, effects)
 
         try:
-            await self._perform(all_of_them)
+            await self._writer.perform_own(all_of_them)
         except Exception:  # of one of them; the others go on
             for answer in parcel.answers:
                 await self._answer(edge_id, answer)
@@ -62,7 +61,7 @@ class Replies:
             await self._record(tx, edge, [answer], effects)
 
         try:
-            await self._perform(record)
+            await self._writer.perform_own(record)
         except Exception as exc:  # handed back: it is answered again on a re-send
             self._notice("answer.handed_back", error=f"{type(exc).__name__}: {exc}")
 
@@ -102,17 +101,15 @@ class Replies:
             row = rows.pop(answer.id, None)
             if row is None:
                 continue  # a duplicate, or it came after the time-out: outcomes are write-once
-            if row.owner is None or row.path is None:
-                continue
-            letter = msgspec.json.decode(row.body, type=Letter)
+            if row.owner is None:
+                continue  # no saga waits for it
+            step, outcome = SagaStep(row), StepOutcome("undone", letter=row.id)
             if row.kind is Kind.UNDO:
-                if row.about is not None:
-                    held = self._ledger.edge_to(self._ledger.edges[edge].receiver, Lane.WORK)
-                    await tx.delete_message(held, row.about, State.HELD)
-                outcome = StepOutcome("undone", letter=row.id)
+                held = self._ledger.edge_to(self._ledger.edges[edge].receiver, Lane.WORK)
+                await tx.delete_message(held, step.command, State.HELD)
             else:
                 outcome = outcome_of(answer)
-            steps.setdefault(row.owner, []).append(Ended(row.path, step_kind(letter), outcome))
+            steps.setdefault(step.saga, []).append(Ended(step.path, step.kind, outcome))
         for saga, ended in steps.items():
             await self._sagas.advance(tx, saga, ended, effects)
 
@@ -139,23 +136,19 @@ class Replies:
 
     async def _time_out(self, tx: Transaction, row: MessageRow, effects: Effects) -> None:
         """A saga waited long enough for this letter."""
-        assert row.owner is not None and row.path is not None
+        step = SagaStep(row)
         if row.kind is Kind.UNDO:  # it parks: tried for ever, and the next one may go
             row.expires_at = None
             row.due_at = resend_at(row, tx.now_ms, self._ledger.schedule)
             await tx.update_message(row, State.DUE)
-            await self._sagas.pass_parked_undo(tx, row.owner, effects)
+            await self._sagas.pass_parked_undo(tx, step.saga, effects)
             return
-        call = await self._sagas.pending_call(tx, row.owner, row.path)
+        call = await self._sagas.pending_call(tx, step.saga, step.path)
         if call is None:
             return  # the saga is parked, or has changed: its time-out comes again
         if call.undo is None and self._ledger.safe.withdraw_without_undo:
-            withdrawal = self._sagas.withdrawal(row, tx.now_ms, keep=True)
-            await tx.update_message(withdrawal, State.DUE)
-            effects.rows.append(withdrawal)
+            await self._sagas.withdraw(tx, row, effects)
             return
-        letter = msgspec.json.decode(row.body, type=Letter)
         await self._sagas.hold(tx, row)
-        outcome = StepOutcome("unanswered", letter=row.id)
-        ended = Ended(row.path, step_kind(letter), outcome)
-        await self._sagas.advance(tx, row.owner, [ended], effects)
+        ended = Ended(step.path, step.kind, StepOutcome("unanswered", letter=row.id))
+        await self._sagas.advance(tx, step.saga, [ended], effects)

@@ -4,13 +4,16 @@ import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from holdfast.consistency.columns import Columns
 from holdfast.consistency.ledger import Ledger
+from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import derived_id
+from holdfast.consistency.turn import Effects
 from holdfast.contract.envelope import MessageRow
 from holdfast.contract.messages import Command, Event
 from holdfast.contract.model import Model
@@ -67,6 +70,31 @@ class _Started:
         return self._unit.has_key(self._start).__await__()
 
 
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What the units of work of one service are made with.
+
+    Attributes:
+        saga_names: {a saga's function: the types under which its sagas are kept}.
+        witness: told of each unit in its transaction, right before it is flushed; the simulator
+            counts effects by it.
+    """
+
+    ledger: Ledger
+    letters: Letters
+    saga_names: Mapping[Callable[..., Any], tuple[str, ...]] = field(
+        default_factory=dict[Callable[..., Any], tuple[str, ...]]
+    )
+    witness: Callable[["Unit"], None] | None = None
+    columns: Columns = field(default_factory=Columns)
+
+    def unit(
+        self, seed: UUID, at_ms: int, *, what: str = "", correlation: str = "", trace: str = ""
+    ) -> "Unit":
+        """Return a unit of work: see `Unit`."""
+        return Unit(self, seed, at_ms, what, correlation, trace)
+
+
 class Unit:
     """One run of one handler.
 
@@ -75,8 +103,10 @@ class Unit:
 
     Attributes:
         what: whose work it is: a message's wire name, a route, or a saga's local step.
+        correlation, trace: of the request that caused it; they travel with its letters.
         shut: the handler has begun to write; `outside` is closed from here.
         broken: a database error that was raised outside a savepoint; it fails the handler.
+        starts: the sagas that it starts when it is settled.
     """
 
     __slots__ = (
@@ -85,11 +115,11 @@ class Unit:
         "_makers",
         "_outgoing",
         "_statement",
+        "_units",
         "at_ms",
         "broken",
         "correlation",
         "ledger",
-        "rows",
         "seed",
         "shut",
         "starts",
@@ -99,25 +129,18 @@ class Unit:
     )
 
     def __init__(
-        self,
-        ledger: Ledger,
-        *,
-        seed: UUID,
-        at_ms: int,
-        what: str = "",
-        correlation: str = "",
-        trace: str = "",
+        self, units: Units, seed: UUID, at_ms: int, what: str, correlation: str, trace: str
     ) -> None:
-        self.ledger = ledger
+        self._units = units
+        self.ledger = units.ledger
         self.seed = seed
-        self.what = what
         self.at_ms = at_ms
+        self.what = what
         self.correlation = correlation
         self.trace = trace
         self.tx: Transaction | None = None
         self.shut = False
         self.broken: Exception | None = None
-        self.rows: list[MessageRow] = []
         self.starts: list[Start] = []
         self._buffer: list[Write] = []
         self._outgoing: list[tuple[Command[Any] | Event, bytes, int]] = []
@@ -134,7 +157,8 @@ class Unit:
         tx = await self._entered()
         self._statement += 1
         try:
-            await self._flush_writes(tx)
+            if self._buffer:
+                await self._flush_writes(tx)
             return await tx.execute(statement, parameters)
         except Exception as exc:
             self.broken = self.broken or exc
@@ -145,26 +169,25 @@ class Unit:
     def insert(self, table: "Table", /, **values: Any) -> None:
         """See `system.Tx.insert`."""
         self.shut = True
-        self.ledger.columns.check(table, values)
+        self._units.columns.check(table, values)
         self._buffer.append(Write(table, values))
 
     def update(self, table: "Table", key: Any, /, **values: Any) -> None:
         """See `system.Tx.update`."""
         self.shut = True
         named: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)  # pyright: ignore[reportUnknownVariableType]  # of anything
-        self.ledger.columns.check(table, values, named)
+        self._units.columns.check(table, values, named)
         self._buffer.append(Write(table, values, named))
 
     def publish(self, event: Event) -> None:
         """See `system.Tx.publish`."""
         self.shut = True
-        self._outgoing.append((event, self.ledger.payload_of(event), 0))
+        self._outgoing.append((event, self._units.letters.payload_of(event), 0))
 
     def send(self, command: Command[Any], *, delay: timedelta | None = None) -> None:
         """See `system.Tx.send`."""
         self.shut = True
-        self.ledger.receiver_of(command)  # refused here, where the user's line is in the traceback
-        payload = self.ledger.payload_of(command)
+        payload = self._units.letters.payload_of(command)  # refused here, in the user's own line
         delay_ms = int(delay.total_seconds() * 1000) if delay else 0
         self._outgoing.append((command, payload, delay_ms))
 
@@ -187,7 +210,7 @@ class Unit:
         tx = await self._entered()
         self._statement += 1
         try:
-            names = self.ledger.saga_names.get(start.function, ())
+            names = self._units.saga_names.get(start.function, ())
             return await tx.saga_of_key(names, start.key) or first
         finally:
             self._statement -= 1
@@ -196,12 +219,14 @@ class Unit:
     async def savepoint(self) -> AsyncGenerator[None]:
         """See `system.Tx.savepoint`."""
         tx = await self._entered()
-        await self._own(self._flush_writes(tx))
+        if self._buffer:
+            await self._own(self._flush_writes(tx))
         broken, outgoing, starts = self.broken, len(self._outgoing), len(self.starts)
         await self._own(tx.savepoint(exact=True))
         try:
             yield
-            await self._own(self._flush_writes(tx))
+            if self._buffer:
+                await self._own(self._flush_writes(tx))
         except BaseException:
             self._buffer.clear()
             del self._outgoing[outgoing:], self.starts[starts:]
@@ -253,8 +278,6 @@ class Unit:
             )
 
     async def _flush_writes(self, tx: Transaction) -> None:
-        if not self._buffer:
-            return
         writes, self._buffer = self._buffer, []
         try:
             await tx.write(writes)
@@ -262,55 +285,49 @@ class Unit:
             self.broken = self.broken or exc
             raise
 
-    async def flush(self) -> None:
-        """Write what is buffered and make the rows of the letters. Sticky errors end here."""
-        assert self.tx is not None
-        if self.ledger.witness is not None:
-            self.ledger.witness(self)
+    async def flush(self, effects: Effects) -> None:
+        """Write what is buffered, and the rows of the letters. Sticky errors end here."""
+        tx, units = self.tx, self._units
+        assert tx is not None
+        if units.witness is not None:
+            units.witness(self)
         if self.broken is not None and self.ledger.safe.sticky_errors:
             raise StatementFailed(
                 f"a statement failed and the handler went on: {self.broken}; put what may fail "
                 "inside `async with tx.savepoint()`"
             ) from self.broken
-        await self._flush_writes(self.tx)
-        new: list[MessageRow] = []
-        now = self.tx.now_ms
-        for message, payload, delay_ms in self._outgoing:
-            if isinstance(message, Event):
-                new += self.ledger.event_rows(
-                    message,
-                    now,
-                    correlation=self.correlation,
-                    trace=self.trace,
-                    payload=payload,
-                )
-            else:
-                new.append(
-                    self.ledger.command_row(
-                        message,
-                        now,
-                        correlation=self.correlation,
-                        trace=self.trace,
-                        delay_ms=delay_ms,
-                        payload=payload,
-                    )
-                )
-        self._outgoing = []
+        if self._buffer:
+            await self._flush_writes(tx)
         if self._makers:
-            await self.tx.insert_messages([make(now) for make in self._makers])
-            self._makers = []
-        if new:
-            await self.ledger.insert_new(self.tx, new)
-            self.rows += new
+            makers, self._makers = self._makers, []
+            await tx.insert_messages([make(tx.now_ms) for make in makers])
+        if self._outgoing:
+            await self._flush_letters(tx, effects)
         try:
-            await self.tx.verify()
+            await tx.verify()
         except Exception as exc:
             self.broken = self.broken or exc
             raise
 
+    async def _flush_letters(self, tx: Transaction, effects: Effects) -> None:
+        letters, new = self._units.letters, list[MessageRow]()
+        for message, payload, delay_ms in self._outgoing:
+            new += letters.rows(
+                message,
+                tx.now_ms,
+                correlation=self.correlation,
+                trace=self.trace,
+                delay_ms=delay_ms,
+                payload=payload,
+            )
+        self._outgoing = []
+        if new:
+            await letters.insert(tx, new)
+            effects.rows += new
+
     def discard(self) -> None:
         """Forget what the handler wanted: it refused, or failed."""
-        self._buffer, self._outgoing, self.starts, self.rows = [], [], [], []
+        self._buffer, self._outgoing, self.starts = [], [], []
         self._makers = []
 
     def end(self) -> None:

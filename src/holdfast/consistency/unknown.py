@@ -5,6 +5,7 @@ a name has gone from the code, work that no version knows any more. None of it i
 without using tries, it is shown, and a version that knows it goes on with it.
 """
 
+import asyncio
 from collections.abc import Container, Iterable, Mapping
 
 from holdfast.consistency.schedule import Schedule, postponed_to
@@ -18,6 +19,25 @@ class NotKnown(HoldfastError):
     """This version does not know it, and one that does must go on with it."""
 
     code, status = "not_known", 409
+
+
+class UnknownWork:
+    """Whether rows that wait for another version are left to it, for as long as a letter waits.
+
+    Such a row is due at once for a version that knows it, so this one must not take it each time.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._pause_s = schedule.version_ms / 1000
+        self._left_until = 0.0  # loop time
+
+    def met(self) -> None:
+        """Leave what waits for another version to it for a while."""
+        self._left_until = asyncio.get_running_loop().time() + self._pause_s
+
+    def is_taken(self) -> bool:
+        """Whether such rows are claimed here, to see whether this is the version."""
+        return asyncio.get_running_loop().time() >= self._left_until
 
 
 def waiting(row: MessageRow, why: str, now_ms: int, schedule: Schedule) -> MessageRow:

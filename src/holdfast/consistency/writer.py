@@ -9,66 +9,21 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from holdfast.consistency.ledger import BelowFloor, Ledger
-from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, State
+from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
+from holdfast.contract.envelope import Kind, MessageRow, State
+from holdfast.contract.failure import Failure
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
-from holdfast.pump import is_cancelled
 from holdfast.storage import Sharing, Transaction
 
 LOOKS_MAX = 5
-RUNS_MAX = 5  # of one transaction, when it is lost
+RUNS_MAX = 5  # of one turn, when its transaction is lost
 
-
-class RunAgain(Exception):
-    """The transaction was lost through no fault of this turn: make the turn anew."""
-
-
-@dataclass(slots=True)
-class Effects:
-    """What leaves after the commit, and only then.
-
-    Attributes:
-        rows: letters to send. answers: [(edge of the letter, answer)] to give.
-        done: callables for metrics and wake-ups.
-    """
-
-    rows: list[MessageRow] = field(default_factory=list[MessageRow])
-    answers: list[tuple[int, LetterAnswer]] = field(default_factory=list[tuple[int, LetterAnswer]])
-    done: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
-
-
-class Turn:
-    """One piece of work inside a transaction.
-
-    Attributes:
-        deadline: loop time after which nobody waits for it; checked before it begins, not after.
-        alone: it gets a transaction of its own.
-        lost: how many transactions it was run in that were lost: after one its statements are no
-            longer joined with others', after two it is alone.
-        begun: it has been given its transaction.
-    """
-
-    deadline: float | None = None
-    alone: bool = False
-    lost: int = 0
-    begun: bool = False
-
-    def __init__(self) -> None:
-        self.effects = Effects()
-
-    def wanted_until(self) -> float | None:
-        """Return the deadline, which may have become earlier since the turn began to wait."""
-        return self.deadline
-
-    async def run(self, tx: Transaction) -> None:
-        """Do it, in a savepoint of its own. What it raises rolls that back, and `perform` raises.
-
-        A turn that rolls back by itself opens a new savepoint, for the one who releases it.
-        """
-        raise NotImplementedError
+Waiting = tuple[Turn, "asyncio.Future[None]"]
+Sent = Callable[[Sequence[Turn]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +42,15 @@ class Writer:
     Args:
         after_commit: gets the turns of a committed transaction, before their callers go on.
         waiting_max: more turns than this are refused with Overloaded.
+        observe: told how many turns a commit had, and how many seconds it took.
     """
+
+    pause_s: ClassVar[tuple[float, float]] = (0.1, 5.0)  # of a patient turn: the first, the longest
 
     def __init__(
         self,
         ledger: Ledger,
-        after_commit: Callable[[Sequence[Turn]], None],
+        after_commit: Sent,
         *,
         waiting_max: int = 20_000,
         observe: Callable[[int, float], None] | None = None,
@@ -101,51 +59,76 @@ class Writer:
         self._after_commit = after_commit
         self._waiting_max = waiting_max
         self._observe = observe
-        self._waiting: deque[tuple[Turn, asyncio.Future[None]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._turns = self._commits = self._lost = 0
 
     async def perform(self, turn: Turn) -> None:
-        """Run a turn; return when it is committed.
+        """Run a turn, again if its transaction was lost; return when it is committed.
 
         Raises:
-            RunAgain: the transaction was lost; nothing of the turn was kept.
+            RunAgain: it was lost each time; nothing of the turn was kept.
             Overloaded: too many turns wait.
+        """
+        pause_s, longest_s = self.pause_s
+        while True:
+            try:
+                if turn.prepares and not await turn.prepare():
+                    return  # it needs no transaction
+                await self.submit(turn)
+                return
+            except (RunAgain, Overloaded) as exc:
+                turn.lost += 1
+                over = isinstance(exc, Overloaded) or turn.lost >= RUNS_MAX
+                if over and not turn.patient:
+                    raise
+            finally:
+                turn.close()
+            if over:
+                await asyncio.sleep(pause_s)
+                pause_s = min(longest_s, pause_s * 2)
+
+    async def perform_own(self, function: Callable[[Transaction, Effects], object]) -> None:
+        """Run a function of the framework's: see `perform`."""
+        await self.perform(Own(function))
+
+    def submit(self, turn: Turn) -> "asyncio.Future[None]":
+        """Have a turn run once; what is returned is done when it is committed.
+
+        To cancel that is to leave the turn: one that has begun is finished all the same.
+
+        Raises:
+            Overloaded: too many turns wait. What is returned raises RunAgain if the transaction was
+                lost, and nothing of the turn was kept.
         """
         if len(self._waiting) >= self._waiting_max:
             raise Overloaded(
                 f"{self._ledger.service} has {len(self._waiting):,} writes waiting",
                 headers={"Retry-After": "1"},
             )
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        turn.begun = False
         self._waiting.append((turn, future))
         if self._task is None:
-            self._task = asyncio.create_task(self._drain(), name=f"{self._ledger.service} writer")
-        try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError:  # what has begun is finished, though nobody waits for it
-            if not (turn.begun and self._ledger.safe.shielded):
-                future.cancel()
-            raise
-
-    async def perform_own(self, function: Callable[[Transaction, Effects], object]) -> None:
-        """Run a function of the framework's, again if its transaction was lost.
-
-        Raises:
-            RunAgain: it was lost each time. Overloaded: see `perform`.
-        """
-        for run in range(1, RUNS_MAX + 1):
-            try:
-                await self.perform(Own(function, lost=run - 1))
-                return
-            except RunAgain:
-                if run == RUNS_MAX:
-                    raise
+            self._task = loop.create_task(self._drain(), name=f"{self._ledger.service} writer")
+        return future
 
     async def _drain(self) -> None:
+        """Run batches as long as turns wait.
+
+        Before each, wait for those that are on their way: as long as a look finds more. A look is
+        two rounds of the loop, some 20 µs when it has nothing else to do. With 32 orders under way
+        it halves the commits.
+        """
         try:
             while self._waiting:
-                await self._gather()
+                for _ in range(LOOKS_MAX):
+                    before = len(self._waiting)
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                    if len(self._waiting) == before:
+                        break
                 await self._transact(self._take())
                 if not self._waiting:
                     await asyncio.sleep(0)  # let those come that were waiting for this commit
@@ -154,81 +137,116 @@ class Writer:
             while self._waiting:  # it was cancelled: whoever still waits asks for a new one
                 _fail(self._waiting.popleft()[1], RunAgain("the writer was stopped"))
 
-    async def _gather(self) -> None:
-        """Wait for those that are on their way: as long as a look finds more, at most LOOKS_MAX.
-
-        A look is two rounds of the loop, some 20 µs when it has nothing else to do. With 32 orders
-        under way it halves the commits.
-        """
-        for _ in range(LOOKS_MAX):
-            before = len(self._waiting)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            if len(self._waiting) == before:
-                return
-
-    def _take(self) -> list[tuple[Turn, asyncio.Future[None]]]:
-        batch: list[tuple[Turn, asyncio.Future[None]]] = []
-        while self._waiting and len(batch) < self._ledger.schedule.batch:
-            sharing = _sharing(self._waiting[0][0])
-            if batch and (sharing is Sharing.ALONE or sharing is not _sharing(batch[0][0])):
-                break
-            batch.append(self._waiting.popleft())
-            if sharing is Sharing.ALONE:
-                break
+    def _take(self) -> list[Waiting]:
+        """Take the next turns that may share a transaction."""
+        waiting, batch = self._waiting, [self._waiting.popleft()]
+        sharing = batch[0][0].sharing
+        if sharing is not Sharing.ALONE:
+            limit = self._ledger.schedule.batch
+            while waiting and len(batch) < limit and waiting[0][0].sharing is sharing:
+                batch.append(waiting.popleft())
         return batch
 
-    async def _transact(self, batch: list[tuple[Turn, asyncio.Future[None]]]) -> None:
+    async def _transact(self, batch: list[Waiting]) -> None:
         clock = self._ledger.clock  # not the loop's: uvloop's has whole milliseconds
         started = clock.monotonic()
-        safe = self._ledger.safe
+        safe, database = self._ledger.safe, self._ledger.database
         early = not (safe.answer_after_commit and safe.send_after_commit)
         done: list[Turn] = []
         errors: list[Exception | None] = []
         tx: Transaction | None = None
         try:
-            tx = await self._ledger.database.begin(sharing=_sharing(batch[0][0]))
-            name = await self._named(tx)
+            tx = await database.begin(sharing=batch[0][0].sharing)
+            name = await self._sign(tx) if database.remote and safe.commit_asked else None
             for turn, future in batch:
                 errors.append(await self._in_savepoint(tx, turn, future))
-                if errors[-1] is None and not future.cancelled():
+                if errors[-1] is None and (turn.begun or not future.cancelled()):
                     done.append(turn)
             if clock.monotonic() - started > self._ledger.schedule.transaction_ms / 1000:
                 raise TransactionLost("it took longer than T: its ids may be below the floor")
             if early:
                 self._after_commit(done)
-            await self._commit(tx, name)
+            try:
+                kept = await tx.commit()
+            except CommitUnknown:
+                if name is None:
+                    raise
+                kept = await self._was_kept(name)
+            if not kept and safe.commit_checked:
+                raise TransactionLost("the COMMIT was answered by a rollback")
         except BaseException as exc:  # the transaction is lost, and with it every turn of it
-            self._lost += 1
-            for _, future in batch:
-                lost = RunAgain(f"{type(exc).__name__}: {exc}")
-                lost.__cause__ = exc
-                _fail(future, lost)
-            if tx is not None:  # left open, it would be in the way of every later one
-                await tx.abort()
-            if isinstance(exc, BelowFloor):
-                await self._look_at_time()
+            await self._lose(tx, batch, exc)
             if isinstance(exc, Exception):
                 return
             raise
         self._commits += 1
         self._turns += len(done)
-        if self._observe:
-            self._tell(self._observe, len(done), clock.monotonic() - started)
-        if not early:
-            self._tell(self._after_commit, done)
+        try:
+            if not early:
+                self._after_commit(done)
+            if self._observe is not None:
+                self._observe(len(done), clock.monotonic() - started)
+        except Exception:  # a bug in what is told: the transaction is committed all the same
+            logging.getLogger("holdfast").exception("%s: after a commit", self._ledger.service)
         for (_, future), error in zip(batch, errors, strict=True):
             if error is not None:
                 _fail(future, error)
             elif not future.done():
                 future.set_result(None)
 
-    def _tell(self, told: Callable[..., None], *args: Any) -> None:
-        """Tell of a commit; whatever comes of it, those who wait for the commit have it."""
+    async def _lose(
+        self, tx: Transaction | None, batch: Sequence[Waiting], exc: BaseException
+    ) -> None:
+        self._lost += 1
+        for _, future in batch:
+            lost = RunAgain(f"{type(exc).__name__}: {exc}")
+            lost.__cause__ = exc
+            _fail(future, lost)
+        if tx is not None:  # left open, it would be in the way of every later one
+            await tx.abort()
+        if isinstance(exc, BelowFloor):
+            await self._look_at_time()
+
+    async def _in_savepoint(
+        self, tx: Transaction, turn: Turn, future: "asyncio.Future[None]"
+    ) -> Exception | None:
+        """Run a turn, unless nobody waits for it; return its error, told after the commit."""
+        until = None if turn.wanted_until is None else turn.wanted_until()
+        if until is not None and asyncio.get_running_loop().time() >= until:
+            return _too_late()
+        if future.cancelled():
+            return None
+        turn.begun, turn.effects = True, Effects()
+        safe, task = self._ledger.safe, self._task
+        await tx.savepoint()
         try:
-            told(*args)
-        except Exception:  # a bug in what is told: the transaction is committed all the same
-            logging.getLogger("holdfast").exception("%s: after a commit", self._ledger.service)
+            try:
+                await turn.run(tx)
+            except TransactionLost:
+                raise
+            except Exception as exc:
+                if not turn.answers_for(exc):
+                    raise
+                if safe.failure_rolls_back or not isinstance(exc, Failure):
+                    await tx.rollback()
+                    await tx.savepoint()
+                turn.effects = Effects()
+                await turn.failed(tx, exc)
+            if task is not None and task.cancelling():  # and a handler, or a saga, swallowed it
+                raise asyncio.CancelledError
+            if safe.commit_checked:
+                tx.check_open()
+        except TransactionLost:
+            raise
+        except Exception as exc:  # this turn's own: the others go on
+            await tx.rollback()
+            return exc
+        if future.cancelled() and not safe.shielded:
+            turn.begun = False
+            await tx.rollback()
+        else:
+            await tx.release()
+        return None
 
     async def _look_at_time(self) -> None:
         """Learn how far other replicas are, so that the next transaction is not before them."""
@@ -237,25 +255,12 @@ class Writer:
         except TransactionLost:
             pass  # the database is away: the next transaction fails at its beginning
 
-    async def _named(self, tx: Transaction) -> MessageRow | None:
+    async def _sign(self, tx: Transaction) -> MessageRow:
         """Give the transaction a name that can be asked for if its COMMIT is not answered."""
-        if not (self._ledger.database.remote and self._ledger.safe.commit_asked):
-            return None
         edge = self._ledger.edge_to(self._ledger.service)
-        name = MessageRow(edge, self._ledger.letter_id(tx.now_ms), State.DONE, Kind.COMMIT)
+        name = MessageRow(edge, self._ledger.ids.uuid7(tx.now_ms), State.DONE, Kind.COMMIT)
         await tx.sign(name)
         return name
-
-    async def _commit(self, tx: Transaction, name: MessageRow | None) -> None:
-        """Commit, and know whether it was kept. Raises TransactionLost."""
-        try:
-            kept = await tx.commit()
-        except CommitUnknown:
-            if name is None:
-                raise
-            kept = await self._was_kept(name)
-        if not kept and self._ledger.safe.commit_checked:
-            raise TransactionLost("the COMMIT was answered by a rollback")
 
     async def _was_kept(self, name: MessageRow) -> bool:
         """Insert a transaction's name again: a conflict means that it was committed.
@@ -275,31 +280,6 @@ class Writer:
                 await asyncio.sleep(pause_s)
                 pause_s = min(5.0, pause_s * 2)
 
-    async def _in_savepoint(
-        self, tx: Transaction, turn: Turn, future: "asyncio.Future[None]"
-    ) -> Exception | None:
-        """Run a turn, unless nobody waits for it; return its error, told after the commit."""
-        until = turn.wanted_until()
-        if until is not None and asyncio.get_running_loop().time() >= until:
-            return _too_late()
-        if future.cancelled():
-            return None
-        turn.begun = True
-        await tx.savepoint()
-        try:
-            await turn.run(tx)
-            if is_cancelled():  # and a handler, or a saga, has swallowed it
-                raise asyncio.CancelledError
-            if self._ledger.safe.commit_checked:
-                tx.check_open()
-        except TransactionLost:
-            raise
-        except Exception as exc:  # this turn's own: the others go on
-            await tx.rollback()
-            return exc
-        await (tx.rollback() if future.cancelled() else tx.release())
-        return None
-
     async def idle(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         while self._task is not None:
@@ -308,12 +288,6 @@ class Writer:
     def stats(self) -> WriterStats:
         """Return the counts."""
         return WriterStats(len(self._waiting), self._turns, self._commits, self._lost)
-
-
-def _sharing(turn: Turn) -> Sharing:
-    if turn.alone or turn.lost > 1:
-        return Sharing.ALONE
-    return Sharing.APART if turn.lost else Sharing.JOINED
 
 
 def _fail(future: "asyncio.Future[None]", exc: Exception) -> None:
@@ -326,20 +300,3 @@ def _too_late() -> DeadlineExceeded:
     late = DeadlineExceeded("the deadline passed before the first statement; nothing was written")
     late.effect = "none"  # type: ignore[assignment, misc]  # this one is known: the transaction never began
     return late
-
-
-@dataclass(slots=True)
-class Own(Turn):
-    """A turn of the framework's own: one function of the transaction."""
-
-    function: Callable[[Transaction, Effects], object]
-    alone: bool = False
-    lost: int = 0
-    deadline: float | None = None
-    begun: bool = False
-    effects: Effects = field(default_factory=Effects)
-
-    async def run(self, tx: Transaction) -> None:
-        result = self.function(tx, self.effects)
-        if asyncio.iscoroutine(result):
-            await result

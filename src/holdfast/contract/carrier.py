@@ -84,7 +84,11 @@ class Carrier(Generic[T]):
         self.problems = tuple(dict.fromkeys(_problems(self.name, nodes)))
 
     def encode(self, value: T) -> bytes:
-        """Return a value as JSON.
+        """Return a value as JSON. Raises NotCarried: see `carry`."""
+        return self.carry(value)[0]
+
+    def carry(self, value: T) -> tuple[bytes, T]:
+        """Return a value as JSON, and as it will be read from that.
 
         Raises:
             NotCarried: it would not arrive as it is; says which field, and what would come.
@@ -102,7 +106,7 @@ class Carrier(Generic[T]):
             changed = first_difference(value, back, self.name)
             if changed is not None:
                 raise NotCarried(str(changed))
-        return body
+        return body, back
 
     def decode(self, body: bytes, *, extra: ExtraValues | None = None) -> T:
         """Return the value. Raises pydantic's ValidationError for what does not fit."""

@@ -1,6 +1,6 @@
 """What the graph says of one service: its edges, and where its letters go. Pure functions."""
 
-from holdfast.consistency.ledger import Addresses
+from holdfast.consistency.letters import Addresses
 from holdfast.contract.envelope import HTTP, EdgeRow, Lane
 from holdfast.contract.messages import Command, Undo
 from holdfast.system import Graph, Service, System

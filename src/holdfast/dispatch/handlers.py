@@ -138,7 +138,7 @@ class CompiledJob:
             seed = derived_id(_TICKS, self.name, 0)
             id_ = derived_id(seed, str(at), at)
         else:
-            id_ = self._ledger.letter_id(at)
+            id_ = self._ledger.ids.uuid7(at)
         letter = Letter(id=id_, kind=Kind.TICK, type=self.name)
         return MessageRow(edge, id_, State.DUE, Kind.TICK, due_at=at, body=encode(letter))
 

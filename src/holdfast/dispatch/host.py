@@ -1,9 +1,8 @@
 """The host of one service: its core, its compiled handlers and routes, its start and its stop."""
 
-import asyncio
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,22 +10,20 @@ from uuid import UUID
 
 import msgspec
 
-from holdfast.consistency.attention import attention, failing_now
-from holdfast.consistency.inbox import Inbox
-from holdfast.consistency.ledger import Addresses, Ledger
-from holdfast.consistency.outbox import Outbox
-from holdfast.consistency.relay import HASTEN_MAX, Relay
+from holdfast.consistency.advance import SagaType
+from holdfast.consistency.core import Core, Duties, Observers
+from holdfast.consistency.interventions import Interventions
+from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
-from holdfast.consistency.sagas import Sagas, SagaType
 from holdfast.consistency.schedule import Schedule, floors_lag_ms
 from holdfast.consistency.told import parted
+from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.unknown import unknown_work
-from holdfast.consistency.writer import Effects, RunAgain, Writer
-from holdfast.contract.envelope import HTTP, Lane, MessageRow
+from holdfast.contract.envelope import HTTP
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
-from holdfast.contract.messages import Command, Event, Query, known_as
+from holdfast.contract.messages import Query, known_as
 from holdfast.dispatch.addresses import addresses_of, edges_of
 from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.handlers import (
@@ -35,12 +32,11 @@ from holdfast.dispatch.handlers import (
     CompiledJob,
     GoneJob,
 )
-from holdfast.dispatch.opened import OpenedTurn
+from holdfast.dispatch.opened import opened
 from holdfast.dispatch.outside import Asks, Blocking, Reach, Send
 from holdfast.dispatch.queries import CompiledQuery, QueriesHere
 from holdfast.dispatch.resolve import Provided
 from holdfast.dispatch.routes import CompiledRoute
-from holdfast.errors import TransactionLost
 from holdfast.observability import (
     SAGA_ENDS,
     SERVED_ERRORS,
@@ -68,7 +64,11 @@ from holdfast.system.tables import (
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The world, as the hosts of one process share it."""
+    """The world, as the hosts of one process share it.
+
+    Attributes:
+        witness: see `consistency.unit.Units`.
+    """
 
     clock: Clock
     ids: Ids
@@ -84,6 +84,7 @@ class Ports:
     current: ContextVar[Context]
     schedule: Schedule = field(default_factory=Schedule)
     safe: Safeguards = ALL_ON
+    witness: Callable[[Unit], None] | None = None
 
 
 _BREAKER_STATES: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
@@ -118,32 +119,33 @@ class ServiceHost:
             database,
             ports.clock,
             ports.ids,
-            addresses_of(service, system, graph),
             ports.schedule,
             ports.safe,
+            describe,
         )
         self.provided = Provided(service, ports.environ)
-        self.ledger.describe = describe
-        self.outbox = Outbox(self.ledger, ports.broker)
-        self.writer = Writer(self.ledger, self.outbox.after_commit, observe=self._commits())
-        self.sagas = Sagas(self.ledger, self._saga_types(), self._saga_ended, self._saga_parked)
         self._compiled: dict[str, Compiled] = {}
-        waited = {event.wire_name(): event for saga in service.sagas for event in saga.waits}
-        self.inbox = Inbox(
+        self.core = Core(
             self.ledger,
-            self.writer,
-            self.outbox,
-            self.sagas,
-            self._compiled.get,
-            waited,
-            self._notice,
+            ports.broker,
+            Duties(
+                addresses_of(service, system, graph),
+                self._compiled.get,
+                self._saga_types(),
+                {event.wire_name(): event for saga in service.sagas for event in saga.waits},
+            ),
+            Observers(
+                self._notice,
+                self._commits(),
+                self._saga_ended,
+                self._saga_parked,
+                self._keep_looking,
+                ports.witness,
+            ),
         )
-        self.relay = Relay(self.ledger, self.writer, self.inbox, self.outbox, ports.broker)
-        self.relay.kept_house = self._keep_looking
+        self.interventions = Interventions(self.core)
         self.strangers: list[str] = []
         self._looked = False
-        self.inbox.wake = self.relay.wake
-        self.inbox.too_full = self.too_full
         self.reach = Reach(
             service, everywhere or asks, ports.send, ports.run, self._edge, safe=ports.safe
         )
@@ -221,9 +223,7 @@ class ServiceHost:
         self._expect()
         await self._first_ticks()
         await self.look_for_strangers()
-        for lane in Lane:
-            await self._ports.broker.subscribe(self.name, lane, self.inbox.deliver)
-        self.relay.start()
+        await self.core.start()
         self.service._begin = self.begin  # pyright: ignore[reportPrivateUsage]  # its other half
         self._watch()
 
@@ -298,14 +298,11 @@ class ServiceHost:
             compiled = CompiledRoute(
                 route,
                 signature,
-                ledger=self.ledger,
-                writer=self.writer,
-                sagas=self.sagas,
+                core=self.core,
                 provided=self.provided,
                 reach=self.reach,
                 outcomes=outcomes,
                 on_error=self.failed,
-                too_full=self.too_full,
                 attempts=self._attempts(route, signature),
             )
             self.routes.append(compiled)
@@ -331,10 +328,6 @@ class ServiceHost:
             route=request.route,
         )
 
-    def too_full(self) -> bool:
-        """Whether the outbox is over its high water; letters are taken all the same."""
-        return self.relay.backlog.out_bytes > self.ledger.schedule.out_bytes_max
-
     async def _first_ticks(self) -> None:
         jobs = [job for job in self._compiled.values() if isinstance(job, CompiledJob)]
         if not jobs:
@@ -343,7 +336,7 @@ class ServiceHost:
         async def insert(tx: Transaction, effects: Effects) -> None:
             await tx.insert_messages([job.next_row(tx.now_ms) for job in jobs])
 
-        await self.writer.perform_own(insert)
+        await self.core.writer.perform_own(insert)
 
     async def look_for_strangers(self) -> None:
         """Find out what the database holds that this version does not know, and say it."""
@@ -363,37 +356,37 @@ class ServiceHost:
 
     async def _keep_looking(self) -> None:
         """Look again while something may be there that this version does not know."""
-        if self.strangers or self.relay.backlog.waiting:
+        if self.strangers or self.core.high_water.backlog.waiting:
             await self.look_for_strangers()
 
     def _watch(self) -> None:
-        metrics, relay = self._ports.metrics, self.relay
+        metrics, core = self._ports.metrics, self.core
+        high_water, leases = core.high_water, core.leases
         name = self.name
         sent = "messaging_client_sent_messages_total"
-        metrics.watch(sent, lambda: self.outbox.stats().sent, service=name)
-        metrics.watch("holdfast_outbox_rows", lambda: relay.backlog.out_rows, service=name)
+        metrics.watch(sent, lambda: core.outbox.stats().sent, service=name)
+        metrics.watch("holdfast_outbox_rows", lambda: high_water.backlog.out_rows, service=name)
         metrics.watch(
             "holdfast_outbox_oldest_seconds",
-            lambda: relay.backlog.oldest_ms / 1000,
+            lambda: high_water.backlog.oldest_ms / 1000,
             service=name,
         )
-        leases = self.inbox.leases
         metrics.watch("holdfast_leases_held", lambda: leases.stats().held, service=name)
         metrics.watch("holdfast_leases_renewed_total", lambda: leases.stats().renewed, service=name)
         metrics.watch("holdfast_leases_lost_total", lambda: leases.stats().lost, service=name)
-        metrics.watch("holdfast_waiting_letters", lambda: relay.backlog.waiting, service=name)
+        metrics.watch("holdfast_waiting_letters", lambda: high_water.backlog.waiting, service=name)
         metrics.watch("holdfast_unknown_names", lambda: len(self.strangers), service=name)
-        metrics.watch("holdfast_dead_letters", lambda: relay.backlog.dead, service=name)
-        metrics.watch("holdfast_failing_letters", lambda: relay.backlog.failing, service=name)
+        metrics.watch("holdfast_dead_letters", lambda: high_water.backlog.dead, service=name)
+        metrics.watch("holdfast_failing_letters", lambda: high_water.backlog.failing, service=name)
         for edge in self.ledger.edges.values():
             if edge.receiver == name and edge.sender not in (name, HTTP):
-                ignored = functools.partial(self.inbox.ignored_below_floor.__getitem__, edge.id)
+                ignored = functools.partial(core.received.ignored_below_floor.__getitem__, edge.id)
                 labels = {"service": name, "sender": edge.sender, "lane": edge.lane.value}
                 metrics.watch("holdfast_letters_ignored_total", ignored, **labels)
 
     def attention(self) -> str | None:
         """Return which letters need a person, or None; as of the last housekeeping."""
-        backlog = self.relay.backlog
+        backlog = self.core.high_water.backlog
         counts = {"dead": backlog.dead, "failing for long": backlog.failing}
         found = [f"{count} {what}" for what, count in counts.items() if count]
         return f"letters: {', '.join(found)}; see `holdfast dead-letters list`" if found else None
@@ -401,131 +394,13 @@ class ServiceHost:
     async def stop(self) -> None:
         """Finish what is under way; what is not begun stays in the tables."""
         self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
-        await self.relay.stop()
-        self.inbox.leases.close()
-        await self.writer.idle()
-        await self.outbox.idle()
+        await self.core.stop()
         await self.provided.close()
+
+    def begin(self) -> AbstractAsyncContextManager[Unit]:
+        """See `Service.begin`."""
+        return opened(self.core, self._ports.current)
 
     async def close(self) -> None:
         """Close the database."""
         await self.ledger.database.close()
-
-    # -- for code that Holdfast does not call -----------------------------------------------------
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncGenerator[Unit, None]:
-        """See `Service.begin`."""
-        now_ms = int(self.ledger.clock.now() * 1000)
-        context = self._ports.current.get()
-        unit = Unit(
-            self.ledger,
-            seed=self.ledger.seed(now_ms),
-            at_ms=now_ms,
-            correlation=context.correlation_id,
-            trace=context.traceparent,
-        )
-        turn = OpenedTurn(unit, self.sagas, self.ledger.schedule.transaction_ms / 2000)
-        performed = asyncio.create_task(self.writer.perform(turn))
-        try:
-            await asyncio.wait({performed, turn.entered}, return_when=asyncio.FIRST_COMPLETED)
-            if performed.done():
-                performed.result()
-            yield unit
-            turn.leave()
-            await performed
-        except RunAgain as exc:
-            raise TransactionLost(str(exc)) from exc
-        except BaseException:
-            turn.abandon()
-            if not turn.begun:
-                performed.cancel()
-            await asyncio.gather(performed, return_exceptions=True)
-            raise
-        finally:
-            unit.end()
-
-    async def send(self, message: Command[Any]) -> UUID:
-        """Take a command from an operator, as if the service had sent it to itself."""
-        made: list[MessageRow] = []
-
-        async def insert(tx: Transaction, effects: Effects) -> None:
-            own = Ledger(
-                self.name,
-                self.ledger.database,
-                self.ledger.clock,
-                self.ledger.ids,
-                Addresses({message.wire_name(): self.name}, {}),
-                self.ledger.schedule,
-            )
-            own.know(list(self.ledger.edges.values()))
-            made[:] = [own.command_row(message, tx.now_ms, correlation="", trace="")]
-            await tx.insert_messages(made)
-            effects.done.append(self.relay.wake)
-
-        await self.writer.perform_own(insert)
-        return made[0].id
-
-    async def change_dead(
-        self, letter: UUID, change: Callable[[MessageRow, int], MessageRow]
-    ) -> MessageRow | None:
-        """Requeue or drop a letter that needs a person. None when there is none of that id."""
-        changed: list[MessageRow] = []
-        schedule = self.ledger.schedule
-
-        async def write(tx: Transaction, effects: Effects) -> None:
-            changed.clear()
-            for edge in self.ledger.edges:
-                row = await tx.lock_message(edge, letter)
-                if row is not None and attention(row, failing_now(tx.now_ms, schedule)):
-                    new = change(row, tx.now_ms)
-                    if await tx.update_message(new, row.state):
-                        changed.append(new)
-            effects.done.append(self.relay.wake)
-
-        await self.writer.perform_own(write)
-        return changed[0] if changed else None
-
-    async def cancel_saga(self, saga: UUID) -> None:
-        """Let a saga take no further step, and undo what it did. See `Sagas.cancel`."""
-
-        async def cancel(tx: Transaction, effects: Effects) -> None:
-            await self.sagas.cancel(tx, saga, effects)
-
-        await self.writer.perform_own(cancel)
-
-    async def hasten(self, edge: int, letter: UUID | None = None) -> int:
-        """Let letters of an edge that were tried, or the one that is named, be due now."""
-        count, hastened = 0, HASTEN_MAX
-
-        async def write(tx: Transaction, effects: Effects) -> None:
-            nonlocal hastened
-            hastened = await tx.hasten(edge, HASTEN_MAX, sent_once=True, letter=letter)
-            effects.done.append(self.relay.wake)
-
-        while hastened >= HASTEN_MAX:
-            await self.writer.perform_own(write)
-            count += hastened
-        return count
-
-    async def publish(self, event: Event) -> list[UUID]:
-        """Send an event to all who hear it, as if the service had published it."""
-        made: list[MessageRow] = []
-
-        async def insert(tx: Transaction, effects: Effects) -> None:
-            made[:] = self.ledger.event_rows(event, tx.now_ms, correlation="", trace="")
-            await self.ledger.insert_new(tx, made)
-            effects.rows += made
-
-        await self.writer.perform_own(insert)
-        return [row.id for row in made]
-
-    async def retry_saga(self, saga: UUID) -> bool:
-        """Run a parked saga again; False when there is none of that id."""
-        found: list[bool] = []
-
-        async def resume(tx: Transaction, effects: Effects) -> None:
-            found[:] = [await self.sagas.resume(tx, saga, effects) is not None]
-
-        await self.writer.perform_own(resume)
-        return found[0]

@@ -1,11 +1,16 @@
 """The transaction of code that Holdfast does not call, such as a mounted app."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
+from holdfast.consistency.core import Core
 from holdfast.consistency.sagas import Sagas
+from holdfast.consistency.turn import RunAgain, Turn
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Turn
 from holdfast.errors import TransactionLost
+from holdfast.observability import Context
 from holdfast.storage import Transaction
 
 
@@ -20,9 +25,10 @@ class OpenedTurn(Turn):
         entered: done when statements may be run.
     """
 
+    alone = True
+
     def __init__(self, unit: Unit, sagas: Sagas, limit_s: float) -> None:
         super().__init__()
-        self.alone = True
         loop = asyncio.get_running_loop()
         self.entered: asyncio.Future[None] = loop.create_future()
         self._left: asyncio.Future[None] = loop.create_future()
@@ -52,3 +58,35 @@ class OpenedTurn(Turn):
         if not self._left.done():
             self._left.set_exception(Abandoned())
             self._left.exception()  # retrieved: the turn may never have come
+
+
+@asynccontextmanager
+async def opened(core: Core, current: ContextVar[Context]) -> AsyncGenerator[Unit, None]:
+    """Open a transaction of a service. See `Service.begin`."""
+    ledger, context = core.ledger, current.get()
+    now_ms = int(ledger.clock.now() * 1000)
+    unit = core.units.unit(
+        ledger.seed(now_ms),
+        now_ms,
+        correlation=context.correlation_id,
+        trace=context.traceparent,
+    )
+    turn = OpenedTurn(unit, core.sagas, ledger.schedule.transaction_ms / 2000)
+    performed = core.writer.submit(turn)
+    try:
+        await asyncio.wait({performed, turn.entered}, return_when=asyncio.FIRST_COMPLETED)
+        if performed.done():
+            performed.result()
+        yield unit
+        turn.leave()
+        await asyncio.shield(performed)
+    except RunAgain as exc:
+        raise TransactionLost(str(exc)) from exc
+    except BaseException:
+        turn.abandon()
+        if not turn.begun:
+            performed.cancel()
+        await asyncio.wait({performed})
+        raise
+    finally:
+        unit.end()

@@ -1,20 +1,14 @@
 """The transaction of an HTTP write, and the record that an Idempotency-Key leaves."""
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
-from holdfast.consistency.sagas import Sagas
-from holdfast.consistency.unit import Driver, Unit
-from holdfast.consistency.writer import Effects, Turn
 from holdfast.contract.envelope import Kind, MessageRow, State
-from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
-from holdfast.errors import BadRequest, HoldfastError, Invalid, MessageTooLarge
+from holdfast.errors import BadRequest, HoldfastError, Invalid
 from holdfast.storage import Transaction
 
 KEY_CHARS_MAX = 255
@@ -77,7 +71,7 @@ class Key:
         return Response(stored.status, [*headers, FROM_RECORD], stored.body)
 
     def row(self, ledger: Ledger, response: Response, now_ms: int) -> MessageRow:
-        """Return the row that remembers a response."""
+        """Return the row that remembers a response. Raises MessageTooLarge."""
         stored = StoredResponse(
             response.status,
             [(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers],
@@ -94,6 +88,11 @@ class Key:
             hash=self.hash,
             answer=encode(stored),
         )
+
+    async def record(self, ledger: Ledger, tx: Transaction, response: Response) -> None:
+        """Write a response down with its effect. Raises AlreadyRecorded."""
+        if not await tx.insert_messages([self.row(ledger, response, tx.now_ms)], sure=True):
+            raise AlreadyRecorded("the key was recorded by another request")
 
 
 class Refusals:
@@ -122,68 +121,3 @@ class Refusals:
         """Return what was refused under a key, if that is not too long ago."""
         row = self._kept.get(key)
         return row if row is not None and (row.due_at or 0) > now_ms else None
-
-
-class RequestTurn(Turn):
-    """The handler's writes, what it sends and starts, and the key's record: all or nothing.
-
-    Attributes:
-        refused: the failure that was raised before the first statement, or instead of an answer.
-    """
-
-    def __init__(
-        self,
-        driver: Driver,
-        unit: Unit,
-        sagas: Sagas,
-        respond: Callable[[Any], Response],
-        refuse: Callable[[Failure], Response],
-        key: Key | None,
-        request: Request,
-    ) -> None:
-        super().__init__()
-        self._request = request
-        self.response: Response | None = None
-        self.refused: Failure | None = None
-        self._driver = driver
-        self._unit = unit
-        self._sagas = sagas
-        self._respond = respond
-        self._refuse = refuse
-        self._key = key
-
-    def wanted_until(self) -> float | None:
-        """Return when nobody waits for the answer any more; earlier if the client has gone."""
-        return self._request.wanted_until()
-
-    async def run(self, tx: Transaction) -> None:
-        """Run the handler to its end. The savepoint that a refusal undoes is the turn's own."""
-        self._unit.tx = tx
-        try:
-            response = self._respond(await self._driver.to_end())
-            if len(response.body) > RESPONSE_BYTES_MAX:
-                raise MessageTooLarge(
-                    f"the response is {len(response.body):,} bytes; the maximum is "
-                    f"{RESPONSE_BYTES_MAX:,}: page it"
-                )
-            await self._sagas.settle(self._unit, self.effects)
-        except Failure as failure:
-            await tx.rollback()
-            await tx.savepoint()
-            self._unit.discard()
-            self.effects = Effects()
-            self.refused = failure
-            self.response = self.refusal(failure)
-            return
-        if self._key is not None and self._unit.ledger.safe.request_with_effect:
-            await self._record(tx, self._key, response)
-        self.response = response
-
-    def refusal(self, failure: Failure) -> Response:
-        """Return the answer that a failure is."""
-        return self._refuse(failure)
-
-    async def _record(self, tx: Transaction, key: Key, response: Response) -> None:
-        row = key.row(self._unit.ledger, response, tx.now_ms)
-        if not await tx.insert_messages([row], sure=True):
-            raise AlreadyRecorded("the key was recorded by another request")

@@ -1,13 +1,14 @@
 """Compiled routes: from a request to a response, through parameters and the unit of work."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger
-from holdfast.consistency.sagas import Sagas
-from holdfast.consistency.unit import Driver, Unit, stray
-from holdfast.consistency.writer import RunAgain, Writer
+from holdfast.consistency.core import Core
+from holdfast.consistency.ledger import MESSAGE_BYTES_MAX
+from holdfast.consistency.turn import RunAgain
+from holdfast.consistency.unit import Unit, stray
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.attempts import AttemptLimits
@@ -15,9 +16,10 @@ from holdfast.dispatch.gone import WhileClientStays
 from holdfast.dispatch.inputs import Inputs, reply_encoder
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
-from holdfast.dispatch.requests import Key, Refusals, RequestTurn
+from holdfast.dispatch.requests import RESPONSE_BYTES_MAX, Key, Refusals
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.dispatch.view import Look, ReadView
+from holdfast.dispatch.writing import WriteTurn
 from holdfast.errors import (
     BadRequest,
     Conflict,
@@ -36,7 +38,6 @@ from holdfast.storage import MessageFilter
 from holdfast.system.service import Route
 from holdfast.system.signature import Signature, Source
 
-RUNS_MAX = 5
 _JSON = (b"content-type", b"application/json")
 
 
@@ -48,26 +49,21 @@ class CompiledRoute:
         route: Route,
         signature: Signature,
         *,
-        ledger: Ledger,
-        writer: Writer,
-        sagas: Sagas,
+        core: Core,
         provided: Provided,
         reach: Reach,
         outcomes: RouteOutcomes,
         on_error: Callable[[Request, BaseException], None],
-        too_full: Callable[[], bool],
         attempts: AttemptLimits | None = None,
     ) -> None:
         self.route = route
         self.signature = signature
         self.inputs = Inputs(signature)
-        self._ledger = ledger
-        self._writer = writer
-        self._sagas = sagas
+        self._core = core
+        self._ledger = core.ledger
         self._reach = reach
         self._outcomes = outcomes
         self._on_error = on_error
-        self._too_full = too_full
         self._attempts = attempts
         self._arguments = provided.arguments(signature)
         self._encode = reply_encoder(signature.returns)
@@ -79,6 +75,7 @@ class CompiledRoute:
         self._refusals = Refusals()
         self._in_flight: set[Any] = set()
         self._watch = Watch()
+        self._what = f"{route.method} {route.path}"
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
         """Serve one request."""
@@ -158,14 +155,22 @@ class CompiledRoute:
     # -- writes ---------------------------------------------------------------------------------
 
     async def _write(self, request: Request, work: Work) -> Response:
-        if self._too_full():
+        if self._core.high_water.is_reached():
             raise Overloaded(
                 "too much is waiting to be delivered; writes are refused until it is less",
                 headers={"Retry-After": "5"},
             )
-        keys = set(request.header_all(b"idempotency-key")) if self.route.record else None
-        if not keys:
-            return await self._transact(request, work, None)
+        if self.route.record and (sent := request.header_all(b"idempotency-key")):
+            return await self._write_once(request, work, set(sent))
+        turn = self._turn(request, work, None)
+        await self._perform(turn)
+        if turn.refused is not None:
+            return problem_of(turn.refused, request.correlation_id)
+        assert turn.output is not None, "a turn that was performed has an answer"
+        return turn.output
+
+    async def _write_once(self, request: Request, work: Work, keys: set[bytes]) -> Response:
+        """Write under an Idempotency-Key, or return what was answered under it before."""
         if len(keys) > 1:
             raise BadRequest("a request has one Idempotency-Key, and this one has several")
         key = Key(request, keys.pop(), self.route.path)
@@ -175,10 +180,39 @@ class CompiledRoute:
             )
         self._in_flight.add(key.id)
         try:
-            recorded = await self._recorded(key)
-            return recorded or await self._transact(request, work, key)
+            return await self._recorded(key) or await self._recording(request, work, key)
         finally:
             self._in_flight.discard(key.id)
+
+    async def _recording(self, request: Request, work: Work, key: Key) -> Response:
+        turn = self._turn(request, work, key)
+        try:
+            await self._perform(turn)
+        except Exception:
+            # Another process may have committed this key meanwhile: then this run met its
+            # record, or what else it left, such as a value in a unique column.
+            recorded = await self._recorded(key)
+            if recorded is None:
+                raise
+            return recorded
+        if turn.refused is None:
+            assert turn.output is not None, "a turn that was performed has an answer"
+            return turn.output
+        refusal = problem_of(turn.refused, request.correlation_id)
+        if not self._ledger.safe.request_with_effect:
+            return refusal
+        recorded = await self._recorded(key)  # the same key may have succeeded elsewhere meanwhile
+        if recorded is None:
+            self._refusals.keep(key.row(self._ledger, refusal, self._now_ms()))
+        return recorded or refusal
+
+    async def _perform(self, turn: WriteTurn[Response]) -> None:
+        try:
+            await self._core.writer.perform(turn)
+        except TimeoutError as exc:
+            raise _too_late(self.route.path) from exc
+        except RunAgain as exc:
+            raise Overloaded("the database is busy", headers={"Retry-After": "1"}) from exc
 
     async def _recorded(self, key: Key) -> Response | None:
         which = MessageFilter(edges=(self._ledger.http_edge,), id=key.id, limit=1)
@@ -186,81 +220,44 @@ class CompiledRoute:
         row = rows[0] if rows else self._refusals.find(key.id, self._now_ms())
         return key.recorded_response(row) if row is not None else None
 
-    async def _transact(self, request: Request, work: Work, key: Key | None) -> Response:
-        lost: RunAgain | None = None
-        for run in range(RUNS_MAX):
-            turn, driver = self._turn(request, work, key)
-            turn.lost = run
-            try:
-                await self._first_part(request, driver, turn)
-                if turn.refused is None:
-                    await self._writer.perform(turn)
-                if turn.refused is not None:
-                    return await self._refuse(turn, turn.refused, key)
-            except RunAgain as exc:
-                lost = exc
-                continue
-            except Exception:
-                # Another process may have committed this key meanwhile: then this run met its
-                # record, or what else it left, such as a value in a unique column.
-                recorded = await self._recorded(key) if key is not None else None
-                if recorded is None:
-                    raise
-                return recorded
-            finally:
-                if not driver.finished:
-                    driver.close()
-            assert turn.response is not None, "a turn that was performed has a response"
-            return turn.response
-        raise Overloaded("the database is busy", headers={"Retry-After": "1"}) from lost
-
-    async def _first_part(self, request: Request, driver: Driver, turn: RequestTurn) -> None:
-        """Run up to the first statement; a refusal there needs no transaction."""
-        try:
-            await self._limited(request, driver.to_first_statement())
-        except TimeoutError as exc:
-            raise _too_late(self.route.path) from exc
-        except Failure as failure:
-            turn.refused = failure
-
-    async def _refuse(self, turn: RequestTurn, failure: Failure, key: Key | None) -> Response:
-        """Answer with a failure, unless the same key has succeeded elsewhere meanwhile."""
-        response = turn.refusal(failure)
-        if key is None or not self._ledger.safe.request_with_effect:
-            return response
-        recorded = await self._recorded(key)
-        if recorded is None:
-            self._refusals.keep(key.row(self._ledger, response, self._now_ms()))
-        return recorded or response
-
     def _now_ms(self) -> int:
         return int(self._ledger.clock.now() * 1000)
 
-    def _turn(self, request: Request, work: Work, key: Key | None) -> tuple[RequestTurn, Driver]:
-        now_ms = self._now_ms()
-        seed = key.id if key is not None else self._ledger.seed(now_ms)
-        unit = Unit(
-            self._ledger,
-            seed=seed,
-            at_ms=now_ms,
-            what=f"{request.method} {self.route.path}",
+    def _turn(self, request: Request, work: Work, key: Key | None) -> WriteTurn[Response]:
+        takes, reach, deadline = self._takes, self._reach, request.deadline
+
+        def call(unit: Unit) -> Coroutine[Any, Any, Any]:
+            work.tx = unit
+            if Source.READ in takes:
+                work.read = Look(self._ledger.database, unit)
+            if Source.OUTSIDE in takes:
+                work.outside = OutsideView(reach, unit=unit, deadline=deadline)
+            return self.route.function(**self._arguments(work))
+
+        record = None
+        if key is not None and self._ledger.safe.request_with_effect:
+            record = functools.partial(key.record, self._ledger)
+        return WriteTurn(
+            self._core,
+            call,
+            self._recordable,
+            what=self._what,
+            seed=None if key is None else key.id,
             correlation=request.correlation_id,
             trace=request.traceparent,
+            limited=functools.partial(self._limited, request),
+            wanted_until=request.wanted_until,
+            record=record,
         )
-        work.tx, work.read = unit, Look(self._ledger.database, unit)
-        work.outside = OutsideView(self._reach, unit=unit, deadline=request.deadline)
-        driver = Driver(self.route.function(**self._arguments(work)), unit)
-        correlation_id = request.correlation_id
-        turn = RequestTurn(
-            driver,
-            unit,
-            self._sagas,
-            self._respond,
-            lambda failure: problem_of(failure, correlation_id),
-            key,
-            request,
-        )
-        return turn, driver
+
+    def _recordable(self, value: Any) -> Response:
+        response = self._respond(value)
+        if len(response.body) > RESPONSE_BYTES_MAX:
+            raise MessageTooLarge(
+                f"the response is {len(response.body):,} bytes; the maximum is "
+                f"{RESPONSE_BYTES_MAX:,}: page it"
+            )
+        return response
 
     def _respond(self, value: Any) -> Response:
         if isinstance(value, Response):

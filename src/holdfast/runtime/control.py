@@ -74,9 +74,9 @@ class Control:
             where = ".".join(map(str, first["loc"])) or "the body"
             raise Invalid(f"{message}: {where}: {first['msg']}") from exc
         if Command in kind.__mro__:
-            return {"service": host.name, "letter": str(await host.send(made))}
+            return {"service": host.name, "letter": str(await host.interventions.send(made))}
         heard_by = self._system.graph().subscribers(host.name, kind.wire_name())
-        letters = [str(letter) for letter in await host.publish(made)]
+        letters = [str(letter) for letter in await host.interventions.publish(made)]
         return {"service": host.name, "heard_by": list(heard_by), "letters": letters}
 
     def _commands(self) -> "list[Sender]":
@@ -98,9 +98,11 @@ class Control:
         """List sagas, newest first."""
         found: list[Json] = []
         for host in self._hosts.values():
+            looks = state is not None and await host.is_strange()
+            known = host.core.sagas.known if looks else None
             which = SagaFilter(
                 states=(_saga_state(state),) if state is not None else (),
-                known=host.sagas.known if state is not None and await host.is_strange() else None,
+                known=known,
                 limit=limit,
             )
             rows = await host.ledger.database.sagas(which)
@@ -145,7 +147,7 @@ class Control:
         host, row = await self._find_saga(id)
         if row.state not in ("parked", "running"):
             raise Conflict(f"saga {id} has {row.state}; only a parked one can be retried")
-        await host.retry_saga(row.id)
+        await host.interventions.retry_saga(row.id)
         return await self.saga(id)
 
     async def cancel(self, id: str) -> Json:
@@ -153,7 +155,7 @@ class Control:
         host, row = await self._find_saga(id)
         if row.ended_at is not None:
             raise Conflict(f"saga {id} has {row.state}; only one under way can be cancelled")
-        await host.cancel_saga(row.id)
+        await host.interventions.cancel_saga(row.id)
         return await self.saga(id)
 
     async def _find_saga(self, id: str) -> tuple[ServiceHost, SagaRow]:
@@ -180,7 +182,7 @@ class Control:
         for host in self._hosts.values():
             for edge in host.ledger.edges.values():
                 if receiver in (None, edge.receiver) and edge.sender != HTTP:
-                    count += await host.hasten(edge.id, letter)
+                    count += await host.interventions.hasten(edge.id, letter)
         if letter is not None and not count:
             raise UnknownName(f"no letter {id} waits for a later time")
         return {"due_now": count}
@@ -207,13 +209,13 @@ class Control:
         if dry:
             would = f"run in {host.name} with tries from 0"
             return {**self._shown.letter(host, row, _failing(host)), "would": would}
-        changed = await host.change_dead(row.id, requeued)
+        changed = await host.interventions.change_dead(row.id, requeued)
         return self._shown.letter(host, changed or row, _failing(host))
 
     async def drop(self, id: str) -> Json:
         """Give a dead letter up: its sender learns that it was refused."""
         host, row = await self._find_dead(id)
-        changed = await host.change_dead(row.id, dropped)
+        changed = await host.interventions.change_dead(row.id, dropped)
         return self._shown.letter(host, changed or row, _failing(host))
 
     async def _find_dead(self, id: str) -> tuple[ServiceHost, MessageRow]:

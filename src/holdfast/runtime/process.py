@@ -30,7 +30,7 @@ class Process:
     Args:
         engines: what it runs on; embedded ones in the data folder by default. Whoever brings
             engines has checked the system, and has new databases in them.
-        witness: see `consistency.ledger.Ledger`.
+        witness: see `consistency.unit.Units`.
         folder: the data folder, if it has been taken before.
     Raises:
         DeclarationError, SettingError: it cannot be made so.

@@ -62,7 +62,7 @@ class Shown:
 
     def saga(self, host: ServiceHost, row: SagaRow) -> Json:
         """Return a saga's row."""
-        waits = "" if row.ended_at is not None else host.sagas.stranger(row)
+        waits = "" if row.ended_at is not None else host.core.sagas.stranger(row)
         return {
             "id": str(row.id),
             "service": host.name,

@@ -42,7 +42,7 @@ class Wiring:
     """What one process serves with.
 
     Args:
-        witness: see `consistency.ledger.Ledger`.
+        witness: see `consistency.unit.Units`.
     Raises:
         SettingError: a setting of a service or an address is wrong.
     """
@@ -68,15 +68,15 @@ class Wiring:
         self.externals = Externals(system, hosted, options, self.pool, engines.clock, metrics)
         self._here = QueriesHere()
         self._asks = QueryClient(self._here, system.owner_of, self.peers.call)
-        ports = self._ports()
-        self.hosts = [self._host(name, ports, witness) for name in hosted]
+        ports = self._ports(witness)
+        self.hosts = [self._host(name, ports) for name in hosted]
         self.apps = Apps(metrics)
         self._router = Router()
         self.keys = self._keys() if options.gateway else None
         self.door = self._gateway() if options.gateway else self._inside()
         self.control = Control(system, self.hosts)
 
-    def _ports(self) -> Ports:
+    def _ports(self, witness: Callable[[Any], None] | None) -> Ports:
         options, engines = self._options, self._engines
         return Ports(
             clock=engines.clock,
@@ -93,13 +93,12 @@ class Wiring:
             current=current,
             schedule=options.schedule,
             safe=options.safe,
+            witness=witness,
         )
 
-    def _host(self, name: str, ports: Ports, witness: Callable[[Any], None] | None) -> ServiceHost:
+    def _host(self, name: str, ports: Ports) -> ServiceHost:
         service, database = self._system.service(name), self._engines.database(name)
-        host = ServiceHost(service, self._system, database, ports, self._here, self._asks)
-        host.ledger.witness = witness
-        return host
+        return ServiceHost(service, self._system, database, ports, self._here, self._asks)
 
     def _keys(self) -> CachedKeys | None:
         tokens = self._system.gateway.tokens

@@ -430,10 +430,11 @@ class World:
                 store = self.stores[host.name]
                 for saga in store.sagas():
                     if saga.state == "parked":
-                        await self.within(self.nodes[name], host.retry_saga(saga.id))
+                        await self.within(self.nodes[name], host.interventions.retry_saga(saga.id))
                 for row in store.open_rows():
                     if row.state is State.DEAD:
-                        await self.within(self.nodes[name], host.change_dead(row.id, requeued))
+                        change = host.interventions.change_dead(row.id, requeued)
+                        await self.within(self.nodes[name], change)
 
     def pause(self, name: str) -> None:
         """Stop a node where it is, as SIGSTOP does."""

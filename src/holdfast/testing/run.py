@@ -147,7 +147,7 @@ class Running:
         owner = self.process.system.owner_of(type(command))
         for host in self.process.hosts:
             if host.name == owner:
-                return await host.send(command)
+                return await host.interventions.send(command)
         raise UnknownName(f"no service that runs here handles {command.name}")
 
     async def settled(self, *, within_s: float | None = None, broken_ok: bool = False) -> None:
@@ -206,7 +206,7 @@ class Running:
             taken = await _taken(host)
             if taken:
                 found.append(f"{host.name}: {taken} letters to handle")
-            if host.writer.stats().waiting:
+            if host.core.writer.stats().waiting:
                 found.append(f"{host.name}: turns")
         return found
 

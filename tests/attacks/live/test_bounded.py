@@ -42,13 +42,13 @@ async def test_what_is_settled_is_forgotten() -> None:
         grown_kib, grown = _resident_kib(run) - first_kib, _objects() - first_objects
         while any(len(rows) > 20 for rows in (await _left(run)).values()):
             for host in run.process.hosts:
-                await host.relay.keep_house()
+                await host.core.relay.keep_house()
             await asyncio.sleep(0.1)  # floors travel; the test's time-out is the bound
         await run.settled()
 
         for host in run.process.hosts:
-            assert host.outbox.stats().in_flight == 0
-            assert host.writer.stats().waiting == 0
+            assert host.core.outbox.stats().in_flight == 0
+            assert host.core.writer.stats().waiting == 0
         assert grown / ORDERS < 1, "objects per order that nobody lets go"
         assert grown_kib < CACHES_KIB
 

@@ -90,7 +90,7 @@ async def test_a_newer_senders_field_is_not_poison(
         letter = Letter(MachineIds().uuid7(1_000_000), Kind.COMMAND, Do.wire_name(), body)
         raw = msgspec.Raw(msgspec.json.encode(letter))
         parcel = Parcel("here", "there", Lane.WORK, letters=[raw])
-        await hosted.hosts["there"].inbox.deliver(msgspec.json.encode(parcel), False)
+        await hosted.hosts["there"].core.inbox.deliver(msgspec.json.encode(parcel), False)
         await asyncio.sleep(10)
 
         dead = await hosted.rows("there", State.DEAD)

@@ -228,7 +228,7 @@ async def test_a_saga_that_was_changed_under_way_is_parked_and_goes_on_after_the
         assert saga.state == "parked"
         assert "SagaChanged" in (saga.error or "")
     async with hosting(changing(hotel, first, 1), tmp_path) as hosted:
-        await hosted.hosts["agency"].retry_saga(saga.id)
+        await hosted.hosts["agency"].interventions.retry_saga(saga.id)
         await asyncio.sleep(30)
         [saga] = await hosted.hosts["agency"].ledger.database.sagas(SagaFilter())
 

@@ -1,0 +1,367 @@
+"""Handling: a letter's handler runs once; its row, its effect and its answer commit together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import copy_context
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from holdfast.consistency.delivery import Delivery, Hopeless, Superseded
+from holdfast.consistency.leases import Leases
+from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
+from holdfast.consistency.received import Noticed, Received
+from holdfast.consistency.sagas import Sagas
+from holdfast.consistency.schedule import postponed_to, time_of
+from holdfast.consistency.told import place_of, told
+from holdfast.consistency.transitions import after_failed_try, settled, taken
+from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
+from holdfast.consistency.unit import Driver, Unit, Units
+from holdfast.consistency.unknown import NotKnown, UnknownWork, waiting
+from holdfast.consistency.waits import SagaWaits
+from holdfast.consistency.writer import Writer
+from holdfast.contract.carrier import carrier_of
+from holdfast.contract.envelope import EdgeRow, Kind, Letter, LetterAnswer, MessageRow, State
+from holdfast.contract.failure import Failure
+from holdfast.contract.messages import Message
+from holdfast.errors import CallError, MessageTooLarge, Overloaded
+from holdfast.pump import Finished, first_step
+from holdfast.storage import Transaction
+
+
+class Handled(Protocol):
+    """A compiled handler, as `dispatch` makes it."""
+
+    message: type[Message]
+    alone: bool
+
+    def invoke(self, delivery: Delivery) -> Coroutine[Any, Any, Any]:
+        """Parse the letter, resolve the parameters, and run the handler."""
+        ...
+
+    def encode_reply(self, value: Any) -> bytes:
+        """Encode what the handler returned. Raises if it is not what the message promises."""
+        ...
+
+    def next_row(self, now_ms: int) -> MessageRow | None:
+        """Return what comes after it though it is dead: of a job, its next run."""
+        ...
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count one run."""
+        ...
+
+
+async def insert_next(tx: Transaction, handled: Handled | None) -> None:
+    """Let what comes after a letter that is dead come all the same."""
+    row = None if handled is None else handled.next_row(tx.now_ms)
+    if row is not None:
+        await tx.insert_messages([row])
+
+
+class Handling:
+    """Runs the handlers of one service on letters, each letter once at a time in this process.
+
+    Args:
+        find: returns the handler of a message's wire name.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        writer: Writer,
+        sagas: Sagas,
+        units: Units,
+        received: Received,
+        leases: Leases,
+        waits: SagaWaits,
+        unknown: UnknownWork,
+        find: Callable[[str], Handled | None],
+        notice: Noticed,
+    ) -> None:
+        self.ledger = ledger
+        self.writer = writer
+        self.sagas = sagas
+        self._units = units
+        self.received = received
+        self.leases = leases
+        self.waits = waits
+        self.unknown = unknown
+        self.notice = notice
+        self.find = find
+        self._running: dict[tuple[int, UUID], Delivery] = {}
+        self.late_records: set[asyncio.Task[None]] = set()  # of a test without `record_with_effect`
+
+    def is_running(self, row: MessageRow) -> bool:
+        """Whether a handler of this process works on a letter."""
+        return (row.edge, row.id) in self._running
+
+    async def run(
+        self, edge: EdgeRow, letter: Letter, row: MessageRow | None, *, alone: bool = False
+    ) -> None:
+        """Run a letter's handler in its transaction, again if the transaction was lost."""
+        key = (edge.id, letter.id)
+        if key in self._running:
+            return  # a copy of it is under way in this process
+        unit = self.unit_of(letter)
+        delivery = Delivery(letter, edge, unit, self.ledger, self.writer, self.received, row)
+        self._running[key] = delivery
+        turn = HandlerTurn(self, delivery, self.find(letter.type), alone=alone)
+        try:
+            await self.writer.perform(turn)
+        except Superseded:
+            await self._say_again(edge, letter.id)
+        except (RunAgain, Overloaded) as exc:
+            if isinstance(exc, Overloaded) and delivery.row is None:
+                raise  # it comes again
+            self.notice("letter.postponed", type=letter.type, letter=str(letter.id))
+            if delivery.row is not None and self.ledger.safe.conflicts_are_no_tries:
+                await self._give_back_try(delivery)
+            return
+        finally:
+            del self._running[key]
+        turn.observe()
+
+    def unit_of(self, letter: Letter) -> Unit:
+        """Return what one run of a letter's handler writes with."""
+        return self._units.unit(
+            letter.id,
+            time_of(letter.id),
+            what=letter.type,
+            correlation=letter.correlation,
+            trace=letter.trace,
+        )
+
+    def claimed_again(self, rows: Sequence[MessageRow]) -> None:
+        """Leave rows to the handlers of this process that work on them; called after the claim.
+
+        One came again while it had no row yet, or could not be renewed for the time of a lease.
+        """
+        for row in rows:
+            delivery = self._running.get((row.edge, row.id))
+            if delivery is None:
+                continue
+            if delivery.row is None:
+                delivery.row = row
+            else:  # the claim has counted a try that is none
+                delivery.row = delivery.row.copy()
+                delivery.row.due_at = row.due_at
+
+    async def _say_again(self, edge: EdgeRow, letter: UUID) -> None:
+        async def answer(tx: Transaction, effects: Effects) -> None:
+            await self.received.answer_again(tx, edge, letter, effects)
+
+        await self.writer.perform_own(answer)
+
+    async def _give_back_try(self, delivery: Delivery) -> None:
+        """Write a claimed row with one try less, and a pause.
+
+        The claim counted a try that the database, not the handler, has ended; left counted, a busy
+        database would make letters dead. While it is busy the lease may end, and the row be claimed
+        by this process again: `claimed_again` puts the new token into the delivery.
+        """
+
+        async def write(tx: Transaction, effects: Effects) -> None:
+            row = delivery.row
+            assert row is not None, "it was claimed"
+            untried = row.copy()
+            untried.tries = max(0, row.tries - 1)
+            untried.due_at = postponed_to(row, tx.now_ms, self.ledger.schedule)
+            await tx.update_message(untried, State.DUE, held=self.received.token(row))
+
+        await self.writer.perform(Own(write, patient=True))
+
+
+class HandlerTurn(Turn):
+    """The transaction of one handler: its writes, its answer, its inbox row."""
+
+    prepares = True
+
+    def __init__(
+        self, handling: Handling, delivery: Delivery, handled: Handled | None, *, alone: bool
+    ) -> None:
+        super().__init__()
+        self.alone = alone or (handled is not None and handled.alone)
+        self._handling = handling
+        self._ledger = handling.ledger
+        self._delivery = delivery
+        self._handled = handled
+        self._driver: Driver | None = None
+        self._error: Exception | None = None
+        self._is_settling = False
+        self._outcome = "reply"
+        self._started = 0.0
+
+    async def prepare(self) -> bool:
+        """Run the handler up to its first statement; what it raises is kept for the turn."""
+        delivery, handled = self._delivery, self._handled
+        self._started = self._ledger.clock.monotonic()
+        self._error, self._is_settling, self._outcome = None, False, "reply"
+        if handled is None:
+            wire, service = delivery.letter.type, self._ledger.service
+            if wire not in self._handling.received.waited:
+                self._error = NotKnown(f"nobody handles {wire} in {service}; another version may")
+            return True
+        if self.lost:
+            delivery.unit = self._handling.unit_of(delivery.letter)
+        self._driver = Driver(handled.invoke(delivery), delivery.unit)
+        try:
+            begun = first_step(self._driver.to_first_statement())
+            if not isinstance(begun, Finished):
+                await self._work(begun)
+        except (Superseded, RunAgain):
+            raise
+        except Exception as exc:  # the handler's own: recorded in the turn
+            self._error = exc
+        return True
+
+    async def _work(self, begun: Awaitable[None]) -> None:
+        """Wait for what the handler reaches before its first statement, and keep its letter."""
+        limit_s = self._ledger.schedule.work_ms / 1000
+        limit = asyncio.timeout(limit_s)
+        with self._handling.leases.keep(self._delivery, limit):
+            try:
+                async with limit:
+                    await begun
+            except TimeoutError as exc:
+                if limit.expired():
+                    raise TimeoutError(
+                        f"{self._delivery.letter.type} worked for {limit_s:g} s before its first "
+                        "statement; let it do less in one letter, and send itself the rest"
+                    ) from exc
+                raise
+
+    async def run(self, tx: Transaction) -> None:
+        """Run the handler to its end, and settle its letter with the answer."""
+        delivery, handled, driver = self._delivery, self._handled, self._driver
+        unit, letter = delivery.unit, delivery.letter
+        unit.tx = tx
+        if self._error is not None:
+            raise self._error
+        body = b"null"
+        if driver is not None and handled is not None:
+            body = handled.encode_reply(driver.result if driver.finished else await driver.to_end())
+            if len(body) > MESSAGE_BYTES_MAX:
+                raise MessageTooLarge(
+                    f"the answer to {letter.type} is {len(body):,} bytes; the maximum is "
+                    f"{MESSAGE_BYTES_MAX:,}"
+                )
+        await self._handling.sagas.settle(unit, self.effects)
+        if letter.kind is Kind.EVENT:
+            await self._handling.waits.meet(tx, self._row(), self.effects)
+        await self._settle(tx, LetterAnswer(letter.id, "reply", msgspec.Raw(body)))
+
+    def answers_for(self, error: Exception) -> bool:
+        """Whether it is the handler's: poison, a bug, an outage or a refusal; all are recorded."""
+        return not self._is_settling
+
+    async def failed(self, tx: Transaction, error: Exception) -> None:
+        """Record a refusal as the answer, anything else as a failed try: due again, or dead."""
+        self._delivery.unit.discard()
+        if isinstance(error, Failure) and self._declares(error):
+            self._outcome = error.name
+            body = msgspec.Raw(carrier_of(type(error)).encode(error))
+            await self._settle(
+                tx, LetterAnswer(self._delivery.letter.id, "failure", body, error.name)
+            )
+        else:
+            await self._try_failed(tx, error)
+
+    def _declares(self, failure: Failure) -> bool:
+        if self._handled is None:
+            return False
+        if self._delivery.letter.kind is Kind.UNDO and not self._ledger.safe.undo_failure_is_a_try:
+            return True
+        return type(failure) in getattr(self._handled.message, "fails", ())
+
+    def _row(self) -> MessageRow:
+        delivery = self._delivery
+        return delivery.row or self._handling.received.new_row(delivery.edge, delivery.letter)
+
+    async def _settle(self, tx: Transaction, answer: LetterAnswer) -> None:
+        self._is_settling = True
+        row = settled(self._row(), answer)
+        if row.topic is not None:
+            row.due_at = tx.now_ms + self._ledger.schedule.event_kept_ms
+        if not await self._write(tx, row):
+            raise Superseded(f"{row.kind} {row.id} was settled by another copy")
+        self._handling.received.answer(self.effects, self._delivery.edge, answer)
+
+    async def _write(self, tx: Transaction, row: MessageRow) -> bool:
+        """Insert the row with its effect, or move it on from `due`; False if another was first."""
+        safe, stored = self._ledger.safe, self._delivery.row
+        if not safe.record_with_effect:
+            self.effects.done.append(lambda: self._record_later(row))
+            return True
+        if stored is None:
+            return bool(await tx.insert_messages([row], above_floor=safe.floor_check, sure=True))
+        held = self._handling.received.token(stored)
+        if await tx.update_message(row, State.DUE, sure=safe.guarded_states, held=held):
+            return True
+        return not safe.guarded_states
+
+    def _record_later(self, row: MessageRow) -> None:
+        """What a test does that switches `record_with_effect` off."""
+
+        async def write(tx: Transaction, effects: Effects) -> None:
+            if not await tx.insert_messages([row]):
+                await tx.update_message(row, State.DUE)
+
+        tasks = self._handling.late_records
+        task = asyncio.create_task(self._handling.writer.perform_own(write))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _try_failed(self, tx: Transaction, error: Exception) -> None:
+        handling, ledger, letter = self._handling, self._ledger, self._delivery.letter
+        self._is_settling, self._outcome = True, type(error).__name__
+        row = self._row()
+        row.tries = max(row.tries, 1)
+        if not row.body:
+            row.body = encode(letter)
+        unknown = isinstance(error, NotKnown) and ledger.safe.unknown_waits
+        if unknown:
+            failed = waiting(row, str(error), tx.now_ms, ledger.schedule)
+        else:
+            failed = after_failed_try(
+                row,
+                told(error, ledger.describe),
+                tx.now_ms,
+                ledger.schedule,
+                outage=isinstance(error, CallError),
+                safe=ledger.safe,
+            )
+        if isinstance(error, Hopeless):
+            failed.state, failed.due_at = State.DEAD, None
+        if not await self._write(tx, failed):
+            raise Superseded(f"{row.kind} {row.id} was settled by another copy") from error
+        event = "letter.failed"
+        if failed.state is State.DEAD:
+            event = "letter.dead"
+            await insert_next(tx, self._handled)
+        if unknown:
+            event = "letter.waits"
+            self.effects.done.append(handling.unknown.met)
+        context = self._driver.context if self._driver is not None else copy_context()
+        context.run(
+            handling.notice,
+            event,
+            type=letter.type,
+            letter=str(row.id),
+            tries=row.tries,
+            error=ledger.describe(error),
+            at=place_of(error),
+        )
+        handling.received.answer(self.effects, self._delivery.edge, taken(failed))
+
+    def observe(self) -> None:
+        """Have the run counted and logged, in the handler's own context."""
+        if self._handled is not None and self._driver is not None:
+            seconds = self._ledger.clock.monotonic() - self._started
+            self._driver.context.run(self._handled.observe, self._outcome, seconds)
+
+    def close(self) -> None:
+        """Abandon the handler if its turn never came."""
+        if self._driver is not None and not self._driver.finished:
+            self._driver.close()
