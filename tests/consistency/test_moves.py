@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from holdfast.consistency.delivery import Hopeless
-from holdfast.consistency.transitions import dropped, replayed
+from holdfast.consistency.transitions import dropped
+from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Unit
-from holdfast.consistency.writer import Effects
 from holdfast.contract.envelope import MessageRow, State
 from holdfast.contract.failure import Failure
 from holdfast.storage import Transaction
@@ -72,7 +72,7 @@ async def test_every_move_of_the_page_is_made(world: World) -> None:
     world.broker.fate = lambda to, lane, parcel: (True,)  # it may not be the first delivery
     await world.send(Note())
     await world.pass_time(1)
-    await change(world, [replayed, dropped])
+    await change(world, [requeued, dropped])
     await world.begin(undoes)  # its undo meets a command that is tried again
     await world.settle(60)
 
