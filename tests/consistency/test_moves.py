@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from holdfast.consistency.delivery import Hopeless
-from holdfast.consistency.transitions import dropped
+from holdfast.consistency.transitions import dropped, requeued
 from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import MessageRow, State
