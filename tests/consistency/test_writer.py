@@ -357,7 +357,7 @@ async def test_who_swallows_the_end_of_the_writer_keeps_nothing(world: World) ->
         except asyncio.CancelledError:
             pass
 
-    waiting = asyncio.create_task(writer.perform(Own(stubborn)))
+    waiting = writer.submit(Own(stubborn))
     await begun.wait()
     [task] = [task for task in asyncio.all_tasks() if task.get_name() == "money writer"]
     task.cancel()
