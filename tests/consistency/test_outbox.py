@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.consistency import outbox
 from holdfast.consistency.relay import CLAIM_MAX
 from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
@@ -23,7 +24,7 @@ from tests.consistency.faults import drop_all, dropping
 from tests.consistency.messages import Note, Pay, Take
 from tests.consistency.sagas import checkout
 from tests.consistency.test_leases import claim_no_more, end
-from tests.consistency.world import Core, World
+from tests.consistency.world import Service, World
 from tests.virtual_loop import run_virtual
 
 
@@ -140,7 +141,7 @@ async def test_answers_that_another_replica_heard_make_room(world: World) -> Non
     """Answers go to any process of the sender; the one that has sent looks into the table."""
     world.schedule = replace(world.schedule, window=4)
     await world.start()
-    other = Core(world, "shop")
+    other = Service(world, "shop")
     await other.start()  # parcels to the shop go there from now on
     claim_no_more(other)
 
@@ -345,3 +346,26 @@ async def test_what_is_told_after_a_commit_may_fail(
 
     assert await world["money"].effects() == ["note"]
     assert "after a commit" in caplog.text and "ZeroDivisionError" in caplog.text
+
+
+async def test_a_broker_that_takes_nothing_fills_no_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many parcels are handed over at once; what finds no room is sent again."""
+    monkeypatch.setattr(outbox, "PARCELS_MAX", 3)
+    await world.start()
+    core, stands, publish = world["shop"], asyncio.Event(), world.broker.publish
+
+    async def standing(to: str, lane: str, parcel: bytes) -> None:
+        await stands.wait()
+        await publish(to, lane, parcel)
+
+    monkeypatch.setattr(world.broker, "publish", standing)
+    for _ in range(10):
+        await world.send(Note())
+    assert core.outbox.stats().left_out == 7
+
+    stands.set()
+    await world.settle()
+
+    assert await world["money"].effects() == ["note"] * 10

@@ -22,6 +22,7 @@ from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, Parcel
 from holdfast.errors import CallError
 from holdfast.ports import Broker
 
+PARCELS_MAX = 4_096  # being handed over at once; a broker that takes none does not fill memory
 PARCEL_BYTES_MAX = 512 << 10  # of what travels together; brokers refuse more than a MiB
 
 Item = TypeVar("Item")
@@ -43,12 +44,13 @@ def _loads(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[list[
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
-    """Counts since the start; `in_flight` is now."""
+    """Counts since the start; `in_flight` is now. `left_out`: parcels that found no room."""
 
     in_flight: int
     sent: int
     resent: int
     answers: int
+    left_out: int = 0
 
 
 class Outbox:
@@ -68,7 +70,7 @@ class Outbox:
         self._back: dict[int, None] = {}  # those that have room for what waits in the table
         self._heard_at: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sent = self._resent = self._answers = 0
+        self._sent = self._resent = self._answers = self._left_out = 0
 
     def after_commit(self, turns: Sequence[Turn]) -> None:
         """Send what the turns of one transaction want sent, joined by edge.
@@ -198,6 +200,9 @@ class Outbox:
             self._publish(Parcel(where.sender, where.receiver, where.lane, floor=floor))
 
     def _publish(self, parcel: Parcel) -> None:
+        if len(self._tasks) >= PARCELS_MAX:
+            self._left_out += 1
+            return  # its rows are due again, and its answers are made again
         task = asyncio.create_task(self._hand_over(parcel))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -216,4 +221,4 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Return the counts."""
         flying = sum(map(len, self._in_flight.values()))
-        return OutboxStats(flying, self._sent, self._resent, self._answers)
+        return OutboxStats(flying, self._sent, self._resent, self._answers, self._left_out)

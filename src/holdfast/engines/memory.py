@@ -16,6 +16,7 @@ from holdfast.errors import Unreachable
 from holdfast.ports import BrokerCounts
 
 Deliver = Callable[[bytes, bool], Coroutine[Any, Any, None]]
+URGENT = "urgent"
 URGENT_SHARE = 4  # urgent parcels before one of the other lane gets its turn
 
 
@@ -31,7 +32,7 @@ class MemoryStats:
 
 @dataclass(slots=True)
 class _Box:
-    """What waits for one service."""
+    """What waits for one service; so many parcels are `under_way`."""
 
     lanes: dict[str, deque[bytes]] = field(default_factory=dict[str, deque[bytes]])
     deliver: dict[str, Deliver] = field(default_factory=dict[str, Deliver])
@@ -39,11 +40,7 @@ class _Box:
         default_factory=dict[str, set[asyncio.Task[None]]]
     )
     since_urgent: int = 0
-
-    @property
-    def under_way(self) -> int:
-        """How many parcels are being delivered."""
-        return sum(map(len, self.running.values()))
+    under_way: int = 0
 
 
 class MemoryBroker:
@@ -89,25 +86,26 @@ class MemoryBroker:
                 return
             task = asyncio.create_task(box.deliver[lane](box.lanes[lane].popleft(), False))
             box.running[lane].add(task)
+            box.under_way += 1
             task.add_done_callback(partial(self._ended, box, lane))
 
     def _next_lane(self, box: _Box) -> str | None:
         """Urgent first; after four urgent parcels the other lane gets one turn."""
-        waiting = [lane for lane in sorted(box.lanes) if box.lanes[lane] and self._room(box, lane)]
-        if not waiting:
+        urgent = box.lanes.get(URGENT)
+        for lane, waiting in box.lanes.items():
+            if lane == URGENT or not waiting or len(box.running[lane]) >= self._work_max:
+                continue
+            if not urgent or box.since_urgent >= URGENT_SHARE:
+                box.since_urgent = 0
+                return lane
+        if not urgent:
             return None
-        if "urgent" in waiting and (len(waiting) == 1 or box.since_urgent < URGENT_SHARE):
-            box.since_urgent += 1
-            return "urgent"
-        box.since_urgent = 0
-        return next(lane for lane in waiting if lane != "urgent")
-
-    def _room(self, box: _Box, lane: str) -> bool:
-        """Whether a lane may take one more of the service's places."""
-        return lane == "urgent" or len(box.running[lane]) < self._work_max
+        box.since_urgent += 1
+        return URGENT
 
     def _ended(self, box: _Box, lane: str, task: "asyncio.Task[None]") -> None:
         box.running[lane].discard(task)
+        box.under_way -= 1
         self._delivered += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             # Not acknowledged, in the words of a real broker: the sender sends it again.

@@ -33,9 +33,8 @@ class Prepared:
     def values(self, row: dict[str, Any]) -> tuple[Any, ...]:
         """Return a row's values as the driver takes them, in the statement's order."""
         convert = self.convert
-        return tuple(
-            convert[name](row[name]) if name in convert else row[name] for name in self.order
-        )
+        values = [convert[name](row[name]) if name in convert else row[name] for name in self.order]
+        return tuple(values)
 
 
 class PreparedWrites:

@@ -57,6 +57,9 @@ def only_reads(statement: object) -> bool:
 
 def shapes(writes: Sequence[Write]) -> Iterator[tuple[Table, tuple[str, ...], list[Write]]]:
     """Yield runs of writes of one shape: same table, same columns, all inserts or all updates."""
+    if len(writes) == 1:
+        yield writes[0].table, tuple(writes[0].values), [writes[0]]
+        return
     for (table, columns, _), group in itertools.groupby(
         writes, lambda w: (w.table, tuple(w.values), w.key is None)
     ):
