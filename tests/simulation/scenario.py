@@ -22,6 +22,7 @@ class Scenario:
         aims_at: the safeguards without which something here goes wrong.
         setup: its world; None draws one for each seed, as for every system.
         faults: draws a schedule that aims; None draws it as for every system.
+        joined: whether all databases are of the kind that joins turns; None: as `setup` says.
     """
 
     system: System
@@ -29,11 +30,15 @@ class Scenario:
     setup: Setup | None = None
     faults: Draw | None = None
     size: int = field(default=5)
+    joined: bool | None = None
 
     def run(self, seed: int, safe: Safeguards = ALL_ON) -> Outcome:
         """Run one seed of it."""
         setup = self.setup or drawn_setup(self.system, seed, self.size)
         setup = replace(setup, safe=safe)
+        if self.joined is not None:
+            names = tuple(service.name for service in self.system.services)
+            setup = replace(setup, joined=names if self.joined else ())
         faults = None
         if self.faults is not None:
             faults = self.faults(random.Random(f"{seed} aimed"))

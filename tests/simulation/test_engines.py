@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import select
 
+from holdfast.engines.joined import JoinedTransaction
 from holdfast.errors import CommitUnknown, TransactionLost, Unreachable
 from holdfast.ports import Broker
 from holdfast.simulation.broker import ACK_WAIT_S, PAYLOAD_MAX, SimBroker
@@ -45,6 +46,15 @@ class TestDatabase(DatabaseContract):
         """The server ends it."""
         assert isinstance(tx, SimTransaction)
         tx.end("it took too long")
+
+
+class TestJoinableDatabase(TestDatabase):
+    """The same, on a server that joins turns; here each is alone."""
+
+    async def make(self) -> Database:
+        """Return the database of a fresh server."""
+        self.stores.append(store_of())
+        return SimDatabase(self.stores[-1], None, JoinedTransaction)
 
 
 class TestBroker(BrokerContract):

@@ -13,10 +13,19 @@ from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
 from holdfast.errors import TransactionLost
+from holdfast.simulation.joinable import Join, JoinableTransaction
 from holdfast.simulation.node import Node
 from holdfast.simulation.store import SimStore
 from holdfast.simulation.transaction import SimTransaction
-from holdfast.storage import Backlog, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
+from holdfast.storage import (
+    Backlog,
+    Failing,
+    MessageFilter,
+    SagaFilter,
+    Sharing,
+    Transaction,
+    Unfinished,
+)
 
 
 class _Opening:
@@ -27,13 +36,18 @@ class _Opening:
 
 
 class SimDatabase:
-    """Implements `storage.Database` for one node."""
+    """Implements `storage.Database` for one node.
+
+    Args:
+        join: joins the turns of a batch, as Postgres has it; None: each statement is made at once.
+    """
 
     remote = True
 
-    def __init__(self, store: SimStore, node: Node | None) -> None:
+    def __init__(self, store: SimStore, node: Node | None, join: Join | None = None) -> None:
         self.store = store
         self._node = node
+        self._join = join
         self._time = DatabaseClock(store.clock)
         self._lag_ms: int | None = 0
 
@@ -71,12 +85,18 @@ class SimDatabase:
         self._time.sees(self.store.clock.now() * 1000)
         self.store.memory.go_on_from_floor(self._time, self._lag_ms)
 
-    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> SimTransaction:
+    async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> Transaction:
         """See `storage.Database`."""
         if self._node is not None:
             await self._node.step("begin")
         self._served()
-        tx = SimTransaction(self.store, self._node, self._time)
+        if self._join is None:
+            return await self._started(SimTransaction(self.store, self._node, self._time))
+        tx = JoinableTransaction(self.store, self._node, self._time)
+        await self._started(tx)
+        return self._join(tx) if sharing is Sharing.JOINED else tx
+
+    async def _started(self, tx: SimTransaction) -> SimTransaction:
         await self.store.gate.enter(self._node, tx)
         tx.started()
         return tx

@@ -18,7 +18,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """One run that failed once.
 
     Attributes:
-        system: its name. seed, size, replicas, faults: all that decides the run.
+        system: its name. seed, size, replicas, joined, faults: all that decides the run.
         broke: the invariant that it broke, and how.
         mended: what was wrong; "" as long as nobody knows.
     """
@@ -27,6 +27,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     seed: str
     size: int
     replicas: dict[str, int]
+    joined: tuple[str, ...] = ()
     faults: list[AnyFault]
     broke: str
     mended: str = ""
@@ -40,6 +41,7 @@ def keep(folder: Path, system: System, setup: Setup, outcome: Outcome) -> Path:
         seed=outcome.seed,
         size=setup.size,
         replicas=dict(setup.replicas),
+        joined=tuple(setup.joined),
         faults=outcome.faults,
         broke=str(outcome.violations[0])[:500],
     )
@@ -61,5 +63,5 @@ def kept_runs(folder: Path, system: System) -> Iterator[tuple[Path, Kept]]:
 
 def run_kept(system: System, kept: Kept) -> Outcome:
     """Run one again."""
-    setup = Setup(replicas=kept.replicas, size=kept.size)
+    setup = Setup(replicas=kept.replicas, joined=kept.joined, size=kept.size)
     return run(system, kept.seed, setup, kept.faults)

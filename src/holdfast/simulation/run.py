@@ -139,10 +139,11 @@ def run(
 
 
 def drawn_setup(system: System, seed: int | str, size: int = 10) -> Setup:
-    """Return the world of a seed: one or two nodes for each service."""
+    """Return the world of a seed: one or two nodes for each service, two kinds of databases."""
     chance = random.Random(f"{seed} setup")  # noqa: S311  # a seed decides everything here
     two = {service.name: 2 for service in system.services if chance.random() < 0.3}
-    return Setup(replicas=two, size=size)
+    joined = tuple(service.name for service in system.services if chance.random() < 0.5)
+    return Setup(replicas=two, joined=joined, size=size)
 
 
 class _Drama:

@@ -26,7 +26,7 @@ WORDS = {
     "request": "{id}: {method} {path}, key {key}",
     "answer": "{id}: answered {status}",
     "unanswered": "{id}: no answer, {error}",
-    "start": "starts",
+    "start": "starts{on}",
     "crash": "is killed {why}",
     "stop": "is asked to stop",
     "pause": "stops where it is",

@@ -18,7 +18,7 @@ from holdfast.storage import Write
 
 TRANSACTION_S = 30.0  # the server ends a transaction that takes longer
 FAILS_WITHIN = 12  # statements, in which a transaction fails that is to fail
-_SERVER = Context()  # the server's own timers belong to no node
+SERVER = Context()  # the server's own timers belong to no node
 
 
 class SimTransaction(SqliteTransaction):
@@ -50,7 +50,7 @@ class SimTransaction(SqliteTransaction):
         if self._fails_by:
             self._fails_at = 1 + int(store.chance.random() * FAILS_WITHIN)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(TRANSACTION_S, self.end, "it took too long", context=_SERVER)
+        self._timer = loop.call_later(TRANSACTION_S, self.end, "it took too long", context=SERVER)
 
     def end(self, why: str) -> None:
         """Roll it back from the server's side."""
@@ -115,8 +115,12 @@ class SimTransaction(SqliteTransaction):
     ) -> list[MessageRow]:
         self._pass()
         new = await super().insert_messages(rows, above_floor=above_floor, sure=sure)
-        self._new += [row for row in new if self._store.sends(row)]
+        self.keep_letters(new)
         return new
+
+    def keep_letters(self, new: Sequence[MessageRow]) -> None:
+        """Take down which new rows are letters to other services, until the COMMIT."""
+        self._new += [row for row in new if self._store.sends(row)]
 
     async def lock_message(self, edge: int, id: UUID) -> MessageRow | None:
         self._pass()
@@ -182,7 +186,7 @@ class SimTransaction(SqliteTransaction):
             self.lands_later = self._over = True
             delay_s = store.chance.uniform(*store.late_commit_s)
             loop = asyncio.get_running_loop()
-            loop.call_later(delay_s, self._finish, "COMMIT", context=_SERVER)
+            loop.call_later(delay_s, self._finish, "COMMIT", context=SERVER)
             raise CommitUnknown("the connection was lost")
         self._finish("COMMIT")
         if node is not None:

@@ -8,7 +8,7 @@ import asyncio
 import io
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.transitions import requeued
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
+from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.machine import MachineIds
 from holdfast.errors import UnknownName
 from holdfast.observability import Logger, Metrics, troubles
@@ -34,6 +35,7 @@ from holdfast.simulation.clock import SimClock
 from holdfast.simulation.database import SimDatabase
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.history import History
+from holdfast.simulation.joinable import Join
 from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.network import SimNetwork
 from holdfast.simulation.node import NODE, Node
@@ -64,6 +66,9 @@ class Setup:
 
     Attributes:
         replicas: {service: number of its nodes}; 1 for those that are not named.
+        joined: services whose databases join what the turns of a batch write, as Postgres does;
+            on the others each statement is made at once, as on SQLite.
+        join: what joins it.
         size: how much the workload is asked to do.
         older: the release of the system that the first node of each service still runs.
         deployed: the release that nodes run once they were restarted; it is rolled back when
@@ -75,6 +80,8 @@ class Setup:
     safe: Safeguards = ALL_ON
     schedule: Schedule = SCHEDULE
     replicas: Mapping[str, int] = field(default_factory=dict[str, int])
+    joined: Sequence[str] = ()
+    join: Join = JoinedTransaction
     size: int = 10
     older: System | None = None
     deployed: System | None = None
@@ -230,7 +237,8 @@ class World:
         self._restarted[name] += 1
         node = self._node(name, service)
         process = self.processes[name] = self._process(node)
-        self.record("start", node=name)
+        joins = service in self.setup.joined
+        self.record("start", node=name, on=" on a database that joins turns" if joins else "")
         await self.within(node, process.start())
 
     def _process(self, node: Node) -> Process:
@@ -242,7 +250,7 @@ class World:
             random=chance,
             network=self.network.of(node),
             broker=self.broker.client(node),
-            database=lambda service: SimDatabase(self.stores[service], node),
+            database=lambda service: self._database(service, node),
             run=self.fence.run,
             discover=lambda service: [Origin.parse(f"http://{service}:{PORT}")],
         )
@@ -264,6 +272,10 @@ class World:
         process = Process(release, options, logger, engines, witness=self._witness)
         self._metrics.append(process.metrics)
         return process
+
+    def _database(self, service: str, node: Node) -> SimDatabase:
+        join = self.setup.join if service in self.setup.joined else None
+        return SimDatabase(self.stores[service], node, join)
 
     def _release(self, name: str) -> System:
         """Return the release of the system that a node runs."""
