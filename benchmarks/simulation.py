@@ -1,8 +1,9 @@
 """How fast the simulator is: seeds a second on one core, and virtual time beside real time.
 
 A seed is the whole shop (five services and the gateway, seven nodes or more), ten orders and the
-faults that the seed draws, with all invariants, on databases where statements are made at once: where
-turns are joined a seed has more turns of the loop. The peer of virtual time is the clock on the wall.
+faults that the seed draws, with all invariants, on databases where statements are made at once:
+where turns are joined a seed has more turns of the loop. The peer of virtual time is the clock on
+the wall.
 
 Targets: 20 seeds a second and core, 1,000 × real time.
 """

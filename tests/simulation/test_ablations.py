@@ -38,13 +38,8 @@ def test_without_it_something_breaks(safeguard: str, joined: bool) -> None:
 
 @pytest.mark.parametrize("joined", [False, True])
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.system.name)
-def test_with_it_nothing_breaks(
-    scenario: Scenario, joined: bool, request: pytest.FixtureRequest
-) -> None:
+def test_with_it_nothing_breaks(scenario: Scenario, joined: bool) -> None:
     """Every scenario holds with everything on."""
-    if joined and scenario.system.name == "potters":
-        told = "that a lease was lost is told at the COMMIT, and the handler reaches out once more"
-        request.applymarker(pytest.mark.xfail(reason=told, strict=False))
     scenario = replace(scenario, joined=joined)
     broken = [(seed, o.violations) for seed, o in scenario.broken(ALL_ON, range(SEEDS))]
     assert broken == []

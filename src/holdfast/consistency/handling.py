@@ -205,6 +205,8 @@ class HandlerTurn(Turn):
             return True
         if self.lost:
             delivery.unit = self._handling.unit_of(delivery.letter)
+            if not await self._handling.leases.holds(delivery):  # else it would reach out once more
+                raise Superseded(f"{delivery.letter.type} was claimed by another process")
         self._driver = Driver(handled.invoke(delivery), delivery.unit)
         try:
             begun = first_step(self._driver.to_first_statement())

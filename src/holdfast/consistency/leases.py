@@ -51,10 +51,10 @@ class _Lease:
 def look_every_s(schedule: Schedule) -> float:
     """Return how often leases are looked at, in seconds.
 
-    A third of a lease, so that two looks may fail; and half of a sender's patience, so that a
-    letter without a row has one before it comes again.
+    A third of a lease, so that two looks may fail; and a quarter of a sender's patience: a letter
+    without a row is let be for so long, and has one at the next look, before it comes again.
     """
-    return min(schedule.lease_ms / 3, schedule.resend_ms / 2) / 1000
+    return min(schedule.lease_ms / 3, schedule.resend_ms / 4) / 1000
 
 
 class Leases:
@@ -91,6 +91,21 @@ class Leases:
             self._held.pop(lease, None)
             if lease.lost:
                 raise _lost(delivery)
+
+    async def holds(self, delivery: Delivery) -> bool:
+        """Renew the claim of a letter now; return whether it is this process's still, if it was."""
+        kept: list[MessageRow] = []
+
+        async def renew(tx: Transaction, effects: Effects) -> None:
+            assert delivery.row is not None, "it was claimed"
+            kept[:] = await tx.renew([delivery.row], self._ledger.schedule.lease_ms)
+
+        if delivery.row is None:
+            return True
+        await self._writer.perform_own(renew)
+        if kept:
+            delivery.row = kept[0]
+        return bool(kept)
 
     async def _look(self) -> None:
         """Renew what is due for it, as long as anything is held."""
