@@ -351,6 +351,10 @@ LIMITS = HttpLimits(body_bytes_max=5, headers_max=7, header_bytes_max=900)
             (400, "bad_host", "The request target and the Host header disagree."),
         ),
         (
+            *(b"GET", b"http://XXXX/", "1.0", []),
+            (400, "bad_host", "The request target and the Host header disagree."),
+        ),
+        (
             *(b"GET", b"*", "1.1", A),
             (400, "bad_target", "The request target is not a path or an http URL."),
         ),
@@ -484,7 +488,9 @@ def test_a_request_line_names_its_protocol(raw: bytes, speaks: bool) -> None:
         (b"a:65535", True),
         (b"a:123456", False),
         (b"a:", False),
+        (b"A-1.b_C.example", True),
         (b"[::1]", True),
+        (b"[2001:DB8::aF]:1", True),
         (b"[" + b":" * 45 + b"]:1", True),
         (b"[" + b":" * 46 + b"]", False),
         (b"[:]", False),

@@ -588,3 +588,15 @@ async def test_a_page_of_the_gateways_own_is_read_alone(run: Running, method: st
     requests = run.process.door.stats().requests
 
     assert (answer.status, requests) == ((200, 0) if method in ("GET", "HEAD") else (404, 1))
+
+
+async def test_what_the_server_refuses_has_no_headers_of_the_doors(run: Running) -> None:
+    """Without CORS there is nothing to add to what never came to the door."""
+    host, port = run.process.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /open/ HTTP/1.1\r\nHost: a\r\nOrigin: https://b\r\nExpect: tea\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 417 ")
+    assert b"access-control" not in head

@@ -20,6 +20,7 @@ from mutmut.mutation.mutators import (
     operator_assignment,
 )
 
+_CODECS = frozenset(["ascii", "utf-8", "latin-1"])
 _LEFT_ALONE = frozenset(["len", "isinstance", "cast", "TypeVar", "ParamSpec", "NewType"])
 
 
@@ -100,7 +101,7 @@ def _walk(
 def _changes(node: cst.CSTNode) -> Iterable[cst.CSTNode]:
     for kind, operator in mutation_operators:
         if isinstance(node, kind) and operator not in (operator_arg_removal, operator_assignment):
-            yield from operator(node)
+            yield from (changed for changed in operator(node) if not _same_codec(node, changed))
     if isinstance(node, cst.Call):  # a call that lacks a positional argument fails by itself
         for argument in node.args:
             if argument.keyword is not None:
@@ -145,6 +146,12 @@ def _is_type(line: cst.SimpleStatementLine) -> bool:
     name = m.Name(value=m.MatchIfTrue(lambda value: value[0].isupper() and not value.isupper()))
     assign = m.Assign(targets=[m.AssignTarget(target=name)], value=m.Subscript())
     return m.matches(line, m.SimpleStatementLine(body=[assign]))
+
+
+def _same_codec(node: cst.CSTNode, changed: cst.CSTNode) -> bool:
+    """Whether both name one encoding: Python does not look at the case of such names."""
+    names = [one.value.strip("'\"") for one in (node, changed) if isinstance(one, cst.SimpleString)]
+    return len(names) == 2 and {name.lower() for name in names} <= _CODECS
 
 
 def _is_none(node: cst.BaseExpression) -> bool:

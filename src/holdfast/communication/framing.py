@@ -70,9 +70,6 @@ class Refusal(Exception):
         return json.dumps(fields, separators=(",", ":")).encode()
 
 
-_METHODS = {
-    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
-}
 _DECIDES_FRAMING = frozenset([b"host", b"content-length", b"transfer-encoding", b"expect"])
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*').fullmatch
 _ABSOLUTE_FORM = re.compile(rb'(?i:https?)://([^/?#]*)((?:[/?][!"$-~]*)?)').fullmatch
@@ -107,11 +104,8 @@ def read_head(
     """
     if version != "1.1" and version != "1.0":
         raise Refusal(505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served.")
-    known = _METHODS.get(method)
-    if known is None:
-        if method == b"CONNECT":
-            raise Refusal(501, "method_not_implemented", "This is no proxy.")
-        known = method.decode("latin-1")  # a route decides; the parser let tokens alone pass
+    if method == b"CONNECT":
+        raise Refusal(501, "method_not_implemented", "This is no proxy.")
     hosts = 0
     host = b""
     for name, value in headers:
@@ -132,7 +126,8 @@ def read_head(
         path = normal_path(path)
     except ValueError as error:
         raise Refusal(400, "bad_target", f"The request target cannot be read: {error}.") from error
-    return Request(known, path, query, headers)
+    # Any other method is a route's to decide; the parser let tokens alone pass.
+    return Request(method.decode("latin-1"), path, query, headers)
 
 
 def _check_body_header(name: bytes, value: bytes, version: str, limits: HttpLimits) -> None:
