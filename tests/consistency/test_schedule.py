@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,9 @@ from holdfast.consistency.schedule import (
     Schedule,
     expired,
     floor_of,
+    floors_lag_ms,
     id_before,
+    postponed_to,
     resend_at,
     retry_at,
     time_of,
@@ -89,3 +92,69 @@ def test_ids_of_one_process_grow() -> None:
 def test_the_window_has_room_for_so_many(in_flight: int) -> None:
     """Never less than none."""
     assert window_room(in_flight, Schedule(window=256)) == max(0, 256 - in_flight)
+
+
+EXACT = Schedule(resend_ms=5, resend_cap_ms=300, taken_ms=60, retry_ms=7, retry_cap_ms=100)
+
+
+@pytest.mark.parametrize(
+    ("tries", "taken", "expires_in", "pause"),
+    [
+        *((0, False, None, 5), (1, False, None, 5), (2, False, None, 10), (3, False, None, 20)),
+        *((6, False, None, 160), (7, False, None, 300), (10_000, False, None, 300)),
+        *((1, True, None, 60), (4, True, None, 60), (5, True, None, 80), (9, True, None, 300)),
+        *((1, False, 1, 1), (1, False, 4, 4), (1, False, 5, 5), (1, False, 6, 5)),
+        *((1, False, 0, 5), (1, False, -1, 5), (1, True, 10, 10)),
+    ],
+)
+def test_when_a_letter_is_sent_again(
+    tries: int, taken: bool, expires_in: int | None, pause: int
+) -> None:
+    """To the millisecond: doubled with each try, capped, and cut by a time-out that is to come."""
+    row = letter(1, tries=tries, expires_at=None if expires_in is None else NOW + expires_in)
+
+    assert resend_at(row, NOW, EXACT, taken=taken) == NOW + pause
+
+
+@pytest.mark.parametrize(
+    ("tries", "pause"), [(0, 7), (1, 7), (2, 14), (4, 56), (5, 100), (10_000, 100)]
+)
+def test_when_a_handler_runs_again(tries: int, pause: int) -> None:
+    """To the millisecond."""
+    assert retry_at(tries, NOW, EXACT) == NOW + pause
+
+
+@pytest.mark.parametrize(
+    ("age", "pause"),
+    [(-9, 7), (0, 7), (14, 7), (15, 7), (16, 8), (199, 99), (200, 100), (202, 100)],
+)
+def test_when_a_lost_transaction_runs_again(age: int, pause: int) -> None:
+    """After half the letter's age: at least the shortest pause, at most the longest."""
+    row = letter(1)
+    row.id = id_before(NOW - age)
+
+    assert postponed_to(row, NOW, EXACT) == NOW + pause
+
+
+def test_doubling_has_an_end() -> None:
+    """No number of tries makes a number that takes long to reckon with."""
+    wide = Schedule(resend_ms=1, resend_cap_ms=1 << 62, retry_ms=1, retry_cap_ms=1 << 62)
+
+    assert resend_at(letter(1, tries=21), NOW, wide) == NOW + (1 << 20)
+    assert resend_at(letter(1, tries=22), NOW, wide) == NOW + (1 << 20)
+    assert retry_at(21, NOW, wide) == retry_at(22, NOW, wide) == NOW + (1 << 20)
+
+
+@pytest.mark.parametrize(("expires_in", "over"), [(None, False), (1, False), (0, True), (-1, True)])
+def test_when_a_time_out_is_over(expires_in: int | None, over: bool) -> None:
+    """In its millisecond."""
+    row = letter(1, expires_at=None if expires_in is None else NOW + expires_in)
+
+    assert expired(row, NOW) is over
+
+
+def test_before_any_time_there_is_no_id() -> None:
+    """A lag longer than the clock has run is none."""
+    assert id_before(-1) == id_before(0)
+    assert floor_of(None, 5, Schedule(transaction_ms=10)) == id_before(0)
+    assert floors_lag_ms(Schedule(transaction_ms=10)) == 20

@@ -9,6 +9,7 @@ from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.transitions import (
     ERROR_BYTES_MAX,
+    TOLD_MAX,
     Meeting,
     after_failed_try,
     answer_again,
@@ -24,6 +25,7 @@ from holdfast.consistency.transitions import (
 from holdfast.consistency.unknown import waiting, waits
 from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, State
 from holdfast.errors import Conflict
+from holdfast.storage import WAITS
 from tests.contracts.rows import letter, message_rows
 
 NOW = 1_000_000
@@ -241,3 +243,141 @@ def test_a_letter_that_was_tried_waits_for_no_version(outage: bool) -> None:
         "another bug",
     ]
     assert row.due_at == NOW + 2 * schedule.retry_ms
+
+
+@pytest.mark.parametrize("kind", TRIED)
+@pytest.mark.parametrize(("tries", "outage"), [(2, False), (3, False), (4, False), (4, True)])
+def test_the_last_try_is_the_last(kind: Kind, tries: int, outage: bool) -> None:
+    """The one that is as many as there may be; for others than undos and ticks."""
+    schedule = Schedule(tries_max=3, retry_ms=10, retry_cap_ms=1_000)
+    failed = after_failed_try(letter(1, kind=kind, tries=tries), "x", NOW, schedule, outage=outage)
+    over = tries >= 3 and not outage and kind in (Kind.COMMAND, Kind.EVENT)
+
+    assert failed.state is (State.DEAD if over else State.DUE)
+    assert failed.tries == tries - outage
+    assert failed.error == f"try {tries} at 1970-01-01T00:16:40.000+00:00: x"
+    pause = 10 if outage else 10 << (tries - 1)
+    assert failed.due_at == (None if over else NOW + pause)
+
+
+@pytest.mark.parametrize(
+    ("reached", "expires_in", "over"),
+    [
+        *((True, 0, True), (True, -1, True), (True, 1, False), (True, None, False)),
+        *((False, 0, False), (False, -1, False)),
+    ],
+)
+@pytest.mark.parametrize("kind", TRIED)
+@pytest.mark.parametrize("outage", [True, False])
+def test_past_its_keys_life_nothing_is_tried(
+    reached: bool, expires_in: int | None, over: bool, kind: Kind, outage: bool
+) -> None:
+    """Not even an undo: another try could be another effect; and not a moment before."""
+    expires_at = None if expires_in is None else NOW + expires_in
+    row = letter(1, kind=kind, tries=1, reached=reached, expires_at=expires_at)
+
+    failed = after_failed_try(row, "x", NOW, Schedule(), outage=outage)
+
+    assert (failed.state is State.DEAD) is over
+    assert failed.reached is reached
+    without = after_failed_try(
+        row, "x", NOW, Schedule(), outage=outage, safe=ALL_ON.without("key_life")
+    )
+    assert without.state is State.DUE
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "told"),
+    [
+        (State.DUE, None, LetterAnswer(letter(1).id, "taken")),
+        (State.DUE, "", LetterAnswer(letter(1).id, "taken")),
+        (
+            State.DUE,
+            "a: b\nc: d\n    e",
+            LetterAnswer(letter(1).id, "taken", tries=2, error="c: d\ne"),
+        ),
+        (State.DEAD, "c: d", LetterAnswer(letter(1).id, "taken", tries=2, error="dead: c: d")),
+        (
+            *(State.DEAD, "x" * (TOLD_MAX + 1)),
+            LetterAnswer(letter(1).id, "taken", tries=2, error="dead: " + "x" * TOLD_MAX),
+        ),
+    ],
+)
+def test_who_waits_is_told_what_went_wrong(
+    state: State, error: str | None, told: LetterAnswer
+) -> None:
+    """The newest error with all its lines, so much of it, and how often it was tried."""
+    assert answer_again(letter(1, state=state, tries=2, error=error)) == told
+
+
+def test_a_refused_letter_tells_its_sender() -> None:
+    """By an answer of its own id; it is due no more, and the row itself is not changed."""
+    row = letter(1, due_at=5)
+    gone = refused(row)
+
+    assert recorded_answer(gone) == LetterAnswer(row.id, "refused")
+    assert (gone.state, gone.due_at, row.state, row.due_at) == (State.REFUSED, None, State.DUE, 5)
+
+
+@pytest.mark.parametrize("state", [State.DUE, State.DEAD])
+def test_what_is_requeued_is_written_down(state: State) -> None:
+    """Below its errors, with the time; without errors there is nothing to write below."""
+    row = letter(1, state=state, tries=8, error="try 8: x")
+
+    assert requeued(row, NOW).error == "try 8: x\nreplayed at 1970-01-01T00:16:40.000+00:00"
+    assert requeued(letter(1, state=state), NOW).error is None
+    assert (row.tries, row.error) == (8, "try 8: x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "error", "may"),
+    [
+        (Kind.TICK, State.DUE, None, False),
+        (Kind.TICK, State.DUE, "try 1: x", False),
+        (Kind.TICK, State.DUE, f"{WAITS}x", True),
+        (Kind.TICK, State.DEAD, None, True),
+        (Kind.COMMAND, State.DUE, None, True),
+    ],
+)
+def test_a_jobs_next_run_is_not_dropped(
+    kind: Kind, state: State, error: str | None, may: bool
+) -> None:
+    """Without it the job would never run again; unless no version knows the job."""
+    row = letter(1, kind=kind, state=state, error=error)
+
+    if may:
+        assert dropped(row, NOW).state is State.REFUSED
+    else:
+        with pytest.raises(Conflict, match="a job's next run"):
+            dropped(row, NOW)
+
+
+@pytest.mark.parametrize(
+    ("reached", "expires_in", "may"),
+    [(True, 1_500, False), (True, 1, False), (True, 0, True), (True, None, True), (False, 9, True)],
+)
+def test_what_may_still_have_an_effect_is_not_dropped(
+    reached: bool, expires_in: int | None, may: bool
+) -> None:
+    """Until its key's life is over, to the millisecond; the text says for how long."""
+    expires_at = None if expires_in is None else NOW + expires_in
+    row = letter(1, state=State.DEAD, reached=reached, expires_at=expires_at)
+
+    if may:
+        assert dropped(row, NOW).state is State.REFUSED
+    else:
+        with pytest.raises(Conflict, match=rf"for another {(expires_in or 0) / 1000:.0f} s"):
+            dropped(row, NOW)
+
+
+@pytest.mark.parametrize(
+    ("tries", "age", "pause"), [(0, 0, 500), (1, 4_000, 2_000), (5, 500_000, 60_000)]
+)
+def test_what_waits_for_a_version_gives_its_try_back(tries: int, age: int, pause: int) -> None:
+    """Due after half its age, at most a minute; one line says why, below what was tried."""
+    row = letter(NOW - age, tries=tries, error=f"try 1: x\n{WAITS}older", state=State.DEAD)
+    found = waiting(row, "nobody handles it", NOW, Schedule())
+
+    assert (found.state, found.tries, found.due_at) == (State.DUE, max(0, tries - 1), NOW + pause)
+    assert found.error == f"try 1: x\n{WAITS}nobody handles it"
+    assert waits(found) and not waits(row)
