@@ -7,7 +7,6 @@ stands with its reason in equivalent.toml, or something that a test should be wr
 
 import argparse
 import math
-import os
 import random
 import sys
 import tempfile
@@ -38,7 +37,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="decides which")
     parser.add_argument("--narrow", action="store_true", help="leave the wide tests out")
     options = parser.parse_args()
-    os.chdir(ROOT)
     equivalent = known_equivalent()
     rows: list[str] = []
     survived = 0

@@ -1,7 +1,8 @@
-"""Lets mutants meet tests, in a copy of the sources: many at once by `forks`, or one by one.
+"""Lets mutants meet tests, in a copy of the repository: many at once by `forks`, or one by one.
 
-The copy stands first in the path, so that the sources themselves are never touched. For those that
-need a process of their own, what tests import from elsewhere is imported once, before it forks.
+The copy stands first in the path, so that nothing here is touched, and all may be edited meanwhile.
+For those that need a process of their own, what tests import from elsewhere is imported once,
+before it forks.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ import pytest
 from tests.mutants import forks
 from tests.mutants.changes import Mutant
 
+_NOT_COPIED = (".git", ".venv", ".holdfast", "__pycache__", ".*_cache", ".hypothesis")
 _OURS = ("holdfast", "tests", "shop", "conftest", "benchmarks", "__main__")
 _SAY = (
     "import sys, pytest; code = pytest.main(sys.argv[2:]);"
@@ -39,20 +41,22 @@ class Verdict(StrEnum):
 
 
 class Judge:
-    """A copy of the sources, in which one module at a time is another.
+    """A copy of the repository, in which one module at a time is another.
 
     Args:
         root: the repository. folder: an empty folder for the copy.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self._copy = folder / "src"
+        self._copy = folder / "copy"
         self._output = folder / "output"
         self._modules = folder / "modules"
         self._limits_s: dict[tuple[str, ...], float] = {}
         self._turn = 0
-        shutil.copytree(root / "src", self._copy, ignore=shutil.ignore_patterns("__pycache__"))
-        os.environ["PYTHONPATH"] = str(self._copy)
+        shutil.copytree(root, self._copy, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+        (self._copy / ".venv").symlink_to(root / ".venv")
+        os.chdir(self._copy)
+        os.environ["PYTHONPATH"] = str(self._copy / "src")
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
 
     def prepare(self, tests: Sequence[str]) -> None:
@@ -69,7 +73,7 @@ class Judge:
         if done.returncode:
             raise RuntimeError(f"they fail without a mutant:\n{done.stdout[-3000:]}{done.stderr}")
         self._limits_s[tuple(tests)] = 20 + 4 * (time.monotonic() - began)
-        sys.path.insert(0, str(self._copy))
+        sys.path[0] = str(self._copy / "src")
         for name in self._modules.read_text().split():
             if name.partition(".")[0] not in _OURS and not name.startswith("_"):
                 with contextlib.suppress(Exception):  # whatever it is: the tests will say so
@@ -92,7 +96,7 @@ class Judge:
 
     def judge(self, module: str, code: str, tests: Sequence[str]) -> Verdict:
         """Run the tests, the first failure ending them, with `code` in the place of a module."""
-        path = self._copy / "holdfast" / module
+        path = self._copy / "src" / "holdfast" / module
         original, dated = path.read_text(), path.stat().st_mtime_ns
         path.write_text(code)
         self._turn += 1  # a date of its own, or Python would take what it compiled before
@@ -133,6 +137,8 @@ def _be_tests(tests: Sequence[str], output: Path) -> None:
         os.dup2(file, 1)
         os.dup2(file, 2)
         sys.dont_write_bytecode = True
+        for name in [name for name in sys.modules if name.partition(".")[0] in _OURS[:-1]]:
+            del sys.modules[name]  # the copy has its own
         code = int(pytest.main(_arguments(tests)))
     except BaseException:  # the process ends here, whatever it was
         traceback.print_exc()
