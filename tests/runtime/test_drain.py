@@ -1,0 +1,49 @@
+"""What ends a process runs to its end, whatever one part of it does."""
+
+import asyncio
+
+import pytest
+
+from holdfast.runtime.drain import Drain
+from tests.virtual_loop import run_virtual
+
+
+def test_every_hook_runs_and_what_failed_is_raised_together() -> None:
+    """One raises, one hangs for longer than it may, and the last one runs all the same."""
+    ran: list[str] = []
+
+    async def broken() -> None:
+        ran.append("broken")
+        raise OSError("the disk is full")
+
+    async def hanging() -> None:
+        ran.append("hanging")
+        await asyncio.sleep(3600)
+
+    async def well() -> None:
+        ran.append("well")
+
+    async def main() -> None:
+        drain = Drain(20.0)
+        await drain.end("orders", broken)
+        await drain.end("payments", hanging)
+        await drain.end("users", well)
+        drain.finish()
+
+    with pytest.raises(ExceptionGroup, match="the drain was not clean") as caught:
+        run_virtual(main())
+
+    assert ran == ["broken", "hanging", "well"]
+    assert [str(error) for error in caught.value.exceptions] == [
+        "the disk is full",
+        "payments did not end within 20 s",
+    ]
+
+
+async def test_a_clean_drain_raises_nothing() -> None:
+    """Nothing to tell."""
+    drain = Drain(1.0)
+
+    await drain.end("orders", lambda: asyncio.sleep(0))
+
+    drain.finish()
