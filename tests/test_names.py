@@ -1,4 +1,4 @@
-"""What is spelled in one place: environment variables, and where a process listens."""
+"""What is spelled in one place: environment variables, metrics, and where a process listens."""
 
 import ast
 import re
@@ -8,6 +8,7 @@ import pytest
 
 import holdfast
 from holdfast.communication import LOOPBACK, PORT
+from holdfast.observability.catalogue import CATALOGUE
 from holdfast.runtime import variables
 from holdfast.runtime.settings import ProcessSettings
 from holdfast.system.settings import variable_name
@@ -19,6 +20,7 @@ VARIABLES = sorted({v for k, v in vars(variables).items() if k.isupper() and v.i
 SPELLED = {
     **dict.fromkeys([*VARIABLES, *SETTINGS, "_URL"], "runtime/variables.py"),
     **dict.fromkeys([LOOPBACK, str(PORT)], "communication/origin.py"),
+    **dict.fromkeys(CATALOGUE, "observability/catalogue.py"),
 }
 """{text: the only file of the package that spells it}."""
 

@@ -34,8 +34,6 @@ def test_every_metric_is_shown_by_something() -> None:
     unused = [
         metric.name
         for name, metric in vars(catalogue).items()
-        if isinstance(metric, Metric)
-        and not re.search(rf"\bcatalogue\.{name}\b", code)
-        and f'"{metric.name}"' not in code
+        if isinstance(metric, Metric) and not re.search(rf"\bcatalogue\.{name}\b", code)
     ]
     assert unused == []

@@ -44,6 +44,7 @@ from holdfast.observability import (
     Logger,
     Metrics,
     Tracer,
+    catalogue,
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
@@ -202,8 +203,8 @@ class ServiceHost:
             stats = edge.stats()
             return max(0, stats.tries - stats.calls)
 
-        self._ports.metrics.watch("holdfast_breaker_state", state, edge=name)
-        self._ports.metrics.watch("holdfast_retries_total", retries, edge=name)
+        self._ports.metrics.watch(catalogue.BREAKER, state, edge=name)
+        self._ports.metrics.watch(catalogue.RETRIES, retries, edge=name)
         return edge
 
     # -- start and stop ---------------------------------------------------------------------------
@@ -363,26 +364,26 @@ class ServiceHost:
         metrics, core = self._ports.metrics, self.core
         high_water, leases = core.high_water, core.leases
         name = self.name
-        sent = "messaging_client_sent_messages_total"
+        sent = catalogue.SENT
         metrics.watch(sent, lambda: core.outbox.stats().sent, service=name)
-        metrics.watch("holdfast_outbox_rows", lambda: high_water.backlog.out_rows, service=name)
+        metrics.watch(catalogue.OUTBOX_ROWS, lambda: high_water.backlog.out_rows, service=name)
         metrics.watch(
-            "holdfast_outbox_oldest_seconds",
+            catalogue.OUTBOX_OLDEST,
             lambda: high_water.backlog.oldest_ms / 1000,
             service=name,
         )
-        metrics.watch("holdfast_leases_held", lambda: leases.stats().held, service=name)
-        metrics.watch("holdfast_leases_renewed_total", lambda: leases.stats().renewed, service=name)
-        metrics.watch("holdfast_leases_lost_total", lambda: leases.stats().lost, service=name)
-        metrics.watch("holdfast_waiting_letters", lambda: high_water.backlog.waiting, service=name)
-        metrics.watch("holdfast_unknown_names", lambda: len(self.strangers), service=name)
-        metrics.watch("holdfast_dead_letters", lambda: high_water.backlog.dead, service=name)
-        metrics.watch("holdfast_failing_letters", lambda: high_water.backlog.failing, service=name)
+        metrics.watch(catalogue.LEASES_HELD, lambda: leases.stats().held, service=name)
+        metrics.watch(catalogue.LEASES_RENEWED, lambda: leases.stats().renewed, service=name)
+        metrics.watch(catalogue.LEASES_LOST, lambda: leases.stats().lost, service=name)
+        metrics.watch(catalogue.WAITING_LETTERS, lambda: high_water.backlog.waiting, service=name)
+        metrics.watch(catalogue.UNKNOWN_NAMES, lambda: len(self.strangers), service=name)
+        metrics.watch(catalogue.DEAD_LETTERS, lambda: high_water.backlog.dead, service=name)
+        metrics.watch(catalogue.FAILING_LETTERS, lambda: high_water.backlog.failing, service=name)
         for edge in self.ledger.edges.values():
             if edge.receiver == name and edge.sender not in (name, HTTP):
                 ignored = functools.partial(core.received.ignored_below_floor.__getitem__, edge.id)
                 labels = {"service": name, "sender": edge.sender, "lane": edge.lane.value}
-                metrics.watch("holdfast_letters_ignored_total", ignored, **labels)
+                metrics.watch(catalogue.LETTERS_IGNORED, ignored, **labels)
 
     def attention(self) -> str | None:
         """Return which letters need a person, or None; as of the last housekeeping."""

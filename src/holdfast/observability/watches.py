@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from holdfast.observability import catalogue
-from holdfast.observability.catalogue import CATALOGUE, Metric
+from holdfast.observability.catalogue import Metric
 from holdfast.observability.instruments import head_text, sample_text
 
 
@@ -14,21 +14,18 @@ class Watches:
         self._reads: dict[Metric, dict[tuple[tuple[str, str], ...], Callable[[], float]]] = {}
         self._failed = 0
 
-    def watch(self, metric: Metric | str, read: Callable[[], float], /, **labels: str) -> None:
+    def watch(self, metric: Metric, read: Callable[[], float], /, **labels: str) -> None:
         """Show what `read` returns, whenever the metrics are asked for.
 
         The same metric and labels again replace the earlier `read`. Its errors are counted, not
         raised.
 
         Raises:
-            ValueError: the catalogue does not have the metric, or not with these labels.
+            ValueError: the metric has not these labels.
         """
-        found = CATALOGUE.get(metric) if isinstance(metric, str) else metric
-        if found is None:
-            raise ValueError(f"{metric!r} is not in the catalogue of metrics")
-        if set(labels) != set(found.labels):
-            raise ValueError(f"{found.name} has the labels {found.labels}, not {(*labels,)}")
-        self._reads.setdefault(found, {})[tuple(sorted(labels.items()))] = read
+        if set(labels) != set(metric.labels):
+            raise ValueError(f"{metric.name} has the labels {metric.labels}, not {(*labels,)}")
+        self._reads.setdefault(metric, {})[tuple(sorted(labels.items()))] = read
 
     def lines(self) -> Iterator[str]:
         """Read everything that is watched."""
