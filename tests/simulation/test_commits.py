@@ -5,9 +5,10 @@ import random
 import pytest
 from sqlalchemy import select
 
-from holdfast.consistency.ledger import Addresses, Ledger
+from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.safeguards import ALL_ON
-from holdfast.consistency.writer import Effects, Own, RunAgain, Writer
+from holdfast.consistency.turn import Effects, Own, RunAgain
+from holdfast.consistency.writer import Writer
 from holdfast.engines.machine import MachineIds
 from holdfast.simulation.clock import SimClock
 from holdfast.simulation.database import SimDatabase
@@ -40,7 +41,7 @@ def test_a_writer_knows_whether_its_transaction_was_kept(
     async def perform() -> str:
         database = SimDatabase(store, None)
         safe = ALL_ON.without(off) if off else ALL_ON
-        ledger = Ledger("me", database, SimClock(), MachineIds(), Addresses({}, {}), safe=safe)
+        ledger = Ledger("me", database, SimClock(), MachineIds(), safe=safe)
         ledger.know(await database.open(EDGES, [METADATA]))
         try:
             await Writer(ledger, lambda turns: None).perform(Own(insert))
