@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 
@@ -172,7 +172,10 @@ class Broker(Protocol):
         ...
 
     async def subscribe(
-        self, service: str, lane: str, deliver: Callable[[bytes, bool], Coroutine[Any, Any, None]]
+        self,
+        service: str,
+        lane: str,
+        deliver: Callable[[bytes, bool], Coroutine[object, None, None]],
     ) -> None:
         """Call `deliver(parcel, again)` for each parcel; it is acknowledged when that returns.
 

@@ -7,7 +7,7 @@ databases, `simulation` for the simulated one.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from uuid import UUID
 
 from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, SagaState, State, StepRow
@@ -15,14 +15,19 @@ from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, SagaState, 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, MetaData, Result, Table
 
+Parameters: TypeAlias = Mapping[str, object] | Sequence[Mapping[str, object]] | None
+"""Of a statement: for one row, or for many."""
+Rows: TypeAlias = "Result[Any]"
+"""What a statement of a user's has found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """A buffered insert, or with `key` (the primary key's values) an update of one row."""
 
     table: "Table"
-    values: Mapping[str, Any]
-    key: tuple[Any, ...] | None = None
+    values: Mapping[str, object]
+    key: tuple[object, ...] | None = None
 
 
 class Sharing(Enum):
@@ -43,8 +48,8 @@ class Statements(Protocol):
     async def execute(
         self,
         statement: "Executable",
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> "Result[Any]":
+        parameters: Parameters = None,
+    ) -> "Rows":
         """Run a statement of the user's."""
         ...
 
@@ -263,8 +268,8 @@ class Reader(Protocol):
     async def execute(
         self,
         statement: "Executable",
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> "Result[Any]":
+        parameters: Parameters = None,
+    ) -> "Rows":
         """Run a SELECT of the user's."""
         ...
 

@@ -31,11 +31,13 @@ from sqlalchemy import (
     Table,
     Time,
 )
+from sqlalchemy.engine import Compiled
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from holdfast.errors import Refused
 
-Check = Callable[[Any], str | None]
+SqlType = TypeEngine[Any]
+Check = Callable[[object], str | None]
 """Says what is wrong with a value that is not None; None: it fits."""
 Given = tuple[str, str, Check]
 """A parameter: its name, `table.column` if it is written there, and what looks at it."""
@@ -43,7 +45,7 @@ Given = tuple[str, str, Check]
 _M = re.compile(r"_m\d+$")  # of many rows in one VALUES
 
 
-def check_of(type_: TypeEngine[Any], dialect: Dialect) -> Check | None:
+def check_of(type_: SqlType, dialect: Dialect) -> Check | None:
     """Return what looks at the values of a type; None if there is nothing to look for."""
     match type_:
         case Interval() | Boolean():  # SQLAlchemy itself is strict about them
@@ -80,7 +82,9 @@ def check_of(type_: TypeEngine[Any], dialect: Dialect) -> Check | None:
             return None
 
 
-def misfits(table: Table, values: Mapping[str, Any], dialect: Dialect) -> Iterator[tuple[str, str]]:
+def misfits(
+    table: Table, values: Mapping[str, object], dialect: Dialect
+) -> Iterator[tuple[str, str]]:
     """Yield each column of a row whose value does not fit, and why."""
     for name, value in values.items():
         check = None if value is None else check_of(table.columns[name].type, dialect)
@@ -89,7 +93,7 @@ def misfits(table: Table, values: Mapping[str, Any], dialect: Dialect) -> Iterat
             yield f"{table.name}.{table.columns[name].name}", why
 
 
-def given(compiled: Any, dialect: Dialect) -> list[Given]:
+def given(compiled: Compiled, dialect: Dialect) -> list[Given]:
     """Return what looks at the parameters of a compiled statement.
 
     Those that an INSERT or UPDATE writes must fit their columns; of all others only integers are
@@ -106,7 +110,7 @@ def given(compiled: Any, dialect: Dialect) -> list[Given]:
     return found
 
 
-def _column(table: Any, name: str, type_: TypeEngine[Any]) -> str:
+def _column(table: Any, name: str, type_: SqlType) -> str:
     """Return which column a parameter of this name is written to, "" if nobody can tell."""
     columns = table.columns
     column = columns.get(name)
@@ -117,7 +121,7 @@ def _column(table: Any, name: str, type_: TypeEngine[Any]) -> str:
     return "" if column is None else f"{table.name}.{column.name}"
 
 
-def refuse_misfits(checks: Sequence[Given], row: Mapping[str, Any]) -> None:
+def refuse_misfits(checks: Sequence[Given], row: Mapping[str, object]) -> None:
     """Refuse parameters with a value that does not fit. Raises Refused."""
     for name, column, check in checks:
         value = row.get(name)
@@ -132,7 +136,7 @@ def _decorated(type_: TypeDecorator[Any], dialect: Dialect) -> Check | None:
     if inner is None:
         return None
 
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         kept = type_.process_bind_param(value, dialect)
         return None if kept is None else inner(kept)
 
@@ -140,7 +144,7 @@ def _decorated(type_: TypeDecorator[Any], dialect: Dialect) -> Check | None:
 
 
 def _text(length: int | None) -> Check:
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if not isinstance(value, str):
             return _not(value, "a text")
         if length is not None and len(value) > length:
@@ -157,7 +161,7 @@ def _text(length: int | None) -> Check:
 def _integer(bits: int) -> Check:
     bound = 1 << (bits - 1)
 
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if not isinstance(value, int):
             return _not(value, "an integer")
         if not -bound <= value < bound:
@@ -167,7 +171,7 @@ def _integer(bits: int) -> Check:
     return check
 
 
-def _float(value: Any) -> str | None:
+def _float(value: object) -> str | None:
     if not isinstance(value, int | float | Decimal):
         return _not(value, "a number")
     return "NaN is not kept" if math.isnan(value) else None
@@ -176,7 +180,7 @@ def _float(value: Any) -> str | None:
 def _numeric(precision: int | None, scale: int | None) -> Check:
     whole = None if precision is None else 10 ** (precision - (scale or 0))
 
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             return _not(value, "a number")
         number = value if isinstance(value, Decimal) else Decimal(repr(value))
@@ -189,14 +193,14 @@ def _numeric(precision: int | None, scale: int | None) -> Check:
     return check
 
 
-def _date(value: Any) -> str | None:
+def _date(value: object) -> str | None:
     if isinstance(value, datetime):  # it is a date, too, and would lose its time of day
         return "a time does not fit in a column of dates; write its date()"
     return None if isinstance(value, date) else _not(value, "a date")
 
 
 def _zoned(kind: type[datetime] | type[time], wanted: bool) -> Check:
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if not isinstance(value, kind):  # a date would become midnight, in the host's zone
             return _not(value, f"a {kind.__name__}")
         if (value.tzinfo is not None) != wanted:
@@ -211,7 +215,7 @@ def _zoned(kind: type[datetime] | type[time], wanted: bool) -> Check:
 
 
 def _enum(type_: Enum) -> Check:
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if isinstance(value, str) and type_.enum_class is None and value not in type_.enums:
             return f"{_short(value)} is none of {', '.join(type_.enums)}"
         return None
@@ -219,7 +223,7 @@ def _enum(type_: Enum) -> Check:
     return check
 
 
-def _json(value: Any) -> str | None:
+def _json(value: object) -> str | None:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as exc:
@@ -227,10 +231,10 @@ def _json(value: Any) -> str | None:
     return None
 
 
-def _not(value: Any, what: str) -> str:
+def _not(value: object, what: str) -> str:
     return f"a {type(value).__name__} is not {what}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 30 else f"{text[:27]}…"

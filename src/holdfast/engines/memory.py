@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from holdfast.errors import Unreachable
 from holdfast.ports import BrokerCounts
 
-Deliver = Callable[[bytes, bool], Coroutine[Any, Any, None]]
+Deliver = Callable[[bytes, bool], Coroutine[object, None, None]]
 URGENT = "urgent"
 URGENT_SHARE = 4  # urgent parcels before one of the other lane gets its turn
 

@@ -49,7 +49,7 @@ class NatsConnection:
     ) -> None:
         self._servers, self._name, self._tls = servers, name, tls
         self._troubles, self._changed = troubles, changed
-        self._client: Any = None  # the client's types are half known
+        self._client: Client | None = None
         self._connecting = asyncio.Lock()
         self._refusal = ""  # why the server does not want this process; "": it does
         self._refusals = 0  # of the attempt that is being made
@@ -66,7 +66,7 @@ class NatsConnection:
             return None
         return self._refusal or AWAY
 
-    async def client(self) -> Any:
+    async def client(self) -> Client:
         """Return the vendor's client, a new one if the last was closed. Raises Unreachable."""
         if self._client is not None and not self._client.is_closed:
             return self._client
@@ -93,11 +93,10 @@ class NatsConnection:
             await self._close(self._client)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> Client:
         self._refusals = 0
         self._refused.clear()
-        client: Any = _StrictClient()
-        client.demands_tls = self._tls is not None
+        client = _StrictClient(demands_tls=self._tls is not None)
         attempt = asyncio.ensure_future(self._open(client))
         refused = asyncio.ensure_future(self._refused.wait())
         try:
@@ -122,8 +121,10 @@ class NatsConnection:
         self._troubles.begin(PLACE, self._refusal or AWAY)
         raise Unreachable(self._refusal or AWAY, edge="broker")
 
-    async def _open(self, client: Any) -> None:
-        options: dict[str, Any] = {} if self._tls is None else {"tls": self._tls}
+    async def _open(self, client: Client) -> None:
+        options: dict[str, Any] = {"reconnect_time_wait": 0.25}  # for the vendor's types an int
+        if self._tls is not None:
+            options["tls"] = self._tls
         servers = self._servers
         if self._avoid:  # it comes last
             servers = sorted(servers, key=lambda url: url.endswith(self._avoid))
@@ -148,7 +149,6 @@ class NatsConnection:
             servers,
             name=self._name,
             connect_timeout=2,
-            reconnect_time_wait=0.25,
             max_reconnect_attempts=-1,
             ping_interval=10,
             error_cb=heard,
@@ -162,7 +162,7 @@ class NatsConnection:
         self._refusal = ""
         self._troubles.end(PLACE)
 
-    def _hear(self, client: Any, error: Exception) -> None:
+    def _hear(self, client: Client, error: Exception) -> None:
         """Take what the vendor's client tells: of a forbidden subject, or of a failed try."""
         text = str(error).removeprefix("nats: ")
         if _FORBIDDEN.search(text):
@@ -182,7 +182,7 @@ class NatsConnection:
         if self._refusals >= len(self._servers):
             self._refused.set()
 
-    async def _was_closed(self, client: Any) -> None:
+    async def _was_closed(self, client: Client) -> None:
         if client is not self._client or self._stopped:
             return
         error = client.last_error
@@ -191,7 +191,7 @@ class NatsConnection:
         self._troubles.begin(PLACE, self._refusal or AWAY)
         self._changed()
 
-    async def _close(self, client: Any) -> None:
+    async def _close(self, client: Client) -> None:
         """Close a client; one that does not end in time is left to its end."""
         await asyncio.wait({asyncio.ensure_future(client.close())}, timeout=CLOSE_S)
 
@@ -211,7 +211,9 @@ class _StrictClient(Client):
     before it says who it is.
     """
 
-    demands_tls = False
+    def __init__(self, *, demands_tls: bool) -> None:
+        super().__init__()
+        self.demands_tls = demands_tls
 
     def _connect_command(self) -> bytes:
         transport: Any = self._transport

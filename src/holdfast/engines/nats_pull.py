@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
@@ -20,7 +21,7 @@ from holdfast.engines.nats_streams import NatsStreams
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
 
-Deliver = Callable[[bytes, bool], Coroutine[Any, Any, None]]
+Deliver = Callable[[bytes, bool], Coroutine[object, None, None]]
 
 PULL_MAX = 64  # parcels under way per lane and process
 PULL_S = 10.0  # how long one request for parcels stands
@@ -135,7 +136,7 @@ class NatsPull:
 
     async def _pull(self) -> None:
         """Keep a request standing, until the broker falls silent or says that it is gone."""
-        client = await self._connection.client()
+        client: Any = await self._connection.client()  # `subscribe` is half typed
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=self._came)
         self._wanted, self._proof_at_s = 0, None
@@ -162,7 +163,7 @@ class NatsPull:
         name = self._streams.name(self._service, self._lane)
         return f"$JS.API.CONSUMER.MSG.NEXT.{name}.{name}"
 
-    async def _prove(self, client: Any, inbox: str) -> None:
+    async def _prove(self, client: Client, inbox: str) -> None:
         """Give the stream an empty parcel, which it has to acknowledge."""
         if self._proof_at_s is None:
             self._proof_at_s = asyncio.get_running_loop().time()
@@ -208,7 +209,7 @@ class NatsPull:
 
     def _proven(self, answer: bytes) -> None:
         """Take the word of the stream about a proof; an error is as good as silence."""
-        refused = msgspec.json.decode(answer, type=dict[str, Any]).get("error")
+        refused = msgspec.json.decode(answer, type=dict[str, object]).get("error")
         if refused:
             self._troubles.begin(self._place, f"its stream keeps nothing: {refused}")
             return

@@ -63,8 +63,9 @@ class NatsStreams:
         await self._make(service, lane)
         self.remade_total += 1
 
-    async def _jetstream(self) -> Any:
-        return (await self._connection.client()).jetstream(timeout=API_S)
+    async def _jetstream(self) -> Any:  # its types are half known
+        client: Any = await self._connection.client()
+        return client.jetstream(timeout=API_S)
 
     async def _make(self, service: str, lane: str) -> None:
         jetstream, name = await self._jetstream(), self.name(service, lane)

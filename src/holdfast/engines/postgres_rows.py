@@ -7,6 +7,9 @@ from uuid import UUID
 from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State
 from holdfast.storage import WAITS
 
+Record = Sequence[Any]
+"""A row as the driver gives it."""
+
 MESSAGE_TYPES = {
     "edge": "int",
     "id": "uuid",
@@ -71,8 +74,8 @@ def signed(name: MessageRow) -> str:
 class DollarMarks:
     """Takes values of a statement, and returns the mark of each."""
 
-    def __init__(self, *values: Any) -> None:
-        self.values: list[Any] = list(values)
+    def __init__(self, *values: object) -> None:
+        self.values: list[object] = list(values)
 
     def __call__(self, value: object) -> str:
         self.values.append(value)
@@ -84,7 +87,7 @@ def _text(value: str | None) -> str | None:
     return value if value is None or "\0" not in value else value.replace("\0", "\\0")
 
 
-def values_of(row: MessageRow) -> tuple[Any, ...]:
+def values_of(row: MessageRow) -> tuple[object, ...]:
     """Return a row's values in the order of COLUMNS."""
     return (
         row.edge,
@@ -106,12 +109,12 @@ def values_of(row: MessageRow) -> tuple[Any, ...]:
     )
 
 
-def columns_of(rows: Sequence[MessageRow]) -> list[list[Any]]:
+def columns_of(rows: Sequence[MessageRow]) -> list[list[object]]:
     """Return rows as one array for each column."""
     return [list(column) for column in zip(*map(values_of, rows), strict=True)]
 
 
-def message(record: Any) -> MessageRow:
+def message(record: Record) -> MessageRow:
     """Return a stored message. Ids become plain UUIDs: the driver has a class of its own."""
     edge, id_, state, kind, due_at, tries, reached, owner, path, about, *rest = record
     return MessageRow(
@@ -129,13 +132,13 @@ def message(record: Any) -> MessageRow:
     )
 
 
-def saga(record: Any) -> SagaRow:
+def saga(record: Record) -> SagaRow:
     """Return a stored saga."""
     id_, *rest = record
     return SagaRow(plain(id_), *rest)
 
 
-def saga_values(row: SagaRow) -> tuple[Any, ...]:
+def saga_values(row: SagaRow) -> tuple[object, ...]:
     """Return a saga's values in the order of SAGA_COLUMNS."""
     return (
         row.id,

@@ -17,6 +17,7 @@ _KEPT = {
 """What the driver reads itself."""
 _WITHOUT = {"channel_binding": ("disable", "prefer"), "gssencmode": ("disable", "prefer")}
 """What the driver cannot do, and with which values nobody asks for it."""
+Options = dict[str, Any]
 _OWN = ("sslmode", "sslnegotiation", "connect_timeout", "application_name")
 
 
@@ -31,7 +32,7 @@ class PostgresUrl:
     """
 
     url: str
-    options: dict[str, Any]
+    options: Options
     demands_tls: bool
     shown: str
 
@@ -64,7 +65,7 @@ def read_postgres_url(text: str) -> PostgresUrl:
     )
 
 
-def _tls_options(bare: str, query: dict[str, str]) -> dict[str, Any]:
+def _tls_options(bare: str, query: dict[str, str]) -> Options:
     mode = query.get("sslmode")
     direct = query.get("sslnegotiation", "postgres")
     if mode is not None and mode not in _MODES:

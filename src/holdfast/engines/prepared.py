@@ -15,6 +15,8 @@ from holdfast.engines.fits import Check, check_of
 SHAPES_MAX = 1_024
 _KEY = "holdfast_key_"
 _Shape = tuple[Table, tuple[str, ...], bool]  # its columns, and whether it is an INSERT
+Convert = Callable[[Any], Any]
+"""Makes of a value what the driver takes, or the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,10 @@ class Prepared:
 
     sql: str
     order: tuple[str, ...]
-    convert: dict[str, Callable[[Any], Any]]
+    convert: dict[str, Convert]
     many: str = ""
 
-    def values(self, row: dict[str, Any]) -> tuple[Any, ...]:
+    def values(self, row: dict[str, object]) -> tuple[object, ...]:
         """Return a row's values as the driver takes them, in the statement's order."""
         convert = self.convert
         values = [convert[name](row[name]) if name in convert else row[name] for name in self.order]
@@ -96,25 +98,22 @@ class PreparedWrites:
         )
 
     def _prepared(self, sql: str, order: Sequence[str], table: Table, many: str = "") -> Prepared:
-        convert: dict[str, Callable[[Any], Any]] = {}
+        convert: dict[str, Convert] = {}
         for name in order:
             type_ = _column(name, table).type
-            kept: Any = type_.dialect_impl(self._dialect)
-            processor = kept.bind_processor(self._dialect)
-            processor = _strict(check_of(type_, self._dialect), processor)
+            kept = type_.dialect_impl(self._dialect)
+            processor = _strict(check_of(type_, self._dialect), kept.bind_processor(self._dialect))
             if processor is not None:
                 convert[name] = processor
         return Prepared(sql, tuple(order), convert, many)
 
 
-def _strict(
-    check: Check | None, processor: Callable[[Any], Any] | None
-) -> Callable[[Any], Any] | None:
+def _strict(check: Check | None, processor: Convert | None) -> Convert | None:
     """Return what converts a value that fits. It raises ValueError for one that does not."""
     if check is None:
         return processor
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> object:
         if value is not None and (why := check(value)):
             raise ValueError(why)
         return value if processor is None else processor(value)
@@ -122,7 +121,7 @@ def _strict(
     return convert
 
 
-def _column(name: str, table: Table) -> Column[Any]:
+def _column(name: str, table: Table) -> Column[object]:
     """Return the column that a parameter is for."""
     if name.startswith(_KEY):
         return list(table.primary_key)[int(name.removeprefix(_KEY))]

@@ -5,11 +5,12 @@ A handler that catches SQLAlchemy's error catches it still: ours are of its clas
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Dialect, Engine, Executable, Insert, Table, Update, event
 from sqlalchemy.engine import Compiled
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from holdfast.engines.fits import Given, given, misfits, refuse_misfits
@@ -47,7 +48,9 @@ def look_at_values(engine: Engine) -> None:
     known: WeakKeyDictionary[Compiled, list[Given]] = WeakKeyDictionary()
 
     @event.listens_for(engine, "before_cursor_execute")
-    def look(_: Any, __: Any, sql: str, ___: Any, context: Any, many: bool) -> None:
+    def look(
+        _: object, __: object, sql: str, ___: object, context: DefaultExecutionContext, many: bool
+    ) -> None:
         compiled = context.compiled
         if compiled is None:
             return
@@ -77,7 +80,7 @@ def refusal_of(error: Exception) -> Refused | None:
 
 
 def row_refused(
-    table: Table, rows: Sequence[Mapping[str, Any]], dialect: Dialect, error: Exception
+    table: Table, rows: Sequence[Mapping[str, object]], dialect: Dialect, error: Exception
 ) -> Exception:
     """Return what to raise for rows that were not written: which value of which column, if any."""
     found = refusal_of(error)
@@ -91,14 +94,14 @@ def row_refused(
 
 
 def refused_by(
-    statement: Executable, parameters: Any, error: Exception, dialect: Dialect
+    statement: Executable, parameters: object, error: Exception, dialect: Dialect
 ) -> Exception:
     """Return what to raise for a user's statement: which value of which column, if any."""
     found = refusal_of(error)
     if found is None or found.column or not isinstance(statement, Insert | Update):
         return found or error
     many = isinstance(parameters, list | tuple)
-    rows = cast("Sequence[Mapping[str, Any]]", parameters if many else [parameters or {}])
+    rows = cast("Sequence[Mapping[str, object]]", parameters if many else [parameters or {}])
     compiled = statement.compile(dialect=dialect, column_keys=list(rows[0]) or None)
     for row in rows:
         try:
@@ -109,7 +112,7 @@ def refused_by(
 
 
 def _constraint(error: IntegrityError) -> Refused | None:
-    cause: Any = error.orig
+    cause: object = error.orig
     misfit = _MISFIT.fullmatch(str(cause))
     if misfit is not None:
         return Refused(f"{misfit[1]}: {misfit[2]}", column=misfit[1])
@@ -127,7 +130,7 @@ def _constraint(error: IntegrityError) -> Refused | None:
     return RefusedRow(told, error, column=column, status=status)
 
 
-def _named(cause: Any, kind: str) -> str:
+def _named(cause: object, kind: str) -> str:
     """Return what Postgres says that its no is about, as SQLite says it."""
     table = getattr(cause, "table_name", None) or ""
     columns = getattr(cause, "column_name", None)

@@ -10,13 +10,12 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Executable, MetaData, Result
+from sqlalchemy import Connection, Executable, MetaData
 from sqlalchemy.exc import CompileError, DBAPIError
 
 from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepRow
@@ -38,7 +37,16 @@ from holdfast.engines.sqlite_types import sqlite_engine
 from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
 from holdfast.errors import SettingError
 from holdfast.ports import Clock
-from holdfast.storage import Backlog, Failing, MessageFilter, SagaFilter, Sharing, Unfinished
+from holdfast.storage import (
+    Backlog,
+    Failing,
+    MessageFilter,
+    Parameters,
+    Rows,
+    SagaFilter,
+    Sharing,
+    Unfinished,
+)
 
 BUSY_S = 0.25  # waited for a lock of another program; the whole process waits with it
 
@@ -50,11 +58,7 @@ class SqliteReader:
         self._database = database
         self._connection: Connection | None = None
 
-    async def execute(
-        self,
-        statement: Executable,
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> Result[Any]:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         if self._connection is None:
             self._connection = await self._database.take_reader()
         return run_users(self._connection, statement, parameters)

@@ -32,7 +32,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.sql.elements import ColumnClause
-from sqlalchemy.types import Float, TypeDecorator, TypeEngine
+from sqlalchemy.types import Float, TypeDecorator
+
+from holdfast.engines.fits import SqlType
 
 _NAMES = SQLiteDialect().identifier_preparer
 
@@ -61,7 +63,7 @@ def _computes(statement: Any) -> bool:
     """Say whether a statement writes anything but values and defaults."""
     if getattr(statement, "select", None) is not None:
         return True
-    values: dict[Any, Any] = statement._values or {}
+    values: dict[object, object] = statement._values or {}
     given = list(values.items())
     given += getattr(statement, "_ordered_values", None) or ()
     for rows in statement._multi_values:
@@ -72,7 +74,7 @@ def _computes(statement: Any) -> bool:
     return not all(_is_plain(key, value) for key, value in given)
 
 
-def _is_plain(key: Any, value: Any) -> bool:
+def _is_plain(key: object, value: object) -> bool:
     crud = getattr(value, "_is_crud", None)
     if crud is not None:  # a parameter, and whether it is that of `values(name=…)`
         return bool(crud)
@@ -89,7 +91,7 @@ def _triggers(table: Table) -> tuple[str, ...]:
     return tuple(sql for column in table.columns for sql in _of_column(table, column))
 
 
-def _of_column(table: Table, column: Column[Any]) -> Iterator[str]:
+def _of_column(table: Table, column: Column[object]) -> Iterator[str]:
     name = _NAMES.format_column(column)
     bound = _outside(column.type, f"NEW.{name}")
     if bound is None:
@@ -105,7 +107,7 @@ def _of_column(table: Table, column: Column[Any]) -> Iterator[str]:
         )
 
 
-def _outside(type_: TypeEngine[Any], value: str) -> tuple[str, str] | None:
+def _outside(type_: SqlType, value: str) -> tuple[str, str] | None:
     """Return the condition under which a value does not fit its type, and what is then said."""
     match type_:
         case Interval() | Boolean() | DateTime() | Time() | Float():

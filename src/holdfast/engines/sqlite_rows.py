@@ -52,14 +52,14 @@ class QuestionMarks:
     """Takes values of a statement, and returns the mark of each."""
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
+        self.values: list[object] = []
 
     def __call__(self, value: object) -> str:
         self.values.append(value.bytes if isinstance(value, UUID) else value)
         return "?"
 
 
-def values_of(row: MessageRow) -> tuple[Any, ...]:
+def values_of(row: MessageRow) -> tuple[object, ...]:
     """Return a row's values in the order of COLUMNS."""
     return (
         row.edge,

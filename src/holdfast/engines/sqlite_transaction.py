@@ -1,11 +1,11 @@
 """The write transaction of a SQLite file."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Executable, Result, Table, insert
+from sqlalchemy import Connection, CursorResult, Executable, Table, insert
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError, StatementError
 
@@ -38,7 +38,7 @@ from holdfast.engines.statements import (
     update_by_key,
 )
 from holdfast.errors import Refused, TransactionLost
-from holdfast.storage import Write
+from holdfast.storage import Parameters, Rows, Write
 
 
 class Writing(Protocol):
@@ -52,8 +52,8 @@ class Writing(Protocol):
 def run_users(
     connection: Connection,
     statement: Executable,
-    parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-) -> Result[Any]:
+    parameters: Parameters,
+) -> CursorResult[Any]:
     """Run a user's statement; rows are read to the end, so that no cursor stays open."""
     refuse_control(statement)
     try:
@@ -72,11 +72,6 @@ def run_users(
     return result
 
 
-def _changed(result: Any) -> int:
-    """Return how many rows an UPDATE has changed."""
-    return int(result.rowcount)
-
-
 class SqliteTransaction:
     """The one write transaction of a SQLite file. See `storage.Transaction`."""
 
@@ -90,8 +85,8 @@ class SqliteTransaction:
     async def execute(
         self,
         statement: Executable,
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> Result[Any]:
+        parameters: Parameters = None,
+    ) -> Rows:
         self.check_open()  # outside a transaction it would be kept for itself
         guard_computed(self._database.users, statement)
         return run_users(self._database.users, statement, parameters)
@@ -111,12 +106,12 @@ class SqliteTransaction:
             statement = prepared.update(table, columns)
             if statement is None:
                 slow = update_by_key(table, columns)
-                changed = sum(_changed(run_users(users, slow, row)) for row in rows)
+                changed = sum(run_users(users, slow, row).rowcount for row in rows)
             else:
                 changed = self._many(statement, table, rows)
             check_changed(table, group, changed)
 
-    def _many(self, statement: Prepared, table: Table, rows: list[dict[str, Any]]) -> int:
+    def _many(self, statement: Prepared, table: Table, rows: list[dict[str, object]]) -> int:
         try:
             values = [statement.values(row) for row in rows]
         except (TypeError, ValueError, LookupError) as exc:
@@ -210,7 +205,7 @@ class SqliteTransaction:
     async def messages_of_owner(self, saga: UUID) -> list[MessageRow]:
         return self._select("owner = ?", (saga.bytes,))
 
-    def _select(self, where: str, parameters: tuple[Any, ...]) -> list[MessageRow]:
+    def _select(self, where: str, parameters: tuple[object, ...]) -> list[MessageRow]:
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id"
         return [message(values) for values in self._sql.execute(sql, parameters)]
 

@@ -5,6 +5,7 @@ are numbers, which hold 15 digits; one with more is refused, and those of a decl
 with it.
 """
 
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -35,7 +36,7 @@ class Moment(DATETIME):
         zoned, check = self.timezone, check_of(self, dialect)
         assert check is not None
 
-        def process(value: Any) -> Any:
+        def process(value: object) -> object:
             if why := check(value):
                 raise ValueError(why)
             if zoned and isinstance(value, datetime):
@@ -44,13 +45,13 @@ class Moment(DATETIME):
 
         return process
 
-    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Return what makes a time of text."""
         read: Any = super().result_processor(dialect, coltype)
         if not self.timezone:
             return read
 
-        def process(value: Any) -> Any:
+        def process(value: object) -> object:
             return None if value is None else read(value).replace(tzinfo=UTC)
 
         return process
@@ -65,7 +66,7 @@ class Exact(Numeric[Decimal]):
         """Return what makes a number of a decimal."""
         unit = None if self.scale is None else Decimal(1).scaleb(-self.scale)
 
-        def process(value: Any) -> Any:
+        def process(value: object) -> object:
             if not isinstance(value, Decimal | int | float) or value != value:
                 return value
             number = value if isinstance(value, Decimal) else Decimal(repr(value))
@@ -75,13 +76,13 @@ class Exact(Numeric[Decimal]):
 
         return process
 
-    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Return what makes a decimal of a number."""
         if not self.asdecimal:
             return _as_float
         unit = None if self.scale is None else Decimal(1).scaleb(-self.scale)
 
-        def process(value: Any) -> Any:
+        def process(value: float | int | str | None) -> Decimal | None:
             if value is None:
                 return None
             number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
@@ -90,7 +91,7 @@ class Exact(Numeric[Decimal]):
         return process
 
 
-def _as_float(value: Any) -> Any:
+def _as_float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
@@ -122,7 +123,7 @@ class SqliteDialect(SQLiteDialect_pysqlite):
 registry.register("sqlite.holdfast", __name__, "SqliteDialect")
 
 
-def sqlite_engine(connect: Callable[[], Any]) -> Engine:
+def sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
     """Return an engine over one connection, which refuses values that do not fit their columns."""
     engine = create_engine("sqlite+holdfast://", creator=connect, poolclass=StaticPool)
     look_at_values(engine)

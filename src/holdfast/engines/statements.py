@@ -3,7 +3,6 @@
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from sqlalchemy import (
     Executable,
@@ -33,7 +32,7 @@ _HARMLESS = {"count", "sum", "max", "min", "avg", "coalesce", "lower", "upper", 
 
 def refuse_control(statement: Executable) -> None:
     """Refuse a statement that would end or open a transaction. Raises TransactionControl."""
-    words: Any = statement.element if isinstance(statement, TextualSelect) else statement
+    words: object = statement.element if isinstance(statement, TextualSelect) else statement
     text = words.text if isinstance(words, TextClause) else getattr(words, "statement", "")
     if isinstance(text, str) and _CONTROL.match(text):  # DDL(…) has its text in `statement`
         raise TransactionControl(
@@ -68,7 +67,7 @@ def shapes(writes: Sequence[Write]) -> Iterator[tuple[Table, tuple[str, ...], li
 
 def named_values(
     table: Table, columns: tuple[str, ...], group: list[Write]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return each write's values by column, and of updates the key's by `key_names`."""
     rows = [dict(zip(columns, write.values.values(), strict=True)) for write in group]
     if group[0].key is not None:
