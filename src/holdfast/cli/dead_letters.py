@@ -1,6 +1,6 @@
 """`holdfast dead-letters`: what could not be handled, and what becomes of it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -8,6 +8,7 @@ from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, DataFolderPath, Limit, SystemName
 from holdfast.cli.output import cell, newest_error, print_json, print_rows
 from holdfast.cli.owner import perform
+from holdfast.contract.model import JsonObject
 
 command = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -70,7 +71,7 @@ def drop_letter(
     print(f"{result['type']} {letter} was dropped by {result['service']}")
 
 
-def _print(letter: dict[str, Any], as_json: bool) -> None:
+def _print(letter: JsonObject, as_json: bool) -> None:
     if as_json:
         print_json(letter)
         return

@@ -15,6 +15,7 @@ import uvloop
 from holdfast.cli.options import data_folder
 from holdfast.communication import ClientPool, Origin
 from holdfast.contract.http import Request, Response
+from holdfast.contract.model import JsonObject
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import (
@@ -103,7 +104,7 @@ async def _open(system: System, path: Path, request: Request, *, to_look: bool) 
 
 
 def _result(response: Response) -> Any:
-    document = msgspec.json.decode(response.body or b"{}", type=dict[str, Any])
+    document = msgspec.json.decode(response.body or b"{}", type=JsonObject)
     if response.status == 200:
         return document["result"]
     message = str(document.get("error", f"the running process answered {response.status}"))

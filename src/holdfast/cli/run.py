@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvloop
@@ -153,7 +153,7 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
         logger.close()
 
 
-def _run(main: Coroutine[Any, Any, None], data: str, address: str) -> None:
+def _run(main: Coroutine[object, None, None], data: str, address: str) -> None:
     """Run to the end; what the machine refuses is one line, and exit 1."""
     try:
         uvloop.run(main)

@@ -1,7 +1,7 @@
 """`holdfast sagas`: what is under way, what became of it, a push for what is parked, and an end."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,6 +9,7 @@ from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, DataFolderPath, Limit, SystemName
 from holdfast.cli.output import cell, first_line, newest_error, print_json, print_rows
 from holdfast.cli.owner import perform
+from holdfast.contract.model import JsonObject
 
 command = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -78,7 +79,7 @@ def cancel_saga(
     print(f"{found['type']} {saga} is {found['state']}{undoing}")
 
 
-def timeline(saga: dict[str, Any]) -> list[dict[str, str]]:
+def timeline(saga: JsonObject) -> list[dict[str, str]]:
     """Return the rows of a saga's timeline, from its start to its end or to what it waits for."""
     events: list[tuple[str, str, str]] = [(saga["started_at"], "start", cell(saga["input"]))]
     events += [
@@ -100,7 +101,7 @@ def timeline(saga: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def _waits_for(letter: dict[str, Any]) -> list[dict[str, str]]:
+def _waits_for(letter: JsonObject) -> list[dict[str, str]]:
     """Return the rows of one thing that a saga waits for: from here, and from its receiver."""
     due = f", due {letter['due_at']}" if letter["due_at"] else ""
     if letter["kind"] in ("timer", "wait"):
@@ -123,7 +124,7 @@ def _further(what: str, outcome: str) -> dict[str, str]:
     return {"when": "", "after": "", "what": what, "outcome": cell(outcome)}
 
 
-def _outcome(step: dict[str, Any]) -> str:
+def _outcome(step: JsonObject) -> str:
     name = step.get("failure", step["outcome"])
     value = "" if step["value"] is None else f" {cell(step['value'])}"
     effect = f", effect {step['effect']}" if "effect" in step else ""

@@ -1,9 +1,14 @@
 """Models: the typed data of messages, bodies and answers."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 WIRE = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
 """What JSON has no form for: bytes travel as base64, floats that are no numbers as their names."""
+
+JsonObject = dict[str, Any]
+"""An object as it was read from JSON, whose fields nobody has declared."""
 
 
 class Model(BaseModel):

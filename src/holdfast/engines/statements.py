@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import (
     Executable,

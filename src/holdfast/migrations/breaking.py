@@ -13,7 +13,7 @@ from typing import Any
 from alembic.operations import BatchOperations, Operations, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from sqlalchemy import Dialect, String, create_engine, text
+from sqlalchemy import Dialect, Executable, String, create_engine, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 _UNSURE = re.compile(
@@ -79,17 +79,19 @@ def recorded(upgrade: Callable[[], None], dialect: Dialect) -> list[ops.MigrateO
     found: list[ops.MigrateOperation] = []
 
     @contextmanager
-    def batch(table_name: str, schema: str | None = None, **_: Any) -> Generator[BatchOperations]:
+    def batch(
+        table_name: str, schema: str | None = None, **_: object
+    ) -> Generator[BatchOperations]:
         impl: Any = SimpleNamespace(table_name=table_name, schema=schema)
         inner: Any = BatchOperations(context, impl=impl)
         inner.invoke = found.append
         yield inner
 
-    def execute(statement: Any, *_: Any, **__: Any) -> Any:
+    def execute(statement: Executable | str, *_: object, **__: object) -> object:
         found.append(ops.ExecuteSQLOp(statement))
         return nothing.execute(text("SELECT 1 WHERE 0"))
 
-    def scalar(statement: Any, *_: Any, **__: Any) -> None:
+    def scalar(statement: Executable | str, *_: object, **__: object) -> None:
         found.append(ops.ExecuteSQLOp(statement))
 
     with create_engine("sqlite://").connect() as nothing:
@@ -164,7 +166,7 @@ def _altered(operation: ops.AlterColumnOp, name: str, unused: set[str]) -> str |
     )
 
 
-def _wider(new: Any, old: Any) -> bool:
+def _wider(new: object, old: object) -> bool:
     """Whether a text only gets longer."""
     if not (isinstance(new, String) and isinstance(old, String)):
         return False

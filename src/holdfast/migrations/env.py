@@ -1,6 +1,6 @@
 """Alembic's environment: runs revisions over a connection that the caller has opened."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from alembic import context
 from sqlalchemy import inspect
@@ -14,7 +14,7 @@ tables = settings["tables"]
 rewrite = settings.get("rewrite")  # while a revision is written
 
 
-def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
+def render(kind: str, item: object, autogen: object) -> str | Literal[False]:
     """Write what a type of the application is kept as: a revision must not import it."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl!r}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from holdfast.engines.tables import REVISION
 from holdfast.errors import OldSchema
@@ -125,6 +125,6 @@ class Revisions:
             raise OldSchema(f"the database of {self.service.name} lacks {names}; {remedy}")
 
 
-def ours(name: str | None, kind: str, parents: Any) -> bool:
+def ours(name: str | None, kind: str, parents: object) -> bool:
     """Whether Alembic compares a table; the framework's have revisions of their own."""
     return kind != "table" or not (name or "").startswith((FRAMEWORK, "alembic_version"))

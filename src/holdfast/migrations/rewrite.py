@@ -5,9 +5,10 @@ Alembic would drop what the code no longer has, and does not compare CHECKs.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column
 
 from holdfast.migrations.schema import Schema
 from holdfast.migrations.scratch import Verbatim
@@ -33,19 +34,23 @@ class Rewrite:
     def differs(self, aspect: str) -> Callable[..., bool]:
         """Return what Alembic asks of a column's type or default."""
 
-        def asked(context: Any, inspected: Any, column: Any, *_: Any) -> bool:
+        def asked(context: object, inspected: object, column: Column[object], *_: object) -> bool:
             fact = (column.table.name, column.name, aspect)
             return self.made.get(fact) != self.wanted.get(fact)
 
         return asked
 
-    def __call__(self, context: Any, revision: Any, directives: list[Any]) -> None:
+    def __call__(
+        self, context: MigrationContext, revision: object, directives: list[ops.MigrationScript]
+    ) -> None:
         """Change what Alembic is about to write; it hands over a list of one script."""
         [script] = directives
-        found = script.upgrade_ops.ops
+        upgrade, config = script.upgrade_ops, context.config
+        assert upgrade is not None and config is not None
+        found = upgrade.ops
         gone = {op.table_name for op in found if isinstance(op, ops.DropTableOp)}
-        changes: dict[str, list[Any]] = {}
-        whole: list[Any] = []
+        changes: dict[str, list[ops.MigrateOperation]] = {}
+        whole: list[ops.MigrateOperation] = []
         for op in found:
             if isinstance(op, ops.ModifyTableOps) and op.table_name not in gone:
                 changes[op.table_name] = [c for c in op.ops if self._keeps(c, op.table_name)]
@@ -57,8 +62,8 @@ class Rewrite:
         for table, op in self._checks():
             changes.setdefault(table, []).append(op)
         whole += [ops.ModifyTableOps(table, made) for table, made in changes.items() if made]
-        script.upgrade_ops.ops = whole
-        context.config.attributes["retires"] = tuple(sorted(self.retires))
+        upgrade.ops = whole
+        config.attributes["retires"] = tuple(sorted(self.retires))
 
     def _drops(self, name: str) -> bool:
         """Whether something is dropped now; what is not retired yet is retired."""
@@ -66,7 +71,7 @@ class Rewrite:
             self.retires.add(name)
         return self.contract and name in self.retired
 
-    def _keeps(self, op: Any, table: str) -> bool:
+    def _keeps(self, op: ops.MigrateOperation, table: str) -> bool:
         """Whether a change of a table is written as Alembic found it."""
         match op:
             case ops.DropColumnOp():
@@ -81,7 +86,7 @@ class Rewrite:
             case _:
                 return True
 
-    def _lets(self, op: Any) -> Iterator[Any]:
+    def _lets(self, op: ops.MigrateOperation) -> Iterator[ops.MigrateOperation]:
         """Yield what lets rows in that have no value for a column which is retired now."""
         if not isinstance(op, ops.DropColumnOp) or self.contract:
             return
@@ -90,7 +95,7 @@ class Rewrite:
         if must and (*column, "server_default") not in self.made:
             yield ops.AlterColumnOp(*column, modify_nullable=True, existing_nullable=False)
 
-    def _checks(self) -> Iterator[tuple[str, Any]]:
+    def _checks(self) -> Iterator[tuple[str, ops.MigrateOperation]]:
         """Yield the changes of named CHECKs, each with its table."""
         tables = {fact for fact in self.made.keys() & self.wanted.keys() if len(fact) == 1}
         for fact in sorted(self.made.keys() | self.wanted.keys()):

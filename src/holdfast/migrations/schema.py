@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy.exc import SAWarning
+from sqlalchemy.types import TypeEngine
 
 Fact = tuple[str, ...]
 """Whose: `("book",)`, `("book", "title")`, `("book", "title", "type")`, `("book", "CHECK pos")`."""
@@ -95,7 +96,7 @@ def _columns(there: Inspector, table: str) -> Iterator[tuple[Fact, str]]:
         yield owner, "column"
         yield (*owner, "type"), _type(column["type"], there)
         yield (*owner, "nullability"), "NULL" if column["nullable"] else "NOT NULL"
-        computed: Any = column.get("computed")
+        computed = column.get("computed")
         if computed:
             stored = "STORED" if computed.get("persisted") else "VIRTUAL"
             yield (*owner, "expression"), f"{computed['sqltext']} {stored}"
@@ -103,7 +104,7 @@ def _columns(there: Inspector, table: str) -> Iterator[tuple[Fact, str]]:
             yield (*owner, "server_default"), str(column["default"])
 
 
-def _type(type_: Any, there: Inspector) -> str:
+def _type(type_: TypeEngine[Any], there: Inspector) -> str:
     """Return a type as its database writes it, with what it says beside its name."""
     written = type_.compile(dialect=there.dialect)
     values = getattr(type_, "enums", None)

@@ -19,7 +19,7 @@ from sqlalchemy.types import UserDefinedType
 _POSTGRES: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-class Verbatim(UserDefinedType[Any]):
+class Verbatim(UserDefinedType[object]):
     """A type of which only its text is known."""
 
     cache_ok = True
@@ -27,13 +27,13 @@ class Verbatim(UserDefinedType[Any]):
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def get_col_spec(self, **_: Any) -> str:
+    def get_col_spec(self, **_: object) -> str:
         """Return the text."""
         return self.text
 
 
 class _TypeCompiler(SQLiteTypeCompiler):
-    def process(self, type_: Any, **options: Any) -> str:
+    def process(self, type_: object, **options: object) -> str:
         """Write a type as Postgres does; of an enumeration its values, too."""
         if isinstance(type_, Verbatim):
             return type_.text

@@ -1,11 +1,12 @@
 """Runs revisions on a database: one process at a time, all of them or none."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -14,6 +15,7 @@ from holdfast.migrations.revisions import FRAMEWORK, Revisions
 
 if TYPE_CHECKING:
     from alembic.script import Script
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 TRIES = 10  # for the lock of a table that is in use
 _WAIT_S = 60  # for another process that migrates
@@ -117,14 +119,14 @@ async def over(url: str, revisions: Revisions, function: Callable[[Revisions, Co
         with _sqlite(url).connect() as connection:
             return function(revisions, connection)
     async with _postgres(url) as engine, engine.connect() as connection:
-        return await connection.run_sync(lambda sync: function(revisions, sync))  # type: ignore[no-any-return]
+        return await connection.run_sync(lambda sync: function(revisions, sync))
 
 
-def _sqlite(url: str) -> Any:
+def _sqlite(url: str) -> Engine:
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _WAIT_S})
 
     @event.listens_for(engine, "connect")
-    def manual(connection: Any, record: Any) -> None:
+    def manual(connection: sqlite3.Connection, record: object) -> None:
         connection.isolation_level = None
 
     @event.listens_for(engine, "begin")
@@ -135,7 +137,7 @@ def _sqlite(url: str) -> Any:
 
 
 @asynccontextmanager
-async def _postgres(url: str) -> AsyncGenerator[Any]:
+async def _postgres(url: str) -> AsyncGenerator["AsyncEngine"]:
     from sqlalchemy.ext.asyncio import create_async_engine  # it needs greenlet
 
     from holdfast.engines.postgres_url import read_postgres_url

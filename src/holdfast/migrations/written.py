@@ -5,9 +5,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection
 
 from holdfast.errors import Invalid
@@ -79,7 +80,7 @@ def write(revisions: Revisions, message: str, *, contract: bool = False) -> Revi
 
 
 def _revision(
-    config: Any, revisions: Revisions, own: "Sequence[Script]", message: str, folder: Path
+    config: Config, revisions: Revisions, own: "Sequence[Script]", message: str, folder: Path
 ) -> Path:
     name = revisions.service.name
     script = command.revision(

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
+
+from holdfast.contract.model import JsonObject
 
 _SHOWN_MAX = 5
 _LIBRARIES = ("-packages", str(Path(__file__).parents[1]), str(Path(sys.prefix) / "lib"), "<")
@@ -24,7 +25,7 @@ def troubles(log: bytes) -> list[str]:
 
 def _told(lines: list[bytes]) -> Iterator[str]:
     for line in lines:
-        said: dict[str, Any] = msgspec.json.decode(line)
+        said = msgspec.json.decode(line, type=JsonObject)
         if said["level"] != "error" and said["event"] not in _TELLING:
             continue
         asked = f"{said.get('method')} {said['route']}" if "route" in said else ""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -13,7 +13,7 @@ class _Attempt:
 
     __slots__ = ("cancelling", "expired", "task", "until")
 
-    def __init__(self, task: "asyncio.Task[Any]", until: float) -> None:
+    def __init__(self, task: "asyncio.Task[object]", until: float) -> None:
         self.task = task
         self.until = until
         self.cancelling = task.cancelling()

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from holdfast.communication import LOOPBACK
 
@@ -88,9 +88,9 @@ async def start_child(
     command: Sequence[str],
     *,
     environ: Mapping[str, str] | None = None,
-    stdin: IO[Any] | int | None = None,
-    stdout: IO[Any] | int | None = None,
-    stderr: IO[Any] | int | None = None,
+    stdin: IO[bytes] | IO[str] | int | None = None,
+    stdout: IO[bytes] | IO[str] | int | None = None,
+    stderr: IO[bytes] | IO[str] | int | None = None,
     life: Life = _OURS,
 ) -> asyncio.subprocess.Process:
     """Start a child in a session of its own: Ctrl-C reaches this process alone.

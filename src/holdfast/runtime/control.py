@@ -30,7 +30,7 @@ class Control:
         self._system = system
         self._hosts = {host.name: host for host in hosts}
         self._shown = Shown(system)
-        self._verbs: dict[str, Callable[..., Awaitable[Any]]] = {
+        self._verbs: dict[str, Callable[..., Awaitable[object]]] = {
             "send": self.send,
             "sagas": self.sagas,
             "saga": self.saga,

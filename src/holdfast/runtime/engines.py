@@ -4,7 +4,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from holdfast.communication import PORT, Origin
 from holdfast.dispatch.outside import Blocking
@@ -49,7 +48,7 @@ class Engines:
     network: Network
     broker: Broker
     database: Callable[[str], Database]
-    run: Callable[[Blocking], Awaitable[Any]]
+    run: Callable[[Blocking], Awaitable[object]]
     discover: Callable[[str], Sequence[Origin]] | None = None
     limits: Limits | None = None
 

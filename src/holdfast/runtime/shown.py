@@ -1,7 +1,6 @@
 """What operators are shown of letters and sagas: times with zones, and no secrets."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -19,7 +18,7 @@ from holdfast.storage import WAITS, Failing
 from holdfast.system import System
 from holdfast.system.signature import read_signature
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 
 def time(ms: int | None) -> str | None:
@@ -33,7 +32,7 @@ class Shown:
     def __init__(self, system: System) -> None:
         self._secrets = frozenset(unshown_fields(_models_of(system)))
 
-    def parsed(self, body: bytes) -> Any:
+    def parsed(self, body: bytes) -> object:
         """Return a stored body without secrets."""
         return hidden(msgspec.json.decode(body), self._secrets) if body else None
 
@@ -115,7 +114,7 @@ class Shown:
         return {"state": None, "tries": said.tries, "due_at": None, "error": said.error or None}
 
 
-def _models_of(system: System) -> Iterator[Any]:
+def _models_of(system: System) -> Iterator[object]:
     """Yield what travels and is stored in a system: messages, replies, failures, saga inputs."""
     for service in system.services:
         handlers = system.handlers()[service.name].by_wire_name.values()
@@ -128,7 +127,7 @@ def _models_of(system: System) -> Iterator[Any]:
             yield read_signature(saga.function).parameters[1].kind
 
 
-def unshown_fields(kinds: Iterable[Any]) -> Iterator[str]:
+def unshown_fields(kinds: Iterable[object]) -> Iterator[str]:
     """Yield the names of fields with `Field(repr=False)`, in these types or inside them.
 
     A secret of pydantic's is no part of a message: `check` refuses it.

@@ -47,7 +47,7 @@ class Threads:
         self._rooms: dict[object, Room] = {}
         self._on_room = on_room
 
-    async def __call__(self, work: Blocking) -> Any:
+    async def __call__(self, work: Blocking) -> object:
         """Return what the function returns, or raise what it raises.
 
         Raises:
@@ -56,17 +56,17 @@ class Threads:
         room = self._room(work)
         await room.enter(deadline=work.deadline, patient=work.patient)
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[Any] = loop.create_future()
+        ended: asyncio.Future[object] = loop.create_future()
         began = loop.time()
 
-        def tell(settle: Callable[[Any], None], outcome: Any) -> None:
+        def tell(settle: Callable[[Any], None], outcome: object) -> None:
             room.leave(loop.time() - began)
             if not ended.done():  # whoever waited may have given up
                 settle(outcome)
 
         def run() -> None:
             settle: Callable[[Any], None] = ended.set_exception
-            outcome: Any
+            outcome: object
             try:
                 outcome = work.function()
                 settle = ended.set_result

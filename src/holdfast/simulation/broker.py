@@ -9,13 +9,12 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
 
 from holdfast.errors import Unreachable
 from holdfast.ports import BrokerCounts
 from holdfast.simulation.node import Node
 
-Deliver = Callable[[bytes, bool], Coroutine[Any, Any, None]]
+Deliver = Callable[[bytes, bool], Coroutine[object, None, None]]
 
 ACK_WAIT_S = 30.0
 NAK_S = 1.0
@@ -25,7 +24,7 @@ DELIVERIES_MAX = 64  # unacknowledged per subscription
 URGENT = "urgent"
 
 
-def _nothing(kind: str, **fields: Any) -> None:
+def _nothing(kind: str, **fields: object) -> None:
     """Take nothing down."""
 
 

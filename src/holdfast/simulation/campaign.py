@@ -3,8 +3,8 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.simulation.faults import AnyFault
@@ -106,7 +106,7 @@ def campaign(
     """
     count = workers or os.cpu_count() or 1
     with Workers(count) as pool:
-        under_way: dict[Any, None] = {}
+        under_way: dict[Future[Tally], None] = {}
         for chunk in _chunks(seeds):
             under_way[pool.submit(run_chunk, load, name, chunk, size, safe)] = None
             if len(under_way) <= count:

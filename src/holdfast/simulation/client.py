@@ -22,7 +22,7 @@ PATIENCE_S = 600.0  # virtual; a client that insists gives up after it
 class Record(Protocol):
     """Takes down what happened."""
 
-    def __call__(self, kind: str, **fields: Any) -> None: ...
+    def __call__(self, kind: str, **fields: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

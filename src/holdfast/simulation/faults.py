@@ -5,7 +5,6 @@ A schedule is plain data: it can be printed, kept in a file, and shrunk to the f
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -212,7 +211,7 @@ def draw(chance: random.Random, nodes: Sequence[str], services: Sequence[str]) -
     return [chance.choice(makers)(chance, nodes, services) for _ in range(chance.randint(0, 7))]
 
 
-def _when(chance: random.Random, for_s: tuple[float, float]) -> dict[str, Any]:
+def _when(chance: random.Random, for_s: tuple[float, float]) -> dict[str, float]:
     return {
         "at_s": round(chance.uniform(FIRST_S, LAST_S) * chance.random(), 3),
         "for_s": round(chance.uniform(*for_s), 3),

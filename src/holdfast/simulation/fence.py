@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from holdfast.dispatch.outside import Blocking
 from holdfast.errors import NotSimulated
@@ -48,7 +48,7 @@ class Fence:
         self.refused: NotSimulated | None = None
         self.on_exit: Callable[[], None] = lambda: None
 
-    async def run(self, work: Blocking) -> Any:
+    async def run(self, work: Blocking) -> object:
         """Run a blocking function here and now: what `outside.run` comes to."""
         with self.opened():
             return work.function()
@@ -66,9 +66,9 @@ class Fence:
     @contextmanager
     def up(self) -> Generator[None]:
         """Put the fence up."""
-        patched: list[tuple[Any, str, Any]] = []
+        patched: list[tuple[object, str, object]] = []
 
-        def patch(owner: Any, name: str, value: Any) -> None:
+        def patch(owner: object, name: str, value: object) -> None:
             patched.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)
 
@@ -114,8 +114,8 @@ class Fence:
         if not self._open and not any(part in caller for part in _LIBRARY):
             raise self._wanted(what, "the real clock", "`tx.now`, `read.now` or `saga.now`")
 
-    def _refuse(self, what: str, is_: str, instead: str) -> Callable[..., Any]:
-        def refused(*args: Any, **kwargs: Any) -> Any:
+    def _refuse(self, what: str, is_: str, instead: str) -> Callable[..., object]:
+        def refused(*args: object, **kwargs: object) -> object:
             raise self._wanted(what, is_, instead)
 
         return refused

@@ -2,7 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+
+from holdfast.contract.model import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Happening:
     at_s: float
     node: str
     kind: str
-    fields: dict[str, Any]
+    fields: JsonObject
 
     def __str__(self) -> str:
         told = " ".join(f"{key}={value}" for key, value in self.fields.items())
@@ -32,7 +33,7 @@ class History:
 
     happenings: list[Happening] = field(default_factory=list[Happening])
 
-    def add(self, at_s: float, node: str, kind: str, fields: dict[str, Any]) -> None:
+    def add(self, at_s: float, node: str, kind: str, fields: JsonObject) -> None:
         """Add what happened last."""
         self.happenings.append(Happening(at_s, node, kind, fields))
 

@@ -10,7 +10,7 @@ import heapq
 import random
 import traceback
 from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle, events
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,9 @@ from holdfast.errors import Deadlock, Livelock, NotSimulated
 from holdfast.simulation.node import NODE, Node
 
 T = TypeVar("T")
+Trouble = dict[str, Any]
+"""What went wrong in a callback, as asyncio tells it."""
+ExceptionHandler = Callable[[AbstractEventLoop, Trouble], object]
 
 STEPS_MAX = 5_000_000  # callbacks of one run; beyond it something turns in a circle
 SAME_TIME_MAX = 200_000  # callbacks without any time passing
@@ -70,8 +73,8 @@ def culprit() -> str:
     return library or "something"
 
 
-def _refuse(name: str, what: str) -> Callable[..., Any]:
-    def refused(self: object, *args: Any, **kwargs: Any) -> Any:
+def _refuse(name: str, what: str) -> Callable[..., object]:
+    def refused(self: object, *args: object, **kwargs: object) -> object:
         raise _not_simulated(name, what)
 
     return refused
@@ -108,9 +111,9 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         self._running = False
         self.steps = 0
         self.watch: Callable[[Node], None] | None = None
-        self.errors: list[dict[str, Any]] = []
-        self._handler: Callable[[AbstractEventLoop, dict[str, Any]], object] | None = None
-        self.tasks: dict[Task[Any], None] = {}  # in the order in which they were made
+        self.errors: list[Trouble] = []
+        self._handler: ExceptionHandler | None = None
+        self.tasks: dict[Task[object], None] = {}  # in the order in which they were made
 
     # -- running --------------------------------------------------------------------------------
 
@@ -118,14 +121,14 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         """Return virtual seconds."""
         return self._now_s
 
-    def run_until_complete(self, future: Any) -> Any:
+    def run_until_complete(self, future: Awaitable[T]) -> T:
         """Run until a coroutine or a future is done; return its result.
 
         Raises:
             Deadlock: it can never be done.
             Livelock: STEPS_MAX callbacks, or SAME_TIME_MAX of them without time passing.
         """
-        main: Future[Any] = asyncio.ensure_future(future, loop=self)
+        main = asyncio.ensure_future(future, loop=self)
         before = events._get_running_loop()
         events._set_running_loop(self)
         self._running = True
@@ -227,7 +230,7 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
     # -- callbacks ------------------------------------------------------------------------------
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> Handle:
         """See `AbstractEventLoop.call_soon`."""
         handle = Handle(callback, args, self, context)
@@ -239,7 +242,7 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         self,
         delay: float,
         callback: Callable[..., object],
-        *args: Any,
+        *args: object,
         context: Context | None = None,
     ) -> TimerHandle:
         """See `AbstractEventLoop.call_later`."""
@@ -249,7 +252,7 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         self,
         when: float,
         callback: Callable[..., object],
-        *args: Any,
+        *args: object,
         context: Context | None = None,
     ) -> TimerHandle:
         """See `AbstractEventLoop.call_at`."""
@@ -269,16 +272,20 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         return Future(loop=self)
 
     def create_task(
-        self, coro: Any, *, name: str | None = None, context: Context | None = None
-    ) -> "Task[Any]":
+        self,
+        coro: Coroutine[object, None, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> "Task[T]":
         """See `AbstractEventLoop.create_task`; names count from 1 in each run."""
         self._count += 1
-        task: Task[Any] = Task(coro, loop=self, name=name or f"task-{self._count}", context=context)
+        task = Task(coro, loop=self, name=name or f"task-{self._count}", context=context)
         self.tasks[task] = None
         task.add_done_callback(self._forget, context=_NOBODY)
         return task
 
-    def _forget(self, task: "Task[Any]") -> None:
+    def _forget(self, task: "Task[object]") -> None:
         self.tasks.pop(task, None)
 
     def get_task_factory(self) -> None:
@@ -286,7 +293,7 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
 
     # -- errors ---------------------------------------------------------------------------------
 
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
+    def call_exception_handler(self, context: Trouble) -> None:
         """Remember what went wrong in a callback; a run with errors is a failed one."""
         if self._closed:
             return
@@ -294,15 +301,15 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
             self._handler(self, context)
         self.errors.append(context)
 
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
+    def default_exception_handler(self, context: Trouble) -> None:
         """See `call_exception_handler`."""
         self.call_exception_handler(context)
 
-    def set_exception_handler(self, handler: Any) -> None:
+    def set_exception_handler(self, handler: ExceptionHandler | None) -> None:
         """See `AbstractEventLoop.set_exception_handler`."""
         self._handler = handler
 
-    def get_exception_handler(self) -> Any:
+    def get_exception_handler(self) -> ExceptionHandler | None:
         """See `AbstractEventLoop.get_exception_handler`."""
         return self._handler
 
@@ -321,7 +328,7 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
 
     # -- no way out: what else AbstractEventLoop has is refused by `_Walled` -----------------------
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: object, func: object, *args: object) -> Any:
         """Refuse: a thread."""
         raise _not_simulated("run_in_executor", "a thread", "`outside.run`")
 

@@ -8,9 +8,9 @@ import asyncio
 import errno
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
-from typing import Any, Literal
+from typing import Literal
 
 from holdfast.communication import LOOPBACK
 from holdfast.ports import Listener, Unread
@@ -311,7 +311,7 @@ class _End(asyncio.Transport):
 
     # -- asyncio.Transport
 
-    def write(self, data: Any) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._ended == "eof" and not self._closing:
             raise RuntimeError("nothing can be written after write_eof()")
         data = bytes(data)
@@ -322,7 +322,7 @@ class _End(asyncio.Transport):
                 self._full = True
                 self.get_protocol().pause_writing()
 
-    def writelines(self, list_of_data: Any) -> None:
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any
 
 Step = Callable[["Node", str], None]
 """Told of each step that the outside can see; it may kill the node, or pause it."""
@@ -51,11 +50,11 @@ class Node:
         elif self.paused:
             await asyncio.sleep(0)  # its callbacks are held: this returns when it goes on
 
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
         """Have something called inside this node, from outside of it."""
         asyncio.get_running_loop().call_soon(callback, *args, context=self.context)
 
-    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> None:
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: object) -> None:
         """Have something called inside this node, in so many seconds."""
         asyncio.get_running_loop().call_later(delay_s, callback, *args, context=self.context)
 

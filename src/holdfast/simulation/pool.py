@@ -4,12 +4,13 @@ import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
-_stop: Any = None  # the event of the campaign, in each of its processes
+_stop: Event | None = None  # the event of the campaign, in each of its processes
 
 
 class Workers:
@@ -40,7 +41,7 @@ class Workers:
             self.stop()
         self._pool.shutdown(cancel_futures=error is not None)
 
-    def submit(self, work: Callable[..., T], *arguments: Any) -> "Future[T]":
+    def submit(self, work: Callable[..., T], *arguments: object) -> "Future[T]":
         """Have something done."""
         return self._pool.submit(work, *arguments)
 
@@ -65,10 +66,10 @@ class Workers:
 
 def is_stopped() -> bool:
     """Whether the campaign of this process has been stopped."""
-    return _stop is not None and bool(_stop.is_set())
+    return _stop is not None and _stop.is_set()
 
 
-def _begin(event: Any) -> None:
+def _begin(event: Event) -> None:
     """Leave Ctrl-C, which the terminal sends to everybody, to the one who counts."""
     global _stop
     _stop = event

@@ -6,13 +6,14 @@ import logging
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from holdfast.errors import BrokenWorkload, CallError, DeclarationError
 from holdfast.simulation import invariants
+from holdfast.simulation.client import Client
 from holdfast.simulation.faults import AnyFault, draw
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.history import History
@@ -179,7 +180,7 @@ class _Drama:
         world = self._world
         client = world.client()
         node = world.nodes["client"]
-        workload: Callable[[Any], Any] | None = world.system.simulated.workload
+        workload: Callable[[Client], Awaitable[object]] | None = world.system.simulated.workload
         assert workload is not None, "checked by `run`"
         horizon_s = world.system.simulated.horizon_s
         limit = asyncio.timeout(horizon_s)
@@ -229,7 +230,7 @@ class _Drama:
             always = [i.check for i in self._world.system.simulated.invariants if i.always]
             self._check(always)
 
-    def _check(self, checks: Sequence[Callable[[Any], Any]]) -> None:
+    def _check(self, checks: Sequence[Callable[[World], object]]) -> None:
         for check in checks:
             try:
                 check(self._world)

@@ -1,12 +1,12 @@
 """A simulated database server and its disk, with its levers and what invariants look at."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Executable, MetaData
+from sqlalchemy import Executable, MetaData
 
 from holdfast.contract.envelope import EdgeRow, Kind, MessageRow, SagaRow, State
 from holdfast.simulation.clock import SimClock
@@ -15,8 +15,10 @@ from holdfast.simulation.memory import Memory, Seeding, give_memory, take_memory
 from holdfast.simulation.node import Node
 from holdfast.storage import MessageFilter, SagaFilter
 
+T = TypeVar("T")
 
-def _nothing(kind: str, **fields: Any) -> None:
+
+def _nothing(kind: str, **fields: object) -> None:
     """Take nothing down."""
 
 
@@ -61,7 +63,7 @@ class SimStore:
         self._extra = tuple(extra)
         self._seeding = seeding
         self._memory: Memory | None = None
-        self._key: tuple[Any, ...] = ()
+        self._key: tuple[object, ...] = ()
         self._edges: dict[int, EdgeRow] = {}
         self.gate = Gate()
 
@@ -104,7 +106,7 @@ class SimStore:
         """Return the rows of a SELECT on what is committed."""
         if not self.memory.writer.in_transaction:
             return list(self.memory.users.execute(statement).fetchall())
-        connection: Connection = _now(self.memory.take_reader())
+        connection = _now(self.memory.take_reader())
         try:
             return list(connection.execute(statement).fetchall())
         finally:
@@ -112,14 +114,12 @@ class SimStore:
 
     def sagas(self) -> list[SagaRow]:
         """Return all sagas, newest first."""
-        found: list[SagaRow] = _now(self.memory.sagas(SagaFilter(limit=1_000_000)))
-        return found
+        return _now(self.memory.sagas(SagaFilter(limit=1_000_000)))
 
     def open_rows(self) -> list[MessageRow]:
         """Return the rows that are not settled."""
         which = MessageFilter(states=(State.DUE, State.HELD, State.DEAD), limit=1_000_000)
-        found: list[MessageRow] = _now(self.memory.messages(which))
-        return found
+        return _now(self.memory.messages(which))
 
     def receiver(self, edge: int) -> str:
         """Return the receiver of an edge."""
@@ -136,10 +136,11 @@ class SimStore:
         self.gate.crashed(node)
 
 
-def _now(coroutine: Any) -> Any:
+def _now(coroutine: Coroutine[object, None, T]) -> T:
     """Return what a coroutine returns that waits for nobody."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
-        return stop.value
+        value: T = stop.value
+        return value
     raise AssertionError("it waits for nobody")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 from holdfast.simulation.faults import (
     Amnesia,
@@ -54,7 +53,7 @@ TURNING_POINTS = ("fault", "crash", "stop", "pause", "go on", "net.cut", "violat
 """Kinds whose surroundings are kept when not everything fits."""
 
 
-class _Fields(dict[str, Any]):
+class _Fields(dict[str, object]):
     """A happening's fields; one that is missing reads as `?`."""
 
     def __missing__(self, key: str) -> str:

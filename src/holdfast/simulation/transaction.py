@@ -1,12 +1,11 @@
 """A transaction of a simulated database server, with a server's ways of failing."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextvars import Context
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Result
+from sqlalchemy import Executable
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State
 from holdfast.engines.database_clock import DatabaseClock
@@ -14,7 +13,7 @@ from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CommitUnknown, TransactionLost
 from holdfast.simulation.node import Node
 from holdfast.simulation.store import SimStore
-from holdfast.storage import Write
+from holdfast.storage import Parameters, Rows, Write
 
 TRANSACTION_S = 30.0  # the server ends a transaction that takes longer
 FAILS_WITHIN = 12  # statements, in which a transaction fails that is to fail
@@ -98,11 +97,7 @@ class SimTransaction(SqliteTransaction):
             raise TransactionLost(self._lost)
         super().check_open()
 
-    async def execute(
-        self,
-        statement: Executable,
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> Result[Any]:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         await self._travel()
         return await super().execute(statement, parameters)
 

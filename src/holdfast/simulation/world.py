@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, Executable, Integer, MetaData, String, Table, Uuid
 
@@ -58,6 +58,8 @@ effect_table = Table(
     Column("correlation", String, nullable=False),
 )
 """One row for each unit of work, written by the simulator in that unit's transaction."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class World:
         self._restarted: Counter[str] = Counter()
         self._calm = False
         self._armed: list[tuple[str, str, int, float, bool]] = []
-        self._levers: dict[tuple[str, str], Any] = {}
+        self._levers: dict[tuple[str, str], object] = {}
         self.on_commit: Callable[[], None] | None = None
         self.commits = 0
         self._clients: list[Client] = []
@@ -150,7 +152,7 @@ class World:
         """Return a stream of chance of its own: to draw more from one does not change another."""
         return random.Random(f"{self.seed} {name}")  # noqa: S311  # a seed decides everything here
 
-    def record(self, kind: str, **fields: Any) -> None:
+    def record(self, kind: str, **fields: object) -> None:
         """Take down what happened, in the node whose code runs."""
         node = NODE.get()
         self.history.add(self.loop.time(), node.name if node else "", kind, fields)
@@ -218,10 +220,10 @@ class World:
         self.clocks.setdefault(name, SimClock())
         return node
 
-    async def within(self, node: Node, work: Awaitable[Any]) -> Any:
+    async def within(self, node: Node, work: Awaitable[T]) -> T | None:
         """Run something inside a node, and wait for it; None if the node dies of it."""
 
-        async def run() -> Any:
+        async def run() -> T:
             return await work
 
         task = self.loop.create_task(run(), context=node.context.copy())
@@ -400,7 +402,7 @@ class World:
             return [self.stores[name.removeprefix("database ")].clock]
         return [self.clocks[name]]
 
-    def set_lever(self, engine: str, lever: str, value: Any) -> None:
+    def set_lever(self, engine: str, lever: str, value: object) -> None:
         """Let an engine misbehave in one of its ways."""
         owner = self._engine(engine)
         if not hasattr(owner, lever):
@@ -413,7 +415,7 @@ class World:
         if (engine, lever) in self._levers:
             setattr(self._engine(engine), lever, self._levers[engine, lever])
 
-    def _engine(self, name: str) -> Any:
+    def _engine(self, name: str) -> object:
         if name.startswith("database "):
             return self.stores[name.removeprefix("database ")]
         return {"broker": self.broker, "network": self.network}[name]

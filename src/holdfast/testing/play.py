@@ -1,7 +1,7 @@
 """Plays a saga's function over given answers: no loop, no database, no mock."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Concatenate, TypeVar
@@ -24,12 +24,14 @@ from holdfast.consistency.replay import (
 from holdfast.consistency.steps import local_outcome
 from holdfast.contract import Event, Failure, Model, Unanswered
 from holdfast.contract.carrier import carrier_of
+from holdfast.system.parameters import Saga
 from holdfast.system.service import declared_version
 from holdfast.system.settings import Settings
 from holdfast.system.signature import Source, read_signature
 
 I = TypeVar("I", bound=Model)  # noqa: E741  # the input's type
 
+Key = type | Callable[..., object]
 _SAGA = UUID(int=1)
 
 
@@ -51,9 +53,9 @@ class Story:
 
 
 def play(
-    saga: Callable[Concatenate[Any, I, ...], Coroutine[Any, Any, None]],
+    saga: Callable[Concatenate[Saga, I, ...], Coroutine[object, None, None]],
     input: I,
-    answers: Mapping[Any, Any],
+    answers: Mapping[Any, object],
     *settings: Settings,
     version: int | None = None,
 ) -> Story:
@@ -70,7 +72,7 @@ def play(
         LookupError: a command or an event without an answer.
     """
     stage = _Stage(answers)
-    given: Any = input
+    given: Model = input
     declared = declared_version(saga)
     by_type = {type(value): value for value in settings}
     taken = read_signature(saga).of(Source.SETTINGS)
@@ -81,6 +83,7 @@ def play(
         replay = Replay(_SAGA, stage.recorded, stage.local, version=began, restarts=restarts)
         _finish(replay.run(function, given))
         if replay.ended == "restarted":
+            assert replay.restart_input is not None
             given, began, restarts = replay.restart_input, declared, restarts + 1
             stage.recorded = {}
         elif replay.ended != "waiting":
@@ -98,18 +101,23 @@ class _Stage:
         recorded: {path: step} of the steps that have ended since the last restart.
     """
 
-    def __init__(self, answers: Mapping[Any, Any]) -> None:
+    def __init__(self, answers: Mapping[Any, object]) -> None:
         self.story = Story()
         self.recorded: dict[str, Recorded] = {}
         self._answers = answers
-        self._queues: dict[Any, list[Any]] = {}
+        self._queues: dict[Key, list[object]] = {}
         for key, value in answers.items():
             if isinstance(value, list):
                 self._queues[key] = [*value]
 
     async def local(
-        self, path: str, kind: str, function: Callable[..., Any], args: Any, kwargs: Any
-    ) -> Any:
+        self,
+        path: str,
+        kind: str,
+        function: Callable[..., Awaitable[object]],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> None:
         """Take a local function as done, if it could be called so."""
         inspect.signature(function).bind(None, *args, **kwargs)
         self.story.steps.append(function.__name__)
@@ -117,7 +125,6 @@ class _Stage:
         if isinstance(value, Failure):
             raise value
         self.recorded[path] = Recorded(kind, local_outcome(function, value), 0)
-        return value
 
     def grant(self, want: Want) -> None:
         """End the step that the saga waits for."""
@@ -144,7 +151,7 @@ class _Stage:
                 return came
         return None
 
-    def _answer(self, key: Any) -> Any:
+    def _answer(self, key: Key) -> object:
         if key not in self._answers:
             raise LookupError(
                 f"the story has no answer for {key.__name__}; add `{key.__name__}: …` to answers"
@@ -157,7 +164,7 @@ class _Stage:
         return queue.pop(0)
 
 
-def _finish(run: Coroutine[Any, Any, Any]) -> None:
+def _finish(run: Coroutine[object, None, object]) -> None:
     try:
         run.send(None)
     except StopIteration:
@@ -178,7 +185,7 @@ def _name(want: Want) -> str:
             return "|".join(event.name for event in want.events.values())
 
 
-def _raw(kind: Any, value: Any) -> msgspec.Raw:
+def _raw(kind: object, value: object) -> msgspec.Raw:
     return msgspec.Raw(carrier_of(kind).encode(value))
 
 
@@ -189,7 +196,7 @@ def _event(want: Wait, came: Event | None) -> StepOutcome:
     return StepOutcome("event", _raw(type(came), came), came.wire_name(), letter)
 
 
-def _outcome(want: Call | UndoCall | Sleep, answer: Callable[[Any], Any]) -> StepOutcome:
+def _outcome(want: Call | UndoCall | Sleep, answer: Callable[[Key], object]) -> StepOutcome:
     letter = derived_id(_SAGA, want.path, 0)
     match want:
         case UndoCall():

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from holdfast.communication import HttpServer
 from holdfast.consistency.schedule import Schedule
@@ -71,6 +70,6 @@ async def staged(system: System) -> AsyncGenerator[Stage]:
         await server.drain(0.0)
 
 
-async def _at_once(work: Blocking) -> Any:
+async def _at_once(work: Blocking) -> object:
     """Run a function here: a thread would run in real time."""
     return work.function()

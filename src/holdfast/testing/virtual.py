@@ -8,7 +8,7 @@ import asyncio
 import functools
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -64,7 +64,7 @@ class VirtualClock:
         return asyncio.get_running_loop().time()
 
 
-def virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+def virtual_time(test: Callable[P, Coroutine[object, None, T]]) -> Callable[P, T]:
     """Have an async test run in virtual time, on a loop of its own.
 
     What it returns is no coroutine, so that any test runner can call it. `asyncio.sleep` and the
