@@ -7,18 +7,18 @@ lost, and its turns run again apart, with every statement where it was made.
 It knows no driver: whatever it wants done, a transaction whose turns are apart does.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ParamSpec, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Executable, Result
+from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.pending import Level, Ours, Pending
 from holdfast.engines.statements import only_reads
 from holdfast.errors import Refused, TransactionLost
-from holdfast.storage import Transaction, Write
+from holdfast.storage import Parameters, Rows, Transaction, Write
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,11 +100,7 @@ class JoinedTransaction:
 
     # -- users' statements ------------------------------------------------------------------------
 
-    async def execute(
-        self,
-        statement: Executable,
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> Result[Any]:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         self.check_open()
         pending, levels = self._pending, self._levels
         own = levels and len(pending.users) > max(levels[0].users, pending.users_done)

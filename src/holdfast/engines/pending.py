@@ -5,7 +5,6 @@ Pure: it keeps what waits, and says what belongs together.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Table
@@ -188,8 +187,8 @@ def together(writes: Sequence[Write]) -> Iterator[list[Write]]:
     Writes of one shape are joined over all turns, as long as no row is written by two shapes: a
     row that is seen again in another one ends what came before it.
     """
-    groups: dict[tuple[Table, tuple[str, ...], bool], dict[Any, Write]] = {}
-    writer: dict[tuple[Table, Any], object] = {}
+    groups: dict[tuple[Table, tuple[str, ...], bool], dict[object, Write]] = {}
+    writer: dict[tuple[Table, object], object] = {}
     for write in writes:
         shape = (write.table, tuple(write.values), write.key is None)
         row = (write.table, _row_of(write))
@@ -203,7 +202,7 @@ def together(writes: Sequence[Write]) -> Iterator[list[Write]]:
     yield from (list(group.values()) for group in groups.values())
 
 
-def _row_of(write: Write) -> Any:
+def _row_of(write: Write) -> object:
     """Return the primary key that a write names, or None if the database makes it."""
     if write.key is not None:
         return write.key

@@ -5,11 +5,10 @@ batches run one after another, and SERIALIZABLE finds no conflict between them.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Executable, MetaData, Result
+from sqlalchemy import Executable, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -18,6 +17,7 @@ from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepR
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
+from holdfast.engines.postgres_driver import Driver, Record, driver_of, speaks_tls
 from holdfast.engines.postgres_rows import (
     COLUMNS,
     FAILED,
@@ -47,6 +47,8 @@ from holdfast.storage import (
     Backlog,
     Failing,
     MessageFilter,
+    Parameters,
+    Rows,
     SagaFilter,
     Sharing,
     Transaction,
@@ -105,7 +107,7 @@ class PostgresDatabase:
         self._clock = clock
         read = read_postgres_url(url)
         self._where, self._demands_tls = read.shown, read.demands_tls
-        unprepared: dict[str, Any] = {
+        unprepared: dict[str, object] = {
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
             "prepared_statement_name_func": str,  # the unnamed one
@@ -166,7 +168,7 @@ class PostgresDatabase:
     async def _opened(
         self,
         connection: AsyncConnection,
-        driver: Any,
+        driver: Driver,
         edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
     ) -> list[EdgeRow]:
@@ -190,7 +192,8 @@ class PostgresDatabase:
             found = await driver.fetch(
                 "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
             )
-        self._see_time(*await driver.fetchrow(f"SELECT {_TIMES}"))
+        [times] = await driver.fetch(f"SELECT {_TIMES}")
+        self._see_time(*times)
         return [
             EdgeRow(
                 id_,
@@ -203,7 +206,7 @@ class PostgresDatabase:
             for id_, sender, receiver, lane, events, floor in found
         ]
 
-    async def _first_connection(self) -> tuple[AsyncConnection, Any]:
+    async def _first_connection(self) -> tuple[AsyncConnection, Driver]:
         give_up, pause_s = self._clock.monotonic() + OPEN_S, 0.1
         while True:
             try:
@@ -216,7 +219,7 @@ class PostgresDatabase:
 
     # -- connections ----------------------------------------------------------------------------
 
-    async def take(self) -> tuple[AsyncConnection, Any]:
+    async def take(self) -> tuple[AsyncConnection, Driver]:
         """Take a connection, and the driver's below it; `give` it back. Raises TransactionLost."""
         try:
             async with asyncio.timeout(self._wait_s):
@@ -226,14 +229,14 @@ class PostgresDatabase:
         try:
             while self._idle:
                 connection = self._idle.pop()
-                driver = await _driver_of(connection)
+                driver = await driver_of(connection)
                 if not driver.is_closed():
                     return connection, driver
                 await self._end(connection)  # the server was restarted meanwhile
             connection = await self._engine.connect()
             self._eras[id(connection)] = self._era
-            driver = await _driver_of(connection)
-            if self._demands_tls and driver._transport.get_extra_info("ssl_object") is None:
+            driver = await driver_of(connection)
+            if self._demands_tls and not speaks_tls(driver):
                 await self._end(connection)
                 raise ConnectionError("it speaks in clear, and sslmode asks for TLS")
             return connection, driver
@@ -301,11 +304,11 @@ class PostgresDatabase:
 
     # -- what operators and the relay look at -----------------------------------------------------
 
-    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+    async def _fetch(self, sql: str, *values: object) -> list[Record]:
         connection, driver = await self.take()
         broken, refused = True, False
         try:
-            found: list[Any] = await driver.fetch(sql, *values)
+            found = await driver.fetch(sql, *values)
             broken = False
         except _AWAY as exc:
             refused = is_of_server(exc)
@@ -404,37 +407,33 @@ class PostgresReader:
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
-        self._connection: AsyncConnection | None = None
-        self._driver: Any = None
+        self._taken: tuple[AsyncConnection, Driver] | None = None
         self._error: BaseException | None = None
 
-    async def execute(
-        self,
-        statement: Executable,
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> Result[Any]:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         """See `storage.Reader`."""
         refuse_control(statement)
         try:
-            if self._connection is None:
-                self._connection, self._driver = await self._database.take()
-                await self._driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return await self._connection.execute(statement, parameters)
+            if self._taken is None:
+                self._taken = await self._database.take()
+                await self._taken[1].execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return await self._taken[0].execute(statement, parameters)
         except _AWAY as exc:
             if sqlstate_of(exc) != "25006":
                 self._error = exc  # it is read-only because we asked for that
-            if self._driver is not None and not self._driver.is_closed():  # the statement's own
+            if self._taken is not None and not self._taken[1].is_closed():  # the statement's own
                 raise refusal_of(exc) or exc from exc
             raise TransactionLost(f"the server closed the connection: {exc}") from exc
 
     async def close(self) -> None:
         """See `storage.Reader`."""
-        connection, self._connection = self._connection, None
-        if connection is None:
+        taken, self._taken = self._taken, None
+        if taken is None:
             return
+        connection, driver = taken
         broken, refused = True, is_of_server(self._error)
         try:
-            await self._driver.execute("ROLLBACK")
+            await driver.execute("ROLLBACK")
             broken = False
         except DRIVER_ERRORS:
             pass  # whatever it was, the connection is not used again
@@ -449,7 +448,7 @@ class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(â
     in another order. The gate comes before both, for everybody.
     """
 
-    def __init__(self, driver: Any) -> None:
+    def __init__(self, driver: Driver) -> None:
         self._transaction = driver.transaction()
         self._driver = driver
 
@@ -459,12 +458,8 @@ class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(â
         if await self._driver.fetchval("SELECT to_regclass('holdfast_gate') IS NOT NULL"):
             await self._driver.execute("LOCK TABLE holdfast_gate IN EXCLUSIVE MODE")
 
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         if error is None:
             await self._transaction.commit()
         elif not self._driver.is_closed():
             await self._transaction.rollback()
-
-
-async def _driver_of(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection

@@ -1,14 +1,11 @@
 """How the rows of the four tables are written and read on Postgres."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State
+from holdfast.engines.postgres_driver import Record
 from holdfast.storage import WAITS
-
-Record = Sequence[Any]
-"""A row as the driver gives it."""
 
 MESSAGE_TYPES = {
     "edge": "int",

@@ -2,11 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
 from uuid import UUID
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.lists import hastened
+from holdfast.engines.postgres_driver import Record
 from holdfast.engines.postgres_rows import (
     CLAIM,
     CLAIM_KNOWN,
@@ -46,11 +46,11 @@ class PostgresTables:
         self._steps: dict[UUID, list[StepRow]] = {}
 
     @abstractmethod
-    async def _do(self, sql: str, *values: Any) -> int:
+    async def _do(self, sql: str, *values: object) -> int:
         """Run a statement of ours; return how many rows it changed."""
 
     @abstractmethod
-    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+    async def _fetch(self, sql: str, *values: object) -> list[Record]:
         """Run a statement of ours; return its rows."""
 
     def forget_read(self, sagas: Iterable[UUID]) -> None:
@@ -116,7 +116,7 @@ class PostgresTables:
     async def messages_of_owner(self, saga: UUID) -> list[MessageRow]:
         return await self._select("owner", saga)
 
-    async def _select(self, column: str, value: Any) -> list[MessageRow]:
+    async def _select(self, column: str, value: object) -> list[MessageRow]:
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {column} = $1 ORDER BY id"
         return [message(record) for record in await self._fetch(sql, value)]
 

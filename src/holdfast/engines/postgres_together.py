@@ -1,7 +1,6 @@
 """One statement for rows of all four tables, each kind in arrays of its columns."""
 
 import functools
-from typing import Any
 
 from holdfast.engines.pending import Ours
 from holdfast.engines.postgres_rows import MESSAGE_TYPES, SAGA_COLUMNS, saga_values, values_of
@@ -43,9 +42,9 @@ _PARTS = {
 }
 
 
-def statement_of(ours: Ours) -> tuple[str, list[tuple[Any, ...]], list[int]]:
+def statement_of(ours: Ours) -> tuple[str, list[tuple[object, ...]], list[int]]:
     """Return one statement for rows of ours, its arrays, and how many rows each part must write."""
-    parts: dict[str, list[tuple[Any, ...]]] = {
+    parts: dict[str, list[tuple[object, ...]]] = {
         "sent": [(*values_of(new.row), new.guarded) for new in ours.sent],
         "settled": [(*values_of(s.row), s.was.value, s.held) for s in ours.settled],
         "started": [saga_values(row) for row in ours.started],

@@ -4,16 +4,17 @@ User code runs SERIALIZABLE, behind a gate: a service's transactions run one aft
 whatever number of replicas it has, as on SQLite.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
-from sqlalchemy import Executable, Result, Table, insert
+from sqlalchemy import Executable, Table, insert
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import MessageRow
 from holdfast.engines.pending import Ours
+from holdfast.engines.postgres_driver import Driver, Record
 from holdfast.engines.postgres_rows import signed
 from holdfast.engines.postgres_tables import PostgresTables
 from holdfast.engines.postgres_together import statement_of
@@ -28,7 +29,7 @@ from holdfast.engines.statements import (
     update_by_key,
 )
 from holdfast.errors import CommitUnknown, StatementFailed, TransactionLost
-from holdfast.storage import Sharing, Write
+from holdfast.storage import Parameters, Rows, Sharing, Write
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -87,7 +88,7 @@ class PostgresTransaction(PostgresTables):
         self,
         connections: Connections,
         connection: AsyncConnection,
-        driver: Any,
+        driver: Driver,
         prepared: PreparedWrites,
         now_ms: int,
         *,
@@ -119,7 +120,7 @@ class PostgresTransaction(PostgresTables):
                 raise self._failed(exc) from exc
             self._waiting, self._opens = [], False
 
-    async def _do(self, sql: str, *values: Any) -> int:
+    async def _do(self, sql: str, *values: object) -> int:
         await self._send_waiting()
         try:
             status: str = await self._driver.execute(sql, *values)
@@ -127,10 +128,10 @@ class PostgresTransaction(PostgresTables):
             raise self._failed(exc) from exc
         return int(status.rpartition(" ")[2] or 0)
 
-    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+    async def _fetch(self, sql: str, *values: object) -> list[Record]:
         await self._send_waiting()
         try:
-            found: list[Any] = await self._driver.fetch(sql, *values)
+            found = await self._driver.fetch(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._failed(exc) from exc
         return found
@@ -157,11 +158,7 @@ class PostgresTransaction(PostgresTables):
 
     # -- users' statements ------------------------------------------------------------------------
 
-    async def execute(
-        self,
-        statement: Executable,
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> Result[Any]:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         refuse_control(statement)
         self._wrote = self._wrote or (self._alone and not only_reads(statement))
         await self._send_waiting()
@@ -191,7 +188,9 @@ class PostgresTransaction(PostgresTables):
                 raise row_refused(table, rows, self._connection.dialect, raised) from exc
             check_changed(table, group, changed)
 
-    async def _insert(self, table: Table, columns: tuple[str, ...], rows: list[Any]) -> None:
+    async def _insert(
+        self, table: Table, columns: tuple[str, ...], rows: list[dict[str, object]]
+    ) -> None:
         statement = self._prepared.insert(table, columns)
         if statement is None:
             await self._connection.execute(insert(table), rows)
@@ -204,7 +203,12 @@ class PostgresTransaction(PostgresTables):
                 raise self._as_users_know_it(statement.sql, exc) from exc
 
     async def _update(
-        self, table: Table, columns: tuple[str, ...], rows: list[Any], *, distinct: bool
+        self,
+        table: Table,
+        columns: tuple[str, ...],
+        rows: list[dict[str, object]],
+        *,
+        distinct: bool,
     ) -> int:
         statement, changed = self._prepared.update(table, columns), 0
         if statement is not None and statement.many and len(rows) > 1 and distinct:
@@ -218,7 +222,7 @@ class PostgresTransaction(PostgresTables):
                 changed += await self._execute(statement.sql, *statement.values(row))
         return changed
 
-    async def _execute(self, sql: str, *values: Any) -> int:
+    async def _execute(self, sql: str, *values: object) -> int:
         """Run a write of a user's past SQLAlchemy; return how many rows it changed."""
         try:
             status: str = await self._driver.execute(sql, *values)
