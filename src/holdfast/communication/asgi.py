@@ -175,7 +175,7 @@ class _Exchange:
             if self._ended.is_set():
                 return
             raise RuntimeError("the ASGI app returned before it completed a response")
-        except (Exception, asyncio.CancelledError) as raised:
+        except (Exception, asyncio.CancelledError) as raised:  # for whoever waits for the answer
             error = _its_own(raised)
             if self._ended.is_set():
                 if not _is_of_leaving(error):
@@ -300,7 +300,7 @@ class AsgiLifespan:
         scope = {"type": "lifespan", "asgi": _VERSIONS, "state": self.state}
         try:
             await self._app(scope, self._inbox.get, self._send)
-        except (Exception, asyncio.CancelledError) as raised:
+        except (Exception, asyncio.CancelledError) as raised:  # the app's own
             error = _its_own(raised)
             # At start-up it means, says ASGI: there is no lifespan.
             self._settle(error if self._stopping else None)

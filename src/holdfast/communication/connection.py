@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
                 response = await state.handler(request)
                 closing = self._is_last()
                 head = self._head(request, response, closing=closing)
-            except Exception as error:
+            except Exception as error:  # the handler's own, or an answer that cannot be sent
                 state.report(request, error)
                 closing = self._is_last()
                 response = _bug(state.refusal_headers(request.headers))
@@ -276,7 +276,7 @@ class Connection(asyncio.Protocol):
                 body = response.body
                 bare = not body or request.method == "HEAD" or not has_body(response.status)
                 self._transport.write(head if bare else head + body)
-        except BaseException:
+        except BaseException:  # raised again: what was sent of the answer is no answer
             self._transport.abort()
             raise
         finally:

@@ -410,7 +410,7 @@ class Advance:
         try:
             value = await Driver(function(unit, *args, **kwargs), unit).to_end()
             await self._means.settle(unit, self._effects)
-        except Exception:
+        except Exception:  # raised again: the function's writes are undone
             self._effects.back_to(mark)
             await tx.rollback()
             raise

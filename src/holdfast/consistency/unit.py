@@ -160,7 +160,7 @@ class Unit:
             if self._buffer:
                 await self._flush_writes(tx)
             return await tx.execute(statement, parameters)
-        except Exception as exc:
+        except Exception as exc:  # raised again: sticky, whoever catches it
             self.broken = self.broken or exc
             raise
         finally:
@@ -227,7 +227,7 @@ class Unit:
             yield
             if self._buffer:
                 await self._own(self._flush_writes(tx))
-        except BaseException:
+        except BaseException:  # raised again: a cancellation undoes it, too
             self._buffer.clear()
             del self._outgoing[outgoing:], self.starts[starts:]
             await self._own(tx.rollback())
@@ -305,7 +305,7 @@ class Unit:
             await self._flush_letters(tx, effects)
         try:
             await tx.verify()
-        except Exception as exc:
+        except Exception as exc:  # raised again: sticky, whoever catches it
             self.broken = self.broken or exc
             raise
 
@@ -370,9 +370,9 @@ class Driver:
         """Run until the handler wants its transaction, or returns. Raises what it raises."""
         try:
             end = await pump(self._coroutine, self._look, run=self.context.run)
-        except (Exception, GeneratorExit, KeyboardInterrupt, SystemExit):
+        except (Exception, GeneratorExit, KeyboardInterrupt, SystemExit):  # raised as it is
             raise
-        except BaseException as exc:
+        except BaseException as exc:  # a cancellation: of this task, or made by the handler
             if is_cancelled():
                 raise
             raise stray(exc) from exc

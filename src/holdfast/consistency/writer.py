@@ -224,7 +224,7 @@ class Writer:
                 await turn.run(tx)
             except TransactionLost:
                 raise
-            except Exception as exc:
+            except Exception as exc:  # raised again, unless the turn answers for it
                 if not turn.answers_for(exc):
                     raise
                 if safe.failure_rolls_back or not isinstance(exc, Failure):

@@ -4,7 +4,6 @@ import hashlib
 import unicodedata
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
 
 from holdfast.errors import RateLimited
 from holdfast.observability import Counter
@@ -32,7 +31,7 @@ class AttemptLimits:
         self._limits = limits
         self._refused = refused
 
-    async def check(self, client: str, values: dict[str, Any]) -> None:
+    async def check(self, client: str, values: dict[str, object]) -> None:
         """Count an attempt from the address `client` with these inputs.
 
         The address is asked first: one that is over its limit uses up nobody's account.

@@ -8,7 +8,6 @@ a `Decimal` has the digits that were sent.
 import json
 import math
 from collections.abc import Callable
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -36,7 +35,7 @@ class Body:
         self._adapter = adapter_of(parameter.annotation)
         self._keep_digits = keeps_digits(self._adapter.core_schema)
 
-    def read(self, request: Request) -> Any:
+    def read(self, request: Request) -> object:
         """Return the value. Raises BadRequest, Invalid, UnsupportedMediaType."""
         body = request.body
         if not body and self.optional:
@@ -74,7 +73,7 @@ def _refuse_other_media(request: Request) -> None:
         )
 
 
-def _look_at(body: bytes, decoder: json.JSONDecoder) -> Any:
+def _look_at(body: bytes, decoder: json.JSONDecoder) -> object:
     """Read a body for what pydantic's parser lets pass: NaN, and members that come twice."""
     try:
         return decoder.decode(body.decode())
@@ -82,7 +81,7 @@ def _look_at(body: bytes, decoder: json.JSONDecoder) -> Any:
         raise BadRequest(f"the body is not JSON: {exc}") from exc
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
@@ -102,7 +101,9 @@ def _finite(text: str) -> float:
     return value
 
 
-def _decoder(of_float: Callable[[str], Any], of_int: Callable[[str], Any]) -> json.JSONDecoder:
+def _decoder(
+    of_float: Callable[[str], object], of_int: Callable[[str], object]
+) -> json.JSONDecoder:
     return json.JSONDecoder(
         object_pairs_hook=_distinct,
         parse_constant=_no_constant,

@@ -5,13 +5,13 @@ end. So the numbers that a type takes for decimals are turned into texts, of whi
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from holdfast.errors import Invalid
 
-Node = dict[str, Any]
-Keep = Callable[[Any], Any]
+Node = Mapping[str, Any]
+Keep = Callable[[object], object]
 """Returns a parsed part of a body with its decimals as texts."""
 
 _INSIDE = ("schema", "json_schema", "strict_schema", "steps")
@@ -29,13 +29,13 @@ class Digits(float):
         return made
 
 
-def keeps_digits(schema: Any) -> Keep | None:
+def keeps_digits(schema: Node) -> Keep | None:
     """Return what keeps the decimals of a type's values, or None if it has none."""
     keep = _Plans().of(schema)
     if keep is None:
         return None
 
-    def all_of_them(value: Any) -> Any:
+    def all_of_them(value: object) -> object:
         kept = keep(value)
         _refuse_infinite(kept)
         return kept
@@ -43,10 +43,10 @@ def keeps_digits(schema: Any) -> Keep | None:
     return all_of_them
 
 
-def _refuse_infinite(value: Any) -> None:
+def _refuse_infinite(value: object) -> None:
     for one in (_members(value) or {}).values():
         _refuse_infinite(one)
-    for one in _items(value) or list[Any]():
+    for one in _items(value) or list[object]():
         _refuse_infinite(one)
     if isinstance(value, Digits) and math.isinf(value):
         raise Invalid(f"the number {value.text[:30]} is too large; floats end at 1.8e308")
@@ -110,7 +110,7 @@ class _Plans:
         if not plans:
             return None
 
-        def fields_of(value: Any) -> Any:
+        def fields_of(value: object) -> object:
             members = _members(value)
             if members is None:
                 return value
@@ -124,7 +124,7 @@ class _Plans:
         if all(plan is None for plan in plans):
             return None
 
-        def items_of(value: Any) -> Any:
+        def items_of(value: object) -> object:
             items = _items(value)
             if items is None:
                 return value
@@ -151,7 +151,7 @@ class _Plans:
         if not isinstance(key, str):
             return _in_turn([plan for plan in plans.values() if plan is not None])
 
-        def chosen(value: Any) -> Any:
+        def chosen(value: object) -> object:
             tag = (_members(value) or {}).get(key)
             keep = plans.get(tag) if isinstance(tag, (str, int)) else None
             return keep(value) if keep else value
@@ -171,27 +171,27 @@ def _names(name: str, field: Node) -> list[str]:
     return [name, *(one for one in firsts if isinstance(one, str))]
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> object:
     return value.text if isinstance(value, Digits) else value
 
 
-def _as_it_is(value: Any) -> Any:
+def _as_it_is(value: object) -> object:
     return value
 
 
-def _members(value: Any) -> dict[str, Any] | None:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+def _members(value: object) -> dict[str, object] | None:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
-def _items(value: Any) -> list[Any] | None:
-    return cast("Any", value) if isinstance(value, list) else None
+def _items(value: object) -> list[object] | None:
+    return cast("list[object]", value) if isinstance(value, list) else None
 
 
 def _each(keep: Keep | None) -> Keep | None:
     if keep is None:
         return None
 
-    def each(value: Any) -> Any:
+    def each(value: object) -> object:
         items = _items(value)
         return value if items is None else [keep(one) for one in items]
 
@@ -202,7 +202,7 @@ def _values(keep: Keep | None) -> Keep | None:
     if keep is None:
         return None
 
-    def values(value: Any) -> Any:
+    def values(value: object) -> object:
         members = _members(value)
         return value if members is None else {k: keep(v) for k, v in members.items()}
 
@@ -213,7 +213,7 @@ def _in_turn(plans: list[Keep]) -> Keep | None:
     if not plans:
         return None
 
-    def all_of_them(value: Any) -> Any:
+    def all_of_them(value: object) -> object:
         for keep in plans:
             value = keep(value)
         return value

@@ -2,7 +2,6 @@
 
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Any
 from uuid import UUID
 
 from holdfast.consistency.delivery import Delivery
@@ -60,11 +59,11 @@ class CompiledHandler:
         self._tracer = tracer
         self._current = current
         self._service = reach.service.name
-        reply_type: Any = getattr(handler.message, "reply_type", None)  # only commands have one
+        reply_type = getattr(handler.message, "reply_type", None)  # only commands have one
         self._carrier = carrier_of(handler.message)
         self._reply = None if reply_type is None else carrier_of(reply_type)
 
-    async def invoke(self, delivery: Delivery) -> Any:
+    async def invoke(self, delivery: Delivery) -> object:
         """Run the handler on a letter."""
         letter, unit = delivery.letter, delivery.unit
         context = self._tracer.enter(
@@ -79,7 +78,7 @@ class CompiledHandler:
         work = Work(message=message, tx=unit, read=look, outside=outside)
         return await self._function(**self._arguments(work))
 
-    def encode_reply(self, value: Any) -> bytes:
+    def encode_reply(self, value: object) -> bytes:
         """Encode the reply.
 
         Raises:
@@ -119,7 +118,7 @@ class CompiledJob:
         self._reach = reach
         self._outcomes = outcomes
 
-    def invoke(self, delivery: Delivery) -> Coroutine[Any, Any, Any]:
+    def invoke(self, delivery: Delivery) -> Coroutine[object, None, None]:
         """Run the job, then make its next tick."""
         return self._run(delivery)
 
@@ -142,7 +141,7 @@ class CompiledJob:
         letter = Letter(id=id_, kind=Kind.TICK, type=self.name)
         return MessageRow(edge, id_, State.DUE, Kind.TICK, due_at=at, body=encode(letter))
 
-    def encode_reply(self, value: Any) -> bytes:
+    def encode_reply(self, value: object) -> bytes:
         """A job answers nobody."""
         return b"null"
 
@@ -160,7 +159,7 @@ class GoneJob:
     async def invoke(self, delivery: Delivery) -> None:
         """Do nothing, and make no next tick."""
 
-    def encode_reply(self, value: Any) -> bytes:
+    def encode_reply(self, value: object) -> bytes:
         """A job answers nobody."""
         return b"null"
 

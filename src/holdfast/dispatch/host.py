@@ -76,7 +76,7 @@ class Ports:
     random: Random
     broker: Broker
     send: Send
-    run: Callable[[Blocking], Awaitable[Any]]
+    run: Callable[[Blocking], Awaitable[object]]
     limits: Limits
     environ: Mapping[str, str]
     metrics: Metrics
@@ -171,7 +171,7 @@ class ServiceHost:
             types |= dict.fromkeys((saga.name, *saga.was), kind)
         return types
 
-    def _settings_of(self, saga: SagaDeclaration) -> dict[str, Any]:
+    def _settings_of(self, saga: SagaDeclaration) -> dict[str, object]:
         """Read the settings that a saga's function takes. Raises SettingError."""
         taken = read_signature(saga.function).of(Source.SETTINGS)
         return {parameter.name: self.provided.settings(parameter.kind) for parameter in taken}

@@ -1,7 +1,7 @@
 """What a route takes from a request: path, query, headers and body, validated by their types."""
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -54,9 +54,9 @@ class Inputs:
             for p in signature.of(Source.HEADER)
         ]
 
-    def read(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
+    def read(self, request: Request, path: dict[str, str]) -> dict[str, object]:
         """Return {parameter: value}. Raises BadRequest, Invalid, UnsupportedMediaType."""
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         if self.path is not None:
             values |= _validated(self.path, path, "path")
         if self.query is not None:
@@ -67,15 +67,15 @@ class Inputs:
             values[self.body.parameter.name] = self.body.read(request)
         return values
 
-    def _sent(self, request: Request) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _sent(self, request: Request) -> dict[str, object]:
+        found: dict[str, object] = {}
         for name, alias, many in self._headers:
             sent = [value.decode("latin-1") for value in request.header_all(name)]
             if sent:
                 found[alias] = sent if many else sent[0]
         return found
 
-    def _query(self, raw: str) -> dict[str, Any]:
+    def _query(self, raw: str) -> dict[str, object]:
         if not raw:
             return {}
         try:
@@ -92,7 +92,9 @@ class Inputs:
         return found
 
 
-def _validated(shape: type[BaseModel], found: dict[str, Any], where: str) -> dict[str, Any]:
+def _validated(
+    shape: type[BaseModel], found: Mapping[str, object], where: str
+) -> dict[str, object]:
     try:
         model = shape.model_validate(found)
     except ValidationError as exc:
@@ -117,7 +119,7 @@ def _refuse_nul(text: str, where: str) -> None:
         raise Invalid(f"{where} holds the character NUL, which databases do not store")
 
 
-def reply_encoder(annotation: Any) -> Callable[[Any], bytes]:
+def reply_encoder(annotation: object) -> Callable[[object], bytes]:
     """Return what encodes a route's answer: validated, then JSON; None is an empty body.
 
     Fields have their aliases, as in the API document.
@@ -129,7 +131,7 @@ def reply_encoder(annotation: Any) -> Callable[[Any], bytes]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         exact = kind.__pydantic_serializer__
 
-        def encode_model(value: Any) -> bytes:
+        def encode_model(value: object) -> bytes:
             if type(value) is kind:
                 return exact.to_json(value, by_alias=True)
             return adapter.dump_json(adapter.validate_python(value), by_alias=True)

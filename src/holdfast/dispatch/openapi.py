@@ -19,7 +19,8 @@ from holdfast.system.signature import Signature, read_signature
 from holdfast.system.tables import provided_types
 from holdfast.system.uses import uses
 
-_PROBLEM: dict[str, Any] = {
+Schema = dict[str, Any]
+_PROBLEM: Schema = {
     "type": "object",
     "title": "Problem",
     "description": "RFC 9457 problem details.",
@@ -34,9 +35,8 @@ _PROBLEM: dict[str, Any] = {
     "required": ["type", "title", "status", "detail", "code"],
 }
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-Schema = dict[str, Any]
 
-_KEY: dict[str, Any] = {
+_KEY: Schema = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -66,10 +66,10 @@ class _Described:
     answer: Schema | None
 
 
-def openapi(system: System) -> dict[str, Any]:
+def openapi(system: System) -> Schema:
     """Return the document of a system: the same in every process, whatever that hosts."""
     described, definitions = _described(list(_declared(system)))
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, Schema] = {}
     for one in described:
         declared = one.route.route
         paths.setdefault(declared.path, {})[declared.method.lower()] = _operation(one)
@@ -122,12 +122,12 @@ def _described(routes: list[_Declared]) -> tuple[list[_Described], dict[str, Sch
     return described, rest.get("$defs", {})
 
 
-def _operation(described: _Described) -> dict[str, Any]:
+def _operation(described: _Described) -> Schema:
     route, service = described.route, described.service
     declared = route.route
     function = declared.function
     summary = (function.__doc__ or function.__name__.replace("_", " ")).strip().splitlines()[0]
-    operation: dict[str, Any] = {
+    operation: Schema = {
         "operationId": f"{service}_{function.__name__}",
         "summary": summary,
         "tags": [service],
@@ -148,12 +148,12 @@ def _operation(described: _Described) -> dict[str, Any]:
     return operation
 
 
-def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+def _closed(schema: Schema) -> Schema:
     """A body's unknown fields are refused."""
     return {**schema, "unevaluatedProperties": False}
 
 
-def _parameters(route: _Declared) -> Iterable[dict[str, Any]]:
+def _parameters(route: _Declared) -> Iterable[Schema]:
     for where, shape in (
         ("path", route.inputs.path),
         ("query", route.inputs.query),
@@ -188,11 +188,11 @@ def _inlined(schema: Json, definitions: dict[str, Json]) -> Json:
             return schema
 
 
-def _responses(described: _Described) -> dict[str, Any]:
-    good: dict[str, Any] = {"description": "Done."}
+def _responses(described: _Described) -> Schema:
+    good: Schema = {"description": "Done."}
     if described.answer is not None:
         good["content"] = {"application/json": {"schema": described.answer}}
-    responses: dict[str, Any] = {str(described.route.route.status_code): good}
+    responses: Schema = {str(described.route.route.status_code): good}
     for status, words in sorted(_errors(described.route).items()):
         content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         responses.setdefault(status, {"description": words, "content": content})

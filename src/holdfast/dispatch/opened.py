@@ -82,7 +82,7 @@ async def opened(core: Core, current: ContextVar[Context]) -> AsyncGenerator[Uni
         await asyncio.shield(performed)
     except RunAgain as exc:
         raise TransactionLost(str(exc)) from exc
-    except BaseException:
+    except BaseException:  # raised again: whatever left the block, its turn ends
         turn.abandon()
         if not turn.begun:
             performed.cancel()

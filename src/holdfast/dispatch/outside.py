@@ -5,7 +5,7 @@ import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from holdfast.consistency.delivery import Delivery, Hopeless
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
@@ -14,11 +14,15 @@ from holdfast.contract.carrier import carrier_of, written
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Query
 from holdfast.errors import BadAnswer, CallError, EffectFromRoute, NotDeclared
-from holdfast.resilience import Edge
+from holdfast.resilience import Edge, EdgePolicy
 from holdfast.system import External, ExternalAnswer, Pool, Service, pool_of
 from holdfast.system.checks import may_send
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 class OneTryOnly(Hopeless):
@@ -30,7 +34,7 @@ class OneTryOnly(Hopeless):
 class Asks(Protocol):
     """How queries find their service; in this process or another."""
 
-    async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+    async def ask(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
         """Return the reply. Raises the query's failures and CallError."""
         ...
 
@@ -46,7 +50,7 @@ class Blocking:
         patient: it may wait however many wait already, because nobody would do it instead.
     """
 
-    function: Callable[[], Any]
+    function: Callable[[], object]
     service: str
     pool: Pool | None = None
     deadline: float | None = None
@@ -69,12 +73,12 @@ class Reach:
     service: Service
     asks: Asks
     send: Send
-    run: Callable[[Blocking], Awaitable[Any]]
-    edge_of: Callable[[str, Any], Edge]
+    run: Callable[[Blocking], Awaitable[object]]
+    edge_of: Callable[[str, EdgePolicy | None], Edge]
     edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
     safe: Safeguards = ALL_ON
 
-    def edge(self, name: str, policy: Any) -> Edge:
+    def edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         """Return the edge of that name, made at its first use."""
         found = self.edges.get(name)
         if found is None:
@@ -119,12 +123,13 @@ class OutsideView:
         self._effects = 0
         self._scratch: dict[int, Any] = {}
 
-    async def ask(self, query: Query[Any]) -> Any:
+    async def ask(self, query: Query[R]) -> R:
         """See `system.Outside.ask`."""
         number = self._next()
         kept = self._kept()
         if number in kept:
-            return kept[number]
+            reply: R = kept[number]
+            return reply
         service = self._reach.service
         if not may_send(service, type(query)):
             raise NotDeclared(
@@ -136,7 +141,7 @@ class OutsideView:
         trace = self._unit.trace if self._unit else ""
         loop = asyncio.get_running_loop()
 
-        async def once(timeout_s: float) -> Any:
+        async def once(timeout_s: float) -> R:
             return await self._reach.asks.ask(
                 query, sender=service.name, deadline=loop.time() + timeout_s, trace=trace
             )
@@ -250,7 +255,7 @@ class OutsideView:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in response.headers}
         return ExternalAnswer(response.status, headers, response.body, external.name)
 
-    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `system.Outside.run`."""
         number = self._next()
         kept = self._kept()
@@ -264,7 +269,8 @@ class OutsideView:
                     patient=self._delivery is not None,
                 )
             )
-        return kept[number]
+        value: T = kept[number]
+        return value
 
     def _until(self) -> float | None:
         """Return the loop time at which a call that begins now has to end, if there is one."""

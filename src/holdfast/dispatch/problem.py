@@ -1,7 +1,5 @@
 """Errors as RFC 9457 problem documents. What a client did not cause shows nothing of its cause."""
 
-from typing import Any
-
 import msgspec
 from pydantic import ValidationError
 
@@ -69,10 +67,10 @@ def problem(
     code: str,
     correlation_id: str = "",
     headers: list[tuple[bytes, bytes]] | None = None,
-    fields: dict[str, Any] | None = None,
+    fields: dict[str, object] | None = None,
 ) -> Response:
     """Return a problem document."""
-    document: dict[str, Any] = {
+    document: dict[str, object] = {
         "type": "about:blank",
         "title": title,
         "status": status,

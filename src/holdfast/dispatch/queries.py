@@ -2,12 +2,12 @@
 
 import asyncio
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from holdfast.consistency.ledger import Ledger
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
-from holdfast.contract.messages import Query
+from holdfast.contract.messages import AnyQuery, Query
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.dispatch.view import ReadView
@@ -25,6 +25,8 @@ from holdfast.observability import Context, Outcomes, Tracer
 from holdfast.pump import is_cancelled
 from holdfast.resilience import Watch
 from holdfast.system.tables import MessageHandler
+
+R = TypeVar("R")
 
 
 class CompiledQuery:
@@ -46,7 +48,7 @@ class CompiledQuery:
         current: ContextVar[Context],
         senders: frozenset[str],
     ) -> None:
-        self.message: type[Query[Any]] = handler.message  # type: ignore[assignment]  # of a query
+        self.message: type[AnyQuery] = handler.message  # type: ignore[assignment]  # of a query
         self._function = handler.function
         self._arguments = provided.arguments(handler.signature)
         self._ledger = ledger
@@ -58,7 +60,7 @@ class CompiledQuery:
         self._watch = Watch()
         self._reply = carrier_of(handler.message.reply_type)  # type: ignore[attr-defined]  # of a query
 
-    async def answer(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+    async def answer(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
         """Answer as a remote service would: a reply, a declared failure, CallError, PoolFull."""
         if sender not in self._senders:
             raise Forbidden(
@@ -76,7 +78,7 @@ class CompiledQuery:
             reply = await self._watch.run(
                 lambda _: self._function(**arguments), limit_s=deadline - started, now=started
             )
-            fitting = self._reply.fit(reply)
+            fitting: R = self._reply.fit(reply)
             self._reply.encode(fitting)  # refused here too if it could not leave the process
             return fitting
         except TimeoutError as exc:
@@ -92,10 +94,9 @@ class CompiledQuery:
         except TransactionLost as exc:  # the database is away: another try may find it
             outcome = "unreachable"
             raise Unreachable(f"{query.name}: {exc}", edge=query.name) from exc
-        except (Exception, asyncio.CancelledError) as exc:
+        except (Exception, asyncio.CancelledError) as exc:  # a bug there is a bad answer here
             if isinstance(exc, asyncio.CancelledError) and is_cancelled():
                 raise  # somebody wished it
-            # A bug there is a bad answer here, as over the wire.
             outcome = type(exc).__name__
             raise BadAnswer(f"{query.name}: {type(exc).__name__}") from exc
         finally:
@@ -110,7 +111,7 @@ class CompiledQuery:
         )
 
 
-def _check(query: Query[Any], failure: Failure) -> None:
+def _check(query: AnyQuery, failure: Failure) -> None:
     """Refuse a failure that could not cross to another process. Raises BadAnswer."""
     if type(failure) not in type(query).fails:
         raise BadAnswer(f"{query.name}: {failure.name} is not declared") from failure
@@ -123,9 +124,9 @@ def _check(query: Query[Any], failure: Failure) -> None:
 class Answerer(Protocol):
     """Whoever answers queries."""
 
-    message: type[Query[Any]]
+    message: type[AnyQuery]
 
-    async def answer(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+    async def answer(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
         """Answer one."""
         ...
 
@@ -140,12 +141,12 @@ class QueriesHere:
         """Register who answers a query."""
         self._answerers[wire_name] = answerer
 
-    def type_of(self, wire_name: str) -> type[Query[Any]] | None:
+    def type_of(self, wire_name: str) -> type[AnyQuery] | None:
         """Return the query of that name if it is answered here."""
         found = self._answerers.get(wire_name)
         return None if found is None else found.message
 
-    async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+    async def ask(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
         """See `Asks.ask`."""
         found = self._answerers.get(query.wire_name())
         if found is None:

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from holdfast.consistency.steps import failure_of
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.http import Request, Response
-from holdfast.contract.messages import Query
+from holdfast.contract.messages import AnyQuery, Query
 from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.errors import (
@@ -26,6 +26,7 @@ from holdfast.errors import (
 )
 from holdfast.observability import current
 
+R = TypeVar("R")
 _JSON = (b"content-type", b"application/json")
 _CALL_ERRORS: dict[str, type[CallError]] = {
     kind.code: kind
@@ -52,13 +53,16 @@ class QueryClient:
     """Asks in this process if it can, and over the network otherwise."""
 
     def __init__(
-        self, here: QueriesHere, owner_of: Callable[[type[Query[Any]]], str | None], call: Discover
+        self,
+        here: QueriesHere,
+        owner_of: Callable[[type[AnyQuery]], str | None],
+        call: Discover,
     ) -> None:
         self._here = here
         self._owner_of = functools.cache(owner_of)
         self._call = call
 
-    async def ask(self, query: Query[Any], *, sender: str, deadline: float, trace: str) -> Any:
+    async def ask(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
         """See `outside.Asks.ask`."""
         wire = query.wire_name()
         if self._here.type_of(wire) is not None:
@@ -81,15 +85,16 @@ class QueryClient:
         if response.status != 200:
             raise _refused(query, response)
         try:
-            return carrier_of(query.reply_type).decode(response.body)
+            reply: R = carrier_of(query.reply_type).decode(response.body)
         except ValidationError as exc:
             raise BadAnswer(f"{query.name}: the reply does not fit", edge=query.name) from exc
+        return reply
 
 
-def _refused(query: Query[Any], response: Response) -> Exception:
+def _refused(query: AnyQuery, response: Response) -> Exception:
     """Return what the other side raised, as far as its answer tells."""
     try:
-        problem: dict[str, Any] = msgspec.json.decode(response.body)
+        problem: dict[str, object] = msgspec.json.decode(response.body)
     except msgspec.DecodeError:
         problem = {}
     code = str(problem.get("code"))

@@ -18,15 +18,16 @@ from holdfast.system.tables import provided_types
 class Work:
     """What one run of one handler has at hand."""
 
-    message: Any = None
-    tx: Any = None
-    read: Any = None
-    outside: Any = None
-    caller: Any = None
-    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    message: object = None
+    tx: object = None
+    read: object = None
+    outside: object = None
+    caller: object = None
+    values: dict[str, object] = field(default_factory=dict[str, object])
 
 
-Getter = Callable[[Work], Any]
+Providers = Mapping[object, Callable[..., object]]
+Getter = Callable[[Work], object]
 
 _FROM_WORK: dict[Source, Getter] = {
     Source.MESSAGE: lambda work: work.message,
@@ -43,7 +44,7 @@ class Provided:
     def __init__(self, service: Service, environ: Mapping[str, str]) -> None:
         self._service = service
         self._environ = environ
-        self._values: dict[Any, Any] = {}
+        self._values: dict[object, Any] = {}
         self._exits = contextlib.AsyncExitStack()
 
     async def make(self) -> None:
@@ -52,14 +53,14 @@ class Provided:
         for kind in providers:
             await self._value(kind, providers, ())
 
-    async def _value(self, kind: Any, providers: dict[Any, Any], path: tuple[Any, ...]) -> Any:
+    async def _value(self, kind: object, providers: Providers, path: tuple[object, ...]) -> object:
         if kind in self._values:
             return self._values[kind]
         if kind in path:
             names = " → ".join(getattr(k, "__name__", str(k)) for k in (*path, kind))
             raise DeclarationError([f"{self._service.name}: providers need each other: {names}"])
         provider = providers[kind]
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, object] = {}
         for parameter in read_signature(provider, provided=providers).parameters:
             if parameter.source is Source.PROVIDED:
                 arguments[parameter.name] = await self._value(
@@ -78,7 +79,7 @@ class Provided:
         self._values[kind] = await self._run(provider, arguments)
         return self._values[kind]
 
-    async def _run(self, provider: Any, arguments: dict[str, Any]) -> Any:
+    async def _run(self, provider: Callable[..., object], arguments: dict[str, object]) -> object:
         if inspect.isasyncgenfunction(provider):
             manager = contextlib.asynccontextmanager(provider)(**arguments)
             return await self._exits.enter_async_context(manager)
@@ -104,7 +105,7 @@ class Provided:
         name = parameter.name
         return lambda work: work.values[name]
 
-    def arguments(self, signature: Signature) -> Callable[[Work], dict[str, Any]]:
+    def arguments(self, signature: Signature) -> Callable[[Work], dict[str, object]]:
         """Return what fills all parameters of a handler."""
         getters = [(p.name, self.getter(p)) for p in signature.parameters]
         return lambda work: {name: get(work) for name, get in getters}

@@ -3,7 +3,8 @@
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TypeVar
+from uuid import UUID
 
 from holdfast.consistency.core import Core
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX
@@ -40,6 +41,8 @@ from holdfast.system.signature import Signature, Source
 
 _JSON = (b"content-type", b"application/json")
 
+T = TypeVar("T")
+
 
 class CompiledRoute:
     """One route, ready to serve. Calling it never raises: every error is an answer."""
@@ -73,7 +76,7 @@ class CompiledRoute:
             self._takes & {Source.PATH, Source.QUERY, Source.HEADER, Source.BODY}
         )
         self._refusals = Refusals()
-        self._in_flight: set[Any] = set()
+        self._in_flight: set[UUID] = set()
         self._watch = Watch()
         self._what = f"{route.method} {route.path}"
 
@@ -133,7 +136,7 @@ class CompiledRoute:
         finally:
             await view.close()
 
-    async def _limited(self, request: Request, part: Coroutine[Any, Any, Any]) -> Any:
+    async def _limited(self, request: Request, part: Coroutine[object, None, T]) -> T:
         """Run what may still be cancelled, when the deadline passes or the client goes.
 
         Raises:
@@ -188,7 +191,7 @@ class CompiledRoute:
         turn = self._turn(request, work, key)
         try:
             await self._perform(turn)
-        except Exception:
+        except Exception:  # raised again, unless the key has been answered
             # Another process may have committed this key meanwhile: then this run met its
             # record, or what else it left, such as a value in a unique column.
             recorded = await self._recorded(key)
@@ -226,7 +229,7 @@ class CompiledRoute:
     def _turn(self, request: Request, work: Work, key: Key | None) -> WriteTurn[Response]:
         takes, reach, deadline = self._takes, self._reach, request.deadline
 
-        def call(unit: Unit) -> Coroutine[Any, Any, Any]:
+        def call(unit: Unit) -> Coroutine[object, None, object]:
             work.tx = unit
             if Source.READ in takes:
                 work.read = Look(self._ledger.database, unit)
@@ -250,7 +253,7 @@ class CompiledRoute:
             record=record,
         )
 
-    def _recordable(self, value: Any) -> Response:
+    def _recordable(self, value: object) -> Response:
         response = self._respond(value)
         if len(response.body) > RESPONSE_BYTES_MAX:
             raise MessageTooLarge(
@@ -259,7 +262,7 @@ class CompiledRoute:
             )
         return response
 
-    def _respond(self, value: Any) -> Response:
+    def _respond(self, value: object) -> Response:
         if isinstance(value, Response):
             return _sendable(value)
         body = self._encode(value)

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.unit import Unit
 from holdfast.errors import ReadShut, TransactionError
-from holdfast.storage import Database, Reader
+from holdfast.storage import Database, Reader, Rows
 
 if TYPE_CHECKING:
-    from sqlalchemy import Executable, Result
+    from sqlalchemy import Executable
 
 
 class Look:
@@ -27,8 +27,8 @@ class Look:
         self._unit = unit
 
     async def execute(
-        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
-    ) -> "Result[Any]":
+        self, statement: "Executable", parameters: Mapping[str, object] | None = None
+    ) -> "Rows":
         """See `system.Read.execute`. Raises ReadShut after the first statement on `tx`."""
         if self._unit.shut:
             raise ReadShut(
@@ -61,8 +61,8 @@ class ReadView:
         self._closed = False
 
     async def execute(
-        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
-    ) -> "Result[Any]":
+        self, statement: "Executable", parameters: Mapping[str, object] | None = None
+    ) -> "Rows":
         """See `system.Read.execute`."""
         if self._closed:  # nobody would give a new connection back
             raise TransactionError("`read` was used after its handler had returned")

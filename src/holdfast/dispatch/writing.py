@@ -5,7 +5,7 @@ response of what is returned.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from holdfast.consistency.core import Core
@@ -16,7 +16,7 @@ from holdfast.storage import Transaction
 
 Out = TypeVar("Out")
 
-Limited = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
+Limited = Callable[[Coroutine[object, None, None]], Awaitable[None]]
 """Runs what may still be cancelled: the part before the first statement."""
 
 
@@ -37,8 +37,8 @@ class WriteTurn(Turn, Generic[Out]):
     def __init__(
         self,
         core: Core,
-        call: Callable[[Unit], Coroutine[Any, Any, Any]],
-        output: Callable[[Any], Out],
+        call: Callable[[Unit], Coroutine[object, None, object]],
+        output: Callable[[object], Out],
         *,
         what: str,
         seed: UUID | None = None,

@@ -17,7 +17,7 @@ from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepR
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
-from holdfast.engines.postgres_driver import Driver, Record, driver_of, speaks_tls
+from holdfast.engines.postgres_driver import DriverConnection, Record, driver_of, speaks_tls
 from holdfast.engines.postgres_rows import (
     COLUMNS,
     FAILED,
@@ -168,7 +168,7 @@ class PostgresDatabase:
     async def _opened(
         self,
         connection: AsyncConnection,
-        driver: Driver,
+        driver: DriverConnection,
         edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
     ) -> list[EdgeRow]:
@@ -206,7 +206,7 @@ class PostgresDatabase:
             for id_, sender, receiver, lane, events, floor in found
         ]
 
-    async def _first_connection(self) -> tuple[AsyncConnection, Driver]:
+    async def _first_connection(self) -> tuple[AsyncConnection, DriverConnection]:
         give_up, pause_s = self._clock.monotonic() + OPEN_S, 0.1
         while True:
             try:
@@ -219,7 +219,7 @@ class PostgresDatabase:
 
     # -- connections ----------------------------------------------------------------------------
 
-    async def take(self) -> tuple[AsyncConnection, Driver]:
+    async def take(self) -> tuple[AsyncConnection, DriverConnection]:
         """Take a connection, and the driver's below it; `give` it back. Raises TransactionLost."""
         try:
             async with asyncio.timeout(self._wait_s):
@@ -240,7 +240,7 @@ class PostgresDatabase:
                 await self._end(connection)
                 raise ConnectionError("it speaks in clear, and sslmode asks for TLS")
             return connection, driver
-        except BaseException as exc:
+        except BaseException as exc:  # raised again: the place is given back
             self._free.release()
             if isinstance(exc, _AWAY):
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
@@ -289,7 +289,7 @@ class PostgresDatabase:
         connection, driver = await self.take()
         try:
             await driver.execute(_BEGIN)
-        except BaseException as exc:
+        except BaseException as exc:  # raised again: the connection is given back
             await self.give(connection, broken=True, refused=is_of_server(exc))
             if isinstance(exc, _AWAY):
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
@@ -407,7 +407,7 @@ class PostgresReader:
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
-        self._taken: tuple[AsyncConnection, Driver] | None = None
+        self._taken: tuple[AsyncConnection, DriverConnection] | None = None
         self._error: BaseException | None = None
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
@@ -448,7 +448,7 @@ class _made_alone:  # noqa: N801  # it reads as a word: async with _made_alone(â
     in another order. The gate comes before both, for everybody.
     """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: DriverConnection) -> None:
         self._transaction = driver.transaction()
         self._driver = driver
 

@@ -25,7 +25,7 @@ class DriverTransaction(Protocol):
         ...
 
 
-class Driver(Protocol):
+class DriverConnection(Protocol):
     """One connection."""
 
     async def execute(self, query: str, *args: object) -> str:
@@ -53,10 +53,10 @@ class Driver(Protocol):
         ...
 
 
-async def driver_of(connection: AsyncConnection) -> Driver:
+async def driver_of(connection: AsyncConnection) -> DriverConnection:
     """Return the driver's connection below one of SQLAlchemy's."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    typed: Driver = driver
+    typed: DriverConnection = driver
     return typed
 
 

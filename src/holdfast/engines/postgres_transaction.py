@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import MessageRow
 from holdfast.engines.pending import Ours
-from holdfast.engines.postgres_driver import Driver, Record
+from holdfast.engines.postgres_driver import DriverConnection, Record
 from holdfast.engines.postgres_rows import signed
 from holdfast.engines.postgres_tables import PostgresTables
 from holdfast.engines.postgres_together import statement_of
@@ -88,7 +88,7 @@ class PostgresTransaction(PostgresTables):
         self,
         connections: Connections,
         connection: AsyncConnection,
-        driver: Driver,
+        driver: DriverConnection,
         prepared: PreparedWrites,
         now_ms: int,
         *,

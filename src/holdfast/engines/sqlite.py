@@ -216,7 +216,7 @@ class SqliteDatabase:
         try:
             connection = self._idle.pop() if self._idle else self._connect(read_only=True)[1]
             connection.exec_driver_sql("BEGIN")
-        except BaseException:
+        except BaseException:  # raised again: the place is given back
             self._readers.release()
             raise
         return connection

@@ -156,7 +156,7 @@ class Edge:
             self._budget.deposit(now)
         try:
             answer = await self._watch.run(operation, limit_s=limit_s, now=now)
-        except BaseException as error:
+        except BaseException as error:  # raised again: a cancellation gives its ticket back, too
             self._judge(ticket, error, limit_s)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(

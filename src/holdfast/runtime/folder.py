@@ -65,7 +65,7 @@ class DataFolder:
         self._umask = os.umask(_OTHERS)
         try:
             self._take()
-        except BaseException:
+        except BaseException:  # raised again: the lock and the umask are given back
             self._let_go()
             raise
 

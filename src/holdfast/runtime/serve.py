@@ -57,7 +57,7 @@ async def start(process: Process) -> None:
         await process.start()
     except (DataFolderBusy, DataFolderUnfit):
         raise  # nothing was opened
-    except BaseException:
+    except BaseException:  # raised again: nothing is left running
         try:
             await process.stop()  # the stand-ins that are running must not outlive this process
         except Exception as exc:  # why it did not start matters more than what it left behind

@@ -102,7 +102,7 @@ class Servers:
                 await self._start_nats()
             if "redis" in self._kinds:
                 await self._start_redis()
-        except BaseException:
+        except BaseException:  # raised again: no server is left running
             await self.stop()
             raise
 

@@ -285,7 +285,7 @@ async def running(
         async with scene as (process, client):
             try:
                 yield Running(process, client, log)
-            except Exception as exc:
+            except Exception as exc:  # raised again: the test's own, with what was logged
                 process.logger.flush()
                 for line in troubles(log.getvalue()):
                     exc.add_note(line)
