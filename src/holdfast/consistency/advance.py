@@ -43,12 +43,12 @@ class SagaType:
     """A saga as the core runs it; `settings` are its further arguments, by name."""
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., Coroutine[object, None, None]]
     version: int
     input_type: type[Model]
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])
 
-    def runs(self) -> Callable[..., Coroutine[Any, Any, None]]:
+    def runs(self) -> Callable[..., Coroutine[object, None, None]]:
         """Return what takes a saga and its input."""
         return partial(self.function, **self.settings) if self.settings else self.function
 
@@ -375,9 +375,9 @@ class Advance:
         self,
         path: str,
         kind: str,
-        function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
+        function: Callable[..., object],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
     ) -> None:
         """Run a local function, and record how it ended."""
         await self._open_savepoint()
@@ -392,8 +392,8 @@ class Advance:
         self,
         path: str,
         function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
     ) -> Any:
         """Run a local function in a savepoint of the advancing transaction."""
         tx, row, stored = self._tx, self._row, self._stored

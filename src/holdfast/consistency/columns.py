@@ -6,7 +6,7 @@ does not know.
 
 from collections.abc import Collection
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -19,7 +19,7 @@ class Columns:
         self._known: dict[Table, tuple[frozenset[str], int]] = {}
 
     def check(
-        self, table: "Table", given: Collection[str], key: tuple[Any, ...] | None = None
+        self, table: "Table", given: Collection[str], key: tuple[object, ...] | None = None
     ) -> None:
         """Refuse a column that a table lacks, and a key of another length than its own.
 

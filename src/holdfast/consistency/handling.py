@@ -36,11 +36,11 @@ class Handled(Protocol):
     message: type[Message]
     alone: bool
 
-    def invoke(self, delivery: Delivery) -> Coroutine[Any, Any, Any]:
+    def invoke(self, delivery: Delivery) -> Coroutine[object, None, Any]:
         """Parse the letter, resolve the parameters, and run the handler."""
         ...
 
-    def encode_reply(self, value: Any) -> bytes:
+    def encode_reply(self, value: object) -> bytes:
         """Encode what the handler returned. Raises if it is not what the message promises."""
         ...
 

@@ -6,7 +6,6 @@ is put into the table before it is acknowledged, and from there only the table r
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -83,7 +82,7 @@ class Inbox:
         if parcel.floor is not None:
             await self._lower(edge, parcel.floor)
         is_first = not (again or parcel.again) or not safe.due_first_if_not_first
-        work: list[Coroutine[Any, Any, None]] = []
+        work: list[Coroutine[object, None, None]] = []
         later: list[Letter] = []
         for letter in letters:
             if letter.kind is Kind.WITHDRAW:

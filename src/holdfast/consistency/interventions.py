@@ -1,7 +1,6 @@
 """Interventions: what an operator may do to the letters and sagas of one service."""
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from holdfast.consistency.attention import attention, failing_now
@@ -10,7 +9,7 @@ from holdfast.consistency.letters import Addresses, Letters
 from holdfast.consistency.relay import HASTEN_MAX
 from holdfast.consistency.turn import Effects
 from holdfast.contract.envelope import MessageRow
-from holdfast.contract.messages import Command, Event
+from holdfast.contract.messages import AnyCommand, Event
 from holdfast.storage import Transaction
 
 Change = Callable[[MessageRow, int], MessageRow]
@@ -23,7 +22,7 @@ class Interventions:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def send(self, message: Command[Any]) -> UUID:
+    async def send(self, message: AnyCommand) -> UUID:
         """Take a command from an operator, as if the service had sent it to itself."""
         core, made = self._core, list[MessageRow]()
         to_itself = Addresses({message.wire_name(): core.ledger.service}, {})

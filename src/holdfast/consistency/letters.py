@@ -10,7 +10,7 @@ import msgspec
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, BelowFloor, Ledger, encode
 from holdfast.contract.carrier import Carrier, carrier_of
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, State
-from holdfast.contract.messages import Command, Event, Message, Undo
+from holdfast.contract.messages import AnyCommand, Event, Message, Undo
 from holdfast.errors import MessageTooLarge, NotDeclared
 from holdfast.storage import Transaction
 
@@ -95,13 +95,13 @@ class Letters:
             )
         return payload
 
-    def is_own(self, message: Command[Any]) -> bool:
+    def is_own(self, message: AnyCommand) -> bool:
         """Whether the service itself handles a command. Raises NotDeclared."""
         return self.sort_of(message).receivers[0] == self._ledger.service
 
     def rows(
         self,
-        message: Command[Any] | Undo[Any] | Event,
+        message: AnyCommand | Undo[Any] | Event,
         now_ms: int,
         *,
         correlation: str,

@@ -26,7 +26,7 @@ from holdfast.consistency.steps import (
 from holdfast.consistency.told import Describe, plain, told
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Cancelled, Failure
-from holdfast.contract.messages import Command, Event, Undo, topic_of
+from holdfast.contract.messages import AnyCommand, Event, Undo, topic_of
 from holdfast.contract.model import Model
 from holdfast.errors import ForeignAwait, HoldfastError, SagaChanged, SagaTooLong, TransactionLost
 from holdfast.pump import STOPPED, Stopped, is_cancelled, pump
@@ -52,7 +52,7 @@ class Call:
 
     path: str
     kind: str
-    command: Command[Any]
+    command: AnyCommand
     undo: Undo[Any] | None
     timeout: timedelta | None
 
@@ -102,7 +102,8 @@ class _Undoable:
 
 Ended = Literal["waiting", "completed", "failed", "restarted", "parked"]
 Local = Callable[
-    [str, str, Callable[..., Awaitable[Any]], tuple[Any, ...], dict[str, Any]], Awaitable[None]
+    [str, str, Callable[..., Awaitable[Any]], tuple[object, ...], dict[str, object]],
+    Awaitable[None],
 ]
 """(path, kind, function, args, kwargs): runs it, and adds its outcome to the recorded steps."""
 
@@ -203,7 +204,7 @@ class Replay:
         return result_of(outcome, command)
 
     async def local(
-        self, function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+        self, function: Callable[..., Awaitable[Any]], *args: object, **kwargs: object
     ) -> Any:
         """See `system.Saga.local`."""
         path, kind = self._next(f"local {function.__name__}")
@@ -243,7 +244,7 @@ class Replay:
         came = names.get(step.outcome.type, events[0])
         return None if body == b"null" else carrier_of(came).decode(body)
 
-    async def gather(self, *calls: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
+    async def gather(self, *calls: Coroutine[object, None, Any]) -> tuple[object, ...]:
         """Run calls together: waits for all, raises the first failure by position."""
         for call in calls:
             if getattr(call, "cr_code", None) is not Replay.call.__code__:
@@ -362,7 +363,9 @@ class Replay:
 
     # -- the run ------------------------------------------------------------------------------
 
-    async def run(self, function: Callable[..., Coroutine[Any, Any, None]], input: Model) -> Ended:
+    async def run(
+        self, function: Callable[..., Coroutine[object, None, None]], input: Model
+    ) -> Ended:
         """Run the function until it waits or ends."""
         try:
             self.ended = await self._driven(function(self, input))
@@ -432,7 +435,7 @@ class Replay:
             return "parked"
         return "failed" if ended == "completed" else ended
 
-    async def _driven(self, coroutine: Coroutine[Any, Any, None]) -> Ended:
+    async def _driven(self, coroutine: Coroutine[object, None, None]) -> Ended:
         if await pump(coroutine, self._look) is not STOPPED:
             return "completed"
         self._dead = True

@@ -5,7 +5,6 @@ that it wants next, commit. Any worker can do it; nothing is held between.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -36,9 +35,9 @@ from holdfast.errors import Conflict, NotDeclared
 from holdfast.storage import Transaction
 
 
-def names_of(types: Mapping[str, SagaType]) -> dict[Callable[..., Any], tuple[str, ...]]:
+def names_of(types: Mapping[str, SagaType]) -> dict[Callable[..., object], tuple[str, ...]]:
     """Return {a saga's function: the types under which its sagas are kept}."""
-    names: dict[Callable[..., Any], tuple[str, ...]] = {}
+    names: dict[Callable[..., object], tuple[str, ...]] = {}
     for name, kind in types.items():
         names[kind.function] = (*names.get(kind.function, ()), name)
     return names
@@ -59,7 +58,9 @@ class Sagas:
         self._ledger = ledger
         self._types = types
         self._names = names_of(types)
-        self._by_function = {t.function: t for t in types.values()}
+        self._by_function: dict[Callable[..., object], SagaType] = {
+            t.function: t for t in types.values()
+        }
         self._means = Means(ledger, letters, units, self.settle, ended, parked)
 
     @property

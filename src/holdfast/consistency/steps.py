@@ -115,7 +115,7 @@ def refusal(outcome: StepOutcome) -> Failure:
     raise BadAnswer(f"a local step was refused with {outcome.type}, which no longer exists")
 
 
-def local_outcome(function: Callable[..., Any], value: Any) -> StepOutcome:
+def local_outcome(function: Callable[..., object], value: object) -> StepOutcome:
     """Return how a local step ended that returned a value. Raises NotCarried."""
     carrier = _carrier_of_local(function)
     if carrier is None:
@@ -128,14 +128,14 @@ def local_outcome(function: Callable[..., Any], value: Any) -> StepOutcome:
     return StepOutcome("value", msgspec.Raw(carrier.encode(value)))
 
 
-def local_value(function: Callable[..., Any], outcome: StepOutcome) -> Any:
+def local_value(function: Callable[..., object], outcome: StepOutcome) -> Any:
     """Return what a recorded local step returned."""
     carrier = _carrier_of_local(function)
     return None if carrier is None else carrier.decode(bytes(outcome.body))
 
 
 @functools.lru_cache(maxsize=4_096)
-def _carrier_of_local(function: Callable[..., Any]) -> Carrier[Any] | None:
+def _carrier_of_local(function: Callable[..., object]) -> Carrier[Any] | None:
     """Return the carrier of what a local function says that it returns; None if it says nothing."""
     hints = get_type_hints(function, include_extras=True)
     return carrier_of(hints["return"]) if "return" in hints else None

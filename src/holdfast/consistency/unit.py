@@ -15,7 +15,7 @@ from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import derived_id
 from holdfast.consistency.turn import Effects
 from holdfast.contract.envelope import MessageRow
-from holdfast.contract.messages import Command, Event
+from holdfast.contract.messages import AnyCommand, Event
 from holdfast.contract.model import Model
 from holdfast.errors import (
     ForeignAwait,
@@ -25,10 +25,10 @@ from holdfast.errors import (
     TransactionLost,
 )
 from holdfast.pump import STOPPED, Finished, Stopped, is_cancelled, pump
-from holdfast.storage import Transaction, Write
+from holdfast.storage import Rows, Transaction, Write
 
 if TYPE_CHECKING:
-    from sqlalchemy import Executable, Result, Table
+    from sqlalchemy import Executable, Table
 
 _ENTER = object()  # what a handler yields at its first statement: it wants its transaction
 
@@ -52,7 +52,7 @@ def stray(error: BaseException) -> Stray:
 class Start:
     """A saga to start when the unit is flushed."""
 
-    function: Callable[..., Any]
+    function: Callable[..., object]
     input: Model
     id: UUID
     key: str | None
@@ -82,8 +82,8 @@ class Units:
 
     ledger: Ledger
     letters: Letters
-    saga_names: Mapping[Callable[..., Any], tuple[str, ...]] = field(
-        default_factory=dict[Callable[..., Any], tuple[str, ...]]
+    saga_names: Mapping[Callable[..., object], tuple[str, ...]] = field(
+        default_factory=dict[Callable[..., object], tuple[str, ...]]
     )
     witness: Callable[["Unit"], None] | None = None
     columns: Columns = field(default_factory=Columns)
@@ -143,7 +143,7 @@ class Unit:
         self.broken: Exception | None = None
         self.starts: list[Start] = []
         self._buffer: list[Write] = []
-        self._outgoing: list[tuple[Command[Any] | Event, bytes, int]] = []
+        self._outgoing: list[tuple[AnyCommand | Event, bytes, int]] = []
         self._makers: list[Callable[[int], MessageRow]] = []
         self._statement = 0
         self._count = 0
@@ -151,8 +151,8 @@ class Unit:
     # -- what the handler sees ------------------------------------------------------------------
 
     async def execute(
-        self, statement: "Executable", parameters: Mapping[str, Any] | None = None
-    ) -> "Result[Any]":
+        self, statement: "Executable", parameters: Mapping[str, object] | None = None
+    ) -> "Rows":
         """See `system.Tx.execute`."""
         tx = await self._entered()
         self._statement += 1
@@ -166,16 +166,16 @@ class Unit:
         finally:
             self._statement -= 1
 
-    def insert(self, table: "Table", /, **values: Any) -> None:
+    def insert(self, table: "Table", /, **values: object) -> None:
         """See `system.Tx.insert`."""
         self.shut = True
         self._units.columns.check(table, values)
         self._buffer.append(Write(table, values))
 
-    def update(self, table: "Table", key: Any, /, **values: Any) -> None:
+    def update(self, table: "Table", key: object, /, **values: object) -> None:
         """See `system.Tx.update`."""
         self.shut = True
-        named: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)  # pyright: ignore[reportUnknownVariableType]  # of anything
+        named: tuple[object, ...] = key if isinstance(key, tuple) else (key,)  # pyright: ignore[reportUnknownVariableType]  # of anything
         self._units.columns.check(table, values, named)
         self._buffer.append(Write(table, values, named))
 
@@ -184,14 +184,14 @@ class Unit:
         self.shut = True
         self._outgoing.append((event, self._units.letters.payload_of(event), 0))
 
-    def send(self, command: Command[Any], *, delay: timedelta | None = None) -> None:
+    def send(self, command: AnyCommand, *, delay: timedelta | None = None) -> None:
         """See `system.Tx.send`."""
         self.shut = True
         payload = self._units.letters.payload_of(command)  # refused here, in the user's own line
         delay_ms = int(delay.total_seconds() * 1000) if delay else 0
         self._outgoing.append((command, payload, delay_ms))
 
-    def start(self, saga: Callable[..., Any], input: Model, *, key: str | None = None) -> Any:
+    def start(self, saga: Callable[..., object], input: Model, *, key: str | None = None) -> Any:
         """See `system.Tx.start`."""
         self.shut = True
         start = Start(saga, input, self.new_id(), key)
@@ -258,7 +258,7 @@ class Unit:
         assert self.tx is not None
         return self.tx
 
-    async def _own(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _own(self, work: Coroutine[object, None, None]) -> None:
         self._statement += 1
         try:
             await work
@@ -339,7 +339,7 @@ class Unit:
 class _Over(list[Any]):
     """What a unit gathers in, once it has ended."""
 
-    def append(self, value: Any, /) -> None:
+    def append(self, value: object, /) -> None:
         raise TransactionLost("the transaction is over: `begin()` was left, or took too long")
 
 
@@ -358,7 +358,7 @@ class Driver:
 
     __slots__ = ("_begun", "_coroutine", "_unit", "context", "finished", "result")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], unit: Unit) -> None:
+    def __init__(self, coroutine: Coroutine[object, None, Any], unit: Unit) -> None:
         self._coroutine = coroutine
         self._unit = unit
         self.context: Context = copy_context()
