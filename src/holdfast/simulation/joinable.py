@@ -29,12 +29,12 @@ class JoinableTransaction(SimTransaction):
     """
 
     failed = False
-    _passed_at = 0.0  # when the last statement was
+    _idle_from = 0.0  # when the last statement is through
     _patience: asyncio.TimerHandle | None = None
 
     def started(self) -> None:
         super().started()
-        self._passed_at = asyncio.get_running_loop().time()
+        self._idle_from = asyncio.get_running_loop().time()
         self._be_patient(IDLE_S)
 
     def _be_patient(self, seconds: float) -> None:
@@ -42,7 +42,7 @@ class JoinableTransaction(SimTransaction):
         self._patience = loop.call_later(seconds, self._look, context=SERVER)
 
     def _look(self) -> None:
-        left_s = self._passed_at + IDLE_S - asyncio.get_running_loop().time()
+        left_s = self._idle_from + IDLE_S - asyncio.get_running_loop().time()
         if left_s > 0:
             self._be_patient(left_s)
         else:
@@ -54,12 +54,17 @@ class JoinableTransaction(SimTransaction):
         super()._finish(statement)
 
     async def _travel(self) -> None:
-        await asyncio.sleep(self._store.chance.uniform(*JOURNEY_S))
-        await super()._travel()
+        chance, latency_s = self._store.chance, self._store.latency_s
+        seconds = chance.uniform(*JOURNEY_S)
+        if latency_s is not None:
+            seconds += chance.uniform(*latency_s)
+        self._idle_from = asyncio.get_running_loop().time() + seconds  # until then it is at work
+        await asyncio.sleep(seconds)
+        self._pass()
 
     def _pass(self, last: bool = False) -> None:
         super()._pass(last)
-        self._passed_at = asyncio.get_running_loop().time()
+        self._idle_from = asyncio.get_running_loop().time()
         if self.failed:
             raise StatementFailed("an earlier statement failed, and was not undone")
 

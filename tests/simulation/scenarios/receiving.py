@@ -380,7 +380,7 @@ def stood_still(chance: random.Random) -> list[AnyFault]:
     return [
         Pause(
             node=f"pottery-{n}",
-            at_s=round(chance.uniform(0.5, 5) + 8 * nth, 3),
+            at_s=round(chance.uniform(1, 5) + 8 * nth, 3),
             for_s=round(chance.uniform(3, 5), 3),
         )
         for nth, n in enumerate((1, 2, 1))
