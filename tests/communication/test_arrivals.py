@@ -84,7 +84,7 @@ def test_the_first_bytes_of_a_connection_are_always_dated() -> None:
     arrivals.read(WIRE)
     arrivals.served()
 
-    assert arrivals.first(WIRE) == (98.0, False)
+    assert arrivals.read(WIRE, first=True) == (98.0, False)
 
 
 @pytest.mark.parametrize("closes", [False, True])

@@ -51,8 +51,8 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 async def who(request: Request) -> Response:
-    """Answer with the caller that the connection's certificate names, and the length sent."""
-    return Response(200, [], f"{request.caller} {len(request.body)}".encode())
+    """Answer with the peer that the connection's certificate names, and the length sent."""
+    return Response(200, [], f"{request.peer.identity} {len(request.body)}".encode())
 
 
 def common_name(transport: asyncio.Transport) -> object:
@@ -91,7 +91,7 @@ async def secured(tmp_path: Path) -> AsyncIterator[tuple[Secured, HttpServer, in
     await server.drain(0.1)
 
 
-async def test_mutual_tls_names_the_caller(secured: tuple[Secured, HttpServer, int]) -> None:
+async def test_mutual_tls_names_the_peer(secured: tuple[Secured, HttpServer, int]) -> None:
     """Both sides prove who they are, and a large body passes on a kept connection."""
     files, _, port = secured
     tls = files.client_context(named=True)

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.communication import HttpLimits
 from holdfast.contract.crossing import HOP_BY_HOP
-from holdfast.contract.http import Request, Response
+from holdfast.contract.http import Peer, Request, Response
 from tests.skipping_loop import pass_time
 
 from .conftest import Serve, echo
@@ -166,7 +166,8 @@ async def test_the_handler_gets_the_request(serve: Serve) -> None:
     await served.ask(get("/a?b", "X-Y:  z \t", "x-y: w"))
 
     assert seen[0].header_all(b"x-y") == [b"z", b"w"]
-    assert (seen[0].client, seen[0].caller) == ("127.0.0.1", "peer")
+    assert seen[0].peer == Peer("127.0.0.1", "http", "peer")
+    assert (seen[0].client, seen[0].caller) == ("127.0.0.1", None)  # who connected is no caller
 
 
 async def test_a_bug_in_a_handler_is_a_500_and_is_told(serve: Serve) -> None:

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import MISSING, fields
 
 from holdfast import Tokens
-from holdfast.gateway.door import UNAUTHENTICATED
+from holdfast.gateway.authentication import UNAUTHENTICATED
 from holdfast.observability.catalogue import CATALOGUE, LABELS
 from holdfast.runtime import variables
 from holdfast.runtime.settings import ProcessSettings

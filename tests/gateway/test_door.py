@@ -14,7 +14,7 @@ from sqlalchemy import Column, MetaData, String, Table, Uuid
 
 from holdfast import Caller, Gateway, Model, Query, Rate, Read, Service, System, Tokens, Tx
 from holdfast.contract.http import Request, Response
-from holdfast.gateway.door import UNAUTHENTICATED
+from holdfast.gateway.authentication import UNAUTHENTICATED
 from holdfast.security import SigningKey, TokenSigner, public_jwks
 from holdfast.testing import Running, running
 from holdfast.testing.run import Answer, Client

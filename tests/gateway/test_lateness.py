@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.gateway.lateness import Lateness
+from holdfast.gateway.admission import Lateness
 
 
 def test_after_a_hiccup_nobody_is_refused() -> None:

@@ -28,27 +28,20 @@ class Arrivals:
         self._served_at = self._read_at = clock.monotonic()
         self._reading = self._late = False
 
-    def first(self, transport: asyncio.BaseTransport) -> tuple[float, bool]:
-        """Return when the first bytes of a connection came, and whether they are the last ones.
+    def read(self, transport: asyncio.BaseTransport, *, first: bool = False) -> tuple[float, bool]:
+        """Return when the bytes came that were just read, and whether they are the last ones.
 
-        They may have come long before the connection was accepted, which a loop does one by one
-        and in no hurry: its rounds are short then, and say nothing.
+        The `first` ones of a connection may have come long before it was accepted, which a loop
+        does one by one and in no hurry: its rounds are short then, and say nothing.
         """
         if not self._reading:
-            self._begin()
+            self._reading = True
+            self._read_at = self.now()
+            self._late = self._read_at - self._served_at > _LATE_S
+        if not (first or self._late):
+            return self._read_at, False
         age_s, ended = self._network.unread(transport)
         return self._read_at - age_s, ended
-
-    def read(self, transport: asyncio.BaseTransport) -> tuple[float, bool]:
-        """Return when the bytes came that were just read, and whether they are the last ones."""
-        if not self._reading:
-            self._begin()
-        return self.first(transport) if self._late else (self._read_at, False)
-
-    def _begin(self) -> None:
-        self._reading = True
-        self._read_at = self.now()
-        self._late = self._read_at - self._served_at > _LATE_S
 
     def served(self) -> None:
         """Note that a request is begun; the first one after a read begins a round."""

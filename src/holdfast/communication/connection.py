@@ -25,8 +25,8 @@ from typing import cast
 from holdfast.communication.arrivals import Arrivals
 from holdfast.communication.framing import HttpLimits, Refusal
 from holdfast.communication.intake import SLICE_BYTES, Bodies, Intake, Phase
-from holdfast.communication.response_head import DateLine, declared_length, encode_head, has_body
-from holdfast.contract.http import Handler, HeaderList, Request, Response
+from holdfast.communication.response_head import BODILESS, Heads, declared_length
+from holdfast.contract.http import Handler, HeaderList, Peer, Request, Response
 from holdfast.ports import Clock, Network
 
 OnError = Callable[[Request, BaseException], None]
@@ -55,7 +55,7 @@ class ServerState:
     ) -> None:
         self.handler = handler
         self.limits = limits
-        self.date = DateLine(clock.now)
+        self.heads = Heads(clock.now)
         self.arrivals = Arrivals(network, clock)
         self.on_error = on_error
         self.identify = identify
@@ -121,10 +121,12 @@ class Connection(asyncio.Protocol):
         state = self._state
         self._transport = tcp = cast(asyncio.Transport, transport)
         name = tcp.get_extra_info("peername")
-        client = str(cast("tuple[object]", name)[0]) if isinstance(name, tuple) else ""
-        caller = state.identify(tcp) if state.identify is not None else None
-        scheme = "http" if tcp.get_extra_info("sslcontext") is None else "https"
-        self._intake = Intake(self._ahead, self._limits, state.bodies, (client, caller, scheme))
+        peer = Peer(
+            str(cast("tuple[object]", name)[0]) if isinstance(name, tuple) else "",
+            "http" if tcp.get_extra_info("sslcontext") is None else "https",
+            state.identify(tcp) if state.identify is not None else None,
+        )
+        self._intake = Intake(self._ahead, self._limits, state.bodies, peer)
         if state.draining or len(state.connections) >= self._limits.connections_max:
             self._intake.end()
             self._write_refusal(Refusal(503, "too_many_connections", "Try again in a moment."))
@@ -135,9 +137,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests are queued and the first one is started."""
-        arrivals = self._state.arrivals
-        look = arrivals.read if self._intake.begun else arrivals.first
-        self._came_at, self._ended = look(self._transport)
+        self._came_at, self._ended = self._state.arrivals.read(
+            self._transport, first=not self._intake.begun
+        )
         if (
             self._unread
             or len(data) > SLICE_BYTES
@@ -263,19 +265,15 @@ class Connection(asyncio.Protocol):
         try:
             try:
                 response = await state.handler(request)
-                closing = self._is_last()
-                head = self._head(request, response, closing=closing)
+                closing, answer = self._encode(request, response)
             except Exception as error:  # the handler's own, or an answer that cannot be sent
                 state.report(request, error)
-                closing = self._is_last()
                 response = _bug(state.refusal_headers(request.headers))
-                head = self._head(request, response, closing=closing)
+                closing, answer = self._encode(request, response)
             if response.stream is not None:
-                await self._stream(request, response, head)
+                await self._stream(request, response, answer)
             elif not self._gone:
-                body = response.body
-                bare = not body or request.method == "HEAD" or not has_body(response.status)
-                self._transport.write(head if bare else head + body)
+                self._transport.write(answer)
         except BaseException:  # raised again: what was sent of the answer is no answer
             self._transport.abort()
             raise
@@ -290,25 +288,14 @@ class Connection(asyncio.Protocol):
         else:
             self._next()
 
-    def _is_last(self) -> bool:
-        """Say whether the answer to the running request is the last one of this connection."""
-        intake = self._intake
+    def _encode(self, request: Request, response: Response) -> tuple[bool, bytes]:
+        """Return whether an answer is the last one of this connection, and its bytes."""
+        state, intake = self._state, self._intake
         ended = intake.last and intake.refusal is None and not self._ahead
-        return ended or self._state.draining
-
-    def _head(self, request: Request, response: Response, *, closing: bool) -> bytes:
-        framing = b"connection: close\r\n" if closing else b""
-        if has_body(response.status):
-            length: int | None = len(response.body)
-            if response.stream is not None:
-                length = declared_length(response)
-            elif request.method == "HEAD" and not length:
-                length = declared_length(response) or 0
-            if length is not None:
-                framing += b"content-length: %d\r\n" % length
-            elif self._chunked():
-                framing += b"transfer-encoding: chunked\r\n"
-        return encode_head(response.status, response.headers, framing, self._state.date())
+        closing = ended or state.draining
+        bare = request.method == "HEAD"
+        chunked = response.stream is not None and self._chunked()
+        return closing, state.heads.encode(response, bare=bare, closing=closing, chunked=chunked)
 
     def _chunked(self) -> bool:
         """Say whether a stream is chunked; an HTTP/1.0 one ends with its connection."""
@@ -320,7 +307,7 @@ class Connection(asyncio.Protocol):
         chunked = length is None and self._chunked()
         try:
             self._transport.write(head)
-            if self._gone or request.method == "HEAD" or not has_body(response.status):
+            if self._gone or request.method == "HEAD" or response.status in BODILESS:
                 return
             self._endless = length is None
             await self._write_piece(response.body, chunked=chunked)
@@ -351,11 +338,9 @@ class Connection(asyncio.Protocol):
 
     def _write_refusal(self, refusal: Refusal) -> None:
         self._state.refused[refusal.code] += 1
-        body = refusal.document()
-        framing = b"connection: close\r\ncontent-length: %d\r\n" % len(body)
         headers = _PROBLEM + self._state.refusal_headers(self._intake.headers)
-        head = encode_head(refusal.status, headers, framing, self._state.date())
-        self._transport.write(head + body)
+        answer = Response(refusal.status, headers, refusal.document())
+        self._transport.write(self._state.heads.encode(answer, closing=True))
 
     # -- ending
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 
-from holdfast.contract.http import HeaderList, Request
-from holdfast.contract.path import normal_path
+from holdfast.contract.http import HeaderList, Request, by_name
+from holdfast.contract.path import may_not_be_normal, normal_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class Refusal(Exception):
         return json.dumps(fields, separators=(",", ":")).encode()
 
 
-_DECIDES_FRAMING = frozenset([b"host", b"content-length", b"transfer-encoding", b"expect"])
+_NOT_ONE_HOST = "A request has exactly one Host header."
+_BAD_HOST = "The Host header is not a host and port."
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*').fullmatch
 _ABSOLUTE_FORM = re.compile(rb'(?i:https?)://([^/?#]*)((?:[/?][!"$-~]*)?)').fullmatch
 _HOST = re.compile(
@@ -93,7 +94,11 @@ def speaks_http(method: bytes, target: bytes, raw: bytes) -> bool:
 
 
 def read_head(
-    method: bytes, target: bytes, version: str, headers: HeaderList, limits: HttpLimits
+    method: bytes,
+    target: bytes,
+    version: str,
+    headers: HeaderList,
+    limits: HttpLimits,
 ) -> Request:
     """Return the request that a parsed head describes, its body still empty.
 
@@ -106,38 +111,40 @@ def read_head(
         raise Refusal(505, "http_version", "Only HTTP/1.0 and HTTP/1.1 are served.")
     if method == b"CONNECT":
         raise Refusal(501, "method_not_implemented", "This is no proxy.")
-    hosts = 0
-    host = b""
-    for name, value in headers:
-        if name in _DECIDES_FRAMING:
-            if name == b"host":
-                hosts += 1
-                host = value
-            else:
-                _check_body_header(name, value, version, limits)
-    if hosts > 1 or (hosts == 0 and version == "1.1"):
-        raise Refusal(400, "bad_host", "A request has exactly one Host header.")
-    if hosts and not is_host(host):
-        raise Refusal(400, "bad_host", "The Host header is not a host and port.")
+    sent = by_name(headers)
+    length = sent.get(b"content-length")
+    if length is not None and int(length) > limits.body_bytes_max:
+        raise body_too_large(limits)
+    if b"transfer-encoding" in sent or b"expect" in sent:
+        _check_framing(sent, version)
+    host = sent.get(b"host")
+    if host is None:
+        if version == "1.1":
+            raise Refusal(400, "bad_host", _NOT_ONE_HOST)
+    elif not is_host(host):
+        one = sum(name == b"host" for name, _ in headers) == 1
+        raise Refusal(400, "bad_host", _BAD_HOST if one else _NOT_ONE_HOST)
     if _ORIGIN_FORM(target) is None:
-        target = _absolute_target(target, host)
+        target = _absolute_target(target, host or b"")
     path, _, query = target.decode("ascii").partition("?")
+    if may_not_be_normal(path):
+        path = _normal(path)
+    # Any other method is a route's to decide; the parser let tokens alone pass.
+    return Request(method.decode("latin-1"), path, query, headers, sent=sent)
+
+
+def _normal(path: str) -> str:
     try:
-        path = normal_path(path)
+        return normal_path(path)
     except ValueError as error:
         raise Refusal(400, "bad_target", f"The request target cannot be read: {error}.") from error
-    # Any other method is a route's to decide; the parser let tokens alone pass.
-    return Request(method.decode("latin-1"), path, query, headers)
 
 
-def _check_body_header(name: bytes, value: bytes, version: str, limits: HttpLimits) -> None:
-    if name == b"content-length":
-        if int(value) > limits.body_bytes_max:
-            raise body_too_large(limits)
-    elif name == b"transfer-encoding":
-        if version == "1.0" or value.lower() != b"chunked":
-            raise Refusal(400, "bad_framing", "Transfer-Encoding may only be chunked, in HTTP/1.1.")
-    elif value.lower() != b"100-continue":
+def _check_framing(sent: dict[bytes, bytes], version: str) -> None:
+    coding = sent.get(b"transfer-encoding")
+    if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
+        raise Refusal(400, "bad_framing", "Transfer-Encoding may only be chunked, in HTTP/1.1.")
+    if sent.get(b"expect", b"100-continue").lower() != b"100-continue":
         raise Refusal(417, "expectation_failed", "Only 100-continue may be expected.")
 
 

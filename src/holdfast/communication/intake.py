@@ -18,7 +18,7 @@ from holdfast.communication.framing import (
     speaks_http,
     unreadable,
 )
-from holdfast.contract.http import HeaderList, Request
+from holdfast.contract.http import HeaderList, Peer, Request
 
 SLICE_BYTES = 16 * 1024
 """The most that may be fed at a time, so that one read cannot overfill the queue."""
@@ -71,7 +71,7 @@ class Intake:
         ahead: deque[Request],
         limits: HttpLimits,
         bodies: Bodies,
-        peer: tuple[str, object, str],
+        peer: Peer,
     ) -> None:
         self.phase: Phase = _IDLE
         self.begun = 0
@@ -82,7 +82,7 @@ class Intake:
         self._ahead = ahead
         self._limits = limits
         self._bodies = bodies
-        self._client, self._caller, self._scheme = peer
+        self._peer = peer
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._encouraged: Request | None = None
@@ -97,39 +97,34 @@ class Intake:
 
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE_BYTES; sets `refusal` if they are not a request to be served."""
-        while data:
-            data = self._feed(data)
-
-    def _feed(self, data: bytes) -> bytes:
-        """Parse up to the next offer of another protocol; return what stands behind it."""
         parser = self._parser
-        if parser is None or self.phase is _ENDED:
-            return b""
-        self._feed_bytes = len(data)
-        self._fed_bytes += len(data)
-        if self.phase is _HEAD:
-            self._raw += data
-        else:
-            self._raw, self._raw_begun = data, self.begun
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            self._decline()
-            return data[offer.args[0] :]
-        except httptools.HttpParserError as error:
-            if self.phase is not _ENDED:  # bytes after the last message are not looked at
-                if self.refusal is None and isinstance(error, httptools.HttpParserCallbackError):
-                    raise
-                self.refuse(self.refusal or unreadable(str(error)))
-            return b""
+        while data and parser is not None and self.phase is not _ENDED:
+            self._feed_bytes = len(data)
+            self._fed_bytes += len(data)
+            if self.phase is _HEAD:
+                self._raw += data
+            else:
+                self._raw, self._raw_begun = data, self.begun
+            try:
+                parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as offer:
+                data, parser = data[offer.args[0] :], self._decline()
+            except httptools.HttpParserError as error:
+                if self.phase is not _ENDED:  # bytes after the last message are not looked at
+                    if self.refusal is None and isinstance(
+                        error, httptools.HttpParserCallbackError
+                    ):
+                        raise
+                    self.refuse(self.refusal or unreadable(str(error)))
+                return
         # The parser keeps a header or trailer that is not complete, and says nothing of chunk
         # extensions: what was fed without another piece of body bounds both.
         limits = self._limits
         if self.phase is not _IDLE and self._fed_bytes > limits.header_bytes_max + SLICE_BYTES:
             self.refuse(head_too_large(limits))
-        return b""
 
-    def _decline(self) -> None:
+    def _decline(self) -> httptools.HttpRequestParser:
         """Go on in HTTP/1.1 after a head that offers another protocol (RFC 9110, 7.8).
 
         The parser leaves what follows a head, the body too, to that protocol. So a new one is told
@@ -141,6 +136,7 @@ class Intake:
         self._parser = parser = httptools.HttpRequestParser(self)
         parser.feed_data(head)
         self._offer = _NONE
+        return parser
 
     def refuse(self, refusal: Refusal) -> None:
         """Read no more, because of what the client sent or did not send in time."""
@@ -160,7 +156,7 @@ class Intake:
         if self.phase is not _BODY or request is None or request is self._encouraged:
             return False
         self._encouraged = request
-        return not self._body and not self.old and request.header(b"expect") is not None
+        return not self._body and not self.old and b"expect" in request.sent
 
     # -- the parser calls these
 
@@ -213,9 +209,8 @@ class Intake:
             request = read_head(method, target, version, headers, limits)
         except Refusal as refusal:
             self._stop(refusal)
-        request.client = self._client
-        request.caller = self._caller
-        request.scheme = self._scheme
+        request.peer = peer = self._peer
+        request.client, request.scheme = peer.address, peer.scheme
         self._request = request
         self.old = version == "1.0"
         self.phase = _BODY
@@ -240,8 +235,9 @@ class Intake:
             return
         request = cast(Request, self._request)
         if self._body:
-            request.body = self._body + self._more_body if self._more_body else self._body
-            self._forget_body()
+            request.body = body = self._body + self._more_body if self._more_body else self._body
+            self._bodies.bytes_held -= len(body)
+            self._body, self._more_body = b"", bytearray()
         self.phase = _IDLE
         if self.old or not cast(httptools.HttpRequestParser, self._parser).should_keep_alive():
             self.phase = _ENDED

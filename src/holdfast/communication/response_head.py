@@ -1,13 +1,15 @@
-"""A `Response` as bytes: the head of an answer, with what the server adds to it."""
+"""A `Response` as bytes: an answer and its head, with what the server adds to it."""
 
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 
-from holdfast.contract.http import HeaderList, Response
+from holdfast.contract.http import Response
 
 _STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in HTTPStatus
+    if status >= 200
 }
 _OURS = frozenset(  # the server's own, and what ends at this connection: RFC 9110, section 7.6.1
     [
@@ -16,29 +18,49 @@ _OURS = frozenset(  # the server's own, and what ends at this connection: RFC 91
         b"proxy-authorization",
     ]
 )
-_BODILESS = frozenset([204, 304])
+BODILESS = frozenset([204, 304])
+"""Answers of these statuses never have a body."""
 
 
-class DateLine:
-    """The Date header, formatted once a second."""
+class Heads:
+    """Makes the heads of one server's answers; the Date line is formatted once a second."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._second = -1
-        self._line = b""
+        self._date = b""
 
-    def __call__(self) -> bytes:
-        """Return the line for now, with its line end."""
+    def encode(
+        self, response: Response, *, bare: bool = False, closing: bool, chunked: bool = False
+    ) -> bytes:
+        """Return a whole answer, or the head of a stream's.
+
+        Args:
+            bare: it answers HEAD, and has a head alone.
+            closing: it is the connection's last one.
+            chunked: how a stream of unknown length is sent; otherwise its connection ends it.
+        Raises:
+            ValueError: the status is not a final one, or a header would break the head in two.
+        """
+        status, body = response.status, response.body
+        parts = [_STATUS_LINES.get(status) or _status_line(status)]
+        for name, value in response.headers:
+            if name not in _OURS:
+                parts.append(b"%b: %b\r\n" % (name, value))
+        lines = len(parts)
+        head = b"".join(parts)
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+            raise ValueError("a response header holds a line break or NUL")
+        if bare or response.stream is not None or status in BODILESS:
+            framing, body = _framing(response, bare=bare, chunked=chunked), b""
+        else:
+            framing = b"content-length: %d\r\n" % len(body)
         second = int(self._now())
         if second != self._second:
             self._second = second
-            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
-        return self._line
-
-
-def has_body(status: int) -> bool:
-    """Say whether an answer of this status carries a body at all."""
-    return status not in _BODILESS
+            self._date = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+        close = b"connection: close\r\n" if closing else b""
+        return b"%b%b%b%b\r\n%b" % (head, self._date, close, framing, body)
 
 
 def declared_length(response: Response) -> int | None:
@@ -47,26 +69,21 @@ def declared_length(response: Response) -> int | None:
     return int(value) if value is not None and value.isdigit() and len(value) < 19 else None
 
 
-def encode_head(status: int, headers: HeaderList, framing: bytes, date: bytes) -> bytes:
-    """Return status line, headers and the blank line.
+def _framing(response: Response, *, bare: bool, chunked: bool) -> bytes:
+    """Return the line that says where an answer ends whose body does not follow its head."""
+    if response.status in BODILESS:
+        return b""
+    length: int | None = len(response.body)
+    if response.stream is not None:
+        length = declared_length(response)
+    elif bare and not length:
+        length = declared_length(response) or 0
+    if length is not None:
+        return b"content-length: %d\r\n" % length
+    return b"transfer-encoding: chunked\r\n" if chunked else b""
 
-    Args:
-        framing: complete header lines that the server decided: Content-Length and Connection.
-        date: the complete Date line.
-    Raises:
-        ValueError: the status is not a final one, or a header would break the head in two.
-    """
-    line = _STATUS_LINES.get(status)
-    if line is None or status < 200:
-        if not 200 <= status <= 599:
-            raise ValueError(f"a response's status must be from 200 to 599, got {status}")
-        line = b"HTTP/1.1 %d \r\n" % status
-    parts = [line]
-    for name, value in headers:
-        if name not in _OURS:
-            parts.append(b"%b: %b\r\n" % (name, value))
-    lines = len(parts)
-    head = b"".join(parts)
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
-        raise ValueError("a response header holds a line break or NUL")
-    return b"%b%b%b\r\n" % (head, date, framing)
+
+def _status_line(status: int) -> bytes:
+    if not 200 <= status <= 599:
+        raise ValueError(f"a response's status must be from 200 to 599, got {status}")
+    return b"HTTP/1.1 %d \r\n" % status

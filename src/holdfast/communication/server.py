@@ -52,7 +52,7 @@ class HttpServer:
         refusal_headers: what an answer that the handler did not make carries besides, by the
             headers of the request as far as they were read.
         identify: asked once for each connection, such as for the certificate of its peer; what it
-            returns is the `caller` of the connection's requests.
+            returns is the `peer.identity` of the connection's requests.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """A request and a response as values: what the server, the gateway and the dispatch hand on."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 GONE_S = 0.5
 """How old a request may be that is begun though its client has gone."""
@@ -10,8 +11,37 @@ GONE_S = 0.5
 HeaderList = list[tuple[bytes, bytes]]
 
 
-@dataclass(slots=True)
-class Request:
+class Peer(msgspec.Struct, frozen=True):
+    """Who is at the other end of a connection: a client, a proxy, or a process of the system.
+
+    Whose request it brings is another question: see `Request.caller`.
+
+    Attributes:
+        address: "" for a Unix socket.
+        scheme: `https` where it speaks TLS.
+        identity: what the server found out about it, such as the name in its certificate; None:
+            it was not told to.
+    """
+
+    address: str = ""
+    scheme: str = "http"
+    identity: object = None
+
+
+NOBODY = Peer()
+
+
+def by_name(headers: HeaderList) -> dict[bytes, bytes]:
+    """Return {name: value}, the values of one name joined."""
+    found = dict(headers)
+    if len(found) < len(headers):
+        found = {}
+        for name, value in headers:
+            found[name] = b"%b, %b" % (found[name], value) if name in found else value
+    return found
+
+
+class Request(msgspec.Struct):
     """One HTTP request, complete: bodies are read to the end, and bounded, before anyone sees them.
 
     Attributes:
@@ -28,16 +58,20 @@ class Request:
         deadline: loop time in seconds, after which nobody waits for the answer; None: no limit.
         correlation_id: finds all logs of what this request caused.
         traceparent: W3C trace context of the caller's span, "" without one.
-        caller: who was authenticated, set by the gateway; None before.
+        caller: whose request it is, set by the gateway when it has authenticated somebody; None
+            before.
         route: the template of the route that matched, for metrics and logs.
         gone: the client has closed the connection; nobody will read an answer.
         on_gone: called once when that happens, set by whoever can stop what it does until then.
+        peer: who connected.
+        sent: {lower-case name: value} of all headers that came, also of those that the gateway
+            keeps from services; what came several times is joined, as RFC 9110, 5.3 has it.
     """
 
     method: str
     path: str
     query: str = ""
-    headers: HeaderList = field(default_factory=list[tuple[bytes, bytes]])
+    headers: HeaderList = []
     body: bytes = b""
     client: str = ""
     scheme: str = "http"
@@ -49,6 +83,13 @@ class Request:
     route: str = ""
     gone: bool = False
     on_gone: Callable[[], None] | None = None
+    peer: Peer = NOBODY
+    sent: dict[bytes, bytes] = {}
+
+    def __post_init__(self) -> None:
+        """Have the headers by name, unless whoever read them has done so."""
+        if self.headers and not self.sent:
+            self.sent = by_name(self.headers)
 
     def leave(self) -> None:
         """Say that the client has gone."""
@@ -68,19 +109,18 @@ class Request:
         return until if self.deadline is None else min(until, self.deadline)
 
     def header(self, name: bytes) -> bytes | None:
-        """Return the first value of a header, by its lower-case name."""
+        """Return the first value of a header that is there to be seen, by its lower-case name."""
         for key, value in self.headers:
             if key == name:
                 return value
         return None
 
     def header_all(self, name: bytes) -> list[bytes]:
-        """Return every value of a header, by its lower-case name."""
+        """Return every value of a header that is there to be seen, by its lower-case name."""
         return [value for key, value in self.headers if key == name]
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """One HTTP response. Content-Length, Date and Connection are added by the server.
 
     It is never changed once it was made: a handler may answer with a constant.
@@ -92,13 +132,9 @@ class Response:
     """
 
     status: int = 200
-    headers: HeaderList = field(default_factory=list[tuple[bytes, bytes]])
+    headers: HeaderList = []
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
-
-    def adding(self, *headers: tuple[bytes, bytes]) -> "Response":
-        """Return the same response with further headers."""
-        return Response(self.status, [*self.headers, *headers], self.body, self.stream)
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, by its lower-case name."""

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _SLASHES = re.compile("//+")
+may_not_be_normal = re.compile(r"[%\\]|/\.").search
+"""Finds what alone can keep a path from being its own normal form."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 

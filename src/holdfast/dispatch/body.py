@@ -18,6 +18,8 @@ from holdfast.dispatch.problem import unfit
 from holdfast.errors import BadRequest, Invalid, UnsupportedMediaType
 from holdfast.system.signature import Parameter
 
+_PLAIN = b"application/json"
+
 
 class Body:
     """Reads the body of one route.
@@ -40,7 +42,9 @@ class Body:
         body = request.body
         if not body and self.optional:
             return self.parameter.made_default()
-        _refuse_other_media(request)
+        sent = request.sent
+        if sent.get(b"content-type", _PLAIN) != _PLAIN or b"content-encoding" in sent:
+            _refuse_other_media(request)
         if b"\\u0000" in body:
             raise Invalid("a string holds the character NUL, which databases do not store")
         if self._keep_digits is None:
@@ -55,10 +59,7 @@ class Body:
 
 
 def _refuse_other_media(request: Request) -> None:
-    coding = request.header(b"content-encoding")
-    kind = request.header(b"content-type")
-    if coding is None and (kind is None or kind == b"application/json"):
-        return
+    coding, kind = request.header(b"content-encoding"), request.header(b"content-type")
     if coding is not None and coding.strip().lower() != b"identity":
         raise UnsupportedMediaType(
             f"the body is compressed ({coding.decode('latin-1')[:40]!r}); send it as it is",

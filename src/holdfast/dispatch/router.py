@@ -77,6 +77,9 @@ class Router:
             MethodNotAllowed: some have, with other methods.
             BadRequest: a mounted app would get a NUL.
         """
+        methods = self._static.get(path)
+        if methods is not None and method in methods:  # as most paths are
+            return methods[method], {}
         target, parameters = self._look(method, path)
         if target.mount and ("%" in path or "//" in path):
             read = loosest_reading(path)

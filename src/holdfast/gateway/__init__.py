@@ -1,7 +1,8 @@
 """The entry point: who may come in, how often, and where to."""
 
 from holdfast.dispatch.inner_headers import DEADLINE
-from holdfast.gateway.door import Door, DoorStats, Verifier
+from holdfast.gateway.authentication import Verifier
+from holdfast.gateway.door import Door, DoorStats
 from holdfast.gateway.forward import Forward, hop_policy
 
 __all__ = ["DEADLINE", "Door", "DoorStats", "Forward", "Verifier", "hop_policy"]

@@ -67,12 +67,17 @@ class Forward:
             if left_s <= 0:
                 raise DeadlinePassed("the deadline passed before anything was sent")
             headers = [*passing, *entry_headers(request, left_s)]
-            outgoing = Request(request.method, request.path, request.query, headers, request.body)
+            outgoing = Request(
+                request.method,
+                request.path,
+                request.query,
+                headers,
+                request.body,
+                sent=request.sent,
+            )
             return await self._call(outgoing, timeout_s)
 
-        repeatable = request.method in _SAFE or (
-            self._keyed and request.header(b"idempotency-key") is not None
-        )
+        repeatable = request.method in _SAFE or (self._keyed and b"idempotency-key" in request.sent)
         give_up = None if deadline is None else deadline + GRACE_S
         try:
             with WhileClientStays(request):

@@ -5,6 +5,9 @@ import re
 from holdfast.contract.crossing import crosses
 from holdfast.contract.http import HeaderList
 
+_STAY = frozenset(
+    [b"authorization", b"host", b"content-type", b"content-encoding", b"idempotency-key"]
+)
 _CORRELATION = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -15,19 +18,18 @@ def forwarded_headers(headers: HeaderList) -> HeaderList:
     claims an identity, a route or a trace, and any name with an underscore, which some servers
     read as a dash.
     """
-    kept = [pair for pair in headers if crosses(pair[0])]
-    named = {
-        part.strip().lower()
-        for name, value in headers
-        if name == b"connection"
-        for part in value.split(b",")
-    }
-    if not named:
-        return kept
-    # Authorization and Host cannot be taken away by naming them, or a caller could make the
-    # gateway check one request and the service see another.
-    named -= {b"authorization", b"host", b"content-type", b"idempotency-key"}
-    return [pair for pair in kept if pair[0] not in named]
+    kept: HeaderList = []
+    named: set[bytes] = set()
+    for pair in headers:
+        name, value = pair
+        if crosses(name):
+            kept.append(pair)
+        elif name == b"connection":
+            named |= {part.strip().lower() for part in value.split(b",")}
+    # What the framework itself goes by cannot be taken away by naming it, or a caller could make
+    # the gateway check one request and the service see another.
+    named -= _STAY
+    return [pair for pair in kept if pair[0] not in named] if named else kept
 
 
 def correlation_of(headers: HeaderList) -> str:

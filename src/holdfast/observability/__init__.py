@@ -1,7 +1,6 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
 from holdfast.observability import catalogue
-from holdfast.observability.context import Context, current
 from holdfast.observability.health import Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
 from holdfast.observability.logs import Level, Logger, bridge
@@ -15,7 +14,9 @@ from holdfast.observability.metrics import (
 )
 from holdfast.observability.operation import Operation, Requests, Span
 from holdfast.observability.trace import (
+    Context,
     Tracer,
+    current,
     parse_traceparent,
 )
 from holdfast.observability.troubles import troubles

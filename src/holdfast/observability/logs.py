@@ -17,7 +17,6 @@ import msgspec
 
 from holdfast.contract.secret_names import is_secret_name
 from holdfast.observability.console import console_line
-from holdfast.observability.context import Context, current
 from holdfast.observability.log_buffer import LogBuffer, LogStats, Stream
 from holdfast.observability.redact import (
     CARD_MIN,
@@ -29,6 +28,7 @@ from holdfast.observability.redact import (
     describe,
     is_suspicious,
 )
+from holdfast.observability.trace import Context, current
 from holdfast.ports import Clock
 
 Level = Literal["debug", "info", "warning", "error", "critical"]

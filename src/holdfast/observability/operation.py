@@ -9,11 +9,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from holdfast.observability.context import Context, current
 from holdfast.observability.instruments import Outcomes
 from holdfast.observability.logs import Logger
 from holdfast.observability.metrics import Metrics, RouteOutcomes
-from holdfast.observability.trace import Tracer
+from holdfast.observability.trace import Context, Tracer, current
 from holdfast.ports import Clock
 
 _REMEMBERED_MAX = 1_000
@@ -22,7 +21,7 @@ Tell = Callable[[int | str, float], None]
 """Writes a log line, in the context of what ended: its outcome, and the seconds that it took."""
 
 
-class Span(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """One run of an operation.
 
     Attributes:

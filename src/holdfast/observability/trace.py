@@ -1,19 +1,56 @@
-"""Traces: W3C trace context in and out, and the sampling decision.
+"""Who and what the running code works for: W3C trace context in and out, and the sampling decision.
 
 Every log line carries the trace it belongs to. Spans are not recorded yet; the decision is made
 where a trace begins, so that a trace which is not sampled costs its ids and nothing else.
 """
 
 import re
+from contextvars import ContextVar
 from typing import NamedTuple
 
-from holdfast.observability.context import Context
+import msgspec
+
 from holdfast.ports import Random
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _SAMPLED, _RANDOM = 0x01, 0x02  # a bit field: others are unknown, and not handed on
 _FLAGS = slice(53, 55)
+
+
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """The request or message that is being worked on.
+
+    Attributes:
+        correlation_id: finds all logs of what one request caused; survives new traces.
+        trace_id: 32 lower-case hex digits, "" outside a trace.
+        span_id: 16 lower-case hex digits, "" outside a trace.
+        sampled: whether spans of this trace are recorded; logs are written either way.
+        service: whose code runs; several services may share a process.
+        parent_id: the span that caused this one, "" for the first of a trace.
+        random: whoever began the trace says that its id is random; it is handed on as it came.
+    """
+
+    correlation_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    sampled: bool = False
+    service: str = ""
+    parent_id: str = ""
+    random: bool = False
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C header value that hands this span on as the parent, "" outside a trace."""
+        if not self.trace_id:
+            return ""
+        flags = self.sampled | self.random << 1
+        return f"00-{self.trace_id}-{self.span_id}-{flags:02x}"
+
+
+NO_CONTEXT = Context()
+
+current: ContextVar[Context] = ContextVar("holdfast_context", default=NO_CONTEXT)
 
 
 class Parent(NamedTuple):
@@ -66,7 +103,7 @@ class Tracer:
         Where callers are strangers, pass "": they could otherwise have every request recorded.
         """
         parent = parse_traceparent(traceparent) if traceparent else None
-        span_id = self._span_id()
+        span_id = f"{self._random.getrandbits(64) or 1:016x}"
         if parent is not None:
             return Context(
                 correlation_id,
@@ -81,6 +118,3 @@ class Tracer:
         sampled = trace & (2**56 - 1) >= self._threshold
         trace_id = f"{trace:032x}"
         return Context(correlation_id or trace_id, trace_id, span_id, sampled, service)
-
-    def _span_id(self) -> str:
-        return f"{self._random.getrandbits(64) or 1:016x}"

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import msgspec
 
 from holdfast.ports import Taken
 from holdfast.resilience.sources import Ticks
@@ -10,7 +11,7 @@ from holdfast.resilience.sources import Ticks
 _SLACK = 1e-3  # in tokens: who comes back exactly on time is let in, whatever rounding says
 
 
-class Bucket(NamedTuple):
+class Bucket(msgspec.Struct, frozen=True, gc=False):
     """What a bucket held at a time; after `full_at` it is full, and may as well be forgotten.
 
     `tokens` may be a thousandth below zero: what rounding gave away is taken off the next refill.

@@ -7,28 +7,29 @@ from holdfast.contract.http import Handler, Request, Response
 from holdfast.dispatch.host import ServiceHost
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router, Serve, Target
-from holdfast.observability import SERVED_ERRORS, Metrics
+from holdfast.observability import SERVED_ERRORS, Metrics, Operation, Tracer
 
 
-def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics) -> Serve:
+def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics, tracer: Tracer) -> Serve:
     """Return what serves an app below a path; its metrics have the path for a route."""
     route = f"{path}/"
     for method in ("GET", "POST"):  # an alarm sees the first error of what apps mostly serve
         metrics.expect(metrics.route(host.name, method, route), 200, *SERVED_ERRORS)
 
     async def serve(request: Request, parameters: dict[str, str]) -> Response:
-        started = host.ledger.clock.monotonic()
         outcomes = metrics.route(host.name, request.method, route)
-        outcomes.active += 1
+        operation = Operation(host.name, outcomes, tracer=tracer, clock=host.ledger.clock)
+        span, status = operation.go_on(), None
         try:
             response = await app(request)
+            status = response.status
         except Exception as exc:  # a request's edge, as that of a route
             response = problem_of(exc, request.correlation_id)
-            if response.status >= 500:
+            status = response.status
+            if status >= 500:
                 host.failed(request, exc)
         finally:
-            outcomes.active -= 1
-        outcomes.observe(response.status, host.ledger.clock.monotonic() - started)
+            operation.end(span, status)
         return response
 
     return serve
@@ -37,8 +38,9 @@ def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics) -> Ser
 class Apps:
     """The mounted apps of one process, and what they do after their answers."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tracer: Tracer) -> None:
         self._metrics = metrics
+        self._tracer = tracer
         self._running: set[asyncio.Task[None]] = set()  # one for each request that is served
         self.lifespans: list[AsgiLifespan] = []
 
@@ -51,7 +53,7 @@ class Apps:
             app = asgi_handler(
                 mount.app, root_path=mount.path, state=lifespan.state, running=self._running
             )
-            serve = mounted(app, host, mount.path, self._metrics)
+            serve = mounted(app, host, mount.path, self._metrics, self._tracer)
             target = Target(host.name, f"{mount.path}/", serve, mount.public, None)
             router.mount(mount.path, target)
 

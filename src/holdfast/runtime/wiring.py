@@ -70,7 +70,7 @@ class Wiring:
         self._asks = QueryClient(self._here, system.owner_of, self.peers.call)
         ports = self._ports(witness)
         self.hosts = [self._host(name, ports) for name in hosted]
-        self.apps = Apps(metrics)
+        self.apps = Apps(metrics, self._tracer)
         self._router = Router()
         self.keys = self._keys() if options.gateway else None
         self.door = self._gateway() if options.gateway else self._inside()
