@@ -79,10 +79,9 @@ async def test_services_do_not_share_their_threads() -> None:
 
 async def test_a_place_is_free_when_the_function_has_ended() -> None:
     """Not when its caller gave up: otherwise every impatient client would start one more."""
-    threads, gate = Threads(1), Gate()
-    pool = Pool("passwords", threads=1, queue_max=0)
     rooms: list[Room] = []
-    threads.on_room = lambda name, room: rooms.append(room)
+    threads, gate = Threads(1, on_room=lambda name, room: rooms.append(room)), Gate()
+    pool = Pool("passwords", threads=1, queue_max=0)
     impatient = asyncio.create_task(threads(work(gate, pool)))
     await gate.entered()
 

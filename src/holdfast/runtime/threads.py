@@ -70,9 +70,7 @@ class Threads:
             try:
                 outcome = work.function()
                 settle = ended.set_result
-            except (
-                BaseException
-            ) as exc:  # the function's own: for whoever waits, not for the thread
+            except BaseException as exc:  # the function's own: for whoever waits
                 outcome = exc
                 if isinstance(exc, StopIteration) or not isinstance(exc, Exception):
                     outcome = RuntimeError(f"the function raised {exc!r}")  # no future takes it
