@@ -127,8 +127,7 @@ def meet(
 def alone(judge: Judge, mutant: Mutant, rounds: list[list[str]]) -> Verdict:
     """Let one mutant meet its tests, in processes that have never seen the code as it was."""
     for tests in rounds:
-        judge.prepare(tests)
-        verdict = judge.judge(mutant.module, mutant.code, tests)
+        verdict = judge.judge(mutant, tests)
         if verdict is not Verdict.SURVIVED:
             return verdict
     return Verdict.SURVIVED
