@@ -10,7 +10,7 @@ import operator
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 _REFUSED_AT_MOST = 100  # times of one coroutine that swallows the error and awaits again, for ever
@@ -49,8 +49,11 @@ def first_step(coroutine: Coroutine[Any, Any, T]) -> Finished[T] | Awaitable[T]:
     return _rest(coroutine, awaited)
 
 
-async def _rest(coroutine: Coroutine[Any, Any, T], awaited: object) -> T:
-    end = await pump(coroutine, _lets_pass, begun=awaited)
+@types.coroutine
+def _rest(coroutine: Coroutine[Any, Any, T], awaited: object) -> Generator[Any, Any, T]:
+    """Go on from what is awaited; unlike a coroutine, this may be dropped before it begins."""
+    pumped = pump(coroutine, _lets_pass, begun=awaited)
+    end = yield from cast("Generator[Any, Any, Finished[T] | Stopped]", pumped)
     assert isinstance(end, Finished), "nothing stops it"
     return end.value
 

@@ -291,7 +291,7 @@ def paused_at_work(chance: random.Random) -> list[AnyFault]:
             at_s=round(chance.uniform(0.5, 8), 3),
             for_s=round(chance.uniform(3, 8), 3),
         )
-        for n in (1, 2, 1, 2)
+        for n in (1, 2, 1, 2, 1, 2)
     ]
     return [twice, *pauses]
 
@@ -648,7 +648,7 @@ SCENARIOS = [
         scales,
         ("guarded_states",),
         setup=Setup(
-            size=6,
+            size=16,
             replicas={"weighing": 2},
             schedule=Schedule(poll_ms=500, lease_ms=2_000, resend_ms=1_000),
         ),
