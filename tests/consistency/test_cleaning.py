@@ -176,7 +176,7 @@ async def test_floors_lag_behind_the_longest_transactions(world: World) -> None:
     world.schedule = Schedule(transaction_ms=20_000)
     await world.start()
     core = world["money"]
-    core.ledger.addresses.owners[Note.wire_name()] = "money"
+    core.addresses.owners[Note.wire_name()] = "money"
     await core.write(lambda tx: tx.send(Note()))
     await world.pass_time(35)
     young = await core.rows(State.DONE)

@@ -181,18 +181,22 @@ class Writer:
             raise
         self._commits += 1
         self._turns += len(done)
-        try:
-            if not early:
-                self._after_commit(done)
-            if self._observe is not None:
-                self._observe(len(done), clock.monotonic() - started)
-        except Exception:  # a bug in what is told: the transaction is committed all the same
-            logging.getLogger("holdfast").exception("%s: after a commit", self._ledger.service)
+        if not early:
+            self._tell(self._after_commit, done)
+        if self._observe is not None:
+            self._tell(self._observe, len(done), clock.monotonic() - started)
         for (_, future), error in zip(batch, errors, strict=True):
             if error is not None:
                 _fail(future, error)
             elif not future.done():
                 future.set_result(None)
+
+    def _tell(self, told: Callable[..., None], *what: object) -> None:
+        """Tell of a commit; whatever comes of it, those who wait for the commit have it."""
+        try:
+            told(*what)
+        except Exception:  # a bug in what is told: the transaction is committed all the same
+            logging.getLogger("holdfast").exception("%s: after a commit", self._ledger.service)
 
     async def _lose(
         self, tx: Transaction | None, batch: Sequence[Waiting], exc: BaseException
