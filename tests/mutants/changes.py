@@ -20,8 +20,9 @@ from mutmut.mutation.mutators import (
     operator_assignment,
 )
 
+_NAMES_A_TYPE = m.OneOf(m.Name("TypeVar"), m.Name("ParamSpec"), m.Name("NewType"))
 _CODECS = frozenset(["ascii", "utf-8", "latin-1"])
-_LEFT_ALONE = frozenset(["len", "isinstance", "cast", "TypeVar", "ParamSpec", "NewType"])
+_LEFT_ALONE = frozenset(["len", "isinstance", "cast"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ def _walk(
     if isinstance(node, cst.Call) and _name(node.func) in _LEFT_ALONE:
         return
     if isinstance(node, cst.SimpleStatementLine) and _says_nothing(node):
+        return
+    if isinstance(node, cst.Assign) and m.matches(node.value, m.Call(func=_NAMES_A_TYPE)):
         return
     if isinstance(node, cst.ConcatenatedString):
         is_prose = True

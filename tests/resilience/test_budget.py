@@ -68,3 +68,10 @@ def test_what_was_earned_long_ago_pays_for_nothing() -> None:
         budget.deposit(1000.0)
 
     assert not budget.try_withdraw(1010.0)
+
+
+def test_a_retry_pays_in_full() -> None:
+    """A thousand are a thousand: not one earns a part of the next."""
+    budget = RetryBudget(BudgetPolicy(ratio=0.0, floor_per_s=100.0, ttl_s=10.0))
+
+    assert sum(budget.try_withdraw(1000.0) for _ in range(1_100)) == 1_000

@@ -67,3 +67,15 @@ def test_what_is_cleared_does_not_come_back() -> None:
     recent.add(5.0, 2, 3)
     recent.roll(10.0)
     assert (recent.good, recent.bad) == (2, 3)
+
+
+@pytest.mark.parametrize(("span_s", "buckets"), [(5.0, 10), (20.0, 10), (10.0, 4)])
+def test_a_bucket_is_as_wide_as_its_share_of_the_span(span_s: float, buckets: int) -> None:
+    """Half a second or two: what is added and what is rolled reckon alike."""
+    recent = RecentCounts(span_s, buckets)
+    recent.add(1000.0, 3, 4)
+
+    recent.roll(1000.0 + span_s - 0.01)
+    assert (recent.good, recent.bad) == (3, 4)
+    recent.roll(1000.0 + span_s)
+    assert (recent.good, recent.bad) == (0, 0)
