@@ -329,3 +329,19 @@ def test_times_must_fit_together(options: dict[str, float]) -> None:
     """A cache that would hammer the issuer, or never be stale, is refused."""
     with pytest.raises(ValueError, match="min_refresh_s <= max_age_s <= max_stale_s"):
         cached(Issuer("a"), ManualClock(), **options)
+
+
+async def test_what_was_fetched_and_failed_is_counted() -> None:
+    """Each fetch once, and each failure once."""
+    issuer, clock = Issuer("a", "b"), ManualClock()
+    keys = cached(issuer, clock)
+    for turn in range(3):
+        stats = keys.stats()
+        assert (stats.fetches, stats.failures) == (2 * turn, turn)
+        issuer.down = None
+        clock.advance(1_000)
+        assert await kids_of(keys) == ["a", "b"]
+        issuer.down = OSError("no route")
+        clock.advance(1_000)
+        await kids_of(keys)
+        assert keys.stats().keys == 2
