@@ -46,7 +46,10 @@ def test_headers_that_connection_names_end_here() -> None:
     assert forwarded_headers(headers) == HARMLESS
 
 
-@pytest.mark.parametrize("name", [b"authorization", b"host", b"content-type", b"idempotency-key"])
+@pytest.mark.parametrize(
+    "name",
+    [b"authorization", b"host", b"content-type", b"content-encoding", b"idempotency-key"],
+)
 def test_connection_cannot_take_away_what_the_gateway_checked(name: bytes) -> None:
     """Or the service would serve another request than the one that was let in."""
     headers = [(b"connection", name.upper()), (name, b"x")]
@@ -74,5 +77,5 @@ def test_what_a_service_might_believe_does_not_come_from_a_client(name: bytes) -
 )
 def test_a_correlation_id_is_taken_if_it_is_harmless(value: bytes, taken: str) -> None:
     """It is written into logs and headers, so only plain ones are."""
-    assert correlation_of([(b"x-correlation-id", value)]) == taken
+    assert correlation_of([(b"x-other", b"elsewhere"), (b"x-correlation-id", value)]) == taken
     assert correlation_of([]) == ""
