@@ -600,3 +600,14 @@ async def test_what_the_server_refuses_has_no_headers_of_the_doors(run: Running)
 
     assert head.startswith(b"HTTP/1.1 417 ")
     assert b"access-control" not in head
+
+
+async def test_a_known_token_is_one_under_its_own_scheme_alone(run: Running) -> None:
+    """What was verified before is looked up by its bytes, behind `Bearer` and nothing as long."""
+    good = token("ada")
+    schemes = ("Bearer", "bearer", "Digest", "Basic", "Bearer,")
+    sent = [{"Authorization": f"{scheme} {good}"} for scheme in schemes]
+
+    found = [(await run.client.get("/v1/me", headers=headers)).status for headers in sent]
+
+    assert found == [200, 200, 401, 401, 401]
