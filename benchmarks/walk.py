@@ -11,8 +11,12 @@ is the shop in one process on SQLite; what looks at tables by the clock is asked
              the query, as a service of its own
 
 Targets: 130 calls, 25 files and 60 changes for a write; 800 calls for an order.
+
+`python -m benchmarks.walk write` (or `order`) prints every call of one in its order, and then how
+many there were in each file.
 """
 
+import argparse
 import asyncio
 import itertools
 import os
@@ -106,8 +110,7 @@ class Walker:
 
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figures."""
-    alone = _in_thread(write.system, lambda url: [write.request(url)])
-    shop = _in_thread(roomy.system, lambda url: requests(url, "walk@example.org"))
+    alone, shop = _writes(), _orders()
     post, order = [w.upto_answer() for w in alone], [w.walk for w in shop]
     asked = [w.upto_answer() for w in shop]
     return [
@@ -119,6 +122,14 @@ async def measure(plan: Plan) -> list[Row]:
         _row("files of it", order, "files"),
         _row("changes of file of it", order, "changes"),
     ]
+
+
+def _writes() -> list[Walker]:
+    return _in_thread(write.system, lambda url: [write.request(url)])
+
+
+def _orders() -> list[Walker]:
+    return _in_thread(roomy.system, lambda url: requests(url, "walk@example.org"))
 
 
 def _row(figure: str, walks: list[Walk], what: str, target: float = float("nan")) -> Row:
@@ -166,3 +177,23 @@ async def _walks(system: System, made: Callable[[str], list[bytes]]) -> list[Wal
         finally:
             await process.stop()
         return walkers
+
+
+def main() -> int:
+    """Print one walk."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.walk", description=__doc__)
+    parser.add_argument("what", choices=["write", "order"])
+    if parser.parse_args().what == "write":
+        walk = _writes()[-1].upto_answer()
+    else:
+        walk = _orders()[-1].walk
+    for file, name in walk.names:
+        print(f"{file:40} {name}")
+    for file, calls in walk.by_file():
+        print(f"{calls:6} {file}")
+    print(f"{walk.calls} calls, {walk.files} files, {walk.changes} changes of file")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

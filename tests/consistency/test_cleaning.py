@@ -326,3 +326,39 @@ async def test_a_try_is_given_back_though_its_lease_has_ended(
 
     assert claims["claimed"] >= 3, "its lease has ended while its try was to be given back"
     assert (row.state, row.tries) == (State.DUE, 0)
+
+
+async def test_a_try_is_given_back_though_its_row_is_claimed_beside(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim of this process, in the same transaction, has another token by the time."""
+
+    async def lost(message: Any, tx: Unit, outside: Reaching) -> None:
+        raise TransactionLost("a conflict")
+
+    world.handlers[Take] = lost
+    await world.start()
+    core, claims = world["stock"], Counter[str]()
+    submit, handling = core.writer.submit, core.core.handling
+
+    async def claim(tx: Transaction, effects: Effects) -> None:
+        [row] = await core.rows(State.DUE)
+        claimed = row.copy()
+        claimed.due_at = tx.now_ms + 60_000
+        assert await tx.update_message(claimed, State.DUE)
+        effects.done.append(lambda: handling.claimed_again([claimed]))
+
+    def beside(turn: Turn) -> "asyncio.Future[None]":
+        if turn.patient and not claims:
+            claims["claimed"] += 1
+            submit(Own(claim))
+        return submit(turn)
+
+    monkeypatch.setattr(core.writer, "submit", beside)
+    world.broker.fate = lambda to, lane, parcel: (True,)  # into the table, and claimed there
+    await world.send(Take())
+    await world.pass_time(3)
+    [row] = await core.rows()
+
+    assert claims.total() == 1
+    assert (row.state, row.tries) == (State.DUE, 0)

@@ -162,15 +162,21 @@ class Handling:
         by this process again: `claimed_again` puts the new token into the delivery.
         """
 
+        tried, written = delivery.row, False
+
         async def write(tx: Transaction, effects: Effects) -> None:
-            row = delivery.row
+            nonlocal tried, written
+            tried = row = delivery.row
             assert row is not None, "it was claimed"
             untried = row.copy()
             untried.tries = max(0, row.tries - 1)
             untried.due_at = postponed_to(row, tx.now_ms, self.ledger.schedule)
-            await tx.update_message(untried, State.DUE, held=self.received.token(row))
+            written = await tx.update_message(untried, State.DUE, held=self.received.token(row))
 
-        await self.writer.perform(Own(write, patient=True))
+        while True:
+            await self.writer.perform(Own(write, patient=True))
+            if written or delivery.row is tried:
+                return  # otherwise it was claimed again in the same transaction
 
 
 class HandlerTurn(Turn):

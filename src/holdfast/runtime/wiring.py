@@ -5,7 +5,7 @@ Process                         start, stop
 ├── Listeners                   the sockets
 └── Wiring                      what serves, made before anything is open
     ├── ClientPool              connections to Externals, to peers and to issuers of keys
-    ├── Peers                   the other processes of the system
+    ├── Elsewhere               the other processes of the system
     ├── Externals               third parties; some have their stand-ins here
     ├── ServiceHost …           each hosted service, over the ports that they share
     ├── Apps                    what they mount
@@ -27,13 +27,13 @@ from holdfast.gateway import Door
 from holdfast.observability import Health, Logger, Metrics, Tracer, catalogue, current
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.control import Control
+from holdfast.runtime.elsewhere import Elsewhere
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.externals import Externals
 from holdfast.runtime.keys import KeyFetcher, token_policy
 from holdfast.runtime.mounted import Apps
 from holdfast.runtime.options import Options
 from holdfast.runtime.pages import GatewayPages
-from holdfast.runtime.peers import Peers
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import System
 
@@ -64,10 +64,10 @@ class Wiring:
         self.limits = engines.limits or MemoryLimits(engines.clock)
         self._tracer = Tracer(engines.random, ratio=options.settings.trace_ratio)
         self.pool = ClientPool(network=engines.network, clock=engines.clock)
-        self.peers = Peers(system, engines, self.pool)
+        self.elsewhere = Elsewhere(system, engines, self.pool)
         self.externals = Externals(system, hosted, options, self.pool, engines.clock, metrics)
         self._here = QueriesHere()
-        self._asks = QueryClient(self._here, system.owner_of, self.peers.call)
+        self._asks = QueryClient(self._here, system.owner_of, self.elsewhere.call)
         ports = self._ports(witness)
         self.hosts = [self._host(name, ports) for name in hosted]
         self.apps = Apps(metrics, self._tracer)
@@ -139,13 +139,13 @@ class Wiring:
                 self._router.add(route.method, target)
             await self.apps.start(host, self._router)
         if self._options.gateway:
-            self.peers.forward(self._router, {host.name for host in self.hosts})
+            self.elsewhere.forward(self._router, {host.name for host in self.hosts})
 
     async def close(self) -> None:
         """Close the connections to others, and end the stand-ins."""
         if self.keys is not None:
             await self.keys.close()
         await self.pool.close()
-        await self.peers.close()
+        await self.elsewhere.close()
         await self.limits.close()
         await self.externals.stop()

@@ -14,7 +14,7 @@ from holdfast.runtime.replicas import Replicas
 from holdfast.system import Service, System
 
 
-class Peers:
+class Elsewhere:
     """Reaches the processes of services that are not hosted here.
 
     Args:
