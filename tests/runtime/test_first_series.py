@@ -1,9 +1,12 @@
 """The first error of everything that is declared can be seen to happen."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from holdfast.system import System
+from holdfast.system import Service, Slo, System
 from holdfast.testing import Client, running
 from shop.system import shop
 
@@ -70,3 +73,44 @@ async def test_an_external_that_gives_no_answer_has_its_series(code: str) -> Non
         if sample == name and ("error_type", code) in labels
     ]
     assert values == [0, 0]  # to read, and to do
+
+
+async def test_what_is_promised_is_a_bucket_of_every_series() -> None:
+    """So that how many kept to it can be counted, and quantiles told over all series."""
+    slow = replace(shop, slo=Slo(latency_ms=333, settled_s=42.5))
+    async with running(slow, environ=AWAY) as run:
+        found = samples(run.process.metrics.render())
+
+    for family, bound in (
+        ("http_server_request_duration_seconds", "0.333"),
+        ("holdfast_saga_duration_seconds", "42.5"),
+    ):
+        series = {labels for name, labels in found if name == f"{family}_count"}
+        bounded = {
+            tuple(pair for pair in labels if pair[0] != "le")
+            for name, labels in found
+            if name == f"{family}_bucket" and ("le", bound) in labels
+        }
+        assert series
+        assert bounded == series
+
+
+async def answering(scope: Any, receive: Any, send: Any) -> None:
+    """An app that is asked nothing."""
+
+
+async def test_a_mounted_app_is_shown_at_the_gateway_from_the_start() -> None:
+    """What is promised of its service is promised of it, and counted there."""
+    old = Service("old")
+    old.mount("/old", answering, public=True)
+
+    async with running(System("tiny", [old])) as run:
+        found = samples(run.process.metrics.render())
+
+    statuses = {
+        dict(labels)["http_response_status_code"]
+        for name, labels in found
+        if name.endswith("duration_seconds_count")
+        and {("http_route", "/old/"), ("service", "gateway")} <= set(labels)
+    }
+    assert statuses == {"200", "500", "502", "503", "504"}

@@ -4,10 +4,12 @@ Series are resolved once, when a route or a handler is compiled, and then observ
 """
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
 from holdfast.observability import catalogue
+from holdfast.observability.catalogue import Metric
 from holdfast.observability.instruments import (
     OTHER,
     SERIES_MAX,
@@ -19,6 +21,7 @@ from holdfast.observability.instruments import (
     sample_text,
 )
 from holdfast.observability.watches import Watches
+from holdfast.system import Slo
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UNMATCHED: Final = "unmatched"
@@ -94,21 +97,28 @@ class Metrics:
         watch: adds a gauge that is read when somebody asks; see `Watches.watch`.
     """
 
-    def __init__(self, system: str) -> None:
-        """Make the families; `system` is the system's name, shown by `target_info`."""
+    def __init__(self, system: str, slos: Collection[Slo] = ()) -> None:
+        """Make the families; `system` is the system's name, shown by `target_info`.
+
+        Args:
+            slos: their thresholds are bounds of every series of a family, not only of those that
+                they are about: of series with other bounds no quantile can be told together.
+        """
+        served = with_bounds(catalogue.SERVED, {slo.latency_s for slo in slos})
+        lasted = with_bounds(catalogue.SAGA_DURATION, {float(slo.settled_s) for slo in slos})
         self._system = system
         self._routes: dict[tuple[str, str, str], RouteOutcomes] = {}
         self._expected = 0
         self._watches = Watches()
         self.watch = self._watches.watch
-        self._served = Family(catalogue.SERVED, Histogram)
+        self._served = Family(served, Histogram)
         self._reached = Family(catalogue.REACHED, Histogram)
         self._rate_limited = Family(catalogue.RATE_LIMITED, Counter)
         self._unauthenticated = Family(catalogue.UNAUTHENTICATED, Counter)
         self._processed = Family(catalogue.PROCESSED, Histogram)
         self._errors = Family(catalogue.HANDLER_ERRORS, Counter)
         self._sagas = Family(catalogue.SAGAS, Counter)
-        self._saga_durations = Family(catalogue.SAGA_DURATION, Histogram)
+        self._saga_durations = Family(lasted, Histogram)
         self._commits = Family(catalogue.COMMITS, Histogram)
         self._batches = Family(catalogue.BATCHES, Histogram)
         self._families = (
@@ -225,3 +235,8 @@ class Metrics:
         for (method, service), count in active.items():
             labels = {"http_request_method": method, "service": service}
             yield sample_text(catalogue.ACTIVE, labels, count)
+
+
+def with_bounds(metric: Metric, bounds: Collection[float]) -> Metric:
+    """Return a histogram's metric with further bounds."""
+    return replace(metric, bounds=tuple(sorted({*metric.bounds, *bounds})))

@@ -53,7 +53,7 @@ class Process:
             folder = DataFolder(options.data)
         self.folder = folder
         self.health = Health()
-        self.metrics = Metrics(system.name)
+        self.metrics = Metrics(system.name, system.slos())
         self._brought = engines is not None
         self._engines = engines = engines or self._embedded()
         self._listeners = Listeners(options, engines.network, engines.clock, logger)

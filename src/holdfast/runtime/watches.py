@@ -67,6 +67,10 @@ def expect(metrics: Metrics, system: System, externals: Externals, *, gateway: b
         for route in service.routes:
             outcomes = metrics.route("gateway", route.method, route.path)
             metrics.expect(outcomes, route.status_code, *SERVED_ERRORS)
+        for mount in service.mounts:
+            for method in ("GET", "POST"):
+                outcomes = metrics.route("gateway", method, f"{mount.path}/")
+                metrics.expect(outcomes, 200, *SERVED_ERRORS)
     for external in externals.reached:
         for method in ("GET", "POST"):
             sent = metrics.client(method, externals.origin(external).authority)

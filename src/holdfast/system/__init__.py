@@ -4,12 +4,14 @@ from holdfast.system.attempts import Attempts
 from holdfast.system.external import External, ExternalAnswer
 from holdfast.system.gateway import Cors, Gateway
 from holdfast.system.graph import Graph, GraphEdge
+from holdfast.system.objectives import Objective
 from holdfast.system.parameters import Caller, Mounted, Outside, Read, Saga, Tx
 from holdfast.system.pools import Pool, pool_of
 from holdfast.system.rate import Rate
 from holdfast.system.service import Service
 from holdfast.system.settings import Settings
 from holdfast.system.signature import Header
+from holdfast.system.slo import Slo
 from holdfast.system.system import System
 from holdfast.system.tokens import Tokens
 
@@ -24,6 +26,7 @@ __all__ = [
     "GraphEdge",
     "Header",
     "Mounted",
+    "Objective",
     "Outside",
     "Pool",
     "Rate",
@@ -31,6 +34,7 @@ __all__ = [
     "Saga",
     "Service",
     "Settings",
+    "Slo",
     "System",
     "Tokens",
     "Tx",

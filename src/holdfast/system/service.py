@@ -13,6 +13,7 @@ from holdfast.system.attempts import Attempts
 from holdfast.system.external import External
 from holdfast.system.parameters import Tx
 from holdfast.system.rhythm import Daily, Every, Rhythm
+from holdfast.system.slo import Slo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,7 @@ class Route:
         public: no token is needed.
         record: whether an Idempotency-Key records the response; False if it holds secrets.
         attempts: how often it may be tried for one account and from one address.
+        slo: its own; None: that of the service, or of the system.
     """
 
     method: str
@@ -62,6 +64,7 @@ class Route:
     public: bool
     record: bool
     attempts: Attempts | None = None
+    slo: Slo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class SagaDeclaration:
     version: int
     waits: tuple[type[Event], ...]
     was: tuple[str, ...] = ()
+    slo: Slo | None = None
 
     @property
     def name(self) -> str:
@@ -140,6 +144,7 @@ class Service:
             tables, and nothing changes them.
         gone: names of jobs that it does not have any more: what ticks they have left is dropped.
         policies: {query: EdgePolicy}, to tune the edge over which it is asked.
+        slo: what is promised of its routes and sagas; None: what the system promises.
     """
 
     name: str
@@ -152,6 +157,7 @@ class Service:
     policies: dict[type[Query[Any]], EdgePolicy] = field(
         default_factory=dict[type[Query[Any]], EdgePolicy]
     )
+    slo: Slo | None = None
     routes: list[Route] = field(default_factory=list[Route], init=False)
     handlers: list[HandlerDeclaration] = field(default_factory=list[HandlerDeclaration], init=False)
     sagas: list[SagaDeclaration] = field(default_factory=list[SagaDeclaration], init=False)
@@ -188,6 +194,7 @@ class Service:
         version: int = 1,
         waits: Sequence[type[Event]] = (),
         was: str | Sequence[str] = (),
+        slo: Slo | None = None,
     ) -> Callable[[S], S]: ...
 
     def saga(
@@ -198,6 +205,7 @@ class Service:
         version: int = 1,
         waits: Sequence[type[Event]] = (),
         was: str | Sequence[str] = (),
+        slo: Slo | None = None,
     ) -> S | Callable[[S], S]:
         """Register a saga.
 
@@ -206,11 +214,12 @@ class Service:
                 under way which one it began with.
             waits: the events that it waits for.
             was: names that its function had, until the sagas of that name have ended.
+            slo: its own; `Slo(settled_s=30, share=0.99)`.
         """
         names = (was,) if isinstance(was, str) else tuple(was)
 
         def register(function: S) -> S:
-            self.sagas.append(SagaDeclaration(function, version, tuple(waits), names))
+            self.sagas.append(SagaDeclaration(function, version, tuple(waits), names, slo))
             setattr(function, _VERSION, version)
             return function
 
@@ -276,19 +285,31 @@ class Service:
         public: bool,
         record: bool = True,
         attempts: Attempts | None = None,
+        slo: Slo | None = None,
     ) -> Callable[[F], F]:
         def register(function: F) -> F:
-            route = Route(method, path, function, status_code, scope, public, record, attempts)
+            route = Route(method, path, function, status_code, scope, public, record, attempts, slo)
             self.routes.append(route)
             return function
 
         return register
 
     def get(
-        self, path: str, *, status_code: int = 200, scope: str | None = None, public: bool = False
+        self,
+        path: str,
+        *,
+        status_code: int = 200,
+        scope: str | None = None,
+        public: bool = False,
+        slo: Slo | None = None,
     ) -> Callable[[F], F]:
-        """Serve GET. Any valid token may call it; `scope` asks for more, `public` for none."""
-        return self._route("GET", path, status_code=status_code, scope=scope, public=public)
+        """Serve GET. Any valid token may call it; `scope` asks for more, `public` for none.
+
+        `slo=Slo(latency_ms=2_000)` promises something else of it than of the service.
+        """
+        return self._route(
+            "GET", path, status_code=status_code, scope=scope, public=public, slo=slo
+        )
 
     def post(
         self,
@@ -299,6 +320,7 @@ class Service:
         public: bool = False,
         record: bool = True,
         attempts: Attempts | None = None,
+        slo: Slo | None = None,
     ) -> Callable[[F], F]:
         """Serve POST. `record=False` keeps a response with secrets out of the key's record.
 
@@ -312,6 +334,7 @@ class Service:
             public=public,
             record=record,
             attempts=attempts,
+            slo=slo,
         )
 
     def put(
@@ -322,10 +345,17 @@ class Service:
         scope: str | None = None,
         public: bool = False,
         record: bool = True,
+        slo: Slo | None = None,
     ) -> Callable[[F], F]:
         """Serve PUT; options as for `post`."""
         return self._route(
-            "PUT", path, status_code=status_code, scope=scope, public=public, record=record
+            "PUT",
+            path,
+            status_code=status_code,
+            scope=scope,
+            public=public,
+            record=record,
+            slo=slo,
         )
 
     def patch(
@@ -336,10 +366,17 @@ class Service:
         scope: str | None = None,
         public: bool = False,
         record: bool = True,
+        slo: Slo | None = None,
     ) -> Callable[[F], F]:
         """Serve PATCH; options as for `post`."""
         return self._route(
-            "PATCH", path, status_code=status_code, scope=scope, public=public, record=record
+            "PATCH",
+            path,
+            status_code=status_code,
+            scope=scope,
+            public=public,
+            record=record,
+            slo=slo,
         )
 
     def delete(
@@ -350,10 +387,17 @@ class Service:
         scope: str | None = None,
         public: bool = False,
         record: bool = True,
+        slo: Slo | None = None,
     ) -> Callable[[F], F]:
         """Serve DELETE, which answers nothing (204) by default; options as for `post`."""
         return self._route(
-            "DELETE", path, status_code=status_code, scope=scope, public=public, record=record
+            "DELETE",
+            path,
+            status_code=status_code,
+            scope=scope,
+            public=public,
+            record=record,
+            slo=slo,
         )
 
     def mount(self, path: str, app: object, *, public: bool = False) -> None:

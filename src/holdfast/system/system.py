@@ -11,8 +11,10 @@ from holdfast.system.checks import name_problems, problems_of
 from holdfast.system.external import External
 from holdfast.system.gateway import Gateway
 from holdfast.system.graph import EdgeKind, Graph, GraphEdge
-from holdfast.system.service import F, Service
+from holdfast.system.objectives import Objective, objectives_of, slo_of_route, slo_of_saga
+from holdfast.system.service import F, Route, SagaDeclaration, Service
 from holdfast.system.simulated import HORIZON_S, Invariant, Simulated
+from holdfast.system.slo import Slo
 from holdfast.system.tables import Handlers, handlers_of
 
 _HORIZON = timedelta(seconds=HORIZON_S)
@@ -26,11 +28,14 @@ class System:
         name: of the data folder, and of what processes share at the broker.
         services: all of them; who may send what to whom is told by what they declare.
         gateway: the one entry point. Without it no tokens are accepted.
+        slo: what is promised of every route and saga that has none of its own, and whose service
+            has none.
     """
 
     name: str
     services: Sequence[Service]
     gateway: Gateway = field(default_factory=Gateway)
+    slo: Slo = field(default_factory=Slo)
     simulated: Simulated = field(default_factory=Simulated, repr=False, compare=False)
 
     def __hash__(self) -> int:
@@ -39,7 +44,7 @@ class System:
     def check(self) -> None:
         """Refuse a wrong declaration. Raises DeclarationError with all problems."""
         problems = [*name_problems("System", self.name)]
-        problems += problems_of(self.services, self.gateway)
+        problems += problems_of(self.services, self.gateway, self.slo)
         if problems:
             raise DeclarationError(problems)
 
@@ -61,6 +66,22 @@ class System:
             if message.wire_name() in handlers.by_wire_name:
                 return name
         return None
+
+    def slo_of_route(self, service: Service, route: Route) -> Slo:
+        """Return what is promised of a route."""
+        return slo_of_route(self.slo, service, route)
+
+    def slo_of_saga(self, service: Service, saga: SagaDeclaration) -> Slo:
+        """Return what is promised of a saga."""
+        return slo_of_saga(self.slo, service, saga)
+
+    def slos(self) -> frozenset[Slo]:
+        """Return every SLO that holds for something."""
+        return frozenset({self.slo, *(objective.slo for objective in self.objectives())})
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return every SLO with what it is about."""
+        return objectives_of(self.slo, self.services)
 
     # -- for its simulation ---------------------------------------------------------------------
 

@@ -11,11 +11,13 @@ from holdfast.system.checks.reading import read
 from holdfast.system.checks.routes import route_problems
 from holdfast.system.checks.sending import sending_problems
 from holdfast.system.checks.services import service_problems
+from holdfast.system.checks.slos import slo_problems
 from holdfast.system.gateway import Gateway
 from holdfast.system.service import Service
+from holdfast.system.slo import Slo
 
 
-def problems_of(services: Sequence[Service], gateway: Gateway) -> list[str]:
+def problems_of(services: Sequence[Service], gateway: Gateway, slo: Slo) -> list[str]:
     """Return what is wrong, a line each; empty when all is well."""
     reading = read(services)
     return [
@@ -27,4 +29,5 @@ def problems_of(services: Sequence[Service], gateway: Gateway) -> list[str]:
         *module_problems(reading),
         *sending_problems(reading),
         *gateway_problems(gateway, reading),
+        *slo_problems(slo, reading),
     ]
