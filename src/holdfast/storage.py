@@ -5,7 +5,7 @@ databases, `simulation` for the simulated one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from uuid import UUID
@@ -344,6 +344,21 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True)
+class SagasOpen:
+    """Sagas of one type that have not ended, in one state.
+
+    Attributes:
+        parked: they wait for a person; the others are under way.
+        oldest_ms: the age of the one that was started first.
+    """
+
+    type: str
+    parked: bool
+    count: int
+    oldest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """How much waits in one service's tables.
 
@@ -352,6 +367,10 @@ class Backlog:
         oldest_ms: the age of the oldest of them. dead: dead letters.
         waiting: letters and timers that wait for a version that knows them.
         failing: letters of others, undos and ticks that have failed for long, and are tried on.
+        in_rows: letters of others that are to be handled now, or failed and will be tried again.
+        in_oldest_ms: the age of the oldest of them.
+        sagas: what has not ended, by type and state.
+        floors_ms: {edge: how far its floor is behind this moment}, where rows of it are kept.
     """
 
     out_rows: int
@@ -360,6 +379,20 @@ class Backlog:
     dead: int
     waiting: int = 0
     failing: int = 0
+    in_rows: int = 0
+    in_oldest_ms: int = 0
+    sagas: tuple[SagasOpen, ...] = ()
+    floors_ms: Mapping[int, int] = field(default_factory=dict[int, int])
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCounts:
+    """The connections to one database at this moment; `waiting`: who waits for one."""
+
+    used: int
+    idle: int
+    max: int
+    waiting: int
 
 
 class Database(Protocol):
@@ -427,6 +460,10 @@ class Database(Protocol):
 
     async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         """Measure what waits."""
+        ...
+
+    def connections(self) -> ConnectionCounts:
+        """Count the connections; for SQLite those that read, since the one that writes is apart."""
         ...
 
     async def due_in_ms(self) -> int | None:

@@ -336,12 +336,15 @@ async def test_the_duration_of_a_commit_is_finer_than_the_time_of_the_loop(world
             return super().monotonic() + self.ticks * 0.000_3
 
     await world.start()
-    seen: list[float] = []
+    seen: list[tuple[float, float]] = []
     ledger = replace(world["money"].ledger, clock=Fine())
-    writer = Writer(ledger, lambda turns: None, observe=lambda turns, s: seen.append(s))
+    writer = Writer(
+        ledger, lambda turns: None, observe=lambda _, s, waited_s: seen.append((s, waited_s))
+    )
     await writer.perform(inserting("a row"))
 
-    assert len(seen) == 1 and 0.000_2 < seen[0] < 0.1
+    [(took_s, waited_s)] = seen
+    assert 0.000_2 < waited_s < took_s < 0.1
 
 
 async def test_who_swallows_the_end_of_the_writer_keeps_nothing(world: World) -> None:

@@ -295,6 +295,42 @@ class MessageContract(Opened):
             assert 5_000 <= backlog.oldest_ms < 60_000
             assert (none.out_rows, none.dead) == (0, 1)
 
+    async def test_the_backlog_counts_what_is_to_be_handled(self) -> None:
+        """Letters of others that are due or have failed; no timer, and none that is at work."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            now_ms = tx.now_ms
+            later = now_ms + 60_000
+            await tx.insert_messages(
+                [
+                    letter(now_ms - 7_000, edge=2, due_at=now_ms),
+                    letter(now_ms - 9_000, edge=2, due_at=later, error="no"),
+                    letter(now_ms - 8_000, edge=2, due_at=later),
+                    letter(now_ms - 8_001, edge=2, due_at=now_ms, kind=Kind.TIMER),
+                    letter(now_ms - 8_002, edge=2, state=State.DONE),
+                    letter(now_ms - 8_003, edge=1, due_at=now_ms),
+                ]
+            )
+            await tx.commit()
+            backlog, all_ours = await database.backlog([1]), await database.backlog([1, 2])
+
+            assert backlog.in_rows == 2 and 9_000 <= backlog.in_oldest_ms < 60_000
+            assert (all_ours.in_rows, all_ours.in_oldest_ms) == (0, 0)
+
+    async def test_the_backlog_tells_floors_that_hold_rows(self) -> None:
+        """How far each is behind; that of an edge without rows holds nothing up."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            now_ms = tx.now_ms
+            await tx.insert_messages([letter(now_ms - 1_000, edge=2, state=State.DONE)])
+            for edge in (1, 2):
+                await tx.set_floor(edge, letter(now_ms - 5_000).id, 10)
+            await tx.commit()
+            backlog = await database.backlog([1])
+
+            assert list(backlog.floors_ms) == [2]
+            assert 5_000 <= backlog.floors_ms[2] < 60_000
+
     async def test_what_waits_for_a_version_is_found(self) -> None:
         """Counted, listed beside dead letters, and told by name with ticks and sagas under way."""
         async with self.opened() as database:

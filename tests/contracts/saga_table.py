@@ -45,6 +45,27 @@ class SagaContract(Opened):
 
             assert found == [letter(1).id, letter(1).id, None, None]
 
+    async def test_the_backlog_counts_sagas_that_have_not_ended(self) -> None:
+        """By type and state, with the age of the oldest."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            for n, (type_, state, age_ms) in enumerate(
+                [("a", "running", 5_000), ("a", "running", 9_000), ("a", "parked", 7_000)]
+            ):
+                begun = tx.now_ms - age_ms
+                row = SagaRow(letter(n).id, type_, 1, "running", b"{}", started_at=begun)
+                await tx.insert_saga(row)
+                await tx.update_saga(replace(row, state=state))
+            ended = SagaRow(letter(9).id, "b", 1, "running", b"{}")
+            await tx.insert_saga(ended)
+            await tx.update_saga(replace(ended, state="failed", ended_at=9))
+            await tx.commit()
+            backlog = await database.backlog([])
+
+            found = [(s.type, s.parked, s.count, s.oldest_ms // 1_000) for s in backlog.sagas]
+            assert found == [("a", True, 1, 7), ("a", False, 2, 9)]
+            assert backlog.in_rows == 0
+
     async def test_a_saga_comes_back_as_it_went(self) -> None:
         """Through insert and update; listed newest first."""
         async with self.opened() as database:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 
 from holdfast import Tokens
 from holdfast.gateway.authentication import UNAUTHENTICATED
-from holdfast.observability.catalogue import CATALOGUE, LABELS
+from holdfast.observability.catalogue import CATALOGUE
 from holdfast.runtime import variables
 from holdfast.runtime.settings import ProcessSettings
 from shop.system import shop
@@ -65,15 +65,14 @@ def test_the_readme_fits() -> None:
     assert text.index("```python") < 200
 
 
-def test_every_metric_is_listed_with_its_labels() -> None:
-    """The table of metrics is the catalogue."""
+def test_what_operations_say_to_watch_is_a_metric() -> None:
+    """Its table names metrics of the catalogue."""
     table = section(ROOT / "docs" / "operations.md", "## Metrics")
-    listed: dict[str, set[str]] = {}
-    for names, told in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.*) \|$", table, re.MULTILINE):
-        labels = {word for word in re.findall(r"`(\w+)`", told) if word in LABELS}
-        listed |= dict.fromkeys(re.findall(r"\w+", names), labels)
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .* \|$", table, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"\w+", row)}
 
-    assert listed == {metric.name: set(metric.labels) for metric in CATALOGUE.values()}
+    assert len(named) > 20
+    assert named <= set(CATALOGUE)
 
 
 def test_a_duration_is_a_timedelta_or_says_its_unit() -> None:

@@ -1,11 +1,13 @@
 """SQLite keeps the database's contract; and what is its own."""
 
+import re
 from pathlib import Path
 
 import pytest
 from sqlalchemy import DDL, func, select, text, update
 
 from holdfast.contract.envelope import State
+from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, to_handle
 from holdfast.engines.lists import which_messages, which_sagas
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.sqlite import SqliteDatabase
@@ -163,3 +165,24 @@ async def test_a_row_from_before_does_not_stop_what_leaves_it_alone(tmp_path: Pa
     await database.close()
 
     assert tuple(found) == ("12345", 2)
+
+
+@pytest.mark.parametrize(
+    ("sql", "indexes"),
+    [
+        (SAGAS_OPEN, ["holdfast_saga_open"]),
+        (FLOORS, ["COVERING INDEX sqlite_autoindex_holdfast_message_1"]),
+        (to_handle([1], 5, oldest="min(id)"), ["holdfast_message_due", "holdfast_message_failed"]),
+    ],
+)
+async def test_what_waits_is_counted_by_an_index(
+    tmp_path: Path, sql: str, indexes: list[str]
+) -> None:
+    """Each process looks every ten seconds, and most rows are of what is settled."""
+    database = SqliteDatabase(tmp_path / "a.db", MachineClock())
+    await database.open(EDGES, [METADATA])
+    plan = [row[3] for row in database.writer.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    await database.close()
+
+    assert all(index in " ".join(plan) for index in indexes)
+    assert not any(re.fullmatch(r"SCAN holdfast_(message|saga)", step) for step in plan)

@@ -16,7 +16,9 @@ SOURCE = Path(holdfast.__file__).parent
 def test_names_tell_type_and_unit(metric: Metric) -> None:
     """As Prometheus's conventions have it."""
     assert metric.name.endswith("_total") == (metric.kind == "counter")
-    assert metric.name.endswith("_seconds") == (metric.unit == "s")
+    without_total = metric.name.removesuffix("_total")
+    assert without_total.endswith("_seconds") == (metric.unit == "s")
+    assert without_total.endswith("_bytes") == (metric.unit == "By")
     assert bool(metric.bounds) == (metric.kind == "histogram")
     assert list(metric.bounds) == sorted(metric.bounds)
     assert re.fullmatch(r"\S.*\.", metric.help)

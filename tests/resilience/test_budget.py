@@ -50,7 +50,9 @@ def test_a_tenth_of_the_calls_may_be_repeated() -> None:
     allowed = [budget.try_withdraw(1001.0) for _ in range(15)]
 
     assert allowed == [True] * 10 + [False] * 5
-    assert (budget.stats().calls, budget.stats().retries, budget.stats().refused) == (100, 10, 5)
+    stats = budget.stats(1001.0)
+    assert (stats.calls, stats.retries, stats.refused, stats.left) == (100, 10, 5, 0.0)
+    assert budget.stats(1020.0).left == 0.0
 
 
 def test_a_quiet_edge_may_repeat_up_to_the_floor() -> None:

@@ -45,13 +45,13 @@ def test_a_breaker_counts_calls_failures_openings_and_refusals() -> None:
 def test_a_budget_counts_calls_retries_and_refusals() -> None:
     """From time zero on."""
     budget = RetryBudget(BudgetPolicy(ratio=0.5, floor_per_s=0.0))
-    assert budget.stats() == BudgetStats(0, 0, 0)
+    assert budget.stats(0.0) == BudgetStats(0, 0, 0, 0.0)
     for turn in (1, 2):
         budget.deposit(0.0)
         budget.deposit(0.0)
         assert budget.try_withdraw(0.0)
         assert not budget.try_withdraw(0.0)
-        assert budget.stats() == BudgetStats(2 * turn, turn, turn)
+        assert budget.stats(0.0) == BudgetStats(2 * turn, turn, turn, 0.0)
 
 
 async def test_a_bulkhead_counts_who_entered_and_who_did_not() -> None:
@@ -111,7 +111,8 @@ async def test_an_edge_counts_calls_and_tries(clock: LoopClock) -> None:
         stats = edge.stats()
         assert (stats.calls, stats.tries) == (turn, 3 * turn)
         assert stats.breaker == BreakerStats("closed", 3 * turn, 3 * turn, 0, 0)
-        assert stats.budget == BudgetStats(turn, 2 * turn, 0)
+        assert stats.budget is not None
+        assert (stats.budget.retries, stats.budget.refused) == (2 * turn, 0)
         assert stats.bulkhead == BulkheadStats(0, 0, turn, 0)
 
 

@@ -29,7 +29,8 @@ class HttpStats:
     """What a server has done so far.
 
     Attributes:
-        connections: open ones, and lost ones whose handler still runs.
+        connections: open ones, and lost ones whose handler still runs. idle: of these, those
+            on which nothing is asked.
         in_flight: requests whose handler runs or whose answer is being streamed.
         requests: all that were handed to the handler.
         errors: handlers that raised.
@@ -37,6 +38,7 @@ class HttpStats:
     """
 
     connections: int
+    idle: int
     in_flight: int
     requests: int
     errors: int
@@ -124,6 +126,7 @@ class HttpServer:
         state = self._state
         return HttpStats(
             connections=len(state.connections),
+            idle=sum(connection.idle for connection in state.connections),
             in_flight=state.in_flight,
             requests=state.requests,
             errors=state.errors,

@@ -73,13 +73,13 @@ class Observers:
 
     Attributes:
         notice: what an operator may want to know.
-        committed: (turns of a commit, seconds that it took).
+        committed: (turns of a commit, seconds that it took, those of them before it began).
         kept_house: after each housekeeping.
         witness: see `Units`.
     """
 
     notice: Noticed
-    committed: Callable[[int, float], None] | None = None
+    committed: Callable[[int, float, float], None] | None = None
     saga_ended: SagaEnded = untold
     saga_parked: SagaParked = untold
     kept_house: Callable[[], Awaitable[None]] = _nothing

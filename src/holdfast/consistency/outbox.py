@@ -72,6 +72,11 @@ class Outbox:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent = self._resent = self._answers = self._left_out = 0
 
+    def in_flight(self, edge: int) -> int:
+        """Return how many letters of an edge were sent and not answered."""
+        flying = self._in_flight.get(edge)
+        return len(flying) if flying else 0
+
     def after_commit(self, turns: Sequence[Turn]) -> None:
         """Send what the turns of one transaction want sent, joined by edge.
 

@@ -42,7 +42,8 @@ class Writer:
     Args:
         after_commit: gets the turns of a committed transaction, before their callers go on.
         waiting_max: more turns than this are refused with Overloaded.
-        observe: told how many turns a commit had, and how many seconds it took.
+        observe: told how many turns a commit had, how many seconds it took, and how many of them
+            it waited for its transaction.
     """
 
     pause_s: ClassVar[tuple[float, float]] = (0.1, 5.0)  # of a patient turn: the first, the longest
@@ -53,7 +54,7 @@ class Writer:
         after_commit: Sent,
         *,
         waiting_max: int = 20_000,
-        observe: Callable[[int, float], None] | None = None,
+        observe: Callable[[int, float, float], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._after_commit = after_commit
@@ -157,6 +158,7 @@ class Writer:
         tx: Transaction | None = None
         try:
             tx = await database.begin(sharing=batch[0][0].sharing)
+            waited_s = clock.monotonic() - started
             name = await self._sign(tx) if database.remote and safe.commit_asked else None
             for turn, future in batch:
                 errors.append(await self._in_savepoint(tx, turn, future))
@@ -184,7 +186,7 @@ class Writer:
         if not early:
             self._tell(self._after_commit, done)
         if self._observe is not None:
-            self._tell(self._observe, len(done), clock.monotonic() - started)
+            self._tell(self._observe, len(done), clock.monotonic() - started, waited_s)
         for (_, future), error in zip(batch, errors, strict=True):
             if error is not None:
                 _fail(future, error)

@@ -1,6 +1,5 @@
 """The host of one service: its core, its compiled handlers and routes, its start and its stop."""
 
-import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
@@ -20,7 +19,6 @@ from holdfast.consistency.told import parted
 from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.unknown import unknown_work
-from holdfast.contract.envelope import HTTP
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Query, known_as
@@ -37,6 +35,7 @@ from holdfast.dispatch.outside import Asks, Blocking, Reach, Send
 from holdfast.dispatch.queries import CompiledQuery, QueriesHere
 from holdfast.dispatch.resolve import Provided
 from holdfast.dispatch.routes import CompiledRoute
+from holdfast.dispatch.watches import watch_core, watch_edge
 from holdfast.observability import (
     SAGA_ENDS,
     SERVED_ERRORS,
@@ -48,7 +47,7 @@ from holdfast.observability import (
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
-from holdfast.resilience import BreakerState, Edge, EdgePolicy
+from holdfast.resilience import Edge, EdgePolicy
 from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
@@ -86,9 +85,6 @@ class Ports:
     schedule: Schedule = field(default_factory=Schedule)
     safe: Safeguards = ALL_ON
     witness: Callable[[Unit], None] | None = None
-
-
-_BREAKER_STATES: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class ServiceHost:
@@ -151,13 +147,15 @@ class ServiceHost:
             service, everywhere or asks, ports.send, ports.run, self._edge, safe=ports.safe
         )
 
-    def _commits(self) -> Callable[[int, float], None]:
+    def _commits(self) -> Callable[[int, float, float], None]:
         metrics = self._ports.metrics
         batches, commits = metrics.batch_size(self.name), metrics.commit_duration(self.name)
+        waits = metrics.gate_wait(self.name)
 
-        def observe(turns: int, seconds: float) -> None:
+        def observe(turns: int, seconds: float, waited_s: float) -> None:
             batches.observe(turns)
             commits.observe(seconds)
+            waits.observe(waited_s)
 
         return observe
 
@@ -194,17 +192,7 @@ class ServiceHost:
 
     def _edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         edge = Edge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)
-
-        def state() -> int:
-            breaker = edge.stats().breaker
-            return _BREAKER_STATES[breaker.state] if breaker else 0
-
-        def retries() -> int:
-            stats = edge.stats()
-            return max(0, stats.tries - stats.calls)
-
-        self._ports.metrics.watch(catalogue.BREAKER, state, edge=name)
-        self._ports.metrics.watch(catalogue.RETRIES, retries, edge=name)
+        watch_edge(self._ports.metrics, edge)
         return edge
 
     # -- start and stop ---------------------------------------------------------------------------
@@ -361,29 +349,9 @@ class ServiceHost:
             await self.look_for_strangers()
 
     def _watch(self) -> None:
-        metrics, core = self._ports.metrics, self.core
-        high_water, leases = core.high_water, core.leases
-        name = self.name
-        sent = catalogue.SENT
-        metrics.watch(sent, lambda: core.outbox.stats().sent, service=name)
-        metrics.watch(catalogue.OUTBOX_ROWS, lambda: high_water.backlog.out_rows, service=name)
-        metrics.watch(
-            catalogue.OUTBOX_OLDEST,
-            lambda: high_water.backlog.oldest_ms / 1000,
-            service=name,
-        )
-        metrics.watch(catalogue.LEASES_HELD, lambda: leases.stats().held, service=name)
-        metrics.watch(catalogue.LEASES_RENEWED, lambda: leases.stats().renewed, service=name)
-        metrics.watch(catalogue.LEASES_LOST, lambda: leases.stats().lost, service=name)
-        metrics.watch(catalogue.WAITING_LETTERS, lambda: high_water.backlog.waiting, service=name)
-        metrics.watch(catalogue.UNKNOWN_NAMES, lambda: len(self.strangers), service=name)
-        metrics.watch(catalogue.DEAD_LETTERS, lambda: high_water.backlog.dead, service=name)
-        metrics.watch(catalogue.FAILING_LETTERS, lambda: high_water.backlog.failing, service=name)
-        for edge in self.ledger.edges.values():
-            if edge.receiver == name and edge.sender not in (name, HTTP):
-                ignored = functools.partial(core.received.ignored_below_floor.__getitem__, edge.id)
-                labels = {"service": name, "sender": edge.sender, "lane": edge.lane.value}
-                metrics.watch(catalogue.LETTERS_IGNORED, ignored, **labels)
+        metrics = self._ports.metrics
+        metrics.watch(catalogue.UNKNOWN_NAMES, lambda: len(self.strangers), service=self.name)
+        watch_core(metrics, self.name, self.core, self.service.sagas)
 
     def attention(self) -> str | None:
         """Return which letters need a person, or None; as of the last housekeeping."""

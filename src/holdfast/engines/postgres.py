@@ -14,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepRow
+from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, age_ms, sagas_open, to_handle
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
+from holdfast.engines.places import Places
 from holdfast.engines.postgres_driver import DriverConnection, Record, driver_of, speaks_tls
 from holdfast.engines.postgres_rows import (
     COLUMNS,
@@ -45,6 +47,7 @@ from holdfast.errors import TransactionLost
 from holdfast.ports import Clock
 from holdfast.storage import (
     Backlog,
+    ConnectionCounts,
     Failing,
     MessageFilter,
     Parameters,
@@ -122,7 +125,7 @@ class PostgresDatabase:
         self._idle: list[AsyncConnection] = []
         self._era = 0  # counts how often the server refused
         self._eras: dict[int, int] = {}  # {id of an open connection: when it was made}
-        self._free = asyncio.Semaphore(connections_max)
+        self._places = Places(connections_max)
         self._wait_s = wait_s
         self._prepared = PreparedWrites(self._engine.dialect)
         self._time = DatabaseClock(clock)
@@ -223,7 +226,7 @@ class PostgresDatabase:
         """Take a connection, and the driver's below it; `give` it back. Raises TransactionLost."""
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._free.acquire()
+                await self._places.take()
         except TimeoutError as exc:
             raise TransactionLost(f"{self._where}: all connections are in use") from exc
         try:
@@ -241,7 +244,7 @@ class PostgresDatabase:
                 raise ConnectionError("it speaks in clear, and sslmode asks for TLS")
             return connection, driver
         except BaseException as exc:  # raised again: the place is given back
-            self._free.release()
+            self._places.give()
             if isinstance(exc, _AWAY):
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
@@ -264,7 +267,7 @@ class PostgresDatabase:
             while refused and self._idle:
                 await self._end(self._idle.pop())
         finally:
-            self._free.release()
+            self._places.give()
 
     async def _end(self, connection: AsyncConnection) -> None:
         del self._eras[id(connection)]
@@ -360,8 +363,28 @@ class PostgresDatabase:
             "FROM holdfast_message WHERE edge = ANY($1::int[])",
             *mark.values,
         )
-        age = 0 if oldest is None else max(0, self.now_ms() - (oldest.int >> 80))
-        return Backlog(rows, size, age, dead, waiting, failed_long)
+        now_ms = self.now_ms()
+        [(in_rows, in_oldest)] = await self._fetch(
+            to_handle(out_edges, now_ms, oldest="min(id::text)")
+        )
+        sagas = [(*record,) for record in await self._fetch(SAGAS_OPEN)]
+        return Backlog(
+            rows,
+            size,
+            age_ms(oldest, now_ms),
+            dead,
+            waiting,
+            failed_long,
+            int(in_rows),
+            age_ms(UUID(in_oldest) if in_oldest else None, now_ms),
+            sagas_open(sagas, now_ms),
+            {edge: age_ms(floor, now_ms) for edge, floor in await self._fetch(FLOORS)},
+        )
+
+    def connections(self) -> ConnectionCounts:
+        """See `storage.Database`."""
+        places = self._places
+        return ConnectionCounts(places.used, len(self._idle), places.max, places.waiting)
 
     async def due_in_ms(self) -> int | None:
         """See `storage.Database`."""

@@ -5,7 +5,6 @@ data folder's lock makes this process the only writer. Readers have connections 
 because a shared one would show what is not committed yet.
 """
 
-import asyncio
 import json
 import os
 import re
@@ -19,8 +18,10 @@ from sqlalchemy import Connection, Executable, MetaData
 from sqlalchemy.exc import CompileError, DBAPIError
 
 from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepRow
+from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, age_ms, sagas_open, to_handle
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
+from holdfast.engines.places import Places
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.sqlite_rows import (
     COLUMNS,
@@ -39,6 +40,7 @@ from holdfast.errors import SettingError
 from holdfast.ports import Clock
 from holdfast.storage import (
     Backlog,
+    ConnectionCounts,
     Failing,
     MessageFilter,
     Parameters,
@@ -91,7 +93,7 @@ class SqliteDatabase:
         self._clock = clock
         self._time = DatabaseClock(clock)
         self._idle: list[Connection] = []
-        self._readers = asyncio.Semaphore(readers_max)
+        self._readers = Places(readers_max)
         self._opened = ExitStack()  # closes what `open` has opened, were it only a part
 
     def _connect(self, *, read_only: bool) -> tuple[sqlite3.Connection, Connection]:
@@ -212,12 +214,12 @@ class SqliteDatabase:
 
     async def take_reader(self) -> Connection:
         """Take a read-only connection with a fresh snapshot."""
-        await self._readers.acquire()
+        await self._readers.take()
         try:
             connection = self._idle.pop() if self._idle else self._connect(read_only=True)[1]
             connection.exec_driver_sql("BEGIN")
         except BaseException:  # raised again: the place is given back
-            self._readers.release()
+            self._readers.give()
             raise
         return connection
 
@@ -229,7 +231,7 @@ class SqliteDatabase:
         except DBAPIError:  # an I/O error ended its transaction: the next one takes a new one
             connection.close()
         finally:
-            self._readers.release()
+            self._readers.give()
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
         mark = QuestionMarks()
@@ -274,8 +276,24 @@ class SqliteDatabase:
             f"SELECT count(*) FROM holdfast_message WHERE {WAITING}"
         ).fetchone()[0]
         failed = 0 if failing is None else self._count_failing(out_edges, failing)
-        age = 0 if oldest is None else max(0, self.now_ms() - (UUID(bytes=oldest).int >> 80))
-        return Backlog(rows, size, age, dead, waiting, failed)
+        fetched, now_ms = self._committed.execute, self.now_ms()
+        in_rows, in_oldest = fetched(to_handle(out_edges, now_ms, oldest="min(id)")).fetchone()
+        return Backlog(
+            rows,
+            size,
+            age_ms(uuid_of(oldest), now_ms),
+            dead,
+            waiting,
+            failed,
+            in_rows,
+            age_ms(uuid_of(in_oldest), now_ms),
+            sagas_open(fetched(SAGAS_OPEN), now_ms),
+            {edge: age_ms(uuid_of(floor), now_ms) for edge, floor in fetched(FLOORS)},
+        )
+
+    def connections(self) -> ConnectionCounts:
+        readers = self._readers
+        return ConnectionCounts(readers.used, len(self._idle), readers.max, readers.waiting)
 
     def _count_failing(self, out_edges: Sequence[int], failing: Failing) -> int:
         mark = QuestionMarks()

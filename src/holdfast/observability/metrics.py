@@ -121,10 +121,12 @@ class Metrics:
         self._saga_durations = Family(lasted, Histogram)
         self._commits = Family(catalogue.COMMITS, Histogram)
         self._batches = Family(catalogue.BATCHES, Histogram)
+        self._loop_lag = Family(catalogue.LOOP_LAG, Histogram)
+        self._gate_waits = Family(catalogue.GATE_WAIT, Histogram)
         self._families = (
             *(self._served, self._reached, self._rate_limited, self._unauthenticated),
             *(self._processed, self._errors, self._sagas, self._saga_durations),
-            *(self._commits, self._batches),
+            *(self._commits, self._batches, self._gate_waits, self._loop_lag),
         )
 
     def route(self, service: str, method: str, route: str) -> RouteOutcomes:
@@ -192,6 +194,14 @@ class Metrics:
     def commit_duration(self, service: str) -> Histogram:
         """Return the histogram of commits; observe seconds."""
         return self._commits.of(service)
+
+    def loop_lag(self) -> Histogram:
+        """Return the histogram of how late the event loop was; observe seconds."""
+        return self._loop_lag.of()
+
+    def gate_wait(self, service: str) -> Histogram:
+        """Return the histogram of waits for a transaction; observe seconds."""
+        return self._gate_waits.of(service)
 
     def batch_size(self, service: str) -> Histogram:
         """Return the histogram of units of work in one commit."""

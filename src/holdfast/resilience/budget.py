@@ -34,12 +34,13 @@ class BudgetStats:
 
     Attributes:
         calls: first tries that were sent. retries: what was withdrawn.
-        refused: retries that the budget did not allow.
+        refused: retries that the budget did not allow. left: those that it would allow now.
     """
 
     calls: int
     retries: int
     refused: int
+    left: float
 
 
 class RetryBudget:
@@ -77,6 +78,9 @@ class RetryBudget:
         self._retries += 1
         return True
 
-    def stats(self) -> BudgetStats:
-        """Return what was sent, repeated and not repeated."""
-        return BudgetStats(self._calls, self._retries, self._refused)
+    def stats(self, now: float) -> BudgetStats:
+        """Return what was sent, repeated and not repeated, and what is left."""
+        recent = self._recent
+        recent.roll(now)
+        left = max(0, recent.good - recent.bad + self._reserve) / _UNITS
+        return BudgetStats(self._calls, self._retries, self._refused, left)

@@ -106,7 +106,7 @@ class Edge:
             calls=self._calls,
             tries=self._tries,
             breaker=self._breaker.stats() if self._breaker else None,
-            budget=self._budget.stats() if self._budget else None,
+            budget=self._budget.stats(self._clock.monotonic()) if self._budget else None,
             bulkhead=self._bulkhead.stats() if self._bulkhead else None,
         )
 

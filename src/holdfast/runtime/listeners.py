@@ -30,6 +30,11 @@ class Listeners:
         self._operations: HttpServer | None = None
         self.url = self.ops_url = ""
 
+    @property
+    def front(self) -> HttpServer:
+        """What serves requests, once it does: clients', or those of the other processes."""
+        return self._servers[0]
+
     async def gateway(self, door: Door, gateway: Gateway) -> None:
         """Serve clients."""
         limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)

@@ -9,6 +9,7 @@ from holdfast.observability import Health, Logger, Metrics
 from holdfast.runtime.databases import open_databases
 from holdfast.runtime.drain import Drain
 from holdfast.runtime.engines import Engines, engines_of
+from holdfast.runtime.figures import LoopLag
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.listeners import Listeners
 from holdfast.runtime.options import Options as Options
@@ -16,8 +17,11 @@ from holdfast.runtime.pages import OperationsPages
 from holdfast.runtime.watches import (
     expect,
     watch_broker,
+    watch_databases,
     watch_hosts,
+    watch_pool,
     watch_room,
+    watch_server,
     watch_stand_ins,
 )
 from holdfast.runtime.wiring import Wiring
@@ -133,9 +137,16 @@ class Process:
         await self._take_commands()
         watch_broker(self.health, self.metrics, self._engines.broker)
         watch_hosts(self.health, self.hosts)
+        watch_databases(self.metrics, self.hosts)
+        watch_pool(self.metrics, self._wiring.pool)
+        watch_server(self.metrics, self._listeners.front)
         watch_stand_ins(self.health, self.metrics, self.externals.stand_ins)
         expect(self.metrics, self.system, self.externals, gateway=self.options.gateway)
         self.health.started()
+
+    def loop_lag(self) -> LoopLag:
+        """Return what looks at the event loop, to be started."""
+        return LoopLag(self.metrics.loop_lag(), self._engines.clock)
 
     async def take_commands(self) -> None:
         """Open the services and take an operator's commands; serve and carry nothing."""

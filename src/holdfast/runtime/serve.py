@@ -8,6 +8,7 @@ from collections.abc import Callable
 from holdfast.errors import DataFolderBusy, DataFolderUnfit
 from holdfast.observability import Logger, bridge
 from holdfast.ports import Signals
+from holdfast.runtime.figures import watch_process
 from holdfast.runtime.process import Options, Process
 from holdfast.system import System
 
@@ -39,6 +40,9 @@ async def serve(
     try:
         process = Process(system, options, logger)
         await start(process)
+        watch_process(process.metrics)
+        lag = process.loop_lag()
+        lag.start()
         logger.info("process.ready", **process.addresses)
         logger.flush()
         _settle_garbage()
@@ -46,6 +50,7 @@ async def serve(
         await stop.wait()
         logger.info("process.draining", drain_s=options.settings.drain_s)
         await process.stop()
+        lag.stop()
         logger.info("process.stopped")
     finally:
         logging.getLogger().removeHandler(handler)

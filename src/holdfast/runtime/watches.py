@@ -1,14 +1,16 @@
 """What of a process is shown in its metrics and its health, and is there from the start."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from holdfast.communication import ClientPool, HttpServer
 from holdfast.dispatch.host import ServiceHost
 from holdfast.observability import CALL_ERRORS, SERVED_ERRORS, Health, Metrics, catalogue
-from holdfast.ports import Broker
-from holdfast.resilience import Room
+from holdfast.ports import Broker, Limits
+from holdfast.resilience import MemoryLimits, Room
 from holdfast.runtime.externals import Externals
 from holdfast.runtime.stand_in import StandIn
+from holdfast.storage import ConnectionCounts
 from holdfast.system import System
 
 
@@ -29,6 +31,59 @@ def watch_broker(health: Health, metrics: Metrics, broker: Broker) -> None:
     metrics.watch(catalogue.BROKER_UP, lambda: int(broker.trouble() is None))
     metrics.watch(catalogue.BROKER_REFUSED, lambda: broker.counts().refused_total)
     metrics.watch(catalogue.BROKER_REMADE, lambda: broker.counts().remade_total)
+
+
+def watch_server(metrics: Metrics, server: HttpServer) -> None:
+    """Show who is connected to what serves requests, and what it answers before any route."""
+
+    def active() -> int:
+        stats = server.stats()
+        return stats.connections - stats.idle
+
+    metrics.watch(catalogue.CONNECTIONS, active, state="active")
+    metrics.watch(catalogue.CONNECTIONS, lambda: server.stats().idle, state="idle")
+    metrics.watch(catalogue.REFUSED, lambda: sum(server.stats().refused.values()))
+
+
+def watch_pool(metrics: Metrics, pool: ClientPool) -> None:
+    """Show the connections to others."""
+
+    def active() -> int:
+        stats = pool.stats()
+        return stats.connections - stats.idle
+
+    metrics.watch(catalogue.CLIENT_CONNECTIONS, active, http_connection_state="active")
+    idle = catalogue.CLIENT_CONNECTIONS
+    metrics.watch(idle, lambda: pool.stats().idle, http_connection_state="idle")
+    metrics.watch(catalogue.CLIENT_WAITING, lambda: pool.stats().waiting)
+
+
+def watch_limits(metrics: Metrics, limits: Limits) -> None:
+    """Show whether shared rate limits are away, and how full this process's own are."""
+    metrics.watch(catalogue.LIMITS_ALONE, limits.alone)
+    if isinstance(limits, MemoryLimits):
+        metrics.watch(catalogue.LIMITER_KEYS, lambda: limits.stats().keys)
+        metrics.watch(catalogue.LIMITER_EVICTED, lambda: limits.stats().evicted)
+
+
+def watch_databases(metrics: Metrics, hosts: Sequence[ServiceHost]) -> None:
+    """Show the connections to the databases of services."""
+    for host in hosts:
+        counts, pool = host.ledger.database.connections, host.name
+        for state in ("used", "idle"):
+            labels = {"db_client_connection_pool_name": pool, "db_client_connection_state": state}
+            metrics.watch(
+                catalogue.DB_CONNECTIONS, functools.partial(_count, counts, state), **labels
+            )
+        only = {"db_client_connection_pool_name": pool}
+        metrics.watch(catalogue.DB_PLACES, functools.partial(_count, counts, "max"), **only)
+        waiting = functools.partial(_count, counts, "waiting")
+        metrics.watch(catalogue.DB_WAITING, waiting, **only)
+
+
+def _count(counts: Callable[[], ConnectionCounts], name: str) -> int:
+    found: int = getattr(counts(), name)
+    return found
 
 
 def watch_hosts(health: Health, hosts: Sequence[ServiceHost]) -> None:

@@ -34,6 +34,7 @@ from holdfast.runtime.keys import KeyFetcher, token_policy
 from holdfast.runtime.mounted import Apps
 from holdfast.runtime.options import Options
 from holdfast.runtime.pages import GatewayPages
+from holdfast.runtime.watches import watch_limits
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import System
 
@@ -114,7 +115,7 @@ class Wiring:
         verifier = None
         if gateway.tokens is not None and self.keys is not None:
             verifier = TokenVerifier(token_policy(gateway.tokens), self.keys, clock)
-        self._metrics.watch(catalogue.LIMITS_ALONE, self.limits.alone)
+        watch_limits(self._metrics, self.limits)
         return Door(
             gateway,
             self._router,

@@ -19,6 +19,7 @@ from holdfast.simulation.store import SimStore
 from holdfast.simulation.transaction import SimTransaction
 from holdfast.storage import (
     Backlog,
+    ConnectionCounts,
     Failing,
     MessageFilter,
     SagaFilter,
@@ -124,6 +125,10 @@ class SimDatabase:
     async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         """See `storage.Database`."""
         return await self._served().backlog(out_edges, failing)
+
+    def connections(self) -> ConnectionCounts:
+        """See `storage.Database`."""
+        return self._served().connections()
 
     async def due_in_ms(self) -> int | None:
         """See `storage.Database`."""

@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS holdfast_saga (
   input BLOB NOT NULL, key TEXT, error TEXT, started_at INTEGER NOT NULL, ended_at INTEGER,
   UNIQUE (type, key)
 );
+CREATE INDEX IF NOT EXISTS holdfast_saga_open ON holdfast_saga (type, state, started_at)
+  WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS holdfast_saga_ended ON holdfast_saga (ended_at)
   WHERE ended_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS holdfast_saga_parked ON holdfast_saga (id)
@@ -70,6 +72,8 @@ CREATE TABLE IF NOT EXISTS holdfast_saga (
   input bytea NOT NULL, key text, error text, started_at bigint NOT NULL, ended_at bigint,
   UNIQUE (type, key)
 ) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS holdfast_saga_open ON holdfast_saga (type, state, started_at)
+  WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS holdfast_saga_ended ON holdfast_saga (ended_at)
   WHERE ended_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS holdfast_saga_parked ON holdfast_saga (id)
