@@ -23,3 +23,4 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path, schedule)
     yield made
     await made.end()
+    made.patch.undo()

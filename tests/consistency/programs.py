@@ -18,7 +18,6 @@ from holdfast.consistency.replay import (
     Wait,
     Want,
 )
-from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.steps import StepOutcome, refusal_of
 from holdfast.contract.failure import Failure
 from tests.consistency.messages import Declined, GiveBack, Order, Shipped, Take
@@ -144,7 +143,6 @@ class Machine:
     """Records steps, as the core does, and runs the function again after each."""
 
     function: Any
-    safe: Safeguards = ALL_ON
     steps: dict[str, Recorded] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     clock_ms: int = 0
@@ -162,7 +160,7 @@ class Machine:
                 outcome = refusal_of(failure)
             self.record(path, kind, outcome)
 
-        replay = Replay(SAGA, self.steps, local, started_at=1, parked_undos=parked, safe=self.safe)
+        replay = Replay(SAGA, self.steps, local, started_at=1, parked_undos=parked)
         finished(replay.run(self.function, Order()))
         return replay
 

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from holdfast.consistency.handling import HandlerTurn
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule, id_before, time_of
 from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
 from holdfast.consistency.unit import Unit
@@ -84,7 +83,7 @@ async def test_more_rows_than_one_round_deletes_are_deleted(world: World) -> Non
 async def test_a_letter_below_the_floor_is_ignored(world: World, safe: bool) -> None:
     """Its row is forgotten, and that is known: it was settled long ago."""
     if not safe:
-        world.safe = ALL_ON.without("floor_check")
+        world.switch_off("floor_check")
     world.schedule = short()
     await world.start()
     await world.send(Take())
@@ -110,7 +109,7 @@ async def test_a_letter_is_not_made_below_a_floor_that_was_announced(
 ) -> None:
     """Another replica was ahead: the transaction is lost, instead of the letter."""
     if not safe:
-        world.safe = ALL_ON.without("sent_above_floor")
+        world.switch_off("sent_above_floor")
     await world.start()
     core = world["shop"]
     core.database.remote = True  # as if there were one

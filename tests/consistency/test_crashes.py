@@ -13,6 +13,7 @@ import pytest
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
 from holdfast.errors import TransactionLost
+from tests.ablations.off import off
 from tests.consistency.faults import Plan, drop_all
 from tests.consistency.messages import Declined, Pay
 from tests.consistency.sagas import checkout
@@ -192,11 +193,11 @@ def test_without_a_safeguard_some_step_breaks_the_order(
     tmp_path: Path, switch: str, strike: Callable[[World], None], most: int
 ) -> None:
     """Switched off: an effect is lost, or there are two of it, or nothing ends."""
-    safe = ALL_ON.without(switch)
     for at in range(most):
         folder = tmp_path / str(at)
         folder.mkdir()
-        _, effects, _ = run_virtual(play(folder, goes_well, strike, at, safe))
+        with off(switch) as safe:
+            _, effects, _ = run_virtual(play(folder, goes_well, strike, at, safe))
         if effects not in (ONCE, {"shop": [], "stock": [], "money": []}):
             return
     raise AssertionError(f"{switch} was switched off, and nobody noticed")

@@ -78,7 +78,7 @@ async def test_a_handler_that_works_long_runs_once(
 ) -> None:
     """Whether its letter was claimed or came for the first time, and is sent again meanwhile."""
     if not renewed:
-        world.safe = ALL_ON.without("lease_renewed")
+        world.switch_off("lease_renewed")
     work = world.handlers[Note] = Work(seconds=200)
     await world.start()
     world.broker.fate = lambda to, lane, parcel: (again,)
@@ -99,7 +99,7 @@ async def test_a_handler_that_works_long_runs_once(
 async def test_who_has_lost_the_lease_does_not_decide(world: World, fenced: bool) -> None:
     """A process that stood still fails at last; the one that took over has reached outside."""
     if not fenced:
-        world.safe = ALL_ON.without("lease_fenced")
+        world.switch_off("lease_fenced")
     slow = world.safe.without("lease_renewed")  # as if it had stood still
     stuck = asyncio.Event()
     runs: list[int] = []
@@ -194,7 +194,7 @@ async def make_due(core: Service) -> None:
 
 async def test_a_claim_of_ones_own_is_no_try_and_no_loss(world: World) -> None:
     """A process that could not renew in time claims the row itself: the work goes on."""
-    world.safe = ALL_ON.without("lease_renewed")
+    world.switch_off("lease_renewed")
     work = world.handlers[Note] = Work(seconds=100, fails=["once"])
     world.broker.fate = lambda to, lane, parcel: (True,)
     await world.start()

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from holdfast.consistency import outbox
 from holdfast.consistency.relay import CLAIM_MAX
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
@@ -76,7 +75,7 @@ async def test_the_answers_of_one_transaction_travel_together(world: World) -> N
 async def test_a_dead_receiver_is_not_flooded(world: World, safe: bool) -> None:
     """At most a window of letters is in flight; the rest waits in the table."""
     if not safe:
-        world.safe = ALL_ON.without("window")
+        world.switch_off("window")
     await world.start()
     world.broker.fate = drop_all
 
@@ -161,7 +160,7 @@ async def test_answers_that_another_replica_heard_make_room(world: World) -> Non
 async def test_undos_travel_apart_from_new_work(world: World, safe: bool) -> None:
     """In a lane of their own, whose window new work cannot fill."""
     if not safe:
-        world.safe = ALL_ON.without("two_lanes")
+        world.switch_off("two_lanes")
     world.saga(checkout)
     await world.start()
     world.broker.fate = dropping("Pay.v1")
@@ -185,7 +184,7 @@ async def test_undos_travel_apart_from_new_work(world: World, safe: bool) -> Non
 async def test_a_time_out_comes_behind_the_answers_that_wait(world: World, safe: bool) -> None:
     """The answer was in time and waits in the queue: it wins over the time-out."""
     if not safe:
-        world.safe = ALL_ON.without("expire_behind_answers")
+        world.switch_off("expire_behind_answers")
     world.saga(checkout)
     await world.start()
     held: list[bytes] = []

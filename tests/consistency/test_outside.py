@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from holdfast.consistency.delivery import Hopeless
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.transitions import dropped, requeued
 from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
@@ -61,7 +60,7 @@ async def test_a_handler_makes_the_same_ids_in_every_try(world: World) -> None:
 async def test_other_bytes_under_the_same_key_are_refused(world: World, safe: bool) -> None:
     """A try that would send something else makes the letter dead, and says why."""
     if not safe:
-        world.safe = ALL_ON.without("same_bytes")
+        world.switch_off("same_bytes")
     amounts = iter([5, 6, 7])
 
     async def fickle(command: Pay, tx: Unit, outside: Reaching) -> int:
@@ -83,7 +82,7 @@ async def test_other_bytes_under_the_same_key_are_refused(world: World, safe: bo
 async def test_nothing_is_tried_after_the_life_of_its_key(world: World, safe: bool) -> None:
     """The till has forgotten the key: another try would be another charge."""
     if not safe:
-        world.safe = ALL_ON.without("key_life")
+        world.switch_off("key_life")
     world.key_life_s = 20.0
     await world.start()
     world.till.silent = 1_000
@@ -133,7 +132,7 @@ async def test_a_charge_is_finished_after_a_crash(world: World, safe: bool) -> N
     Without the row the saga gives up, its undo finds nothing to undo, and the money is gone.
     """
     if not safe:
-        world.safe = ALL_ON.without("reached_committed")
+        world.switch_off("reached_committed")
 
     async def die(where: str) -> None:
         world.broker.fate = dropping("command")
@@ -154,7 +153,7 @@ async def test_a_charge_is_finished_after_a_crash(world: World, safe: bool) -> N
 async def test_a_failed_try_stays_reached(world: World, safe: bool) -> None:
     """The handler fails after the charge; the undo that comes meanwhile waits for it."""
     if not safe:
-        world.safe = ALL_ON.without("reached_kept")
+        world.switch_off("reached_kept")
     loop = asyncio.get_running_loop()
     works_at = loop.time() + 75
 
@@ -257,7 +256,7 @@ async def test_a_bug_after_an_outage_has_all_its_tries(world: World) -> None:
 async def test_a_letter_that_kills_its_process_is_put_aside(world: World, switch: str) -> None:
     """Its tries are counted before they run; without that it kills every process, for ever."""
     if switch:
-        world.safe = ALL_ON.without(switch)
+        world.switch_off(switch)
     world.schedule = replace(world.schedule, resend_cap_ms=5_000)
     deaths: list[float] = []
 
@@ -283,7 +282,7 @@ async def test_a_lost_transaction_is_no_try(
     """The database ended it, not the handler: the letter is tried until the database lets it."""
     caplog.set_level(logging.CRITICAL, "holdfast")
     if not safe:
-        world.safe = ALL_ON.without("conflicts_are_no_tries")
+        world.switch_off("conflicts_are_no_tries")
     lost: list[int] = []
     conflicts = 5 * (world.schedule.tries_max + 4)
 
@@ -307,7 +306,7 @@ async def test_a_lost_transaction_is_no_try(
 async def test_a_refusal_rolls_back_its_own_writes_alone(world: World, safe: bool) -> None:
     """The answer is kept, the writes of the handler are not; those of the batch are."""
     if not safe:
-        world.safe = ALL_ON.without("failure_rolls_back")
+        world.switch_off("failure_rolls_back")
 
     async def decline(command: Pay, tx: Unit, outside: Reaching) -> int:
         await tx.execute(EFFECTS["money"].insert().values(what="refused"))
@@ -354,7 +353,7 @@ async def test_a_withdrawn_letter_has_no_effect_however_slow_its_handler(
 ) -> None:
     """The undo refused the row while the handler was out: what it writes then is discarded."""
     if not safe:
-        world.safe = ALL_ON.without("guarded_states")
+        world.switch_off("guarded_states")
     slow = asyncio.Event()
 
     async def waits(command: Pay, tx: Unit, outside: Reaching) -> int:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import SagaRow
@@ -151,7 +150,7 @@ async def test_a_gather_that_loses_a_call_under_way_is_found_out(
 ) -> None:
     """What has no answer yet is no step yet: the saga would end, and leave its effect alone."""
     if not safe:
-        world.safe = ALL_ON.without("compare_steps")
+        world.switch_off("compare_steps")
 
     async def both(saga: Any, order: Order) -> None:
         await saga.gather(
@@ -190,7 +189,7 @@ async def test_a_gather_that_loses_a_call_under_way_is_found_out(
 async def test_an_older_replica_hands_the_answer_back(world: World, safe: bool) -> None:
     """A newer version advanced the saga: the older one leaves the answer to it."""
     if not safe:
-        world.safe = ALL_ON.without("older_version_hands_back")
+        world.switch_off("older_version_hands_back")
 
     async def newer(saga: Any, order: Order) -> None:
         await saga.call(Take())

@@ -18,8 +18,8 @@ from holdfast.consistency.replay import (
     Want,
     derived_id,
 )
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.contract.failure import Failure
+from tests.ablations.off import off
 from tests.consistency.messages import Declined, GiveBack, Order, SoldOut, Take
 from tests.consistency.programs import (
     PROGRAMS,
@@ -153,10 +153,10 @@ def test_a_program_of_another_shape_is_found_out(before: Program, after: Program
         machine.answer(replay.wants[0])
     machine.function = interpret(after)
     found = machine.run()
-    machine.safe = ALL_ON.without("compare_steps")
 
     assert found.ended == "parked" and "SagaChanged" in found.error
-    assert machine.run().ended in ("completed", "waiting"), "switched off it goes on"
+    with off("compare_steps"):
+        assert machine.run().ended in ("completed", "waiting"), "switched off it goes on"
 
 
 async def test_a_saga_is_not_parked_by_who_stops_its_process() -> None:
@@ -193,24 +193,23 @@ async def test_a_saga_is_not_parked_by_who_stops_its_process() -> None:
 
 def test_without_comparing_a_changed_program_goes_on() -> None:
     """Switched off: a reply to one command is taken for the reply to another."""
-    machine = Machine(interpret([Step("reply", False, False)]), ALL_ON.without("compare_steps"))
+    machine = Machine(interpret([Step("reply", False, False)]))
     machine.record(
         "1", "call Other.v1", outcome_of(Call("1", "", Take(item="1:reply"), None, None))
     )
 
-    assert machine.run().ended == "completed"
+    with off("compare_steps"):
+        assert machine.run().ended == "completed"
 
 
 @pytest.mark.parametrize("safe", [True, False])
 def test_an_undo_carries_what_the_saga_knows(safe: bool) -> None:
     """Without it a receiver that forgot the row behind its floor would refuse and undo nothing."""
-    machine = Machine(
-        interpret([Step("reply", True, False), Step("refused", False, False)]),
-        ALL_ON if safe else ALL_ON.without("undo_carries_knowledge"),
-    )
+    machine = Machine(interpret([Step("reply", True, False), Step("refused", False, False)]))
     machine.answer(machine.run().wants[0])
     machine.answer(machine.run().wants[0])
-    [undo] = machine.run().wants
+    with off(*() if safe else ("undo_carries_knowledge",)):
+        [undo] = machine.run().wants
 
     assert isinstance(undo, UndoCall)
     assert undo.known == safe

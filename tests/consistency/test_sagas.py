@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import Kind, State
 from holdfast.contract.messages import Event
@@ -74,7 +73,7 @@ async def test_an_event_ends_a_wait(world: World) -> None:
 async def test_an_event_before_the_wait_counts(world: World, safe: bool) -> None:
     """It is kept by topic; without that the wait would last until its time-out."""
     if not safe:
-        world.safe = ALL_ON.without("keep_early_events")
+        world.switch_off("keep_early_events")
     world.saga(wait_for_ship)
     await world.start()
     await ship(world, "mine", by="train")
@@ -264,7 +263,7 @@ async def test_a_failure_of_a_local_step_is_recorded(world: World) -> None:
 async def test_the_finally_of_a_suspended_run_has_no_effect(world: World, safe: bool) -> None:
     """A run that waits is dead; what its `finally` writes would be written at every wait."""
     if not safe:
-        world.safe = ALL_ON.without("discard_suspended")
+        world.switch_off("discard_suspended")
 
     async def tidy(saga: Any, order: Order) -> None:
         try:

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.transitions import (
     ERROR_BYTES_MAX,
@@ -127,13 +126,6 @@ def test_an_undo_meets_every_row(row: MessageRow, answer: LetterAnswer) -> None:
         assert tombstone.state is State.REFUSED
         assert meet(tombstone) is Meeting.NOTHING
         assert answer_again(tombstone).outcome == "refused"
-
-
-def test_without_that_safeguard_an_undo_refuses_what_has_reached() -> None:
-    """Switched off: the charge stands, and nobody gives it back."""
-    row = letter(1, reached=True)
-
-    assert meet(row, ALL_ON.without("forward_finishes_first")) is Meeting.REFUSE
 
 
 @pytest.mark.parametrize("state", [State.DUE, State.DEAD, State.HELD])
@@ -280,10 +272,6 @@ def test_past_its_keys_life_nothing_is_tried(
 
     assert (failed.state is State.DEAD) is over
     assert failed.reached is reached
-    without = after_failed_try(
-        row, "x", NOW, Schedule(), outage=outage, safe=ALL_ON.without("key_life")
-    )
-    assert without.state is State.DUE
 
 
 @pytest.mark.parametrize(

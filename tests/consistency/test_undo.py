@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
 from holdfast.contract.failure import Unanswered
@@ -93,7 +92,7 @@ async def test_a_late_reply_changes_nothing(world: World) -> None:
 
 async def test_without_write_once_a_late_reply_rewrites_history(world: World) -> None:
     """Switched off: the saga ends as if it had what it is about to give back."""
-    world.safe = ALL_ON.without("advance_once")
+    world.switch_off("advance_once")
     await late_reply(world)
 
     assert (await world.all_effects())["shop"] == ["placed", "unanswered: unknown"]
@@ -106,7 +105,7 @@ async def test_the_undo_waits_for_a_command_that_has_reached_outside(
 ) -> None:
     """The forward finishes first, however long the till is away; then it is undone."""
     if not safe:
-        world.safe = ALL_ON.without("forward_finishes_first")
+        world.switch_off("forward_finishes_first")
 
     async def pay_only(saga: Any, order: Order) -> None:
         await saga.call(Pay(), undo=Refund(), timeout=MINUTE)
@@ -132,7 +131,7 @@ async def test_a_command_before_its_first_try_is_refused_by_its_undo(
     """Without the tombstone the command that comes second has its effect after its undo."""
     world.schedule = replace(world.schedule, saga_timeout_ms=20_000)  # long before the floor
     if not safe:
-        world.safe = ALL_ON.without("refuse_before_command")
+        world.switch_off("refuse_before_command")
     world.saga(take_only)
     await world.start()
     world.broker.fate = dropping("command")
@@ -151,7 +150,7 @@ async def test_a_timed_out_command_holds_the_floor(world: World, safe: bool) -> 
     """Until its undo is answered: the receiver must not forget what there is to undo."""
     world.schedule = replace(world.schedule, saga_timeout_ms=5_000, transaction_ms=2_000)
     if not safe:
-        world.safe = ALL_ON.without("held_until_undone")
+        world.switch_off("held_until_undone")
     world.saga(take_only)
     await world.start()
     no_answers, no_undos = dropping("answers"), dropping("undo")
@@ -169,7 +168,7 @@ async def test_a_timed_out_command_holds_the_floor(world: World, safe: bool) -> 
 async def test_an_undo_that_raises_a_failure_is_tried_again(world: World, safe: bool) -> None:
     """A failure of an undo is a failed try; taken for an answer, nothing would be undone."""
     if not safe:
-        world.safe = ALL_ON.without("undo_failure_is_a_try")
+        world.switch_off("undo_failure_is_a_try")
     tries: list[int] = []
 
     async def stubborn(command: GiveBack, tx: Unit, outside: Reaching) -> None:
@@ -194,7 +193,7 @@ async def test_an_undo_that_raises_a_failure_is_tried_again(world: World, safe: 
 async def test_an_undo_is_never_dead(world: World, safe: bool) -> None:
     """It is tried beyond the number at which a command would be given up."""
     if not safe:
-        world.safe = ALL_ON.without("undo_never_dead")
+        world.switch_off("undo_never_dead")
     tries: list[int] = []
 
     async def broken(command: GiveBack, tx: Unit, outside: Reaching) -> None:
@@ -221,7 +220,7 @@ async def test_an_undo_is_never_dead(world: World, safe: bool) -> None:
 async def test_an_uncaught_failure_undoes_everything(world: World, safe: bool) -> None:
     """Newest first, then the saga has failed."""
     if not safe:
-        world.safe = ALL_ON.without("uncaught_failure_undoes")
+        world.switch_off("uncaught_failure_undoes")
 
     async def careless(saga: Any, order: Order) -> None:
         await saga.call(Take(), undo=GiveBack())
@@ -242,7 +241,7 @@ async def test_an_uncaught_failure_undoes_everything(world: World, safe: bool) -
 async def test_undos_go_newest_first(world: World, safe: bool) -> None:
     """What depends on an earlier step is taken back before it."""
     if not safe:
-        world.safe = ALL_ON.without("undo_newest_first")
+        world.switch_off("undo_newest_first")
 
     async def three(saga: Any, order: Order) -> None:
         for item in ("a", "b", "c"):

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.turn import RunAgain
 from holdfast.consistency.unit import Driver, Unit
 from holdfast.contract.envelope import State
@@ -72,7 +71,7 @@ async def test_a_foreign_await_after_the_first_statement_is_refused(
 
 async def test_without_that_refusal_a_handler_holds_up_all_others(world: World) -> None:
     """Switched off: one handler that waits keeps the only write transaction open."""
-    world.safe = ALL_ON.without("no_foreign_awaits")
+    world.switch_off("no_foreign_awaits")
 
     async def waits(command: Note, tx: Unit, outside: Reaching) -> None:
         await write_note(tx)
@@ -137,7 +136,7 @@ async def test_a_view_knows_that_outside_is_shut(world: World) -> None:
 async def test_a_swallowed_database_error_fails_the_handler(world: World, safe: bool) -> None:
     """Half of what it wanted is not written: nothing of it may be kept."""
     if not safe:
-        world.safe = ALL_ON.without("sticky_errors")
+        world.switch_off("sticky_errors")
 
     async def swallows(command: Note, tx: Unit, outside: Reaching) -> None:
         await write_note(tx)
@@ -338,7 +337,7 @@ async def test_an_answer_over_the_limit_is_found_before_the_commit(world: World)
 async def test_a_letter_over_the_limit_is_refused(world: World, safe: bool) -> None:
     """The error names the limit, and says what to do instead."""
     if not safe:
-        world.safe = ALL_ON.without("encode_before_commit")
+        world.switch_off("encode_before_commit")
     await world.start()
     note = Note(text="x" * 300_000)
     if safe:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.consistency.schedule import Schedule, id_before
 from holdfast.consistency.unknown import remedy, strangers, waiting, waits
 from holdfast.contract.envelope import Kind, MessageRow, State
@@ -24,7 +23,7 @@ async def test_a_letter_that_nobody_handles_here_waits(
 ) -> None:
     """For an hour, without a try; a version that handles it goes on within a minute."""
     if not safe:
-        world.safe = ALL_ON.without("unknown_waits")
+        world.switch_off("unknown_waits")
     note = world.handlers.pop(Note)
     await world.start()
     world.broker.fate = lambda to, lane, parcel: (again,)

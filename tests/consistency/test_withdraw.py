@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.contract.envelope import Kind, Letter, Parcel, State
 from holdfast.contract.failure import Failure, Unanswered
 from tests.consistency.faults import dropping
@@ -75,7 +74,7 @@ async def test_what_cannot_be_undone_is_withdrawn(world: World) -> None:
 async def test_the_answer_of_a_withdrawal_is_the_outcome(world: World, safe: bool) -> None:
     """It was done after all: the withdrawal brings the reply, and the saga goes on."""
     if not safe:
-        world.safe = ALL_ON.without("withdraw_without_undo")
+        world.switch_off("withdraw_without_undo")
     world.saga(note_only)
     await world.start()
     world.broker.fate = dropping("answers")

@@ -206,7 +206,7 @@ async def test_a_deadline_is_checked_before_the_first_statement(world: World) ->
 async def test_what_has_begun_is_finished(world: World, safe: bool) -> None:
     """The one who waits goes away in the middle: the turn is committed, and its effects leave."""
     if not safe:
-        world.safe = ALL_ON.without("shielded")
+        world.switch_off("shielded")
     writer, left = await started(world)
 
     async def insert(tx: Transaction, effects: Effects) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select
 
 from holdfast.consistency.advance import SagaType
@@ -38,6 +39,7 @@ from holdfast.contract.messages import Command, Event, Message
 from holdfast.contract.model import Model
 from holdfast.engines.machine import MachineIds
 from holdfast.storage import MessageFilter, SagaFilter
+from tests.ablations.off import switch_off
 from tests.consistency.faults import Plan, Till, WatchedBroker, WatchedDatabase
 from tests.consistency.messages import (
     EFFECTS,
@@ -235,6 +237,7 @@ class World:
 
     def __init__(self, folder: Path, schedule: Schedule, safe: Safeguards = ALL_ON) -> None:
         self.folder, self.schedule, self.safe = folder, schedule, safe
+        self.patch = pytest.MonkeyPatch()
         self.key_life_s = 86_400.0
         self.plan = Plan()
         self.till = Till()
@@ -252,6 +255,10 @@ class World:
         self.broker = WatchedBroker(self.plan)
         self.cores: dict[str, Service] = {}
         self.killed = asyncio.Event()
+
+    def switch_off(self, safeguard: str) -> None:
+        """Switch a safeguard off until the test ends."""
+        self.safe = switch_off(self.patch, safeguard)
 
     def __getitem__(self, name: str) -> Service:
         return self.cores[name]

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid, select
 
 from holdfast import Caller, Failure, Model, Outside, Service, System, Tx
-from holdfast.consistency.safeguards import ALL_ON
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.requests import Refusals
 from holdfast.storage import MessageFilter
+from tests.ablations.off import switch_off
 from tests.dispatch.hosting import ADA, Hosted, hosting, problem, system
 
 METADATA = MetaData()
@@ -297,11 +297,11 @@ async def test_a_write_whose_deadline_has_passed_does_not_begin(till: Till, tmp_
 
 
 async def test_without_its_safeguard_a_repeated_request_happens_twice(
-    till: Till, tmp_path: Path
+    till: Till, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The record in the effect's transaction is what keeps the promise, nothing else."""
-    safe = ALL_ON.without("request_with_effect")
-    async with hosting(till.system, tmp_path, safe=safe) as hosted:
+    switch_off(monkeypatch, "request_with_effect")
+    async with hosting(till.system, tmp_path) as hosted:
         await sell(hosted, "cup", "k1")
         await asyncio.sleep(1)
         await sell(hosted, "cup", "k1")

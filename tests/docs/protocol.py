@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from tests.ablations.off import DOUBLES
 from tests.docs.snippets import ROOT, section
 
 PAGE = ROOT / "docs" / "protocol.md"
@@ -43,13 +44,16 @@ def safeguards(text: str) -> dict[str, list[str]]:
 
 
 def with_places(text: str) -> str:
-    """Return the page with the functions that ask each switch, as the code has them now."""
+    """Return the page with the functions that ask a switch, or of which the tests have doubles."""
     asked: defaultdict[str, defaultdict[str, dict[str, None]]]
     asked = defaultdict(lambda: defaultdict(dict))
     folder = ROOT / "src" / "holdfast"
     for file in sorted(folder.rglob("*.py")):
         path = file.relative_to(folder).with_suffix("").as_posix().removeprefix("consistency/")
         for switch, function in _asked(ast.parse(file.read_text())):
+            asked[switch][path][function] = None
+    for switch, doubles in DOUBLES.items():
+        for path, function in (double.place for double in doubles):
             asked[switch][path][function] = None
     for switch, (wrong, _, test) in safeguards(text).items():
         where = "; ".join(

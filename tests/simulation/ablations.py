@@ -7,7 +7,6 @@ where statements are made at once.
 """
 
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -17,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from holdfast.consistency.safeguards import ALL_ON
+from tests.ablations.off import off
 from tests.simulation.scenario import Scenario
 
 HERE = Path(__file__).parent / "scenarios"
@@ -46,7 +46,7 @@ def row(safeguard: str) -> str:
     best: tuple[float, str] | None = None
     for aimed in scenarios_for(safeguard):
         scenario = replace(aimed, joined=False)
-        found = list(islice(_findings(scenario, safeguard, SEEDS_MAX), ENOUGH))
+        found = _findings(scenario, safeguard, SEEDS_MAX, ENOUGH)
         if not found:
             continue
         starts = (-1, *(seed for seed, _, _ in found[:-1]))
@@ -65,13 +65,18 @@ def row(safeguard: str) -> str:
 
 def _by_drawn_faults(scenario: Scenario, safeguard: str) -> int:
     """Count the seeds that break something without the safeguard, and nothing with it."""
-    found = [seed for seed, _, _ in _findings(scenario, safeguard, SEEDS_DRAWN)]
+    found = [seed for seed, _, _ in _findings(scenario, safeguard, SEEDS_DRAWN, SEEDS_DRAWN)]
     return len(found) - len(list(scenario.broken(ALL_ON, found)))
 
 
-def _findings(scenario: Scenario, safeguard: str, seeds: int) -> Iterator[tuple[int, str, int]]:
-    for seed, outcome in scenario.broken(ALL_ON.without(safeguard), range(seeds)):
-        yield seed, outcome.violations[0].invariant, len(outcome.faults)
+def _findings(
+    scenario: Scenario, safeguard: str, seeds: int, enough: int
+) -> list[tuple[int, str, int]]:
+    with off(safeguard) as safe:
+        return [
+            (seed, outcome.violations[0].invariant, len(outcome.faults))
+            for seed, outcome in islice(scenario.broken(safe, range(seeds)), enough)
+        ]
 
 
 def main() -> None:

@@ -189,7 +189,6 @@ class Advance:
             parked_undos=parked,
             cancelled=self._stored.cancelled,
             open_paths=open_paths,
-            safe=self._means.ledger.safe,
             describe=self._means.ledger.describe,
         )
 
@@ -357,8 +356,6 @@ class Advance:
         """Return the first event that is kept for a wait; deliveries wait until the commit."""
         for topic in sorted(want.events):
             await self._tx.lock_topic(topic)
-        if not self._means.ledger.safe.keep_early_events:
-            return None
         kept = [
             row
             for topic in want.events

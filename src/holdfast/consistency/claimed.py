@@ -86,16 +86,16 @@ class ClaimedRows:
         letter = msgspec.json.decode(row.body, type=Letter)
         if row.kind is Kind.EVENT and row.topic is None:  # one that the service sent to itself
             row.topic = self._received.topic_of(letter)
-        schedule, safe = self._ledger.schedule, self._ledger.safe
+        schedule = self._ledger.schedule
         claimed_at = (row.due_at or 0) - schedule.lease_ms  # by the database's clock
-        if row.reached and expired(row, claimed_at) and safe.key_life:
+        if row.reached and expired(row, claimed_at):
             await self._bury(
                 row,
                 letter,
                 "the External has forgotten its key: another try could be another effect; "
                 "look there, then drop this letter",
             )
-        elif exhausted(row, schedule) and safe.try_counted_before:
+        elif exhausted(row, schedule):
             await self._bury(row, letter, "its last try ended with the process")
         elif letter.kind is Kind.UNDO and not letter.known and not row.reached:
             await self._meetings.undo(edge, letter, row)
@@ -116,5 +116,5 @@ class ClaimedRows:
 
     async def idle(self) -> None:
         """Wait until nothing that was claimed is under way."""
-        while tasks := [*self._tasks, *self._handling.late_records]:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)

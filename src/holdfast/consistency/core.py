@@ -138,7 +138,6 @@ class Core:
             self.handling,
             meetings,
             Replies(ledger, self.writer, self.outbox, self.sagas, notice),
-            self.high_water.is_reached,
             self.wake,
             notice,
         )
@@ -147,7 +146,6 @@ class Core:
             self.writer,
             self.handling,
             self.claimed,
-            self.inbox,
             self.outbox,
             broker,
             unknown,

@@ -99,17 +99,14 @@ class Delivery:
             return await self._reach(digest, number, key_life_s)
 
     async def _reach(self, digest: bytes, number: int, key_life_s: float) -> bool:
-        safe = self.ledger.safe
         sent = self.made(number)
         if sent != NOT_MADE:
-            if sent != digest and safe.same_bytes:
+            if sent != digest:
                 raise OtherBytes(
                     f"{self.letter.type} {self.letter.id}: this try would send other bytes under "
                     "the same key; make the request from the command alone"
                 )
             return True  # an earlier try; the key's life was checked by the claim
-        if not safe.reached_committed:
-            return False
         was = self.row
 
         async def commit(tx: Transaction, effects: Effects) -> None:

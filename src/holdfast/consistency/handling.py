@@ -91,7 +91,6 @@ class Handling:
         self.notice = notice
         self.find = find
         self._running: dict[tuple[int, UUID], Delivery] = {}
-        self.late_records: set[asyncio.Task[None]] = set()  # of a test without `record_with_effect`
 
     def is_running(self, row: MessageRow) -> bool:
         """Whether a handler of this process works on a letter."""
@@ -116,7 +115,7 @@ class Handling:
             if isinstance(exc, Overloaded) and delivery.row is None:
                 raise  # it comes again
             self.notice("letter.postponed", type=letter.type, letter=str(letter.id))
-            if delivery.row is not None and self.ledger.safe.conflicts_are_no_tries:
+            if delivery.row is not None:
                 await self._give_back_try(delivery)
             return
         finally:
@@ -279,8 +278,6 @@ class HandlerTurn(Turn):
     def _declares(self, failure: Failure) -> bool:
         if self._handled is None:
             return False
-        if self._delivery.letter.kind is Kind.UNDO and not self._ledger.safe.undo_failure_is_a_try:
-            return True
         return type(failure) in getattr(self._handled.message, "fails", ())
 
     def _row(self) -> MessageRow:
@@ -298,28 +295,11 @@ class HandlerTurn(Turn):
 
     async def _write(self, tx: Transaction, row: MessageRow) -> bool:
         """Insert the row with its effect, or move it on from `due`; False if another was first."""
-        safe, stored = self._ledger.safe, self._delivery.row
-        if not safe.record_with_effect:
-            self.effects.done.append(lambda: self._record_later(row))
-            return True
+        stored = self._delivery.row
         if stored is None:
-            return bool(await tx.insert_messages([row], above_floor=safe.floor_check, sure=True))
+            return bool(await tx.insert_messages([row], above_floor=True, sure=True))
         held = self._handling.received.token(stored)
-        if await tx.update_message(row, State.DUE, sure=safe.guarded_states, held=held):
-            return True
-        return not safe.guarded_states
-
-    def _record_later(self, row: MessageRow) -> None:
-        """What a test does that switches `record_with_effect` off."""
-
-        async def write(tx: Transaction, effects: Effects) -> None:
-            if not await tx.insert_messages([row]):
-                await tx.update_message(row, State.DUE)
-
-        tasks = self._handling.late_records
-        task = asyncio.create_task(self._handling.writer.perform_own(write))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        return await tx.update_message(row, State.DUE, sure=True, held=held)
 
     async def _try_failed(self, tx: Transaction, error: Exception) -> None:
         handling, ledger, letter = self._handling, self._ledger, self._delivery.letter
@@ -328,7 +308,7 @@ class HandlerTurn(Turn):
         row.tries = max(row.tries, 1)
         if not row.body:
             row.body = encode(letter)
-        unknown = isinstance(error, NotKnown) and ledger.safe.unknown_waits
+        unknown = isinstance(error, NotKnown)
         if unknown:
             failed = waiting(row, str(error), tx.now_ms, ledger.schedule)
         else:
@@ -338,7 +318,6 @@ class HandlerTurn(Turn):
                 tx.now_ms,
                 ledger.schedule,
                 outage=isinstance(error, CallError),
-                safe=ledger.safe,
             )
         if isinstance(error, Hopeless):
             failed.state, failed.due_at = State.DEAD, None

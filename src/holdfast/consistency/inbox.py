@@ -18,7 +18,6 @@ from holdfast.consistency.replies import Replies
 from holdfast.consistency.turn import Effects
 from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import EdgeRow, Kind, Letter, Parcel
-from holdfast.errors import Overloaded
 from holdfast.storage import Transaction
 
 DELETE_MAX = 512  # rows that one transaction deletes
@@ -28,7 +27,6 @@ class Inbox:
     """Takes parcels for one service.
 
     Args:
-        too_full: whether the outbox is over its high water; letters are taken all the same.
         wake: called when rows were put into the table that are due now.
     """
 
@@ -40,7 +38,6 @@ class Inbox:
         handling: Handling,
         meetings: Meetings,
         replies: Replies,
-        too_full: Callable[[], bool],
         wake: Callable[[], None],
         notice: Noticed,
     ) -> None:
@@ -50,7 +47,6 @@ class Inbox:
         self._handling = handling
         self._meetings = meetings
         self._replies = replies
-        self._too_full = too_full
         self._wake = wake
         self._notice = notice
 
@@ -76,12 +72,10 @@ class Inbox:
         if edge_id is None:
             self._notice("letter.refused", sender=parcel.sender, reason="no such edge")
             return
-        edge, safe = self._ledger.edges[edge_id], self._ledger.safe
-        if letters and not safe.high_water_spares_letters and self._too_full():
-            raise Overloaded("letters are refused")  # two full services would wait for each other
+        edge = self._ledger.edges[edge_id]
         if parcel.floor is not None:
             await self._lower(edge, parcel.floor)
-        is_first = not (again or parcel.again) or not safe.due_first_if_not_first
+        is_first = not (again or parcel.again)
         work: list[Coroutine[object, None, None]] = []
         later: list[Letter] = []
         for letter in letters:
@@ -119,7 +113,7 @@ class Inbox:
             rows = [self._received.new_row(edge, letter, due_at=tx.now_ms) for letter in letters]
             for row in rows:
                 row.tries = 0  # the claim that runs it counts the first try
-            new = await tx.insert_messages(rows, above_floor=self._ledger.safe.floor_check)
+            new = await tx.insert_messages(rows, above_floor=True)
             fresh = {row.id for row in new}
             for row in rows:
                 if row.id not in fresh:

@@ -72,8 +72,7 @@ class Letters:
             raise self._not_declared(f"sends {message.name}", name, "calls")
         if not isinstance(message, Undo):
             return Sort(wire, Kind.COMMAND, Lane.WORK, (owner,), carrier_of(kind))
-        lane = Lane.URGENT if self._ledger.safe.two_lanes else Lane.WORK
-        return Sort(wire, Kind.UNDO, lane, (owner,), carrier_of(kind))
+        return Sort(wire, Kind.UNDO, Lane.URGENT, (owner,), carrier_of(kind))
 
     def _not_declared(self, does: str, name: str, where: str) -> NotDeclared:
         service = self._ledger.service
@@ -88,7 +87,7 @@ class Letters:
             MessageTooLarge: it is over 256 KiB.
         """
         payload = self.sort_of(message).carrier.encode(message)
-        if len(payload) > MESSAGE_BYTES_MAX and self._ledger.safe.encode_before_commit:
+        if len(payload) > MESSAGE_BYTES_MAX:
             raise MessageTooLarge(
                 f"{message.name} is {len(payload):,} bytes; the maximum is "
                 f"{MESSAGE_BYTES_MAX:,}: send a reference instead"
@@ -156,6 +155,6 @@ class Letters:
             BelowFloor: this process is behind the time at which a floor was announced.
         """
         ledger = self._ledger
-        above = ledger.safe.sent_above_floor and ledger.database.remote  # else there is no other
+        above = ledger.database.remote  # else there is no other
         if len(await tx.insert_messages(rows, above_floor=above, sure=True)) < len(rows):
             raise BelowFloor(f"{ledger.service} made a letter's id below a floor that it announced")

@@ -79,15 +79,14 @@ class Meetings:
 
         Without a row it is below the floor: settled long ago, and so is what meets it.
         """
-        work, safe = self._ledger.edge_from(edge.sender, Lane.WORK), self._ledger.safe
+        work = self._ledger.edge_from(edge.sender, Lane.WORK)
         assert work is not None, f"{edge.sender} has no work lane"
-        if safe.refuse_before_command:
-            tombstone = refused(MessageRow(work, command, State.DUE, Kind.COMMAND))
-            await tx.insert_messages([tombstone], above_floor=safe.floor_check)
+        tombstone = refused(MessageRow(work, command, State.DUE, Kind.COMMAND))
+        await tx.insert_messages([tombstone], above_floor=True)
         row = await tx.lock_message(work, command)
         if row is None:
             return Meeting.NOTHING, None
-        meeting = meet(row, safe)
+        meeting = meet(row)
         if meeting is Meeting.REFUSE:
             changed = await tx.update_message(refused(row), row.state)
             assert changed, "the row was locked"

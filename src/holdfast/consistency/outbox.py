@@ -111,8 +111,8 @@ class Outbox:
         Args:
             again: they were found due in the table. Those in flight are sent again in their places.
         """
-        flying, safe = self._in_flight[edge], self._ledger.safe
-        room = window_room(len(flying), self._ledger.schedule) if safe.window else len(rows)
+        flying = self._in_flight[edge]
+        room = window_room(len(flying), self._ledger.schedule)
         if again:
             self._listen_for(edge)
             now_rows = [row for row in rows if row.id in flying]

@@ -13,7 +13,6 @@ from holdfast.consistency.attention import failing_now
 from holdfast.consistency.claimed import ClaimedRows
 from holdfast.consistency.handling import Handling
 from holdfast.consistency.high_water import HighWater
-from holdfast.consistency.inbox import Inbox
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.schedule import expired, floor_of, resend_at
@@ -44,7 +43,6 @@ class Relay:
         writer: Writer,
         handling: Handling,
         claimed: ClaimedRows,
-        inbox: Inbox,
         outbox: Outbox,
         broker: Broker,
         unknown: UnknownWork,
@@ -56,7 +54,6 @@ class Relay:
         self._writer = writer
         self._handling = handling
         self._claimed = claimed
-        self._inbox = inbox
         self._outbox = outbox
         self._broker = broker
         self._unknown = unknown
@@ -165,9 +162,6 @@ class Relay:
         parcel = Parcel(
             edge.sender, edge.receiver, edge.lane, answers=[LetterAnswer(row.id, "expired")]
         )
-        if not self._ledger.safe.expire_behind_answers:
-            await self._inbox.deliver(encode(parcel), False)
-            return
         try:
             await self._broker.publish(parcel.to, parcel.travels, encode(parcel))
         except CallError:

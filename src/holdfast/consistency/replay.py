@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.steps import (
     Recorded,
     StepOutcome,
@@ -138,7 +137,6 @@ class Replay:
     parked_undos: frozenset[str] = frozenset()
     cancelled: int = 0
     open_paths: frozenset[str] = frozenset()
-    safe: Safeguards = ALL_ON
     describe: Describe = plain
     wants: list[Want] = field(default_factory=list[Want])
     ended: Ended = "waiting"
@@ -280,9 +278,7 @@ class Replay:
     async def undo(self) -> None:
         """See `system.Saga.undo`."""
         path, _ = self._next("undo")
-        todo = list(self._undoable)
-        if self.safe.undo_newest_first:
-            todo.reverse()
+        todo = self._undoable[::-1]
         self._met.update(f"{path}.{number}" for number in range(1, len(todo) + 1))
         held_up = False
         for number, entry in enumerate(todo, 1):
@@ -300,8 +296,7 @@ class Replay:
         kind = f"undo {entry.undo.wire_name()}"
         if self._recorded(path, kind, limited=False) is not None:  # a long saga is undone too
             return False
-        known = entry.known and self.safe.undo_carries_knowledge
-        self.wants.append(UndoCall(path, kind, entry.undo, entry.about, known))
+        self.wants.append(UndoCall(path, kind, entry.undo, entry.about, entry.known))
         return path not in self.parked_undos
 
     async def restart(self, input: Model) -> None:
@@ -314,7 +309,7 @@ class Replay:
     # -- paths --------------------------------------------------------------------------------
 
     def _alive(self) -> None:
-        if self._dead and self.safe.discard_suspended:
+        if self._dead:
             raise _Discarded
         if self.in_local:
             raise ForeignAwait("a local function gets its own `tx`; it does not use the saga")
@@ -351,7 +346,7 @@ class Replay:
             if limited and len(self.steps) + len(self.wants) >= STEPS_MAX:
                 raise self._parks(self._too_long())
             return None
-        if step.kind != kind and self.safe.compare_steps:
+        if step.kind != kind:
             raise self._parks(
                 SagaChanged(
                     f"step {path} was {step.kind!r} and is now {kind!r}; count `version` up and "
@@ -411,7 +406,7 @@ class Replay:
     def _check_met(self, kinds: Mapping[str, str]) -> None:
         """Find a function that asks for less than it once did: a step was in vain."""
         unmet = kinds.keys() - self._met
-        if unmet and self.safe.compare_steps:
+        if unmet:
             path = min(unmet, key=_in_order)
             self._parks(
                 SagaChanged(
@@ -426,8 +421,6 @@ class Replay:
 
     async def _undo_all(self) -> Ended:
         """An uncaught Failure undoes everything and ends the saga as failed."""
-        if not self.safe.uncaught_failure_undoes:
-            return "failed"
         try:
             ended = await self._driven(self.undo())
         except HoldfastError as exc:  # the undos are not those that were recorded

@@ -146,7 +146,7 @@ class Replies:
         call = await self._sagas.pending_call(tx, step.saga, step.path)
         if call is None:
             return  # the saga is parked, or has changed: its time-out comes again
-        if call.undo is None and self._ledger.safe.withdraw_without_undo:
+        if call.undo is None:
             await self._sagas.withdraw(tx, row, effects)
             return
         await self._sagas.hold(tx, row)

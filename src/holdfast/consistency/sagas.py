@@ -139,8 +139,7 @@ class Sagas:
     def _known(self, row: SagaRow) -> SagaType:
         """Return the saga's type. Raises NotKnown: a process that knows it goes on with it."""
         known = self._types.get(row.type)
-        hands_back = self._ledger.safe.older_version_hands_back
-        if known is None or (row.version > known.version and hands_back):
+        if known is None or row.version > known.version:
             raise NotKnown(self.stranger(row))
         return known
 
@@ -219,12 +218,9 @@ class Sagas:
 
     async def hold(self, tx: Transaction, call: MessageRow) -> None:
         """Keep a command's row, for which nobody waits any more, until its undo is answered."""
-        if self._ledger.safe.held_until_undone:
-            held = call.copy()
-            held.state, held.due_at, held.expires_at = State.HELD, None, None
-            await tx.update_message(held, State.DUE)
-        else:
-            await tx.delete_message(call.edge, call.id, State.DUE)
+        held = call.copy()
+        held.state, held.due_at, held.expires_at = State.HELD, None, None
+        await tx.update_message(held, State.DUE)
 
     async def pass_parked_undo(self, tx: Transaction, saga: UUID, effects: Effects) -> None:
         """Let the next undo go: one was unanswered for so long that it does not hold it up."""

@@ -10,7 +10,6 @@ from enum import Enum
 
 import msgspec
 
-from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule, retry_at
 from holdfast.contract.envelope import Kind, LetterAnswer, MessageRow, State
 from holdfast.errors import Conflict
@@ -29,7 +28,7 @@ class Meeting(Enum):
     REFUSE = "refuse"  # it has not run: it is refused, for good
 
 
-def meet(command: MessageRow, safe: Safeguards = ALL_ON) -> Meeting:
+def meet(command: MessageRow) -> Meeting:
     """Return what an undo must do, given the command's locked row."""
     match command.state:
         case State.REFUSED:
@@ -37,7 +36,7 @@ def meet(command: MessageRow, safe: Safeguards = ALL_ON) -> Meeting:
         case State.DONE:
             answer = recorded_answer(command)
             return Meeting.DONE if answer.outcome == "reply" else Meeting.NOTHING
-        case State.DUE | State.DEAD if command.reached and safe.forward_finishes_first:
+        case State.DUE | State.DEAD if command.reached:
             return Meeting.WAIT
         case State.DUE | State.DEAD:
             return Meeting.REFUSE
@@ -70,7 +69,6 @@ def after_failed_try(
     schedule: Schedule,
     *,
     outage: bool = False,
-    safe: Safeguards = ALL_ON,
 ) -> MessageRow:
     """Return the row after a handler raised: due again, or dead after the last try.
 
@@ -79,14 +77,13 @@ def after_failed_try(
     ends: its try is given back, and the pause grows with the errors that are written down.
     """
     failed = row.copy()
-    failed.reached = row.reached and safe.reached_kept
     if outage:
         failed.tries = max(0, row.tries - 1)
     failed.error = _written_down(row.error, f"try {row.tries} at {at_time(now_ms)}: {error}")
     over = row.tries >= schedule.tries_max and not outage
-    if row.reached and row.expires_at is not None and row.expires_at <= now_ms and safe.key_life:
+    if row.reached and row.expires_at is not None and row.expires_at <= now_ms:
         over = True  # past the key's life another try could be another effect
-    elif row.kind is Kind.TICK or (row.kind is Kind.UNDO and safe.undo_never_dead):
+    elif row.kind in (Kind.TICK, Kind.UNDO):
         over = False
     failed.state = State.DEAD if over else State.DUE
     pauses = _errors_in(failed.error) if outage else row.tries

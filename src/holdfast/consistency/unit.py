@@ -291,7 +291,7 @@ class Unit:
         assert tx is not None
         if units.witness is not None:
             units.witness(self)
-        if self.broken is not None and self.ledger.safe.sticky_errors:
+        if self.broken is not None:
             raise StatementFailed(
                 f"a statement failed and the handler went on: {self.broken}; put what may fail "
                 "inside `async with tx.savepoint()`"
@@ -390,7 +390,7 @@ class Driver:
         if awaited is _ENTER:
             return STOPPED
         unit = self._unit
-        if not (unit.shut and unit.ledger.safe.no_foreign_awaits) or unit.in_statement:
+        if not unit.shut or unit.in_statement:
             return None
         error = ForeignAwait(
             "after its first statement a handler may await `tx` alone; move what reaches "

@@ -15,7 +15,6 @@ from typing import ClassVar
 from holdfast.consistency.ledger import BelowFloor, Ledger
 from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
 from holdfast.contract.envelope import Kind, MessageRow, State
-from holdfast.contract.failure import Failure
 from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
 from holdfast.storage import Sharing, Transaction
 
@@ -152,7 +151,6 @@ class Writer:
         clock = self._ledger.clock  # not the loop's: uvloop's has whole milliseconds
         started = clock.monotonic()
         safe, database = self._ledger.safe, self._ledger.database
-        early = not (safe.answer_after_commit and safe.send_after_commit)
         done: list[Turn] = []
         errors: list[Exception | None] = []
         tx: Transaction | None = None
@@ -166,8 +164,6 @@ class Writer:
                     done.append(turn)
             if clock.monotonic() - started > self._ledger.schedule.transaction_ms / 1000:
                 raise TransactionLost("it took longer than T: its ids may be below the floor")
-            if early:
-                self._after_commit(done)
             try:
                 kept = await tx.commit()
             except CommitUnknown:
@@ -183,8 +179,7 @@ class Writer:
             raise
         self._commits += 1
         self._turns += len(done)
-        if not early:
-            self._tell(self._after_commit, done)
+        self._tell(self._after_commit, done)
         if self._observe is not None:
             self._tell(self._observe, len(done), clock.monotonic() - started, waited_s)
         for (_, future), error in zip(batch, errors, strict=True):
@@ -223,7 +218,7 @@ class Writer:
         if future.cancelled():
             return None
         turn.begun, turn.effects = True, Effects()
-        safe, task = self._ledger.safe, self._task
+        task = self._task
         await tx.savepoint()
         try:
             try:
@@ -233,25 +228,20 @@ class Writer:
             except Exception as exc:  # raised again, unless the turn answers for it
                 if not turn.answers_for(exc):
                     raise
-                if safe.failure_rolls_back or not isinstance(exc, Failure):
-                    await tx.rollback()
-                    await tx.savepoint()
+                await tx.rollback()
+                await tx.savepoint()
                 turn.effects = Effects()
                 await turn.failed(tx, exc)
             if task is not None and task.cancelling():  # and a handler, or a saga, swallowed it
                 raise asyncio.CancelledError
-            if safe.commit_checked:
+            if self._ledger.safe.commit_checked:
                 tx.check_open()
         except TransactionLost:
             raise
         except Exception as exc:  # this turn's own: the others go on
             await tx.rollback()
             return exc
-        if future.cancelled() and not safe.shielded:
-            turn.begun = False
-            await tx.rollback()
-        else:
-            await tx.release()
+        await tx.release()
         return None
 
     async def _look_at_time(self) -> None:

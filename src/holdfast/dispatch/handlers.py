@@ -71,8 +71,7 @@ class CompiledHandler:
         )
         self._current.set(context)
         unit.trace = context.traceparent
-        tolerant = unit.ledger.safe.tolerant_letters  # a newer sender's fields are not poison
-        message = self._carrier.decode(bytes(letter.body), extra=None if tolerant else "forbid")
+        message = self._carrier.decode(bytes(letter.body))  # a newer sender's fields are no poison
         outside = _outside(self._reach, delivery)
         look = Look(unit.ledger.database, unit)
         work = Work(message=message, tx=unit, read=look, outside=outside)
@@ -133,11 +132,7 @@ class CompiledJob:
         """Return the row of the first tick after `now_ms`; every replica makes the same one."""
         at = self._job.rhythm.next_ms(now_ms)
         edge = self._ledger.edge_to(self._ledger.service)
-        if self._ledger.safe.derived_ticks:
-            seed = derived_id(_TICKS, self.name, 0)
-            id_ = derived_id(seed, str(at), at)
-        else:
-            id_ = self._ledger.ids.uuid7(at)
+        id_ = derived_id(derived_id(_TICKS, self.name, 0), str(at), at)
         letter = Letter(id=id_, kind=Kind.TICK, type=self.name)
         return MessageRow(edge, id_, State.DUE, Kind.TICK, due_at=at, body=encode(letter))
 

@@ -143,9 +143,7 @@ class ServiceHost:
         self.interventions = Interventions(self.core)
         self.strangers: list[str] = []
         self._looked = False
-        self.reach = Reach(
-            service, everywhere or asks, ports.send, ports.run, self._edge, safe=ports.safe
-        )
+        self.reach = Reach(service, everywhere or asks, ports.send, ports.run, self._edge)
 
     def _commits(self) -> Callable[[int, float, float], None]:
         metrics = self._ports.metrics
@@ -201,7 +199,7 @@ class ServiceHost:
         """Open the database; make its tables, unless they were made."""
         tables = None if made else self.service.metadata
         edges = edges_of(self.name, self._graph)
-        lag_ms = floors_lag_ms(self.ledger.schedule) if self.ledger.safe.time_goes_on else None
+        lag_ms = floors_lag_ms(self.ledger.schedule)
         self.ledger.know(await self.ledger.database.open(edges, tables, lag_ms=lag_ms))
 
     async def start(self) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from holdfast.consistency.delivery import Delivery, Hopeless
-from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.unit import Unit
 from holdfast.contract.carrier import carrier_of, written
 from holdfast.contract.http import Request, Response
@@ -76,7 +75,6 @@ class Reach:
     run: Callable[[Blocking], Awaitable[object]]
     edge_of: Callable[[str, EdgePolicy | None], Edge]
     edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
-    safe: Safeguards = ALL_ON
 
     def edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         """Return the edge of that name, made at its first use."""
@@ -146,9 +144,8 @@ class OutsideView:
                 query, sender=service.name, deadline=loop.time() + timeout_s, trace=trace
             )
 
-        deadline = self._until() if self._reach.safe.remaining_time_on_hops else None
         patient = self._delivery is not None
-        reply = await edge.call(once, deadline=deadline, idempotent=True, patient=patient)
+        reply = await edge.call(once, deadline=self._until(), idempotent=True, patient=patient)
         kept[number] = reply
         return reply
 

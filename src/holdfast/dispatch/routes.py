@@ -202,8 +202,6 @@ class CompiledRoute:
             assert turn.output is not None, "a turn that was performed has an answer"
             return turn.output
         refusal = problem_of(turn.refused, request.correlation_id)
-        if not self._ledger.safe.request_with_effect:
-            return refusal
         recorded = await self._recorded(key)  # the same key may have succeeded elsewhere meanwhile
         if recorded is None:
             self._refusals.keep(key.row(self._ledger, refusal, self._now_ms()))
@@ -238,7 +236,7 @@ class CompiledRoute:
             return self.route.function(**self._arguments(work))
 
         record = None
-        if key is not None and self._ledger.safe.request_with_effect:
+        if key is not None:
             record = functools.partial(key.record, self._ledger)
         return WriteTurn(
             self._core,

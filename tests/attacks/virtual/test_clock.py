@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Uuid
 
 from holdfast import Command, Model, Service, System, Tx
-from holdfast.consistency.safeguards import ALL_ON
+from tests.ablations.off import switch_off
 from tests.dispatch.hosting import Hosted, hosting, system
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
@@ -106,15 +106,16 @@ async def test_letters_after_a_restart_on_an_earlier_clock_are_not_taken_for_set
 
 
 async def test_without_it_new_letters_are_ignored_and_counted(
-    clock: JumpingClock, tmp_path: Path
+    clock: JumpingClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the receiver takes for settled is in its log and its metrics, by edge."""
-    safe = ALL_ON.without("time_goes_on").without("sent_above_floor")
-    async with hosting(office(), tmp_path, safe=safe) as hosted:
+    for safeguard in ("time_goes_on", "sent_above_floor"):
+        switch_off(monkeypatch, safeguard)
+    async with hosting(office(), tmp_path) as hosted:
         for number in range(3):
             await wish(hosted, number, wait_s=30)
     clock.shift_s -= HOUR_S
-    async with hosting(office(), tmp_path, safe=safe) as hosted:
+    async with hosting(office(), tmp_path) as hosted:
         await wish(hosted, 3, wait_s=3)
 
         assert await done(hosted) == [0, 1, 2]
