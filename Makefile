@@ -55,6 +55,7 @@ check: .venv/.test         ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/pyright
 
 bench: .venv/.bench        ## the figures, each beside its peer

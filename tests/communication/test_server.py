@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -437,7 +438,8 @@ class TestDeadlines:
 
         served = await serve(handler, HttpLimits(write_deadline_s=0.1))
         wire = await served.open()
-        wire.writer.transport.pause_reading()
+        transport: Any = wire.writer.transport  # it reads, too
+        transport.pause_reading()
         wire.send(GET)
         await served.until(lambda: served.server.stats().requests == 1)
         await served.until(lambda: served.server.stats().connections == 0)
@@ -451,14 +453,15 @@ async def test_a_slow_reader_gets_all_its_answers(serve: Serve) -> None:
 
     served = await serve(handler, HttpLimits(header_deadline_s=60, idle_s=60, write_deadline_s=600))
     wire = await served.open()
-    wire.writer.transport.pause_reading()
+    transport: Any = wire.writer.transport  # it reads, too
+    transport.pause_reading()
     wire.send(GET)
     await served.until(lambda: served.server.stats().requests == 1)
     wire.send(GET[:9])
     await asyncio.sleep(0.01)
     wire.send(GET[9:])
     await pass_time(120)
-    wire.writer.transport.resume_reading()
+    transport.resume_reading()
     assert [len((await wire.answer()).body) for _ in range(2)] == [20_000_000] * 2
 
 

@@ -91,14 +91,14 @@ class Script(Turn):
                 rows = await tx.delete_messages(1, [letter(n).id, letter(n + 1).id], State.DUE)
                 self.seen.append(sorted(row.id for row in rows))
             case "advance":
-                row = await tx.lock_saga(saga)
+                found = await tx.lock_saga(saga)
                 steps = await tx.steps(saga)
-                self.seen.append((row and (row.version, row.state), [s.path for s in steps]))
-                if row is not None:
+                self.seen.append((found and (found.version, found.state), [s.path for s in steps]))
+                if found is not None:
                     path = f"{self.number}.{len(steps)}"
                     await tx.insert_steps([StepRow(saga, path, "call", b"{}", len(steps))])
-                    row.version += 1
-                    await tx.update_saga(row)
+                    found.version += 1
+                    await tx.update_saga(found)
             case "start":
                 started = SagaRow(saga, "s", 1, "running", b"{}", None, None, 0, None)
                 await tx.insert_saga(started)

@@ -247,7 +247,7 @@ async def test_what_is_looked_for_is_found_among_many() -> None:
         [oldest] = [one for one in await control.sagas(limit=1_100) if one["id"] < newest["id"]][
             -1:
         ]
-        waiting = [(await control.saga(one["id"]))["waiting"] for one in (newest, oldest)]
+        told: list[Any] = [await control.saga(one["id"]) for one in (newest, oldest)]
 
-    assert [one["error"].partition("\n")[0] for one in parked] == ["LookupError: no bed"]
-    assert [[row["kind"] for row in rows] for rows in waiting] == [["timer"], ["timer"]]
+    assert [str(one["error"]).partition("\n")[0] for one in parked] == ["LookupError: no bed"]
+    assert [[row["kind"] for row in one["waiting"]] for one in told] == [["timer"], ["timer"]]
