@@ -1,11 +1,19 @@
 """docs/metrics.md is the catalogue, and the catalogue is what a process shows."""
 
+from functools import partial
+
 import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
+from holdfast.observability import Exposition
 from holdfast.observability.catalogue import CATALOGUE
 from holdfast.runtime.figures import watch_process
-from holdfast.testing import running
+from holdfast.runtime.process import Options
+from holdfast.runtime.settings import ProcessSettings
+from holdfast.testing import Client, running
 from shop.system import shop
 from tests.docs import metrics
 
@@ -45,3 +53,24 @@ async def test_a_running_system_shows_what_the_page_promises(shown: dict[str, st
     """By its type; nothing else is shown, and only what needs an occasion is missing."""
     assert shown.items() <= {name: metric.kind for name, metric in CATALOGUE.items()}.items()
     assert set(CATALOGUE) - set(shown) <= ELSEWHERE
+
+
+async def test_the_listener_speaks_the_format_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With exemplars of requests whose trace is recorded, and the content type of the format."""
+    recorded = partial(Options, settings=ProcessSettings(trace_ratio=1))
+    monkeypatch.setattr("holdfast.testing.run.Options", recorded)
+    async with running(shop, environ=AWAY) as run:
+        client = Client(run.process.ops_url)
+        await run.client.get("/v1/orders")
+        asked = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+        opened, plain = await client.get("/metrics", headers=asked), await client.get("/metrics")
+        await client.close()
+
+    types = [dict(answer.headers)["content-type"] for answer in (opened, plain)]
+    assert types == [form.value for form in (Exposition.OPEN, Exposition.TEXT)]
+    families = parse_openmetrics(opened.body.decode())
+    seen = [s for f in families for s in f.samples if s.exemplar is not None]
+    assert {sample.labels.get("service") for sample in seen} >= {"gateway"}
+    assert b"trace_id" not in plain.body

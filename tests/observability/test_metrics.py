@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from holdfast.observability import SAGA_ENDS, SERVED_ERRORS, Histogram, Metrics, catalogue
 from holdfast.observability.catalogue import Metric
+from holdfast.observability.exposition import Exposition
 from holdfast.observability.instruments import Counter, Family
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -142,7 +143,7 @@ def test_a_family_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b", "c", "d"):
         family.of(name).inc()
 
-    assert "".join(family.lines()).splitlines()[2:] == [
+    assert "".join(family.pieces(Exposition.TEXT)).splitlines()[2:] == [
         'x_total{a="a"} 1.0',
         'x_total{a="b"} 1.0',
         'x_total{a="_OTHER"} 2.0',

@@ -70,7 +70,8 @@ class CompiledQuery:
         loop = asyncio.get_running_loop()
         started, begun = loop.time(), self._ledger.clock.monotonic()
         outcome = ""
-        token = self._current.set(self._context(trace))
+        context = self._context(trace)
+        token = self._current.set(context)
         view = ReadView(self._ledger)
         outside = OutsideView(self._reach, unit=None, deadline=deadline)
         try:
@@ -102,7 +103,7 @@ class CompiledQuery:
         finally:
             await view.close()
             self._current.reset(token)
-            self._outcomes.observe(outcome, self._ledger.clock.monotonic() - begun)
+            self._outcomes.observe(outcome, self._ledger.clock.monotonic() - begun, context)
 
     def _context(self, trace: str) -> Context:
         correlation_id = self._current.get().correlation_id

@@ -31,7 +31,7 @@ from holdfast.errors import (
     TooLarge,
     TransactionLost,
 )
-from holdfast.observability import RouteOutcomes
+from holdfast.observability import RouteOutcomes, current
 from holdfast.pump import Finished, first_step, is_cancelled
 from holdfast.resilience import Watch
 from holdfast.security import scope_missing, token_missing
@@ -96,7 +96,7 @@ class CompiledRoute:
             response = self._answer_to(exc, request)
         finally:
             outcomes.active -= 1
-        outcomes.observe(response.status, clock.monotonic() - started)
+        outcomes.observe(response.status, clock.monotonic() - started, current.get())
         return response
 
     def _answer_to(self, error: Exception, request: Request) -> Response:

@@ -1,12 +1,12 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
 from holdfast.observability import catalogue
+from holdfast.observability.exposition import Exposition, exposition_of
 from holdfast.observability.health import Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
 from holdfast.observability.logs import Level, Logger, bridge
 from holdfast.observability.metrics import (
     CALL_ERRORS,
-    CONTENT_TYPE,
     SAGA_ENDS,
     SERVED_ERRORS,
     Metrics,
@@ -23,11 +23,11 @@ from holdfast.observability.troubles import troubles
 
 __all__ = [
     "CALL_ERRORS",
-    "CONTENT_TYPE",
     "SAGA_ENDS",
     "SERVED_ERRORS",
     "Context",
     "Counter",
+    "Exposition",
     "Health",
     "Histogram",
     "Level",
@@ -42,6 +42,7 @@ __all__ = [
     "bridge",
     "catalogue",
     "current",
+    "exposition_of",
     "in_brief",
     "parse_traceparent",
     "troubles",

@@ -3,13 +3,14 @@
 Series are resolved once, when a route or a handler is compiled, and then observed.
 """
 
-from collections.abc import Callable, Collection, Iterator
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
 from typing import Final
 
 from holdfast.observability import catalogue
 from holdfast.observability.catalogue import Metric
+from holdfast.observability.exposition import Exposition, head_text, sample_text
 from holdfast.observability.instruments import (
     OTHER,
     SERIES_MAX,
@@ -17,14 +18,13 @@ from holdfast.observability.instruments import (
     Family,
     Histogram,
     Outcomes,
-    head_text,
-    sample_text,
 )
+from holdfast.observability.trace import NO_CONTEXT, Context
 from holdfast.observability.watches import Watches
 from holdfast.system import Slo
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UNMATCHED: Final = "unmatched"
+SLICE_LINES: Final = 500  # of a scrape, before others run; some 0.3 ms
 EXPECTED_MAX: Final = SERIES_MAX // 2
 SERVED_ERRORS: Final = (500, 502, 503, 504)
 """What every route may answer, whatever it declares."""
@@ -56,10 +56,10 @@ class SagaOutcomes(Outcomes):
         super().__init__(lambda outcome: durations.of(saga, outcome))
         self._ended, self._saga = ended, saga
 
-    def observe(self, outcome: int | str, seconds: float) -> None:
+    def observe(self, outcome: int | str, seconds: float, context: Context = NO_CONTEXT) -> None:
         """Count the end of a run, by how it ended; `seconds` since it was started."""
-        self._ended.of(self._saga, str(outcome)).inc()
-        super().observe(outcome, seconds)
+        self._ended.of(self._saga, str(outcome)).inc(1, context)
+        super().observe(outcome, seconds, context)
 
     def expect(self, *outcomes: int | str) -> None:
         """Show these at 0."""
@@ -83,11 +83,11 @@ class HandlerOutcomes(Outcomes):
         super().__init__(resolve)
         self._errors, self._failures = errors, failures
 
-    def observe(self, outcome: int | str, seconds: float) -> None:
+    def observe(self, outcome: int | str, seconds: float, context: Context = NO_CONTEXT) -> None:
         """Count the end of a run, by its error's type or its failure's name ("": none)."""
         if outcome and outcome not in self._failures:
-            self._errors.inc()
-        super().observe(outcome, seconds)
+            self._errors.inc(1, context)
+        super().observe(outcome, seconds, context)
 
 
 class Metrics:
@@ -225,26 +225,50 @@ class Metrics:
                 found[name] = found.get(name, 0) + served.count
         return found
 
-    def render(self) -> bytes:
-        """Return the text for /metrics; its type is `CONTENT_TYPE`."""
-        families = chain.from_iterable(family.lines() for family in self._families)
-        lines = chain(self._target(), families, self._active(), self._watches.lines())
-        return "".join(lines).encode()
+    def render(self, form: Exposition = Exposition.TEXT) -> bytes:
+        """Return the text for /metrics at once."""
+        return _encoded(self._pieces(form))
 
-    def _target(self) -> Iterator[str]:
-        yield head_text(catalogue.TARGET)
+    async def scrape(self, form: Exposition) -> bytes:
+        """Return the text for /metrics, and let others run after every few hundred lines.
+
+        A series is told as of one moment, several as of a few rounds of the loop.
+        """
+        pieces, lines = list[str](), 0
+        for piece in self._pieces(form):
+            pieces.append(piece)
+            lines += piece.count("\n")
+            if lines >= SLICE_LINES:
+                lines = 0
+                await asyncio.sleep(0)
+        return _encoded(pieces)
+
+    def _pieces(self, form: Exposition) -> Iterator[str]:
+        yield from self._target(form)
+        for family in self._families:
+            yield from family.pieces(form)
+        yield from self._active(form)
+        yield from self._watches.pieces(form)
+        yield form.end
+
+    def _target(self, form: Exposition) -> Iterator[str]:
+        yield head_text(catalogue.TARGET, form)
         yield sample_text(catalogue.TARGET, {"service_namespace": self._system}, 1)
 
-    def _active(self) -> Iterator[str]:
+    def _active(self, form: Exposition) -> Iterator[str]:
         active: dict[tuple[str, str], int] = {}
         for route in self._routes.values():
             key = (route.method, route.service)
             active[key] = active.get(key, 0) + route.active
         if active:
-            yield head_text(catalogue.ACTIVE)
+            yield head_text(catalogue.ACTIVE, form)
         for (method, service), count in active.items():
             labels = {"http_request_method": method, "service": service}
             yield sample_text(catalogue.ACTIVE, labels, count)
+
+
+def _encoded(pieces: Iterable[str]) -> bytes:
+    return "".join(pieces).encode("utf-8", "replace")  # a lone surrogate hides nothing else
 
 
 def with_bounds(metric: Metric, bounds: Collection[float]) -> Metric:

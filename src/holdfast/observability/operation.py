@@ -77,7 +77,7 @@ class Operation:
         if outcome is None:
             return
         seconds = self._clock.monotonic() - span.begun
-        self._outcomes.observe(outcome, seconds)
+        self._outcomes.observe(outcome, seconds, span.context)
         if self._tell is not None:
             self._tell(outcome, seconds)
 
@@ -108,7 +108,7 @@ class Requests:
         """End a request with its answer's status; `route` is "" if none matched."""
         seconds = self.clock.monotonic() - span.begun
         outcomes = self._outcomes.get((method, route)) or self._learn(method, route)
-        outcomes.observe(status, seconds)
+        outcomes.observe(status, seconds, span.context)
         self._logger.request(span.context, method, route or "unmatched", status, seconds, client)
 
     def _learn(self, method: str, route: str) -> RouteOutcomes:

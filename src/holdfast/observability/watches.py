@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from holdfast.observability import catalogue
 from holdfast.observability.catalogue import Metric
-from holdfast.observability.instruments import head_text, sample_text
+from holdfast.observability.exposition import Exposition, head_text, sample_text
 
 
 class Watches:
@@ -27,18 +27,18 @@ class Watches:
             raise ValueError(f"{metric.name} has the labels {metric.labels}, not {(*labels,)}")
         self._reads.setdefault(metric, {})[tuple(sorted(labels.items()))] = read
 
-    def lines(self) -> Iterator[str]:
+    def pieces(self, form: Exposition) -> Iterator[str]:
         """Read everything that is watched."""
-        for metric, reads in self._reads.items():
+        for metric, reads in tuple(self._reads.items()):
             lines = [
                 line
-                for labels, read in reads.items()
+                for labels, read in tuple(reads.items())
                 for line in self._line(metric, dict(labels), read)
             ]
             if lines:
-                yield head_text(metric)
+                yield head_text(metric, form)
                 yield from lines
-        yield head_text(catalogue.WATCH_ERRORS)
+        yield head_text(catalogue.WATCH_ERRORS, form)
         yield sample_text(catalogue.WATCH_ERRORS, {}, self._failed)
 
     def _line(self, metric: Metric, labels: dict[str, str], read: Callable[[], float]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from holdfast.communication import ClientPool, Origin, origin_and_path
 from holdfast.contract.http import Request, Response
 from holdfast.errors import CallError
-from holdfast.observability import Metrics
+from holdfast.observability import Metrics, current
 from holdfast.ports import Clock
 from holdfast.runtime.options import Options
 from holdfast.runtime.settings import external_urls
@@ -72,7 +72,7 @@ class Externals:
             outcome = exc.code
             raise
         finally:
-            outcomes.observe(outcome, self._clock.monotonic() - started)
+            outcomes.observe(outcome, self._clock.monotonic() - started, current.get())
         return response
 
     async def stop(self) -> None:

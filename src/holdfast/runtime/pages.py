@@ -5,7 +5,7 @@ import msgspec
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.openapi import DOCS_PAGE, openapi
 from holdfast.gateway.door import Page
-from holdfast.observability import CONTENT_TYPE, Health, Metrics, in_brief
+from holdfast.observability import Health, Metrics, exposition_of, in_brief
 from holdfast.system import System
 
 
@@ -47,7 +47,8 @@ class OperationsPages:
         """Serve one request."""
         match request.path:
             case "/metrics":
-                return _page(CONTENT_TYPE.encode(), self._metrics.render())
+                form = exposition_of((request.header(b"accept") or b"").decode("latin-1"))
+                return _page(form.value.encode(), await self._metrics.scrape(form))
             case "/health/live":
                 return self._health.live()
             case "/health/ready":
