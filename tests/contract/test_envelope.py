@@ -119,8 +119,8 @@ def test_answers_go_back_on_the_urgent_lane() -> None:
         "orders", "payments", Lane.WORK, answers=[LetterAnswer(id=ID, outcome="reply")]
     )
 
-    assert (letters_.to, letters_.travels) == ("payments", Lane.WORK)
-    assert (answers_.to, answers_.travels) == ("orders", Lane.URGENT)
+    assert letters_.address == ("payments", Lane.WORK)
+    assert answers_.address == ("orders", Lane.URGENT)
 
 
 def test_a_copied_row_changes_alone() -> None:

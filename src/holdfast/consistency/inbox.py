@@ -20,6 +20,8 @@ from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import EdgeRow, Kind, Letter, Parcel
 from holdfast.storage import Transaction
 
+_PARCELS = msgspec.json.Decoder(Parcel)
+_LETTERS = msgspec.json.Decoder(Letter)
 DELETE_MAX = 512  # rows that one transaction deletes
 
 
@@ -60,8 +62,8 @@ class Inbox:
             again: the broker may have brought it before.
         """
         try:
-            parcel = msgspec.json.decode(raw, type=Parcel)
-            letters = [msgspec.json.decode(bytes(raw), type=Letter) for raw in parcel.letters]
+            parcel = _PARCELS.decode(raw)
+            letters = list(map(_LETTERS.decode, parcel.letters))
         except msgspec.DecodeError as exc:  # to deliver it again would not help
             self._notice("parcel.refused", error=str(exc))
             return

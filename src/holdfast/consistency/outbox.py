@@ -7,7 +7,7 @@ does not fit into the window waits in the table.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -28,18 +28,20 @@ PARCEL_BYTES_MAX = 512 << 10  # of what travels together; brokers refuse more th
 Item = TypeVar("Item")
 
 
-def _loads(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Yield the items in order, as many together as a parcel may hold; at least one."""
-    load: list[Item] = []
-    held = 0
+def _loads(items: list[Item], size: Callable[[Item], int]) -> list[list[Item]]:
+    """Return the items in order, as many together as a parcel may hold; at least one."""
+    if len(items) == 1:
+        return [items]
+    loads: list[list[Item]] = []
+    held = PARCEL_BYTES_MAX
     for item in items:
-        if load and held + size(item) > PARCEL_BYTES_MAX:
-            yield load
-            load, held = [], 0
-        load.append(item)
-        held += size(item)
-    if load:
-        yield load
+        bytes_ = size(item)
+        if held + bytes_ > PARCEL_BYTES_MAX:
+            loads.append([])
+            held = 0
+        loads[-1].append(item)
+        held += bytes_
+    return loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Outbox:
         self._broker = broker
         self._wake = wake
         self._in_flight: defaultdict[int, set[UUID]] = defaultdict(set)
-        self._ready: defaultdict[int, Ready] = defaultdict(Ready)
+        self._ready: dict[int, Ready] = {}  # of edges that have letters without room
         self._silent: dict[int, None] = {}  # edges that did not answer before a re-send
         self._back: dict[int, None] = {}  # those that have room for what waits in the table
         self._heard_at: dict[int, float] = {}
@@ -126,37 +128,38 @@ class Outbox:
             now_rows = list(rows[:1])  # after a long silence one probe
         if not now_rows:
             return
-        flying.update(row.id for row in now_rows)
+        bodies: defaultdict[bool, list[bytes]] = defaultdict(list)  # False: for the first time
+        for row in now_rows:
+            flying.add(row.id)
+            bodies[row.tries > 1].append(row.body)
         self._sent += len(now_rows)
+        self._resent += len(bodies.get(True, ()))
         where = self._ledger.edges[edge]
-        resent = [row for row in now_rows if row.tries > 1]
-        self._resent += len(resent)
-        firsts = [row for row in now_rows if row.tries <= 1] if resent else now_rows
-        for some in (firsts, resent):
-            for letters in _loads([row.body for row in some], len):
-                raws = [msgspec.Raw(letter) for letter in letters]
-                again = some is resent
+        for resent, those in sorted(bodies.items()):
+            for some in _loads(those, len):
+                raws = list(map(msgspec.Raw, some))
                 self._publish(
-                    Parcel(where.sender, where.receiver, where.lane, letters=raws, again=again)
+                    Parcel(where.sender, where.receiver, where.lane, letters=raws, again=resent)
                 )
 
     def _next(
         self, edge: int, rows: Sequence[MessageRow], room: int, flying: set[UUID]
     ) -> list[MessageRow]:
         """Return the oldest of these letters and those that wait, as many as there is room for."""
-        ready, found = self._ready[edge], list[MessageRow]()
-        if not ready and len(rows) <= room:
+        if edge not in self._ready and len(rows) <= room:
             return list(rows)
+        ready, found = self._ready.setdefault(edge, Ready()), list[MessageRow]()
         ready.add(rows)
         while ready and len(found) < room:
             row = ready.pop()
             # One that flies fell due meanwhile, and was sent; a withdrawal has its command's id.
             if row.id not in flying or row.kind is Kind.WITHDRAW:
                 found.append(row)
-        if ready.more and not ready:
-            ready.more = False
-            self._back[edge] = None
-            self._wake()
+        if not ready:
+            del self._ready[edge]
+            if ready.more:
+                self._back[edge] = None
+                self._wake()
         return found
 
     def give(self, edge: int, answers: list[LetterAnswer]) -> None:
@@ -195,7 +198,7 @@ class Outbox:
     def settled(self, edge: int, letters: Iterable[UUID]) -> None:
         """Make room for what waits behind these letters."""
         self._in_flight[edge].difference_update(letters)
-        if self._ready.get(edge) and len(self._in_flight[edge]) < self._ledger.schedule.window:
+        if edge in self._ready and len(self._in_flight[edge]) < self._ledger.schedule.window:
             self.send(edge, ())
 
     def announce(self, floors: Mapping[int, UUID]) -> None:
@@ -214,7 +217,7 @@ class Outbox:
 
     async def _hand_over(self, parcel: Parcel) -> None:
         try:
-            await self._broker.publish(parcel.to, parcel.travels, encode(parcel))
+            await self._broker.publish(*parcel.address, encode(parcel))
         except CallError:
             pass  # the rows stay, and are due again
 

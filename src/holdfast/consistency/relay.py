@@ -163,7 +163,7 @@ class Relay:
             edge.sender, edge.receiver, edge.lane, answers=[LetterAnswer(row.id, "expired")]
         )
         try:
-            await self._broker.publish(parcel.to, parcel.travels, encode(parcel))
+            await self._broker.publish(*parcel.address, encode(parcel))
         except CallError:
             pass  # it is due again
 

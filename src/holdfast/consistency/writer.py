@@ -8,8 +8,9 @@ whole is lost, each turn is run again: once more with others, and then alone.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from holdfast.consistency.ledger import BelowFloor, Ledger
@@ -88,9 +89,11 @@ class Writer:
                 await asyncio.sleep(pause_s)
                 pause_s = min(longest_s, pause_s * 2)
 
-    async def perform_own(self, function: Callable[[Transaction, Effects], object]) -> None:
+    def perform_own(
+        self, function: Callable[[Transaction, Effects], object]
+    ) -> Coroutine[object, None, None]:
         """Run a function of the framework's: see `perform`."""
-        await self.perform(Own(function))
+        return self.perform(Own(function))
 
     def submit(self, turn: Turn) -> "asyncio.Future[None]":
         """Have a turn run once; what is returned is done when it is committed.
@@ -118,18 +121,19 @@ class Writer:
         """Run batches as long as turns wait.
 
         Before each, wait for those that are on their way: as long as a look finds more. A look is
-        two rounds of the loop, some 20 µs when it has nothing else to do. With 32 orders under way
-        it halves the commits.
+        two rounds of the loop (one until the event is set, one until that is heard), some 20 µs
+        when it has nothing else to do. With 32 orders under way it halves the commits.
         """
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 for _ in range(LOOKS_MAX):
-                    before = len(self._waiting)
-                    await asyncio.sleep(0)
-                    await asyncio.sleep(0)
+                    before, looked = len(self._waiting), asyncio.Event()
+                    loop.call_soon(looked.set)
+                    await looked.wait()
                     if len(self._waiting) == before:
                         break
-                await self._transact(self._take())
+                await self._transact(*self._take())
                 if not self._waiting:
                     await asyncio.sleep(0)  # let those come that were waiting for this commit
         finally:
@@ -137,17 +141,17 @@ class Writer:
             while self._waiting:  # it was cancelled: whoever still waits asks for a new one
                 _fail(self._waiting.popleft()[1], RunAgain("the writer was stopped"))
 
-    def _take(self) -> list[Waiting]:
-        """Take the next turns that may share a transaction."""
+    def _take(self) -> tuple[list[Waiting], Sharing]:
+        """Take the next turns that may share a transaction, and how they do."""
         waiting, batch = self._waiting, [self._waiting.popleft()]
         sharing = batch[0][0].sharing
         if sharing is not Sharing.ALONE:
             limit = self._ledger.schedule.batch
             while waiting and len(batch) < limit and waiting[0][0].sharing is sharing:
                 batch.append(waiting.popleft())
-        return batch
+        return batch, sharing
 
-    async def _transact(self, batch: list[Waiting]) -> None:
+    async def _transact(self, batch: list[Waiting], sharing: Sharing) -> None:
         clock = self._ledger.clock  # not the loop's: uvloop's has whole milliseconds
         started = clock.monotonic()
         safe, database = self._ledger.safe, self._ledger.database
@@ -155,7 +159,7 @@ class Writer:
         errors: list[Exception | None] = []
         tx: Transaction | None = None
         try:
-            tx = await database.begin(sharing=batch[0][0].sharing)
+            tx = await database.begin(sharing=sharing)
             waited_s = clock.monotonic() - started
             name = await self._sign(tx) if database.remote and safe.commit_asked else None
             for turn, future in batch:
@@ -179,21 +183,24 @@ class Writer:
             raise
         self._commits += 1
         self._turns += len(done)
-        self._tell(self._after_commit, done)
+        told = [partial(self._after_commit, done)]
         if self._observe is not None:
-            self._tell(self._observe, len(done), clock.monotonic() - started, waited_s)
+            took_s = clock.monotonic() - started
+            told.append(partial(self._observe, len(done), took_s, waited_s))
+        self._tell(told)
         for (_, future), error in zip(batch, errors, strict=True):
             if error is not None:
                 _fail(future, error)
             elif not future.done():
                 future.set_result(None)
 
-    def _tell(self, told: Callable[..., None], *what: object) -> None:
+    def _tell(self, told: Sequence[Callable[[], None]]) -> None:
         """Tell of a commit; whatever comes of it, those who wait for the commit have it."""
-        try:
-            told(*what)
-        except Exception:  # a bug in what is told: the transaction is committed all the same
-            logging.getLogger("holdfast").exception("%s: after a commit", self._ledger.service)
+        for tell in told:
+            try:
+                tell()
+            except Exception:  # a bug in what is told: the transaction is committed all the same
+                logging.getLogger("holdfast").exception("%s: after a commit", self._ledger.service)
 
     async def _lose(
         self, tx: Transaction | None, batch: Sequence[Waiting], exc: BaseException

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
+from types import NoneType
 from typing import cast
+from uuid import UUID
 
 from pydantic import BaseModel
 
 _SHOWN_MAX = 80  # characters of a value in an error
+_EXACT = frozenset({str, int, bool, bytes, NoneType, UUID})
+"""Two values that are both of one of these very types are the same if `==` says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,10 @@ def first_difference(given: object, arrives: object, path: str) -> Difference | 
     if type(given) is not type(arrives) or others is None or len(parts) != len(others):
         return Difference(path, given, arrives)
     for (name, one), (other_name, other) in zip(parts, others, strict=True):
-        if not _same(name, other_name):
+        if name is not other_name and not _same(name, other_name):
             return Difference(path, given, arrives)
+        if type(one) is type(other) and type(one) in _EXACT and one == other:
+            continue  # most parts are such: they are not worth a call
         found = first_difference(one, other, f"{path}.{name}")
         if found is not None:
             return found
@@ -58,8 +64,8 @@ def first_difference(given: object, arrives: object, path: str) -> Difference | 
 def parts_of(value: object) -> list[tuple[object, object]] | None:
     """Return the parts of a value with their names, in order; None if it has none."""
     if isinstance(value, BaseModel):
-        own = vars(value)
-        parts: list[tuple[object, object]] = [(n, own.get(n)) for n in type(value).model_fields]
+        names = type(value).model_fields
+        parts: list[tuple[object, object]] = [*zip(names, map(vars(value).get, names), strict=True)]
         parts += (value.__pydantic_extra__ or {}).items()
         parts += (value.__pydantic_private__ or {}).items()
         return parts

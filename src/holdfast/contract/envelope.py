@@ -106,14 +106,9 @@ class Parcel(msgspec.Struct, frozen=True, omit_defaults=True):
     floor: UUID | None = None
 
     @property
-    def to(self) -> str:
-        """The service that gets the parcel."""
-        return self.sender if self.answers else self.receiver
-
-    @property
-    def travels(self) -> Lane:
-        """The broker's lane on which the parcel goes."""
-        return Lane.URGENT if self.answers else self.lane
+    def address(self) -> tuple[str, Lane]:
+        """The service that gets the parcel, and the broker's lane on which it goes there."""
+        return (self.sender, Lane.URGENT) if self.answers else (self.receiver, self.lane)
 
 
 @dataclass(frozen=True, slots=True)

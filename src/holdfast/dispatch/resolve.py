@@ -4,6 +4,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from holdfast.errors import DeclarationError
@@ -30,11 +31,11 @@ Providers = Mapping[object, Callable[..., object]]
 Getter = Callable[[Work], object]
 
 _FROM_WORK: dict[Source, Getter] = {
-    Source.MESSAGE: lambda work: work.message,
-    Source.TX: lambda work: work.tx,
-    Source.READ: lambda work: work.read,
-    Source.OUTSIDE: lambda work: work.outside,
-    Source.CALLER: lambda work: work.caller,
+    Source.MESSAGE: attrgetter("message"),
+    Source.TX: attrgetter("tx"),
+    Source.READ: attrgetter("read"),
+    Source.OUTSIDE: attrgetter("outside"),
+    Source.CALLER: attrgetter("caller"),
 }
 
 
@@ -108,7 +109,14 @@ class Provided:
     def arguments(self, signature: Signature) -> Callable[[Work], dict[str, object]]:
         """Return what fills all parameters of a handler."""
         getters = [(p.name, self.getter(p)) for p in signature.parameters]
-        return lambda work: {name: get(work) for name, get in getters}
+
+        def fill(work: Work) -> dict[str, object]:
+            found: dict[str, object] = {}
+            for name, get in getters:
+                found[name] = get(work)
+            return found
+
+        return fill
 
     async def close(self) -> None:
         """Clean up after the providers, newest first."""

@@ -31,7 +31,7 @@ class MemoryStats:
 
 @dataclass(slots=True)
 class _Box:
-    """What waits for one service; so many parcels are `under_way`."""
+    """What waits for one service; so many parcels are `waiting`, and so many `under_way`."""
 
     lanes: dict[str, deque[bytes]] = field(default_factory=dict[str, deque[bytes]])
     deliver: dict[str, Deliver] = field(default_factory=dict[str, Deliver])
@@ -39,6 +39,7 @@ class _Box:
         default_factory=dict[str, set[asyncio.Task[None]]]
     )
     since_urgent: int = 0
+    waiting: int = 0
     under_way: int = 0
 
 
@@ -69,6 +70,7 @@ class MemoryBroker:
             self._dropped += 1
             return
         queue.append(parcel)
+        box.waiting += 1
         self._pump(box)
 
     async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
@@ -79,12 +81,13 @@ class MemoryBroker:
         box.running.setdefault(lane, set())
 
     def _pump(self, box: _Box) -> None:
-        while not self._stopped and box.under_way < self._deliveries_max:
+        while box.waiting and not self._stopped and box.under_way < self._deliveries_max:
             lane = self._next_lane(box)
             if lane is None:
                 return
             task = asyncio.create_task(box.deliver[lane](box.lanes[lane].popleft(), False))
             box.running[lane].add(task)
+            box.waiting -= 1
             box.under_way += 1
             task.add_done_callback(partial(self._ended, box, lane))
 
@@ -109,7 +112,8 @@ class MemoryBroker:
         if not task.cancelled() and (error := task.exception()) is not None:
             # Not acknowledged, in the words of a real broker: the sender sends it again.
             logging.getLogger("holdfast").error("delivery failed", exc_info=error)
-        self._pump(box)
+        if box.waiting:
+            self._pump(box)
 
     def trouble(self) -> str | None:
         """See `ports.Broker.trouble`."""
@@ -129,6 +133,6 @@ class MemoryBroker:
     def stats(self) -> MemoryStats:
         """Return the counts."""
         boxes = self._boxes.values()
-        waiting = sum(len(queue) for box in boxes for queue in box.lanes.values())
+        waiting = sum(box.waiting for box in boxes)
         delivering = sum(box.under_way for box in boxes)
         return MemoryStats(waiting, delivering, self._delivered, self._dropped)

@@ -174,7 +174,7 @@ class PostgresTransaction(PostgresTables):
         await self._send_waiting()
         self._wrote = True
         for table, columns, group in shapes(writes):
-            rows = named_values(table, columns, group)
+            rows = named_values(table, group)
             try:
                 if group[0].key is None:
                     await self._insert(table, columns, rows)

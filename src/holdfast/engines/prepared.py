@@ -4,8 +4,9 @@ SQLAlchemy writes the SQL and converts the values; what is saved is its work per
 costs more than the statement itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ARRAY, Column, Dialect, Table, bindparam, insert, update
@@ -21,22 +22,29 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One statement, its parameters in order, and what converts each value.
+    """One statement, and its parameters in order: what looks at each value, and what converts it.
 
     Attributes:
         many: the same UPDATE of many rows, whose parameters are arrays; empty where there is none.
     """
 
     sql: str
-    order: tuple[str, ...]
-    convert: dict[str, Convert]
+    parameters: tuple[tuple[str, Check | None, Convert | None], ...]
     many: str = ""
 
-    def values(self, row: dict[str, object]) -> tuple[object, ...]:
-        """Return a row's values as the driver takes them, in the statement's order."""
-        convert = self.convert
-        values = [convert[name](row[name]) if name in convert else row[name] for name in self.order]
-        return tuple(values)
+    def values(self, row: Mapping[str, object]) -> list[object]:
+        """Return a row's values as the driver takes them, in the statement's order.
+
+        Raises:
+            ValueError: one does not fit.
+        """
+        values: list[object] = []
+        for name, check, convert in self.parameters:
+            value = row[name]
+            if check is not None and value is not None and (why := check(value)):
+                raise ValueError(why)
+            values.append(value if convert is None else convert(value))
+        return values
 
 
 class PreparedWrites:
@@ -98,27 +106,12 @@ class PreparedWrites:
         )
 
     def _prepared(self, sql: str, order: Sequence[str], table: Table, many: str = "") -> Prepared:
-        convert: dict[str, Convert] = {}
+        parameters: list[tuple[str, Check | None, Convert | None]] = []
         for name in order:
             type_ = _column(name, table).type
-            kept = type_.dialect_impl(self._dialect)
-            processor = _strict(check_of(type_, self._dialect), kept.bind_processor(self._dialect))
-            if processor is not None:
-                convert[name] = processor
-        return Prepared(sql, tuple(order), convert, many)
-
-
-def _strict(check: Check | None, processor: Convert | None) -> Convert | None:
-    """Return what converts a value that fits. It raises ValueError for one that does not."""
-    if check is None:
-        return processor
-
-    def convert(value: object) -> object:
-        if value is not None and (why := check(value)):
-            raise ValueError(why)
-        return value if processor is None else processor(value)
-
-    return convert
+            convert = type_.dialect_impl(self._dialect).bind_processor(self._dialect)
+            parameters.append((name, check_of(type_, self._dialect), convert))
+        return Prepared(sql, tuple(parameters), many)
 
 
 def _column(name: str, table: Table) -> Column[object]:
@@ -128,6 +121,7 @@ def _column(name: str, table: Table) -> Column[object]:
     return table.columns[name]
 
 
-def key_names(count: int) -> list[str]:
+@cache
+def key_names(count: int) -> tuple[str, ...]:
     """Return the parameter names of a primary key with so many columns."""
-    return [f"{_KEY}{n}" for n in range(count)]
+    return tuple(f"{_KEY}{n}" for n in range(count))

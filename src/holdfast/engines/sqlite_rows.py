@@ -38,11 +38,6 @@ WAITING = f"({FAILED} AND instr(error, '{WAITS}') > 0)"
 CLAIM_KNOWN = CLAIM.replace("ORDER BY", f"AND NOT {WAITING} ORDER BY")
 
 
-def blob(value: UUID | None) -> bytes | None:
-    """Return an id as it is stored."""
-    return None if value is None else value.bytes
-
-
 def uuid_of(value: bytes | None) -> UUID | None:
     """Return a stored id."""
     return None if value is None else UUID(bytes=value)
@@ -69,9 +64,9 @@ def values_of(row: MessageRow) -> tuple[object, ...]:
         row.due_at,
         row.tries,
         row.reached,
-        blob(row.owner),
+        None if row.owner is None else row.owner.bytes,
         row.path,
-        blob(row.about),
+        None if row.about is None else row.about.bytes,
         row.expires_at,
         row.hash,
         row.body,
@@ -92,9 +87,9 @@ def message(values: tuple[Any, ...]) -> MessageRow:
         due_at,
         tries,
         bool(reached),
-        uuid_of(owner),
+        None if owner is None else UUID(bytes=owner),
         path,
-        uuid_of(about),
+        None if about is None else UUID(bytes=about),
         *rest,
     )
 

@@ -87,15 +87,17 @@ class SqliteTransaction:
         statement: Executable,
         parameters: Parameters = None,
     ) -> Rows:
-        self.check_open()  # outside a transaction it would be kept for itself
+        if self._over or not self._sql.in_transaction:  # it would be kept for itself
+            self.check_open()
         guard_computed(self._database.users, statement)
         return run_users(self._database.users, statement, parameters)
 
     async def write(self, writes: Sequence[Write]) -> None:
-        self.check_open()
+        if self._over or not self._sql.in_transaction:
+            self.check_open()
         prepared, users = self._database.prepared, self._database.users
         for table, columns, group in shapes(writes):
-            rows = named_values(table, columns, group)
+            rows = named_values(table, group)
             if group[0].key is None:
                 statement = prepared.insert(table, columns)
                 if statement is None:
@@ -113,7 +115,7 @@ class SqliteTransaction:
 
     def _many(self, statement: Prepared, table: Table, rows: list[dict[str, object]]) -> int:
         try:
-            values = [statement.values(row) for row in rows]
+            values = list(map(statement.values, rows))
         except (TypeError, ValueError, LookupError) as exc:
             raise row_refused(table, rows, self._database.users.dialect, exc) from exc
         try:
@@ -128,7 +130,8 @@ class SqliteTransaction:
         """SQLite says it at the commit only."""
 
     async def savepoint(self, *, exact: bool = False) -> None:
-        self.check_open()
+        if self._over or not self._sql.in_transaction:
+            self.check_open()
         self._depth += 1
         self._sql.execute(f"SAVEPOINT s{self._depth}")
 
@@ -182,19 +185,22 @@ class SqliteTransaction:
         return cursor.rowcount == 1
 
     async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
-        marks = ", ".join("?" * len(states))
-        found = self._sql.execute(
-            f"DELETE FROM holdfast_message WHERE edge = ? AND id = ? AND state IN ({marks}) "
-            f"RETURNING {COLUMNS}",
-            (edge, id.bytes, *(s.value for s in states)),
-        ).fetchall()
-        return message(found[0]) if found else None
+        found = await self.delete_messages(edge, (id,), *states)
+        return found[0] if found else None
 
     async def delete_messages(
         self, edge: int, ids: Sequence[UUID], *states: State
     ) -> list[MessageRow]:
-        found = [await self.delete_message(edge, id_, *states) for id_ in ids]
-        return [row for row in found if row is not None]
+        found: list[MessageRow] = []
+        marks = ", ".join("?" * len(states))
+        for id_ in ids:
+            deleted = self._sql.execute(
+                f"DELETE FROM holdfast_message WHERE edge = ? AND id = ? AND state IN ({marks}) "
+                f"RETURNING {COLUMNS}",
+                (edge, id_.bytes, *states),
+            )
+            found += map(message, deleted)
+        return found
 
     async def lock_topic(self, topic: str) -> None:
         """One writer: the transaction itself is the lock."""
@@ -316,11 +322,12 @@ class SqliteTransaction:
         )
 
     async def insert_steps(self, rows: Sequence[StepRow]) -> None:
-        self._sql.executemany(
-            "INSERT INTO holdfast_step (saga, path, kind, outcome, ended_at) "
-            "VALUES (?, ?, ?, ?, ?)",
-            [(r.saga.bytes, r.path, r.kind, r.outcome, r.ended_at) for r in rows],
-        )
+        for r in rows:
+            self._sql.execute(
+                "INSERT INTO holdfast_step (saga, path, kind, outcome, ended_at) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (r.saga.bytes, r.path, r.kind, r.outcome, r.ended_at),
+            )
 
     async def steps(self, saga: UUID) -> list[StepRow]:
         return steps_of(self._sql, saga)
@@ -337,7 +344,8 @@ class SqliteTransaction:
         return len(ids)
 
     async def commit(self) -> bool:
-        self.check_open()
+        if self._over or not self._sql.in_transaction:
+            self.check_open()
         self._sql.execute("COMMIT")
         if self._sql.in_transaction:
             raise TransactionLost("SQLite did not commit")

@@ -1,6 +1,5 @@
 """What the engines have in common: users' statements, and writes of one shape."""
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -55,27 +54,28 @@ def only_reads(statement: object) -> bool:
     )
 
 
-def shapes(writes: Sequence[Write]) -> Iterator[tuple[Table, tuple[str, ...], list[Write]]]:
-    """Yield runs of writes of one shape: same table, same columns, all inserts or all updates."""
-    if len(writes) == 1:
-        yield writes[0].table, tuple(writes[0].values), [writes[0]]
-        return
-    for (table, columns, _), group in itertools.groupby(
-        writes, lambda w: (w.table, tuple(w.values), w.key is None)
-    ):
-        yield table, columns, list(group)
+def shapes(writes: Sequence[Write]) -> list[tuple[Table, tuple[str, ...], list[Write]]]:
+    """Return runs of writes of one shape: same table, same columns, all inserts or all updates."""
+    found: list[tuple[Table, tuple[str, ...], list[Write]]] = []
+    last = None
+    for write in writes:
+        columns = tuple(write.values)
+        shape = (write.table, columns, write.key is None)
+        if shape != last:
+            found.append((write.table, columns, []))
+            last = shape
+        found[-1][2].append(write)
+    return found
 
 
-def named_values(
-    table: Table, columns: tuple[str, ...], group: list[Write]
-) -> list[dict[str, object]]:
+def named_values(table: Table, group: list[Write]) -> list[dict[str, object]]:
     """Return each write's values by column, and of updates the key's by `key_names`."""
-    rows = [dict(zip(columns, write.values.values(), strict=True)) for write in group]
-    if group[0].key is not None:
-        names = key_names(len(table.primary_key))
-        for write, row in zip(group, rows, strict=True):
-            assert write.key is not None
-            row |= zip(names, write.key, strict=True)
+    rows: list[dict[str, object]] = []
+    for write in group:
+        row = dict(write.values)
+        if write.key is not None:
+            row |= zip(key_names(len(table.primary_key)), write.key, strict=True)
+        rows.append(row)
     return rows
 
 
