@@ -44,7 +44,6 @@ class Script(Turn):
     """A turn that does what a script says; rows may be in conflict with those of other turns."""
 
     def __init__(self, number: int, ops: list[Op], *, alone: bool = False) -> None:
-        super().__init__()
         self.number, self.ops, self.alone = number, ops, alone
 
     async def run(self, tx: Transaction) -> None:

@@ -220,7 +220,6 @@ class Work(Turn):
     """A transaction that a test begins."""
 
     def __init__(self, unit: Unit, sagas: Sagas, work: Callable[[Unit], object]) -> None:
-        super().__init__()
         self._unit, self._sagas, self._work = unit, sagas, work
 
     async def run(self, tx: Any) -> None:

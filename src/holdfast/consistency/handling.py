@@ -186,7 +186,6 @@ class HandlerTurn(Turn):
     def __init__(
         self, handling: Handling, delivery: Delivery, handled: Handled | None, *, alone: bool
     ) -> None:
-        super().__init__()
         self.alone = alone or (handled is not None and handled.alone)
         self._handling = handling
         self._ledger = handling.ledger

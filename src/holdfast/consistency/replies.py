@@ -1,6 +1,7 @@
 """Answers to our letters, and what happens when none comes in time."""
 
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -44,12 +45,8 @@ class Replies:
         except KeyError:
             self._notice("answer.refused", sender=parcel.receiver, reason="no such edge")
             return
-
-        async def all_of_them(tx: Transaction, effects: Effects) -> None:
-            await self._record(tx, edge_id, parcel.answers, effects)
-
         try:
-            await self._writer.perform_own(all_of_them)
+            await self._writer.perform_own(partial(self._record, edge_id, parcel.answers))
         except Exception:  # of one of them; the others go on
             for answer in parcel.answers:
                 await self._answer(edge_id, answer)
@@ -57,16 +54,13 @@ class Replies:
             self._outbox.answered(edge_id, answer.id)
 
     async def _answer(self, edge: int, answer: LetterAnswer) -> None:
-        async def record(tx: Transaction, effects: Effects) -> None:
-            await self._record(tx, edge, [answer], effects)
-
         try:
-            await self._writer.perform_own(record)
+            await self._writer.perform_own(partial(self._record, edge, [answer]))
         except Exception as exc:  # handed back: it is answered again on a re-send
             self._notice("answer.handed_back", error=f"{type(exc).__name__}: {exc}")
 
     async def _record(
-        self, tx: Transaction, edge: int, answers: Sequence[LetterAnswer], effects: Effects
+        self, edge: int, answers: Sequence[LetterAnswer], tx: Transaction, effects: Effects
     ) -> None:
         """End the rows that are answered, all in one statement; let their sagas go on.
 
@@ -74,17 +68,17 @@ class Replies:
         """
         once = self._ledger.safe.advance_once
         states = (State.DUE,) if once else tuple(State)
-        ends = [
-            answer
-            for answer in answers
-            if answer.outcome != "expired"
-            and (answer.outcome != "taken" or await self._goes_on(tx, edge, answer, effects))
-        ]
-        if ends:
-            await self._end(tx, edge, ends, states, effects)
+        ends: list[LetterAnswer] = []
+        late: list[LetterAnswer] = []
         for answer in answers:
             if answer.outcome == "expired":
-                await self._goes_on(tx, edge, answer, effects)
+                late.append(answer)
+            elif answer.outcome != "taken" or await self._goes_on(tx, edge, answer, effects):
+                ends.append(answer)
+        if ends:
+            await self._end(tx, edge, ends, states, effects)
+        for answer in late:
+            await self._goes_on(tx, edge, answer, effects)
 
     async def _end(
         self,

@@ -111,17 +111,18 @@ class Sagas:
         known = self._known(row)
         steps = recorded(await tx.steps(saga))
         once = self._ledger.safe.advance_once
-        news = [step for step in ended if not (once and step.path in steps)]  # write-once
-        rows = [
-            StepRow(saga, step.path, step.kind, encode(step.outcome), tx.now_ms)
-            for step in news
-            if step.path not in steps
-        ]
+        rows: list[StepRow] = []
+        goes_on = False
+        for step in ended:
+            if step.path not in steps:
+                rows.append(StepRow(saga, step.path, step.kind, encode(step.outcome), tx.now_ms))
+            elif once:
+                continue  # write-once
+            steps[step.path] = Recorded(step.kind, step.outcome, tx.now_ms)
+            goes_on = True
         if rows:
             await tx.insert_steps(rows)
-        for step in news:
-            steps[step.path] = Recorded(step.kind, step.outcome, tx.now_ms)
-        if news and row.state == "running":
+        if goes_on and row.state == "running":
             await self._go_on(tx, row, known, steps, effects)
 
     def stranger(self, row: SagaRow) -> str:

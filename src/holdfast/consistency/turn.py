@@ -39,7 +39,7 @@ class Turn:
     """One piece of work inside a transaction.
 
     Attributes:
-        effects: what leaves after the commit; empty again at each run.
+        effects: what leaves after the commit; the writer makes it anew for each run.
         alone: it gets a transaction of its own.
         lost: how many transactions it was run in that were lost: after one its statements are no
             longer joined with others', after two it is alone.
@@ -50,15 +50,13 @@ class Turn:
             it is asked before the turn begins, not after.
     """
 
+    effects: Effects
+    lost: int = 0
+    begun: bool = False
     alone: bool = False
     patient: bool = False
     prepares: bool = False
     wanted_until: Callable[[], float | None] | None = None
-
-    def __init__(self) -> None:
-        self.effects = Effects()
-        self.lost = 0
-        self.begun = False
 
     @property
     def sharing(self) -> Sharing:
@@ -100,7 +98,6 @@ class Own(Turn):
         patient: bool = False,
         deadline: float | None = None,
     ) -> None:
-        super().__init__()
         self._function = function
         self.alone, self.patient = alone, patient
         if deadline is not None:

@@ -8,7 +8,8 @@ which belong to HTTP.
 import math
 import typing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from pydantic import (
@@ -69,7 +70,7 @@ class Carrier(Generic[T]):
         problems: why no value, or not every field of one, could ever arrive; for `check`.
     """
 
-    __slots__ = ("_extra", "_plain", "_serializer", "_validator", "name", "problems")
+    __slots__ = ("_plain", "_read", "_serializer", "_validator", "name", "problems")
 
     def __init__(self, kind: object) -> None:
         adapter = adapter_of(kind)
@@ -80,7 +81,10 @@ class Carrier(Generic[T]):
         self._plain = all(n["type"] in _PLAIN and "serialization" not in n for _, n in nodes)
         keeps = any(_config(node).get("extra_fields_behavior") == "allow" for _, node in nodes)
         # A newer sender's fields are not poison.
-        self._extra: ExtraValues | None = None if keeps else "ignore"
+        extra: ExtraValues | None = None if keeps else "ignore"
+        self._read: Callable[..., T] = partial(
+            adapter.validator.validate_json, extra=extra, by_alias=False, by_name=True
+        )
         self.problems = tuple(dict.fromkeys(_problems(self.name, nodes)))
 
     def encode(self, value: T) -> bytes:
@@ -95,7 +99,7 @@ class Carrier(Generic[T]):
         """
         try:
             body = self._serializer.to_json(value, round_trip=True, by_alias=False, warnings=False)
-            back = self.decode(body)
+            back = self._read(body)
         except ValidationError as exc:
             first = exc.errors(include_url=False)[0]
             path = _path(self.name, first["loc"])
@@ -110,10 +114,7 @@ class Carrier(Generic[T]):
 
     def decode(self, body: bytes, *, extra: ExtraValues | None = None) -> T:
         """Return the value. Raises pydantic's ValidationError for what does not fit."""
-        value: T = self._validator.validate_json(
-            body, extra=extra or self._extra, by_alias=False, by_name=True
-        )
-        return value
+        return self._read(body) if extra is None else self._read(body, extra=extra)
 
     def fit(self, value: object) -> T:
         """Return a value as this type. Raises pydantic's ValidationError."""

@@ -28,7 +28,6 @@ class OpenedTurn(Turn):
     alone = True
 
     def __init__(self, unit: Unit, sagas: Sagas, limit_s: float) -> None:
-        super().__init__()
         loop = asyncio.get_running_loop()
         self.entered: asyncio.Future[None] = loop.create_future()
         self._left: asyncio.Future[None] = loop.create_future()

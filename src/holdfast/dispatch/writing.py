@@ -48,7 +48,6 @@ class WriteTurn(Turn, Generic[Out]):
         wanted_until: Callable[[], float | None] | None = None,
         record: Callable[[Transaction, Out], Awaitable[None]] | None = None,
     ) -> None:
-        super().__init__()
         self._core, self._call, self._make_output = core, call, output
         self._what, self._seed, self._correlation, self._trace = what, seed, correlation, trace
         self._limited, self._record = limited, record

@@ -32,9 +32,15 @@ class DatabaseClock:
         if floor is not None and lag_ms is not None:
             self._now_ms = max(float(self.now_ms()), (floor.int >> 80) + 1.0 + lag_ms)
 
-    def now_ms(self) -> int:
-        """Return the time, in milliseconds since 1970."""
+    def now_ms(self, wall_ms: float | None = None) -> int:
+        """Return the time, in milliseconds since 1970.
+
+        Args:
+            wall_ms: what the database's wall clock says, if it has just been looked at.
+        """
         monotonic_s = self._clock.monotonic()
+        if wall_ms is not None:
+            self._seen_ms, self._seen_at_s = wall_ms, monotonic_s
         wall_ms = self._seen_ms + (monotonic_s - self._seen_at_s) * 1000
         ran_ms = SLOWED * (monotonic_s - self._now_at_s) * 1000
         self._now_ms = max(wall_ms, self._now_ms + ran_ms)

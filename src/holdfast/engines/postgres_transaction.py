@@ -22,10 +22,9 @@ from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.refusals import refused_by, row_refused
 from holdfast.engines.statements import (
     check_changed,
-    named_values,
     only_reads,
     refuse_control,
-    shapes,
+    runs,
     update_by_key,
 )
 from holdfast.errors import CommitUnknown, StatementFailed, TransactionLost
@@ -173,8 +172,7 @@ class PostgresTransaction(PostgresTables):
     async def write(self, writes: Sequence[Write]) -> None:
         await self._send_waiting()
         self._wrote = True
-        for table, columns, group in shapes(writes):
-            rows = named_values(table, group)
+        for table, columns, group, rows in runs(writes):
             try:
                 if group[0].key is None:
                     await self._insert(table, columns, rows)

@@ -202,8 +202,7 @@ class SqliteDatabase:
 
     def now_ms(self) -> int:
         """Return the database's time: that of this host."""
-        self._time.sees(self._clock.now() * 1000)
-        return self._time.now_ms()
+        return self._time.now_ms(self._clock.now() * 1000)
 
     async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> SqliteTransaction:
         self.writer.execute("BEGIN IMMEDIATE")

@@ -9,6 +9,7 @@ connection, and no schema shows them. They are made when a table first gets such
 import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import starmap
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -71,7 +72,7 @@ def _computes(statement: Any) -> bool:
             given += row.items() if isinstance(row, dict) else [("", value) for value in row]
     conflict = getattr(statement, "_post_values_clause", None)
     given += dict(getattr(conflict, "update_values_to_set", ())).items()
-    return not all(_is_plain(key, value) for key, value in given)
+    return not all(starmap(_is_plain, given))
 
 
 def _is_plain(key: object, value: object) -> bool:

@@ -32,9 +32,8 @@ from holdfast.engines.sqlite_rows import (
 )
 from holdfast.engines.statements import (
     check_changed,
-    named_values,
     refuse_control,
-    shapes,
+    runs,
     update_by_key,
 )
 from holdfast.errors import Refused, TransactionLost
@@ -96,8 +95,7 @@ class SqliteTransaction:
         if self._over or not self._sql.in_transaction:
             self.check_open()
         prepared, users = self._database.prepared, self._database.users
-        for table, columns, group in shapes(writes):
-            rows = named_values(table, group)
+        for table, columns, group, rows in runs(writes):
             if group[0].key is None:
                 statement = prepared.insert(table, columns)
                 if statement is None:

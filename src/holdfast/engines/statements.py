@@ -54,33 +54,32 @@ def only_reads(statement: object) -> bool:
     )
 
 
-def shapes(writes: Sequence[Write]) -> list[tuple[Table, tuple[str, ...], list[Write]]]:
+Run = tuple[Table, tuple[str, ...], list[Write], list[dict[str, object]]]
+"""Writes of one shape: their table and columns, the writes, and each one's row.
+
+A row is its values by column, and of an update the key's by `key_names`.
+"""
+
+
+def runs(writes: Sequence[Write]) -> list[Run]:
     """Return runs of writes of one shape: same table, same columns, all inserts or all updates."""
-    found: list[tuple[Table, tuple[str, ...], list[Write]]] = []
+    found: list[Run] = []
     last = None
     for write in writes:
-        columns = tuple(write.values)
-        shape = (write.table, columns, write.key is None)
+        table, columns, row = write.table, tuple(write.values), dict(write.values)
+        shape = (table, columns, write.key is None)
         if shape != last:
-            found.append((write.table, columns, []))
+            found.append((table, columns, [], []))
             last = shape
+        if write.key is not None:
+            row |= zip(key_names(len(table.primary_key)), write.key, strict=True)
         found[-1][2].append(write)
+        found[-1][3].append(row)
     return found
 
 
-def named_values(table: Table, group: list[Write]) -> list[dict[str, object]]:
-    """Return each write's values by column, and of updates the key's by `key_names`."""
-    rows: list[dict[str, object]] = []
-    for write in group:
-        row = dict(write.values)
-        if write.key is not None:
-            row |= zip(key_names(len(table.primary_key)), write.key, strict=True)
-        rows.append(row)
-    return rows
-
-
 def update_by_key(table: Table, columns: tuple[str, ...]) -> Update:
-    """Return the UPDATE of one row, whose parameters are those of `named_values`."""
+    """Return the UPDATE of one row, whose parameters are those of `runs`."""
     names = key_names(len(table.primary_key))
     where = (c == bindparam(name) for c, name in zip(table.primary_key, names, strict=True))
     return update(table).where(*where).values({c: bindparam(c) for c in columns})

@@ -167,7 +167,8 @@ class Logger:
             "service": context.service or self._service,
         }
         if context.correlation_id:
-            line["correlation_id"] = self._safe(context.correlation_id)
+            told = context.correlation_id
+            line["correlation_id"] = told if told in self._clean else self._text(told)
         if context.trace_id:
             line["trace_id"] = context.trace_id
             line["span_id"] = context.span_id
