@@ -125,7 +125,7 @@ async def test_a_view_knows_that_outside_is_shut(world: World) -> None:
         lambda tx: tx.publish(Shipped(order="1")),
     ]
     for way in ways:
-        unit = world["shop"].core.units.unit(world["shop"].ledger.seed(0), 0)
+        unit = Unit(world["shop"].core.units, world["shop"].ledger.seed(0), 0)
         unit.check_outside()
         way(unit)
         with pytest.raises(OutsideShut, match="reach first, write after"):
@@ -466,7 +466,7 @@ async def test_who_abandons_everything_need_not_know_in_which_order(
             tidied.append("once")
 
     handler = waits()
-    driver = Driver(handler, world["money"].core.units.unit(UUID(int=1), 0))
+    driver = Driver(handler, Unit(world["money"].core.units, UUID(int=1), 0))
     driving = driver.to_first_statement()
     driving.send(None)
     for coroutine in (handler, driving) if handler_first else (driving, handler):

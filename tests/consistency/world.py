@@ -195,7 +195,7 @@ class Service:
     async def write(self, work: Callable[[Unit], object]) -> None:
         """Run a piece of work in a transaction of its own, as a route would."""
         now_ms = int(self.ledger.clock.now() * 1000)
-        unit = self.core.units.unit(self.ledger.seed(now_ms), now_ms)
+        unit = Unit(self.core.units, self.ledger.seed(now_ms), now_ms)
         await self.writer.perform(Work(unit, self.sagas, work))
 
     async def effects(self) -> list[str]:

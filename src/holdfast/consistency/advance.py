@@ -394,7 +394,8 @@ class Advance:
     ) -> Any:
         """Run a local function in a savepoint of the advancing transaction."""
         tx, row, stored = self._tx, self._row, self._stored
-        unit = self._means.units.unit(
+        unit = Unit(
+            self._means.units,
             derived_id(row.id, f"local:{stored.restarts}/{path}", row.started_at),
             tx.now_ms,
             what=f"{row.type}:{path}",

@@ -124,7 +124,8 @@ class Handling:
 
     def unit_of(self, letter: Letter) -> Unit:
         """Return what one run of a letter's handler writes with."""
-        return self._units.unit(
+        return Unit(
+            self._units,
             letter.id,
             time_of(letter.id),
             what=letter.type,

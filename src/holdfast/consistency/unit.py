@@ -88,12 +88,6 @@ class Units:
     witness: Callable[["Unit"], None] | None = None
     columns: Columns = field(default_factory=Columns)
 
-    def unit(
-        self, seed: UUID, at_ms: int, *, what: str = "", correlation: str = "", trace: str = ""
-    ) -> "Unit":
-        """Return a unit of work: see `Unit`."""
-        return Unit(self, seed, at_ms, what, correlation, trace)
-
 
 class Unit:
     """One run of one handler.
@@ -129,7 +123,14 @@ class Unit:
     )
 
     def __init__(
-        self, units: Units, seed: UUID, at_ms: int, what: str, correlation: str, trace: str
+        self,
+        units: Units,
+        seed: UUID,
+        at_ms: int,
+        *,
+        what: str = "",
+        correlation: str = "",
+        trace: str = "",
     ) -> None:
         self._units = units
         self.ledger = units.ledger

@@ -64,7 +64,8 @@ async def opened(core: Core, current: ContextVar[Context]) -> AsyncGenerator[Uni
     """Open a transaction of a service. See `Service.begin`."""
     ledger, context = core.ledger, current.get()
     now_ms = int(ledger.clock.now() * 1000)
-    unit = core.units.unit(
+    unit = Unit(
+        core.units,
         ledger.seed(now_ms),
         now_ms,
         correlation=context.correlation_id,

@@ -60,7 +60,8 @@ class WriteTurn(Turn, Generic[Out]):
         """Run the handler up to its first statement; a refusal there needs no transaction."""
         core = self._core
         now_ms = int(core.ledger.clock.now() * 1000)
-        self._unit = unit = core.units.unit(
+        self._unit = unit = Unit(
+            core.units,
             core.ledger.seed(now_ms) if self._seed is None else self._seed,
             now_ms,
             what=self._what,
