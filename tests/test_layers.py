@@ -40,8 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": WIRED | {"runtime", "simulation"},
     "simulation": WIRED | {"runtime"},
     "delivery": DECLARED | {"security", "observability", "runtime"},
-    "console": WIRED | {"runtime"},
-    "cli": WIRED | {"migrations", "runtime", "simulation", "delivery", "console", "testing"},
+    "story": WIRED | {"runtime"},
+    "console": WIRED | {"runtime", "story"},
+    "cli": WIRED
+    | {"migrations", "runtime", "simulation", "story", "delivery", "console", "testing"},
     "holdfast": DECLARED,  # the public names, in __init__.py
 }
 """{package: the packages that it may import}; a package that is not here is refused."""

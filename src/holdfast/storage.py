@@ -299,7 +299,8 @@ class MessageFilter:
     """Which message rows to list: by edge ids, states and saga; empty means any.
 
     Attributes:
-        owner: the saga that they belong to.
+        ids: of some letters. owner: the saga that they belong to.
+        text: what their bodies or answers hold, one of these at least, byte by byte.
         waiting: also due rows that wait for a version that knows them, whatever `states` says.
         failing: and those that have failed for long.
     """
@@ -311,6 +312,8 @@ class MessageFilter:
     waiting: bool = False
     owner: UUID | None = None
     failing: Failing | None = None
+    ids: tuple[UUID, ...] = ()
+    text: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +321,7 @@ class SagaFilter:
     """Which sagas to list; empty means any.
 
     Attributes:
+        text: what their inputs, or their steps' outcomes, hold, one of these at least.
         known: {type: version} that this version of a service knows. A saga under way of which it
             does not counts as parked, and as nothing else. None: the stored state decides.
     """
@@ -326,6 +330,7 @@ class SagaFilter:
     states: tuple[SagaState, ...] = ()
     known: Mapping[str, int] | None = None
     limit: int = 100
+    text: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +433,13 @@ class Database(Protocol):
                 alone: its time may go back.
         Raises:
             OldSchema: a table lacks a column that is declared.
+        """
+        ...
+
+    async def look(self) -> list[EdgeRow]:
+        """Open it to list rows alone, whoever else has it open; return the stored edges.
+
+        Nothing is written. Without the framework's tables there is none.
         """
         ...
 

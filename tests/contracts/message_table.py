@@ -469,6 +469,38 @@ class MessageContract(Opened):
             assert await database.unanswered(2, asked) == set()
             assert await database.unanswered(1, []) == set()
 
+    async def test_letters_are_found_by_what_they_hold(self) -> None:
+        """In the body or the answer, whatever else it is; or some by their ids."""
+        async with self.opened() as database:
+            rows = [
+                letter(1, 1, body=b'{"id":"k1"}'),
+                letter(2, 2, State.DONE, body=b"", answer=b'"k1"'),
+                letter(3, 1, body=b"\0\xff"),
+                letter(4, 1, body=b"k1"),
+            ]
+            await self.insert(database, *rows)
+
+            async def found(**which: Any) -> list[MessageRow]:
+                return await database.messages(MessageFilter(**which))
+
+            assert await found(text=(b'"k1"',)) == rows[:2]
+            assert await found(text=(b'"k1"', b"\xff"), edges=(1,)) == [rows[0], rows[2]]
+            assert await found(text=(b"%",)) == []
+            assert await found(ids=(rows[1].id, rows[3].id, letter(9).id)) == [rows[1], rows[3]]
+
+    async def test_its_edges_are_seen_by_who_only_looks(self) -> None:
+        """As they are stored, and as `open` has returned them."""
+        async with self.opened() as database:
+            tx = await database.begin()
+            await tx.set_floor(2, letter(7).id, 10)
+            await tx.commit()
+            edges = await database.look()
+
+            assert [(e.sender, e.receiver, e.lane, e.events) for e in edges] == [
+                (e.sender, e.receiver, e.lane, e.events) for e in EDGES
+            ]
+            assert [e.floor for e in edges] == [None, letter(7).id, None, None, None]
+
     async def test_messages_are_listed_by_filter(self) -> None:
         """By edges, states and id; oldest first; bounded."""
         async with self.opened() as database:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -86,6 +87,26 @@ class SagaContract(Opened):
             assert await database.sagas(SagaFilter()) == [new, ended]
             assert await database.sagas(SagaFilter(id=old.id)) == [ended]
             assert await database.sagas(SagaFilter(limit=1)) == [new]
+
+    async def test_sagas_are_found_by_what_they_hold(self) -> None:
+        """In their input, or in the outcome of a step; a quote is a byte as any other."""
+        async with self.opened() as database:
+            one, two, three = (letter(n).id for n in (1, 2, 3))
+            tx = await database.begin()
+            await tx.insert_saga(SagaRow(one, "a", 1, "running", b'{"id":"k1"}'))
+            await tx.insert_saga(SagaRow(two, "a", 1, "running", b'{"id":"k%"}'))
+            await tx.insert_saga(SagaRow(three, "a", 1, "running", b"\0\xff"))
+            await tx.insert_steps([StepRow(three, "1", "call B", b'{"letter":"k\\1"}', 5)])
+            await tx.commit()
+
+            async def found(*text: bytes) -> list[UUID]:
+                return [row.id for row in await database.sagas(SagaFilter(text=text))]
+
+            assert await found(b'"k1"') == [one]
+            assert await found(b'"k%"') == [two]
+            assert await found(b'"k\\1"') == [three]
+            assert await found(b"\xff", b'"k1"') == [three, one]
+            assert await found(b'"k2"') == []
 
     async def test_sagas_are_listed_by_state(self) -> None:
         """The newest of a state, whatever is newer; strangers count as parked, and as no other."""

@@ -11,7 +11,7 @@ from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, to_handle
 from holdfast.engines.lists import which_messages, which_sagas
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.sqlite import SqliteDatabase
-from holdfast.engines.sqlite_rows import FAILED, WAITING, QuestionMarks
+from holdfast.engines.sqlite_rows import FAILED, WAITING, QuestionMarks, holds
 from holdfast.errors import TransactionControl
 from holdfast.storage import Database, Failing, MessageFilter, SagaFilter, Transaction
 from tests.contracts.computed import COMPUTED, ROW
@@ -38,6 +38,49 @@ class TestSqlite(DatabaseContract):
         """SQLite ends it by itself when a disk is full; here somebody rolls it back."""
         assert isinstance(database, SqliteDatabase)
         database.writer.execute("ROLLBACK")
+
+
+async def test_who_only_looks_neither_writes_nor_waits(tmp_path: Path) -> None:
+    """Beside the process that has it open, and in its transaction; a file is not made."""
+    path = tmp_path / "a.db"
+    writer = SqliteDatabase(path, MachineClock())
+    await writer.open(EDGES, [METADATA])
+    tx = await writer.begin()
+    await tx.insert_messages([letter(1)])
+    looks = SqliteDatabase(path, MachineClock())
+    edges = await looks.look()
+    before = await looks.messages(MessageFilter())
+    await tx.commit()
+    after = await looks.messages(MessageFilter())
+    new = await SqliteDatabase(tmp_path / "none.db", MachineClock()).look()
+    await looks.close()
+    await writer.close()
+
+    assert (len(edges), before, after) == (len(EDGES), [], [letter(1)])
+    assert new == []
+    assert not (tmp_path / "none.db").exists()
+
+
+async def test_a_process_that_was_killed_is_looked_at_as_it_left(tmp_path: Path) -> None:
+    """Its log is read, and stays as it is, for whoever starts next."""
+    path = tmp_path / "a.db"
+    writer = SqliteDatabase(path, MachineClock())
+    await writer.open(EDGES, [METADATA])
+    tx = await writer.begin()
+    await tx.insert_messages([letter(1)])
+    await tx.commit()
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("a.db", "a.db-wal"):
+        (left / name).write_bytes((tmp_path / name).read_bytes())
+    logged = (left / "a.db-wal").read_bytes()
+    looks = SqliteDatabase(left / "a.db", MachineClock())
+    edges, found = await looks.look(), await looks.messages(MessageFilter())
+    await looks.close()
+    await writer.close()
+
+    assert (len(edges), found) == (len(EDGES), [letter(1)])
+    assert (left / "a.db-wal").read_bytes() == logged != b""
 
 
 class StoppedClock:
@@ -139,9 +182,9 @@ async def test_lists_are_found_by_an_index(
     await database.open(EDGES, [METADATA])
     mark = QuestionMarks()
     if isinstance(which, SagaFilter):
-        sql = f"FROM holdfast_saga WHERE {which_sagas(which, mark)} ORDER BY id DESC"
+        sql = f"FROM holdfast_saga WHERE {which_sagas(which, mark, holds)} ORDER BY id DESC"
     else:
-        where = which_messages(which, mark, waiting=WAITING, failed=FAILED)
+        where = which_messages(which, mark, holds, waiting=WAITING, failed=FAILED)
         sql = f"FROM holdfast_message WHERE {where} ORDER BY id"
     plan = database.writer.execute(f"EXPLAIN QUERY PLAN SELECT * {sql}", mark.values)
     steps = " ".join(row[3] for row in plan)

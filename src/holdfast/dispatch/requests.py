@@ -24,12 +24,22 @@ class AlreadyRecorded(HoldfastError):
     code = "already_recorded"
 
 
-class StoredResponse(msgspec.Struct, frozen=True):
-    """A recorded response; in JSON its body is base64, since it may be no text."""
+class StoredResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A recorded response; in JSON its body is base64, since it may be no text.
+
+    Attributes:
+        key, correlation, trace: of the request that it answered, whose route is `what`, such as
+            `POST /v1/orders`; by them `holdfast trace` finds it. at: when, in ms since 1970.
+    """
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    key: str = ""
+    what: str = ""
+    correlation: str = ""
+    trace: str = ""
+    at: int = 0
 
 
 class Key:
@@ -39,9 +49,10 @@ class Key:
         id: of its row: a hash of caller, route and key; anonymous callers' include the body.
         anonymous: nobody was authenticated; such records are kept for a shorter time.
         hash: of the request's raw bytes, path and query: other bytes under one key are refused.
+        text, what, correlation, trace: see `StoredResponse`.
     """
 
-    __slots__ = ("anonymous", "hash", "id")
+    __slots__ = ("anonymous", "correlation", "hash", "id", "text", "trace", "what")
 
     def __init__(self, request: Request, key: bytes, route: str) -> None:
         if not 1 <= len(key) <= KEY_CHARS_MAX or not key.isascii():
@@ -49,6 +60,8 @@ class Key:
                 f"Idempotency-Key is 1..{KEY_CHARS_MAX} ASCII characters, such as a UUID"
             )
         self.anonymous = request.caller is None
+        self.text, self.what = key.decode(), f"{request.method} {route}"
+        self.correlation, self.trace = request.correlation_id, request.traceparent
         caller = request.caller.subject.encode() if request.caller else b""
         owner = b"c" + caller if request.caller else b"a" + request.body
         parts = (owner, request.method.encode(), route.encode(), key)
@@ -76,6 +89,11 @@ class Key:
             response.status,
             [(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers],
             response.body,
+            self.text,
+            self.what,
+            self.correlation,
+            self.trace,
+            now_ms,
         )
         schedule = ledger.schedule
         kept_ms = schedule.anonymous_kept_ms if self.anonymous else schedule.request_kept_ms

@@ -10,21 +10,30 @@ from holdfast.storage import Failing, MessageFilter, SagaFilter
 
 Mark = Callable[[object], str]
 """Takes a value and returns what stands for it in the statement."""
+Holds = Callable[[str, str], str]
+"""Takes a column of bytes and a mark, and returns the condition that the one holds the other."""
 
 
-def which_messages(which: MessageFilter, mark: Mark, *, waiting: str, failed: str) -> str:
+def which_messages(
+    which: MessageFilter, mark: Mark, holds: Holds, *, waiting: str, failed: str
+) -> str:
     """Return the condition of a list of messages.
 
     Args:
-        waiting, failed: what the database says of a letter that waits for a version, or failed.
+        holds: how the database looks for bytes.
+        waiting, failed: what it says of a letter that waits for a version, or failed.
     """
     parts: list[str] = []
     if which.edges:
         parts.append(f"edge IN ({_numbers(which.edges)})")
-    elif which.id is not None:  # the key begins with the edge
+    elif which.id is not None or which.ids:  # the key begins with the edge
         parts.append("edge IN (SELECT id FROM holdfast_edge)")
     if which.id is not None:
         parts.append(f"id = {mark(which.id)}")
+    if which.ids:
+        parts.append(f"id IN ({', '.join(map(mark, which.ids))})")
+    if which.text:
+        parts.append(_holds_any(("body", "answer"), which.text, mark, holds))
     if which.owner is not None:
         parts.append(f"owner = {mark(which.owner)}")
     any_of = [f"state = '{state.value}'" for state in which.states]
@@ -58,9 +67,19 @@ def hastened(*, sent_once: bool, letter: str | None) -> str:
     return "tries > 1"
 
 
-def which_sagas(which: SagaFilter, mark: Mark) -> str:
+def _holds_any(columns: Sequence[str], texts: Sequence[bytes], mark: Mark, holds: Holds) -> str:
+    found = [holds(column, mark(text)) for column in columns for text in texts]
+    return f"({' OR '.join(found)})"
+
+
+def which_sagas(which: SagaFilter, mark: Mark, holds: Holds) -> str:
     """Return the condition of a list of sagas."""
     parts: list[str] = []
+    if which.text:
+        own = _holds_any(("input",), which.text, mark, holds)
+        of_steps = _holds_any(("outcome",), which.text, mark, holds)
+        steps = f"SELECT saga FROM holdfast_step WHERE {of_steps}"
+        parts.append(f"({own} OR id IN ({steps}))")
     if which.id is not None:
         parts.append(f"id = {mark(which.id)}")
     if which.states:

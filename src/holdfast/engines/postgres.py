@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepRow
+from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
 from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, age_ms, sagas_open, to_handle
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.joined import JoinedTransaction
@@ -22,12 +22,14 @@ from holdfast.engines.places import Places
 from holdfast.engines.postgres_driver import DriverConnection, Record, driver_of, speaks_tls
 from holdfast.engines.postgres_rows import (
     COLUMNS,
+    EDGES,
     FAILED,
     SAGA_COLUMNS,
     WAITING,
     DollarMarks,
+    edge_row,
+    holds,
     message,
-    plain,
     saga,
 )
 from holdfast.engines.postgres_tables import STEPS
@@ -192,22 +194,15 @@ class PostgresDatabase:
                     edge.lane.value,
                     " ".join(edge.events),
                 )
-            found = await driver.fetch(
-                "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
-            )
+            found = await driver.fetch(EDGES)
         [times] = await driver.fetch(f"SELECT {_TIMES}")
         self._see_time(*times)
-        return [
-            EdgeRow(
-                id_,
-                sender,
-                receiver,
-                Lane(lane),
-                tuple(events.split()),
-                None if floor is None else plain(floor),
-            )
-            for id_, sender, receiver, lane, events, floor in found
-        ]
+        return [edge_row(record) for record in found]
+
+    async def look(self) -> list[EdgeRow]:
+        """See `storage.Database`."""
+        [[known]] = await self._fetch("SELECT to_regclass('holdfast_edge') IS NOT NULL")
+        return [edge_row(record) for record in await self._fetch(EDGES)] if known else []
 
     async def _first_connection(self) -> tuple[AsyncConnection, DriverConnection]:
         give_up, pause_s = self._clock.monotonic() + OPEN_S, 0.1
@@ -323,7 +318,7 @@ class PostgresDatabase:
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
         """See `storage.Database`."""
         mark = DollarMarks()
-        where = which_messages(which, mark, waiting=WAITING, failed=FAILED)
+        where = which_messages(which, mark, holds, waiting=WAITING, failed=FAILED)
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id "
         found = await self._fetch(f"{sql} LIMIT {mark(which.limit)}", *mark.values)
         return [message(record) for record in found]
@@ -331,7 +326,7 @@ class PostgresDatabase:
     async def sagas(self, which: SagaFilter) -> list[SagaRow]:
         """See `storage.Database`."""
         mark = DollarMarks()
-        where = which_sagas(which, mark)
+        where = which_sagas(which, mark, holds)
         sql = f"SELECT {SAGA_COLUMNS} FROM holdfast_saga WHERE {where} ORDER BY id DESC"
         found = await self._fetch(f"{sql} LIMIT {mark(which.limit)}", *mark.values)
         return [saga(record) for record in found]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State
+from holdfast.contract.envelope import EdgeRow, Kind, Lane, MessageRow, SagaRow, State
 from holdfast.engines.postgres_driver import Record
 from holdfast.storage import WAITS
 
@@ -27,6 +27,7 @@ MESSAGE_TYPES = {
 }
 COLUMNS = ", ".join(MESSAGE_TYPES)
 SAGA_COLUMNS = "id, type, version, state, input, key, error, started_at, ended_at"
+EDGES = "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
 _ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(MESSAGE_TYPES.values(), 1))
 INSERT = (
     f"INSERT INTO holdfast_message ({COLUMNS}) SELECT * FROM unnest({_ARRAYS}) "
@@ -127,6 +128,18 @@ def message(record: Record) -> MessageRow:
         None if about is None else plain(about),
         *rest,
     )
+
+
+def edge_row(record: Record) -> EdgeRow:
+    """Return a stored edge."""
+    id_, sender, receiver, lane, events, floor = record
+    below = None if floor is None else plain(floor)
+    return EdgeRow(id_, sender, receiver, Lane(lane), tuple(events.split()), below)
+
+
+def holds(column: str, mark: str) -> str:
+    """Return the condition that a column of bytes holds what a mark stands for."""
+    return f"position({mark}::bytea in {column}) > 0"
 
 
 def saga(record: Record) -> SagaRow:

@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Executable, MetaData
 from sqlalchemy.exc import CompileError, DBAPIError
 
-from holdfast.contract.envelope import EdgeRow, Lane, MessageRow, SagaRow, StepRow
+from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
 from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, age_ms, sagas_open, to_handle
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
@@ -28,6 +28,8 @@ from holdfast.engines.sqlite_rows import (
     FAILED,
     WAITING,
     QuestionMarks,
+    edges_of,
+    holds,
     message,
     saga,
     steps_of,
@@ -148,6 +150,16 @@ class SqliteDatabase:
         self._hand_back_leases()
         return found
 
+    async def look(self) -> list[EdgeRow]:
+        path = os.path.abspath(self._path)  # noqa: ASYNC240  # SQLite is inline, too
+        if not os.path.exists(path):  # noqa: ASYNC240
+            return []
+        self._committed = sqlite3.connect(
+            f"{Path(path).as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None
+        )
+        self._opened.callback(self._committed.close)
+        return edges_of(self._committed)
+
     def make_tables(self, tables: Sequence[MetaData]) -> None:
         """Make the tables that are missing, with what is seeded with them: all or none."""
         self.writer.executescript(SQLITE)
@@ -173,13 +185,7 @@ class SqliteDatabase:
                 "ON CONFLICT (sender, receiver, lane) DO UPDATE SET events = excluded.events",
                 (edge.sender, edge.receiver, edge.lane.value, " ".join(edge.events)),
             )
-        found = self.writer.execute(
-            "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
-        )
-        return [
-            EdgeRow(id_, sender, receiver, Lane(lane), tuple(events.split()), uuid_of(floor))
-            for id_, sender, receiver, lane, events, floor in found
-        ]
+        return edges_of(self.writer)
 
     def go_on_from_floor(self, clock: DatabaseClock, lag_ms: int | None) -> None:
         """Let a clock be no earlier than the last floor of the edge to oneself."""
@@ -234,7 +240,7 @@ class SqliteDatabase:
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
         mark = QuestionMarks()
-        where = which_messages(which, mark, waiting=WAITING, failed=FAILED)
+        where = which_messages(which, mark, holds, waiting=WAITING, failed=FAILED)
         sql = f"SELECT {COLUMNS} FROM holdfast_message WHERE {where} ORDER BY id LIMIT ?"
         return [message(v) for v in self._committed.execute(sql, (*mark.values, which.limit))]
 
@@ -242,7 +248,7 @@ class SqliteDatabase:
         mark = QuestionMarks()
         sql = (
             "SELECT id, type, version, state, input, key, error, started_at, ended_at "
-            f"FROM holdfast_saga WHERE {which_sagas(which, mark)} ORDER BY id DESC LIMIT ?"
+            f"FROM holdfast_saga WHERE {which_sagas(which, mark, holds)} ORDER BY id DESC LIMIT ?"
         )
         return [saga(v) for v in self._committed.execute(sql, (*mark.values, which.limit))]
 

@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any
 from uuid import UUID
 
-from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State, StepRow
+from holdfast.contract.envelope import EdgeRow, Kind, Lane, MessageRow, SagaRow, State, StepRow
 from holdfast.storage import WAITS
 
 COLUMNS = (
@@ -98,6 +98,24 @@ def saga(values: tuple[Any, ...]) -> SagaRow:
     """Return a stored saga."""
     id_, type_, version, state, input_, key, error, started_at, ended_at = values
     return SagaRow(UUID(bytes=id_), type_, version, state, input_, key, error, started_at, ended_at)
+
+
+def holds(column: str, mark: str) -> str:
+    """Return the condition that a column of bytes holds what a mark stands for."""
+    return f"instr({column}, {mark}) > 0"
+
+
+def edges_of(sql: sqlite3.Connection) -> list[EdgeRow]:
+    """Return the stored edges; none, where there are no tables of ours."""
+    if not sql.execute("SELECT 1 FROM sqlite_master WHERE name = 'holdfast_edge'").fetchone():
+        return []
+    found = sql.execute(
+        "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
+    )
+    return [
+        EdgeRow(id_, sender, receiver, Lane(lane), tuple(events.split()), uuid_of(floor))
+        for id_, sender, receiver, lane, events, floor in found
+    ]
 
 
 def steps_of(sql: sqlite3.Connection, saga: UUID) -> list[StepRow]:

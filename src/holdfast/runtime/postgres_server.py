@@ -45,7 +45,7 @@ class PostgresServer:
 
     def url(self, role: str, password: str, database: str) -> str:
         """Return where a role finds a database, as a client's URL."""
-        return f"postgresql://{role}:{password}@/{database}?host={self._sockets}"
+        return url_of(role, password, database, self._sockets)
 
     @property
     def administrator(self) -> str:
@@ -146,6 +146,20 @@ class PostgresServer:
         self._life = Life(signal.SIGINT)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+def url_of(role: str, password: str, database: str, sockets: Path | None) -> str:
+    """Return where a role finds a database, as a client's URL."""
+    return f"postgresql://{role}:{password}@/{database}?host={sockets}"
+
+
+def sockets_of(folder: Path) -> Path | None:
+    """Return where the server of a folder listens, as it has written down; None if it does not."""
+    try:
+        written = (folder / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    return Path(written[4]) if len(written) > 4 else None
 
 
 def _binaries() -> Path:

@@ -30,7 +30,7 @@ from holdfast.runtime.children import (
 )
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
-from holdfast.runtime.postgres_server import PostgresServer
+from holdfast.runtime.postgres_server import PostgresServer, sockets_of, url_of
 from holdfast.runtime.variables import BROKER_URL, REDIS_URL, database_variable
 from holdfast.system import System
 
@@ -215,6 +215,21 @@ class Servers:
         self.children[name] = child
         if not await wait_for_port(child, port, START_S):
             raise SettingError([f"{name} did not start; {self.folder / name}.log says why"])
+
+
+def running_postgres(folder: Path, services: Sequence[str]) -> dict[str, str]:
+    """Return {variable: URL} of the databases of a Postgres that another process has started.
+
+    Args:
+        folder: of the servers.
+    """
+    passwords = msgspec.json.decode((folder / "passwords.json").read_bytes(), type=dict[str, str])
+    sockets = sockets_of(folder / "postgres")
+    return {
+        database_variable(name): url_of(name, passwords[name], name, sockets)
+        for name in services
+        if name in passwords
+    }
 
 
 def _quoted(path: Path) -> str:

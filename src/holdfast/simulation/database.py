@@ -86,6 +86,10 @@ class SimDatabase:
         self._time.sees(self.store.clock.now() * 1000)
         self.store.memory.go_on_from_floor(self._time, self._lag_ms)
 
+    async def look(self) -> list[EdgeRow]:
+        """See `storage.Database`."""
+        return self._served().know_edges(())
+
     async def begin(self, *, sharing: Sharing = Sharing.ALONE) -> Transaction:
         """See `storage.Database`."""
         if self._node is not None:
