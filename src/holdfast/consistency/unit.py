@@ -105,6 +105,7 @@ class Unit:
 
     __slots__ = (
         "_buffer",
+        "_committed",
         "_count",
         "_makers",
         "_outgoing",
@@ -146,6 +147,7 @@ class Unit:
         self._buffer: list[Write] = []
         self._outgoing: list[tuple[AnyCommand | Event, bytes, int]] = []
         self._makers: list[Callable[[int], MessageRow]] = []
+        self._committed: list[Callable[[], None]] = []
         self._statement = 0
         self._count = 0
 
@@ -223,6 +225,7 @@ class Unit:
         if self._buffer:
             await self._own(self._flush_writes(tx))
         broken, outgoing, starts = self.broken, len(self._outgoing), len(self.starts)
+        committed = len(self._committed)
         await self._own(tx.savepoint(exact=True))
         try:
             yield
@@ -230,7 +233,7 @@ class Unit:
                 await self._own(self._flush_writes(tx))
         except BaseException:  # raised again: a cancellation undoes it, too
             self._buffer.clear()
-            del self._outgoing[outgoing:], self.starts[starts:]
+            del self._outgoing[outgoing:], self.starts[starts:], self._committed[committed:]
             await self._own(tx.rollback())
             self.broken = broken
             raise
@@ -245,6 +248,10 @@ class Unit:
     def now(self) -> datetime:
         """See `system.Tx.now`."""
         return datetime.fromtimestamp(self.at_ms / 1000, UTC)
+
+    def when_committed(self, tell: Callable[[], None]) -> None:
+        """Have something told once this unit is committed: a count, which may get lost."""
+        self._committed.append(tell)
 
     def later(self, make: Callable[[int], MessageRow]) -> None:
         """Have a row of the framework's own inserted with this unit, made at the flush."""
@@ -304,6 +311,8 @@ class Unit:
             await tx.insert_messages([make(tx.now_ms) for make in makers])
         if self._outgoing:
             await self._flush_letters(tx, effects)
+        effects.done += self._committed
+        self._committed = []
         try:
             await tx.verify()
         except Exception as exc:  # raised again: sticky, whoever catches it
@@ -328,7 +337,7 @@ class Unit:
 
     def discard(self) -> None:
         """Forget what the handler wanted: it refused, or failed."""
-        self._buffer, self._outgoing, self.starts = [], [], []
+        self._buffer, self._outgoing, self.starts, self._committed = [], [], [], []
         self._makers = []
 
     def end(self) -> None:

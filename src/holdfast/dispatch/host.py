@@ -51,6 +51,7 @@ from holdfast.resilience import Edge, EdgePolicy
 from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
+from holdfast.system.measures import Measure, Record
 from holdfast.system.service import Route, SagaDeclaration, tick_of
 from holdfast.system.signature import Signature, Source, read_signature
 from holdfast.system.tables import (
@@ -143,6 +144,7 @@ class ServiceHost:
         self.interventions = Interventions(self.core)
         self.strangers: list[str] = []
         self._looked = False
+        self._records: dict[Measure, Record] = {}
         self.reach = Reach(service, everywhere or asks, ports.send, ports.run, self._edge)
 
     def _commits(self) -> Callable[[int, float, float], None]:
@@ -204,6 +206,10 @@ class ServiceHost:
 
     async def start(self) -> None:
         """Compile everything, and begin to take letters."""
+        metrics = self._ports.metrics
+        self._records = {one: metrics.declare(self.name, one) for one in self.service.measures}
+        for measure, record in self._records.items():
+            measure.bind(record)
         await self.provided.make()
         self._compile_handlers()
         self._compile_routes()
@@ -363,6 +369,9 @@ class ServiceHost:
         self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
         await self.core.stop()
         await self.provided.close()
+        for measure, record in self._records.items():
+            if measure.is_bound(record):
+                measure.bind(None)
 
     def begin(self) -> AbstractAsyncContextManager[Unit]:
         """See `Service.begin`."""
