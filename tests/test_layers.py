@@ -41,9 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": WIRED | {"runtime"},
     "delivery": DECLARED | {"security", "observability", "runtime"},
     "story": WIRED | {"runtime"},
-    "console": WIRED | {"runtime", "story"},
+    "live": WIRED | {"runtime"},
+    "console": WIRED | {"runtime", "story", "live"},
     "cli": WIRED
-    | {"migrations", "runtime", "simulation", "story", "delivery", "console", "testing"},
+    | {"migrations", "runtime", "simulation", "story", "live", "delivery", "console", "testing"},
     "holdfast": DECLARED,  # the public names, in __init__.py
 }
 """{package: the packages that it may import}; a package that is not here is refused."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "graph": "Print who sends what to whom.",
     "migrate": "Bring databases to the newest revision of their tables.",
     "send": "Send a command to the service that handles it, or an event to all who hear it.",
+    "status": "Show the live graph: rate, errors, latency and backlog, and how each service does.",
     "trace": "Tell the whole story of an order: what happened, what it waits for, what to do.",
     "sagas": "List sagas, show one, retry a parked one, or cancel one.",
     "letters": "Have letters that wait tried now.",

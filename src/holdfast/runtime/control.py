@@ -18,6 +18,7 @@ from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
 from holdfast.dispatch.host import ServiceHost
 from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName
+from holdfast.observability import Exposition, Health, Metrics
 from holdfast.runtime.shown import Json, Shown, uuid_of
 from holdfast.storage import Failing, MessageFilter, SagaFilter
 from holdfast.system import System
@@ -26,11 +27,14 @@ from holdfast.system import System
 class Control:
     """The operator's verbs over the hosts of one process."""
 
-    def __init__(self, system: System, hosts: Sequence[ServiceHost]) -> None:
-        self._system = system
+    def __init__(
+        self, system: System, hosts: Sequence[ServiceHost], health: Health, metrics: Metrics
+    ) -> None:
+        self._system, self._health, self._metrics = system, health, metrics
         self._hosts = {host.name: host for host in hosts}
         self._shown = Shown(system)
         self._verbs: dict[str, Callable[..., Awaitable[object]]] = {
+            "status": self.status,
             "send": self.send,
             "sagas": self.sagas,
             "saga": self.saga,
@@ -56,6 +60,16 @@ class Control:
             return Response(exc.status, [(b"content-type", b"application/json")], body)
         body = msgspec.json.encode({"result": result})
         return Response(200, [(b"content-type", b"application/json")], body)
+
+    async def status(self) -> Json:
+        """Tell how this process does: its health, what it hosts, and its metrics as text."""
+        health = await self._health.ready()
+        metrics = await self._metrics.scrape(Exposition.TEXT)
+        return {
+            "health": msgspec.json.decode(health.body),
+            "services": list(self._hosts),
+            "metrics": metrics.decode(),
+        }
 
     # -- sending --------------------------------------------------------------------------------
 

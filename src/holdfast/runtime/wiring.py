@@ -75,7 +75,7 @@ class Wiring:
         self._router = Router()
         self.keys = self._keys() if options.gateway else None
         self.door = self._gateway() if options.gateway else self._inside()
-        self.control = Control(system, self.hosts)
+        self.control = Control(system, self.hosts, health, metrics)
 
     def _ports(self, witness: Callable[[Any], None] | None) -> Ports:
         options, engines = self._options, self._engines
