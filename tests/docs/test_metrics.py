@@ -25,6 +25,11 @@ ELSEWHERE = {
     "holdfast_rate_limited_total",  # from the first refusal on
     "holdfast_unauthenticated_total",
     "holdfast_stand_in_restarts_total",  # of stand-ins
+    "holdfast_trace_headers_refused_total",  # from the first of a proxy on
+    "holdfast_spans_dropped_total",  # where a receiver is named
+    "holdfast_spans_held",
+    "otel_sdk_exporter_span_exported_total",
+    "otel_sdk_processor_span_queue_size",
     "holdfast_event_loop_lag_seconds",  # while the command serves
 }
 """What the shop does not show right after its start, in a test's own process."""

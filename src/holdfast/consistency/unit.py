@@ -14,6 +14,7 @@ from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import derived_id
 from holdfast.consistency.turn import Effects
+from holdfast.contract.cause import NO_CAUSE, Cause
 from holdfast.contract.envelope import MessageRow
 from holdfast.contract.messages import AnyCommand, Event
 from holdfast.contract.model import Model
@@ -97,7 +98,7 @@ class Unit:
 
     Attributes:
         what: whose work it is: a message's wire name, a route, or a saga's local step.
-        correlation, trace: of the request that caused it; they travel with its letters.
+        cause: what caused it; it travels with its letters.
         shut: the handler has begun to write; `outside` is closed from here.
         broken: a database error that was raised outside a savepoint; it fails the handler.
         starts: the sagas that it starts when it is settled.
@@ -113,33 +114,24 @@ class Unit:
         "_units",
         "at_ms",
         "broken",
-        "correlation",
+        "cause",
         "ledger",
         "seed",
         "shut",
         "starts",
-        "trace",
         "tx",
         "what",
     )
 
     def __init__(
-        self,
-        units: Units,
-        seed: UUID,
-        at_ms: int,
-        *,
-        what: str = "",
-        correlation: str = "",
-        trace: str = "",
+        self, units: Units, seed: UUID, at_ms: int, *, what: str = "", cause: Cause = NO_CAUSE
     ) -> None:
         self._units = units
         self.ledger = units.ledger
         self.seed = seed
         self.at_ms = at_ms
         self.what = what
-        self.correlation = correlation
-        self.trace = trace
+        self.cause = cause
         self.tx: Transaction | None = None
         self.shut = False
         self.broken: Exception | None = None
@@ -325,8 +317,8 @@ class Unit:
             new += letters.rows(
                 message,
                 tx.now_ms,
-                correlation=self.correlation,
-                trace=self.trace,
+                cause=self.cause,
+                effects=effects,
                 delay_ms=delay_ms,
                 payload=payload,
             )

@@ -117,6 +117,7 @@ class Metrics:
         self._reached = Family(catalogue.REACHED, Histogram)
         self._rate_limited = Family(catalogue.RATE_LIMITED, Counter)
         self._unauthenticated = Family(catalogue.UNAUTHENTICATED, Counter)
+        self._traces_refused = Family(catalogue.TRACE_HEADERS_REFUSED, Counter)
         self._processed = Family(catalogue.PROCESSED, Histogram)
         self._errors = Family(catalogue.HANDLER_ERRORS, Counter)
         self._sagas = Family(catalogue.SAGAS, Counter)
@@ -128,6 +129,7 @@ class Metrics:
         self._declared: dict[str, MeasureFamily] = {}
         self._families: tuple[Family[Counter] | Family[Histogram], ...] = (
             *(self._served, self._reached, self._rate_limited, self._unauthenticated),
+            self._traces_refused,
             *(self._processed, self._errors, self._sagas, self._saga_durations),
             *(self._commits, self._batches, self._gate_waits, self._loop_lag),
         )
@@ -193,6 +195,10 @@ class Metrics:
     def unauthenticated(self, service: str, reason: str) -> Counter:
         """Return the counter of requests that brought no token, or one that was refused."""
         return self._unauthenticated.of(service, reason)
+
+    def trace_refused(self, header: str) -> Counter:
+        """Return the counter of trace headers that break their format."""
+        return self._traces_refused.of(header)
 
     def commit_duration(self, service: str) -> Histogram:
         """Return the histogram of commits; observe seconds."""
