@@ -89,7 +89,7 @@ class Receiver:
     def trees(self) -> list[str]:
         """Return every trace as lines that are indented below their parents, oldest first."""
         with self._lock:
-            spans = sorted(self.spans, key=lambda span: (span.begun, span.ended))
+            spans = sorted(self.spans, key=lambda span: (span.begun, span.ended, str(span)))
         known = {span.span_id for span in spans}
         children: dict[str, list[Seen]] = {}
         for span in spans:

@@ -16,7 +16,14 @@ from holdfast.observability import semconv
 from holdfast.observability.instruments import Outcomes
 from holdfast.observability.logs import Logger
 from holdfast.observability.metrics import Metrics, RouteOutcomes
-from holdfast.observability.span import NEVER_SLOW, Attributes, SpanKind, SpanRecord, SpanSort
+from holdfast.observability.span import (
+    NEVER_SLOW,
+    Attributes,
+    SpanKind,
+    SpanRecord,
+    SpanSort,
+    Value,
+)
 from holdfast.observability.spans import Spans
 from holdfast.observability.trace import Context, Tracer, current
 from holdfast.ports import Clock
@@ -160,6 +167,10 @@ class Part:
         """Note the status of an HTTP answer; to who asked, 400 and more is an error."""
         self._attributes += ((semconv.STATUS, status),)
         self._bad = str(status) if status >= 400 else ""
+
+    def say(self, *attributes: tuple[str, Value]) -> None:
+        """Add what is known only now."""
+        self._attributes += attributes
 
     def __enter__(self) -> "Part":
         tracing = self._tracing

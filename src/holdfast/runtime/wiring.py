@@ -71,9 +71,9 @@ class Wiring:
             ("gateway", *hosted) if options.gateway else hosted,
             trace_settings(options.environ),
             engines,
-            metrics,
-            logger,
+            logger.warning,
         )
+        self.telemetry.watch(metrics)
         self._tracing = self.telemetry.tracing
         self.pool = ClientPool(network=engines.network, clock=engines.clock)
         self.elsewhere = Elsewhere(system, engines, self.pool, self._tracing)
