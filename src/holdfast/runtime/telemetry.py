@@ -22,7 +22,7 @@ from holdfast.system import System
 STOP_S = 5.0
 
 
-class World(Protocol):
+class Environs(Protocol):
     """What of the world spans and their export need; `Engines` has it."""
 
     @property
@@ -72,7 +72,7 @@ class Telemetry:
         system: str,
         services: Sequence[str],
         settings: TraceSettings,
-        world: World,
+        world: Environs,
         notice: Callable[..., None],
     ) -> None:
         clock, random = world.clock, world.random
