@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run demo test sim chaos bench mutants check reference lock clean
+.PHONY: setup run demo test sim chaos rules bench mutants check reference lock clean
 
 setup: .venv/.run          ## make .venv with the command `holdfast` in it
 
@@ -50,6 +50,17 @@ sim: .venv/.test           ## seeds for 100 s, every crash point, and what is fo
 
 chaos: .venv/.test .venv/.pgbouncer  ## real engines, killed, stopped and emptied under load
 	$(BIN)/pytest -m chaos
+
+.venv/.prometheus:         ## likewise Prometheus and Alertmanager, with promtool and amtool
+	( command -v prometheus && command -v promtool && command -v amtool ) >/dev/null || ( \
+	  mkdir -p .venv/prometheus && cd .venv/prometheus && \
+	  { apt-get download --quiet prometheus prometheus-alertmanager || \
+	    { apt-get update --quiet && apt-get download --quiet prometheus prometheus-alertmanager; }; } && \
+	  for package in *.deb; do dpkg -x $$package . || exit 1; done && rm *.deb )
+	@touch $@
+
+rules: .venv/.test .venv/.prometheus  ## what is rendered, judged by Prometheus and its tools
+	$(BIN)/pytest -m rules
 
 check: .venv/.test         ## format, lint and types
 	$(BIN)/ruff format --check .

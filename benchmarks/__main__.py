@@ -32,7 +32,6 @@ FIGURES = (
     "startup",
     "simulation",
     "walk",
-    "scrape",
 )
 
 

@@ -116,9 +116,7 @@ class Hand:
     def next_row(self, now_ms: int) -> None:
         """Nothing comes after it."""
 
-    def observe(
-        self, delivery: Delivery, outcome: str, seconds: float, error: Exception | None
-    ) -> None:
+    def observe(self, outcome: str, seconds: float) -> None:
         """Remember how it ended."""
         self.outcomes.append(outcome)
 

@@ -79,9 +79,7 @@ EVERYDAY = {
     *(
         "broken",
         "clock",
-        "counter",
         "hash",
-        "histogram",
         "is",
         "matches",
         "outcome",

@@ -17,7 +17,6 @@ from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
 from holdfast.consistency.rows import SagaStep
 from holdfast.consistency.steps import Recorded, StepOutcome, local_outcome, refusal_of
-from holdfast.consistency.trail import Advancing, Trail, UntracedTrail
 from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Driver, Unit, Units
 from holdfast.contract.carrier import carrier_of
@@ -93,7 +92,6 @@ class Means:
     settle: Callable[[Unit, Effects], Awaitable[None]]
     ended: SagaEnded = untold
     parked: SagaParked = untold
-    trail: Trail = field(default_factory=UntracedTrail)
 
     def park(self, row: SagaRow, name: str, error: str, effects: Effects) -> None:
         """End a saga's run until an operator has looked."""
@@ -106,12 +104,10 @@ class Advance:
 
     Args:
         row: of the saga, locked. steps: its ended steps by path.
-        advancing: where it belongs in its trace.
         stored: what it was started with, and `given` as its function takes it.
     """
 
     __slots__ = (
-        "_advancing",
         "_began",
         "_effects",
         "_given",
@@ -133,13 +129,12 @@ class Advance:
         kind: SagaType,
         steps: dict[str, Recorded],
         effects: Effects,
-        advancing: Advancing,
+        *,
         stored: SagaInput,
         given: Model,
     ) -> None:
         self._means, self._tx, self._row, self._kind = means, tx, row, kind
         self._steps, self._effects, self._stored, self._given = steps, effects, stored, given
-        self._advancing = advancing
         self._began = stored.version or row.version  # of an older one, what advanced it last
         self._open_rows: list[MessageRow] = []
         self._is_open = False
@@ -156,8 +151,6 @@ class Advance:
         while True:
             mark = self._effects.mark()
             replay = await self._replay(look=look)
-            if replay.is_undoing:
-                self._keep_trace()
             met = replay.ended == "waiting" and await self._send(replay)
             body = self._restart_body(replay) if replay.ended == "restarted" else b""
             if restarts > RESTARTS_MAX:
@@ -237,11 +230,11 @@ class Advance:
     async def _restart(self, replay: Replay, body: bytes) -> None:
         row, stored, version = self._row, self._stored, self._kind.version
         await self._end_open(replay)
-        stored = msgspec.structs.replace(
-            stored,
-            body=msgspec.Raw(body),
-            version=version,
-            cancelled=0,
+        stored = SagaInput(
+            msgspec.Raw(body),
+            stored.correlation,
+            stored.trace,
+            version,
             restarts=stored.restarts + 1,
             began_at=replay.now_ms,
         )
@@ -249,13 +242,6 @@ class Advance:
         self._stored, self._began = stored, version
         await self._tx.delete_steps(row.id)
         self._steps.clear()
-
-    def _keep_trace(self) -> None:
-        """Have the trace of a saga that is undone kept, here and wherever it goes from now on."""
-        kept = self._advancing.keep()
-        if kept:
-            self._stored = msgspec.structs.replace(self._stored, trace=kept)
-            self._row.input = encode(self._stored)
 
     async def _conclude(self, replay: Replay) -> None:
         row, name, means = self._row, self._kind.name, self._means
@@ -330,7 +316,7 @@ class Advance:
 
     def _rows(self, want: Want) -> Sequence[MessageRow]:
         ledger, letters, now_ms = self._means.ledger, self._means.letters, self._tx.now_ms
-        cause, effects = self._advancing.cause, self._effects
+        correlation, trace = self._stored.correlation, self._stored.trace
         made: list[MessageRow] = []
         match want:
             case Call():
@@ -339,7 +325,7 @@ class Advance:
                         f"a saga of {ledger.service} calls {want.command.name}, which the same "
                         "service handles; do it with `await saga.local(…)`"
                     )
-                made = letters.rows(want.command, now_ms, cause=cause, effects=effects)
+                made = letters.rows(want.command, now_ms, correlation=correlation, trace=trace)
                 limit_ms = ledger.schedule.saga_timeout_ms
                 if want.timeout is not None:  # nought is a time-out, too
                     limit_ms = _ms(want.timeout)
@@ -349,15 +335,14 @@ class Advance:
                 made = letters.rows(
                     want.undo,
                     now_ms,
-                    cause=cause,
-                    effects=effects,
+                    correlation=correlation,
+                    trace=trace,
                     about=want.about,
                     known=want.known,
                 )
                 made[0].expires_at = now_ms + ledger.schedule.undo_parks_ms
             case Sleep():
                 made = [letters.own_row(Kind.TIMER, now_ms + _ms(want.duration), now_ms)]
-                made[0].body = self._advancing.mark.encode()
             case Wait():
                 for topic in want.events:
                     row = letters.own_row(Kind.WAIT, now_ms + _ms(want.timeout), now_ms)
@@ -414,7 +399,8 @@ class Advance:
             derived_id(row.id, f"local:{stored.restarts}/{path}", row.started_at),
             tx.now_ms,
             what=f"{row.type}:{path}",
-            cause=self._advancing.cause,
+            correlation=stored.correlation,
+            trace=stored.trace,
         )
         unit.tx, unit.shut = tx, True
         mark = self._effects.mark()
@@ -456,8 +442,6 @@ def withdrawal(row: MessageRow, now_ms: int, ledger: Ledger, *, keep: bool) -> M
             about=letter.id,
             correlation=letter.correlation,
             trace=letter.trace,
-            tracestate=letter.tracestate,
-            baggage=letter.baggage,
         )
     )
     if not keep:

@@ -38,12 +38,11 @@ class StepOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A step that has just ended: see `StepRow`; `trace` is that of what it waited for."""
+    """A step that has just ended: see `StepRow`."""
 
     path: str
     kind: str
     outcome: StepOutcome
-    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,8 @@ async def opened(core: Core, current: ContextVar[Context]) -> AsyncGenerator[Uni
         core.units,
         ledger.seed(now_ms),
         now_ms,
-        cause=context.cause,
+        correlation=context.correlation_id,
+        trace=context.traceparent,
     )
     turn = OpenedTurn(unit, core.sagas, ledger.schedule.transaction_ms / 2000)
     performed = core.writer.submit(turn)

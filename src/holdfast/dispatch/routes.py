@@ -31,7 +31,7 @@ from holdfast.errors import (
     TooLarge,
     TransactionLost,
 )
-from holdfast.observability import Operation, current
+from holdfast.observability import RouteOutcomes, current
 from holdfast.pump import Finished, first_step, is_cancelled
 from holdfast.resilience import Watch
 from holdfast.security import scope_missing, token_missing
@@ -55,7 +55,7 @@ class CompiledRoute:
         core: Core,
         provided: Provided,
         reach: Reach,
-        operation: Operation,
+        outcomes: RouteOutcomes,
         on_error: Callable[[Request, BaseException], None],
         attempts: AttemptLimits | None = None,
     ) -> None:
@@ -65,7 +65,7 @@ class CompiledRoute:
         self._core = core
         self._ledger = core.ledger
         self._reach = reach
-        self._operation = operation
+        self._outcomes = outcomes
         self._on_error = on_error
         self._attempts = attempts
         self._arguments = provided.arguments(signature)
@@ -82,21 +82,21 @@ class CompiledRoute:
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
         """Serve one request."""
-        operation = self._operation
-        span = operation.part()
-        error: Exception | None = None
+        clock = self._ledger.clock
+        started = clock.monotonic()
+        outcomes = self._outcomes
+        outcomes.active += 1
         try:
             response = await self._serve(request, path)
         except asyncio.CancelledError as exc:
             if is_cancelled():
-                operation.end(span, None)
                 raise
-            error = stray(exc)
-            response = self._answer_to(error, request)
+            response = self._answer_to(stray(exc), request)
         except Exception as exc:  # the request's edge: every error becomes an answer here
-            error = exc
-            response = self._answer_to(error, request)
-        operation.end(span, response.status, error)
+            response = self._answer_to(exc, request)
+        finally:
+            outcomes.active -= 1
+        outcomes.observe(response.status, clock.monotonic() - started, current.get())
         return response
 
     def _answer_to(self, error: Exception, request: Request) -> Response:
@@ -244,7 +244,8 @@ class CompiledRoute:
             self._recordable,
             what=self._what,
             seed=None if key is None else key.id,
-            cause=current.get().cause,
+            correlation=request.correlation_id,
+            trace=request.traceparent,
             limited=functools.partial(self._limited, request),
             wanted_until=request.wanted_until,
             record=record,

@@ -11,7 +11,6 @@ from uuid import UUID
 from holdfast.consistency.core import Core
 from holdfast.consistency.turn import Turn
 from holdfast.consistency.unit import Driver, Unit
-from holdfast.contract.cause import Cause
 from holdfast.contract.failure import Failure
 from holdfast.storage import Transaction
 
@@ -43,13 +42,14 @@ class WriteTurn(Turn, Generic[Out]):
         *,
         what: str,
         seed: UUID | None = None,
-        cause: Cause,
+        correlation: str = "",
+        trace: str = "",
         limited: Limited,
         wanted_until: Callable[[], float | None] | None = None,
         record: Callable[[Transaction, Out], Awaitable[None]] | None = None,
     ) -> None:
         self._core, self._call, self._make_output = core, call, output
-        self._what, self._seed, self._cause = what, seed, cause
+        self._what, self._seed, self._correlation, self._trace = what, seed, correlation, trace
         self._limited, self._record = limited, record
         self.wanted_until = wanted_until
         self._driver: Driver | None = None
@@ -65,7 +65,8 @@ class WriteTurn(Turn, Generic[Out]):
             core.ledger.seed(now_ms) if self._seed is None else self._seed,
             now_ms,
             what=self._what,
-            cause=self._cause,
+            correlation=self._correlation,
+            trace=self._trace,
         )
         self._driver = driver = Driver(self._call(unit), unit)
         self.output, self.refused = None, None

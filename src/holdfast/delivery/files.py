@@ -1,0 +1,92 @@
+"""Rendered files, and how they come into a folder: all of them, or none."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from holdfast.errors import DeclarationError
+
+Files = dict[str, str]
+"""{path below the folder: text}."""
+
+MARK: Final = "Rendered by `holdfast render "
+"""In every rendered file: one without it is somebody's own, and is never written over."""
+_KEPT: Final = re.compile(r'^\s*(?:# holdfast: kept|"holdfast: kept",?)\s*$', re.MULTILINE)
+
+
+def head(system: str, what: str) -> str:
+    """Return the comment that begins a rendered file."""
+    return (
+        f"# {MARK}{system} --only {what}` from the declaration of {system}.\n"
+        "# It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else"
+        ".\n\n"
+    )
+
+
+def kept(text: str) -> bool:
+    """Whether whoever owns a file has said that it stays as it is."""
+    return _KEPT.search(text) is not None
+
+
+def write(files: Files, folder: Path) -> list[str]:
+    """Write what differs; return its paths. What is kept stays as it is.
+
+    Raises:
+        DeclarationError: a file is in the way, or the folder cannot be written.
+    """
+    changed, problems = _compare(files, folder)
+    if problems:
+        raise DeclarationError(problems)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".render-", dir=folder))
+        try:
+            for number, path in enumerate(changed):
+                (beside / str(number)).write_text(files[path], encoding="utf-8")
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            for number, path in enumerate(changed):
+                os.replace(beside / str(number), folder / path)
+        finally:
+            shutil.rmtree(beside)
+    except OSError as exc:
+        where = exc.filename2 or exc.filename or folder
+        raise DeclarationError([f"{where}: {exc.strerror}; render to another folder"]) from exc
+    return changed
+
+
+def _compare(files: Files, folder: Path) -> tuple[list[str], list[str]]:
+    """Return the paths to write, and what is in the way."""
+    changed: list[str] = []
+    problems: list[str] = []
+    for path in sorted(files):
+        there = folder / path
+        try:
+            text = there.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            changed.append(path)
+            continue
+        except (OSError, UnicodeDecodeError) as exc:
+            problems.append(f"{there}: it cannot be read: {exc}; move it away")
+            continue
+        if text == files[path] or kept(text):
+            continue
+        if MARK in text:
+            changed.append(path)
+        else:
+            problems.append(f"{there} is none that was rendered; move it away, or render elsewhere")
+    return changed, problems
+
+
+def strangers(files: Files, folder: Path) -> Iterator[str]:
+    """Yield rendered files of the folder that the declaration does not have any more, sorted."""
+    for there in sorted(folder.rglob("*")):
+        path = there.relative_to(folder).as_posix()
+        if path in files or not there.is_file() or there.suffix not in (".yml", ".json", ".md"):
+            continue
+        text = there.read_text(encoding="utf-8", errors="replace")
+        if MARK in text and not kept(text):
+            yield path

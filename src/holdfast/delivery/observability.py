@@ -1,0 +1,57 @@
+"""Observability: everything by which people see what a system does, and are told when to look."""
+
+from collections.abc import Iterator
+from importlib.resources import files as resources
+from typing import Final
+
+import msgspec
+
+from holdfast.delivery import alertmanager, collector, jaeger, prometheus
+from holdfast.delivery.alerts import ALERTS
+from holdfast.delivery.dashboards import dashboards_of
+from holdfast.delivery.files import Files, head
+from holdfast.delivery.rule_tests import tests_of
+from holdfast.delivery.yaml import Value, dump
+from holdfast.system import System
+
+FOLDER: Final = "observability"
+RUNBOOKS: Final = "runbooks"
+_TYPED = "SYSTEM"
+"""Stands for the name of the system in the commands of a page."""
+
+
+def observability(system: System, *, typed: str, runbooks: str = RUNBOOKS) -> Files:
+    """Return {path: text} of what is rendered.
+
+    Args:
+        typed: what commands call the system.
+        runbooks: where the pages of the alerts are served.
+    """
+    above = head(system.name, FOLDER)
+    files = {path: above + dump(value) for path, value in _documents(system, runbooks)}
+    for dashboard in dashboards_of(system):
+        model = msgspec.json.encode(dashboard.model(system.name))
+        text = msgspec.json.format(model, indent=2).decode()
+        files[f"grafana/{dashboard.uid}.json"] = f"{text}\n"
+    for alert in ALERTS:
+        page = runbook(alert).replace(_TYPED, typed)
+        files[f"{RUNBOOKS}/{alert}.md"] = f"{page}\n<!--\n{above.rstrip()}\n-->\n"
+    return {f"{FOLDER}/{path}": text for path, text in files.items()}
+
+
+def runbook(alert: str) -> str:
+    """Return the page of an alert; `SYSTEM` stands for the system's name."""
+    page = resources("holdfast.delivery") / RUNBOOKS / f"{alert}.md"
+    return page.read_text(encoding="utf-8")
+
+
+def _documents(system: System, runbooks: str) -> Iterator[tuple[str, Value]]:
+    yield "prometheus/prometheus.yml", prometheus.configuration(system)
+    yield "prometheus/targets/local.yml", prometheus.targets()
+    for name, value in prometheus.rules(system, runbooks).items():
+        yield f"prometheus/rules/{name}.yml", value
+    for name, value in tests_of(system, runbooks):
+        yield f"prometheus/tests/{name}.yml", value
+    yield "alertmanager/alertmanager.yml", alertmanager.configuration()
+    yield "collector/collector.yml", collector.configuration()
+    yield "jaeger/jaeger.yml", jaeger.configuration()
