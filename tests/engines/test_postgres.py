@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from holdfast.consistency.schedule import id_before
 from holdfast.contract.envelope import Kind, State
+from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, to_handle
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import _BEGIN, IDLE_MS, TRANSACTION_MS, PostgresDatabase
 from holdfast.errors import StatementFailed, TransactionLost
@@ -456,3 +457,31 @@ async def test_a_server_that_is_away_is_a_lost_transaction() -> None:
     await database.close()
 
     assert "secret" not in str(lost.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "indexes"),
+    [
+        (SAGAS_OPEN, ["holdfast_saga_open"]),
+        (FLOORS, ["holdfast_message_pkey"]),
+        (
+            to_handle([1], 5, oldest="min(id::text)"),
+            ["holdfast_message_due", "holdfast_message_failed"],
+        ),
+    ],
+)
+async def test_what_waits_is_counted_by_an_index(
+    postgres: Postgres, sql: str, indexes: list[str]
+) -> None:
+    """Each process looks every ten seconds, and most rows are of what is settled."""
+    url = await postgres.database()
+    database = PostgresDatabase(url, MachineClock())
+    await database.open(EDGES, [METADATA])
+    await database.close()
+    connection = await asyncpg.connect(url)
+    await connection.execute("SET enable_seqscan = off")  # a table that is small needs no index
+    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}"))
+    await connection.close()
+
+    assert all(index in plan for index in indexes), plan
+    assert "Seq Scan on holdfast_message" not in plan and "Seq Scan on holdfast_saga" not in plan
