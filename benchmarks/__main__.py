@@ -32,6 +32,7 @@ FIGURES = (
     "startup",
     "simulation",
     "walk",
+    "scrape",
 )
 
 

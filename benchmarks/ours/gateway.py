@@ -14,7 +14,7 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.engines.machine import MachineClock, machine_random
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import Door, Forward
-from holdfast.observability import Logger, Metrics, Tracer
+from holdfast.observability import Logger, Metrics, Tracer, Tracing
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.security import FixedKeys, TokenPolicy, TokenVerifier, read_jwks
 
@@ -31,8 +31,9 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
     async def call(request: Request, timeout_s: float) -> Response:
         return await pool.request(origin, request, deadline_s=timeout_s)
 
+    tracing = Tracing(Tracer(random, ratio=0.01), clock)
     router = Router()
-    router.add("POST", Target("orders", "/v1/orders", Forward(edge, call), False, SCOPE))
+    router.add("POST", Target("orders", "/v1/orders", Forward(edge, call, tracing), False, SCOPE))
     log = open(os.devnull, "wb", buffering=0)  # noqa: SIM115  # for the life of the process
     gateway = Door(
         Gateway(tokens=TOKENS, per_caller=ENOUGH, per_address=ENOUGH),
@@ -43,8 +44,8 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
         limits=MemoryLimits(clock),
         metrics=Metrics("bench"),
         logger=Logger(log, clock, "gateway", form="json"),
-        clock=clock,
-        tracer=Tracer(random, ratio=0.01),
+        tracing=tracing,
+        slow_s={},
         pages={},
     )
     return gateway, pool

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
 from pydantic import SecretStr, StringConstraints
 from sqlalchemy import select
 
@@ -19,6 +21,8 @@ from holdfast.security import (
 )
 from shop.users.messages import AUDIENCE, ISSUER, GetSigningKeys
 from shop.users.tables import metadata, signing_key_table, user_table
+
+tracer = trace.get_tracer("shop")
 
 TOKEN_LIFE_S = 15 * 60
 SCOPES = ("orders:read", "orders:write", "users:read")
@@ -127,11 +131,14 @@ async def log_in(body: LogIn, read: Read, outside: Outside, settings: UsersSetti
 @users.get("/v1/users/{user_id}", scope="users:read")
 async def get_user(user_id: UUID, read: Read, caller: Caller) -> UserView:
     """Show the caller's own account."""
-    found = await read.execute(select(user_table).where(user_table.c.id == user_id))
-    user = found.mappings().first()
-    if user is None or caller.subject != str(user_id):
-        raise NoSuchUser()
-    return UserView.model_validate(user)
+    with tracer.start_as_current_span("get-user") as span:
+        span.set_attribute("user.id", str(user_id))
+        found = await read.execute(select(user_table).where(user_table.c.id == user_id))
+        user = found.mappings().first()
+        if user is None or caller.subject != str(user_id):
+            raise NoSuchUser()  # recorded by the span, which ends as an error
+        span.set_status(StatusCode.OK)
+        return UserView.model_validate(user)
 
 
 @users.handles

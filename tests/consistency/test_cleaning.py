@@ -13,6 +13,7 @@ from holdfast.consistency.handling import HandlerTurn
 from holdfast.consistency.schedule import Schedule, id_before, time_of
 from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
 from holdfast.consistency.unit import Unit
+from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, Parcel, State
 from holdfast.errors import Overloaded, TransactionLost
 from holdfast.storage import Transaction
@@ -212,7 +213,7 @@ async def test_replicas_run_a_tick_once(world: World, safe: bool) -> None:
     core = world["money"]
     own = core.ledger.edge_to("money")
     core.addresses.owners[Note.wire_name()] = "money"
-    [note] = core.letters.rows(Note(), 2_000_000, correlation="", trace="")
+    [note] = core.letters.rows(Note(), 2_000_000, cause=NO_CAUSE, effects=Effects())
     other = core.ledger.ids.uuid7(2_000_000)
     letter = msgspec.json.decode(note.body, type=Letter)
 

@@ -16,6 +16,7 @@ from holdfast.consistency.relay import CLAIM_MAX
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unit import Unit
+from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.envelope import Lane, Letter, LetterAnswer, Parcel
 from holdfast.errors import Unreachable
 from holdfast.storage import Transaction
@@ -278,7 +279,7 @@ def test_what_waits_for_room_leaves_in_order(
                     rows = [
                         row
                         for _ in range(todo.pop())
-                        for row in core.letters.rows(Note(), 1, correlation="", trace="")
+                        for row in core.letters.rows(Note(), 1, cause=NO_CAUSE, effects=Effects())
                     ]
                     made += [row.id for row in rows]
                     core.outbox.send(edge, rows)

@@ -116,7 +116,9 @@ class Hand:
     def next_row(self, now_ms: int) -> None:
         """Nothing comes after it."""
 
-    def observe(self, outcome: str, seconds: float) -> None:
+    def observe(
+        self, delivery: Delivery, outcome: str, seconds: float, error: Exception | None
+    ) -> None:
         """Remember how it ended."""
         self.outcomes.append(outcome)
 

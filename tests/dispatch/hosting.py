@@ -24,7 +24,7 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.engines.machine import MachineIds
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
-from holdfast.observability import Logger, Metrics, Tracer, current
+from holdfast.observability import Logger, Metrics, Tracer, Tracing, current
 from holdfast.resilience import MemoryLimits
 from holdfast.storage import MessageFilter
 from tests.virtual_loop import LoopClock
@@ -134,7 +134,7 @@ async def hosting(
         environ=environ or {},
         metrics=hosted.metrics,
         logger=Logger(log, clock, "tiny", form="json"),
-        tracer=Tracer(chance, ratio=0.0),
+        tracing=Tracing(Tracer(chance, ratio=0.0), clock),
         current=current,
         schedule=schedule or Schedule(),
         safe=safe,

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import MetaData
 
 from holdfast import Caller, Failure, Field, Model, Outside, Query, Read, Service
+from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.difference import first_difference
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.inner_door import InnerDoor
@@ -140,7 +141,7 @@ async def ask(
 ) -> Any:
     """Ask as a service does."""
     deadline = asyncio.get_running_loop().time() + within_s
-    return await asks.ask(query, sender=sender, deadline=deadline, trace="")
+    return await asks.ask(query, sender=sender, deadline=deadline, cause=NO_CAUSE)
 
 
 async def test_a_query_is_answered_by_another_process(tmp_path: Path) -> None:
@@ -214,7 +215,9 @@ async def test_who_was_authenticated_travels_to_the_route(tmp_path: Path) -> Non
     async with two_processes(tmp_path) as (_, door, _):
         ada = Caller("ada", frozenset({"read", "write"}))
         told = entry_headers(
-            Request("GET", "/v1/me", caller=ada, client="192.0.2.1", scheme="https"), 1.0
+            Request("GET", "/v1/me", caller=ada, client="192.0.2.1", scheme="https"),
+            1.0,
+            NO_CAUSE,
         )
         request = Request("GET", "/v1/me", "", [(b"accept", b"a/b"), *told], b"")
         served = await door(request)
@@ -294,7 +297,9 @@ async def test_where_a_request_came_from_travels(tmp_path: Path) -> None:
     """A service elsewhere sees the client, the scheme and the host that the gateway saw."""
     outer = Request("GET", "/v1/me", "", [(b"host", b"shop.example")], client="203.0.113.9")
     outer.scheme = "https"
-    inner = Request("GET", "/v1/me", "", [(b"host", b"money:8000"), *entry_headers(outer, 1.0)])
+    inner = Request(
+        "GET", "/v1/me", "", [(b"host", b"money:8000"), *entry_headers(outer, 1.0, NO_CAUSE)]
+    )
     async with two_processes(tmp_path) as (_, door, _):
         await door(inner)
 

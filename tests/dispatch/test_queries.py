@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
 from holdfast import Failure, Model, Outside, Query, Read, Service, System
+from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.http import Response
 from holdfast.errors import BadAnswer, DeadlineExceeded, Forbidden, Unreachable
 from holdfast.resilience import EdgePolicy
@@ -94,7 +95,9 @@ async def quoted(tmp_path: Path, sku: str, *, within_s: float | None = None) -> 
 async def ask(hosted: Hosted, sku: str, *, sender: str, within_s: float = 1.0) -> Any:
     """Ask as the edge of another service would."""
     deadline = asyncio.get_running_loop().time() + within_s
-    return await hosted.asks.ask(GetPrice(sku=sku), sender=sender, deadline=deadline, trace="")
+    return await hosted.asks.ask(
+        GetPrice(sku=sku), sender=sender, deadline=deadline, cause=NO_CAUSE
+    )
 
 
 async def test_a_query_is_answered_from_the_tables_of_its_service(tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "The `policy` of an `External`, and of the queries in the `policies` of a `Service`.",
         ("EdgePolicy", "RetryPolicy", "BudgetPolicy", "BreakerPolicy", "BulkheadPolicy"),
     ),
+    "A service's own metrics": (
+        "holdfast.system.measures",
+        "What `Service.counter()` and `Service.histogram()` return.",
+        ("ServiceCounter", "ServiceHistogram"),
+    ),
     "Tests": (
         "holdfast.testing",
         "",
@@ -50,8 +55,12 @@ PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """{title: (module, what it is for, the names in it)}."""
 
+_OF_MEASURES = {"name", "help", "labels", "bounds", "bind", "is_bound"}  # given to `Service`
+
 HIDDEN = {
     "Service": {"metadata"},
+    "ServiceCounter": _OF_MEASURES,
+    "ServiceHistogram": _OF_MEASURES | {"buckets"},
     "System": {"simulated", "handlers", "owner_of"},
     "Setup": {"safe", "schedule"},
     "World": {

@@ -42,9 +42,10 @@ def test_every_dependency_is_explained() -> None:
 
 
 def test_what_is_needed_is_what_is_locked() -> None:
-    """pyproject.toml and requirements/run.in name the same packages; setuptools builds."""
+    """pyproject.toml and requirements/run.in agree; setuptools builds, otel is the shop's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {re.split(r"[<>=~]", line)[0] for line in project["dependencies"]}
+    needed = [*project["dependencies"], *project["optional-dependencies"]["otel"]]  # the shop's
+    wanted = {re.split(r"[<>=~]", line)[0] for line in needed}
     locked = (ROOT / "requirements" / "run.in").read_text().split()
 
     assert {re.split(r"[<>=~]", line)[0] for line in locked} - {"setuptools"} == wanted
@@ -101,7 +102,7 @@ def test_every_log_event_is_listed() -> None:
         for event in re.findall(r"`([a-z_.]+)`", line)
     }
     code = "".join(file.read_text() for file in (ROOT / "src" / "holdfast").rglob("*.py"))
-    dotted = r"\"((?:answer|letter|parcel|process|request|saga|token|work)\.[a-z_]+)\""
+    dotted = r"\"((?:answer|letter|parcel|process|request|saga|token|traces|work)\.[a-z_]+)\""
 
     assert listed == {*re.findall(dotted, code), "request", "handled"}
 

@@ -16,6 +16,7 @@ from holdfast.consistency.writer import Writer
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.observability.exporter import ExportPolicy
 from holdfast.resilience import (
     BreakerPolicy,
     BudgetPolicy,
@@ -32,7 +33,7 @@ TEXT = (ROOT / "docs" / "limits.md").read_text()
 ROWS = re.findall(r"^\| ([^*|]+?) \| (\d[^|]*?) \| (.*?)`([^`]+)` \| ([^|]+) \|$", TEXT, re.M)
 DECLARED: tuple[Any, ...] = (
     *(Gateway, Attempts, Tokens, Pool, External, HttpLimits, PoolLimits, Schedule),
-    *(EdgePolicy, RetryPolicy, BudgetPolicy, BreakerPolicy, BulkheadPolicy),
+    *(EdgePolicy, RetryPolicy, BudgetPolicy, BreakerPolicy, BulkheadPolicy, ExportPolicy),
 )
 MADE = (Writer, MemoryBroker, PostgresDatabase, SqliteDatabase, MemoryLimits)
 MADE_OF_SECURITY = (CachedKeys, TokenVerifier)

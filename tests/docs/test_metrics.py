@@ -1,7 +1,5 @@
 """docs/metrics.md is the catalogue, and the catalogue is what a process shows."""
 
-from functools import partial
-
 import pytest
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
@@ -11,8 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from holdfast.observability import Exposition
 from holdfast.observability.catalogue import CATALOGUE
 from holdfast.runtime.figures import watch_process
-from holdfast.runtime.process import Options
-from holdfast.runtime.settings import ProcessSettings
 from holdfast.testing import Client, running
 from shop.system import shop
 from tests.docs import metrics
@@ -25,6 +21,11 @@ ELSEWHERE = {
     "holdfast_rate_limited_total",  # from the first refusal on
     "holdfast_unauthenticated_total",
     "holdfast_stand_in_restarts_total",  # of stand-ins
+    "holdfast_trace_headers_refused_total",  # from the first of a proxy on
+    "holdfast_spans_dropped_total",  # where a receiver is named
+    "holdfast_spans_held",
+    "otel_sdk_exporter_span_exported_total",
+    "otel_sdk_processor_span_queue_size",
     "holdfast_event_loop_lag_seconds",  # while the command serves
 }
 """What the shop does not show right after its start, in a test's own process."""
@@ -55,13 +56,9 @@ async def test_a_running_system_shows_what_the_page_promises(shown: dict[str, st
     assert set(CATALOGUE) - set(shown) <= ELSEWHERE
 
 
-async def test_the_listener_speaks_the_format_that_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_listener_speaks_the_format_that_is_asked_for() -> None:
     """With exemplars of requests whose trace is recorded, and the content type of the format."""
-    recorded = partial(Options, settings=ProcessSettings(trace_ratio=1))
-    monkeypatch.setattr("holdfast.testing.run.Options", recorded)
-    async with running(shop, environ=AWAY) as run:
+    async with running(shop, environ=AWAY | {"OTEL_TRACES_SAMPLER": "always_on"}) as run:
         client = Client(run.process.ops_url)
         await run.client.get("/v1/orders")
         asked = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}

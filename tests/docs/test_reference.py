@@ -79,7 +79,9 @@ EVERYDAY = {
     *(
         "broken",
         "clock",
+        "counter",
         "hash",
+        "histogram",
         "is",
         "matches",
         "outcome",

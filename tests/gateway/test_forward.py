@@ -15,10 +15,15 @@ from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import DEADLINE, Forward, hop_policy
 from holdfast.gateway.forward import GRACE_S
+from holdfast.observability import Context, Tracer, Tracing, current
 from holdfast.resilience import BulkheadPolicy, Edge, EdgePolicy, RetryPolicy
 from holdfast.system import Gateway
 
 Answering = Callable[[Request], Awaitable[Response]]
+CONTEXT = Context(
+    "c0ffee00c0ffee00", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", False, "gateway"
+)
+TRACING = Tracing(Tracer(Random(1), ratio=0.0), MachineClock())
 POLICY = EdgePolicy(
     timeout_s=60, retry=RetryPolicy(tries_max=3, base_s=0.001), budget=None, breaker=None
 )
@@ -86,7 +91,9 @@ def forward(
     async def call(request: Request, timeout_s: float) -> Response:
         return await pool.request(origin, request, deadline_s=timeout_s)
 
-    return Forward(Edge("gateway→orders", policy, MachineClock(), Random(1)), call, keyed=keyed)
+    return Forward(
+        Edge("gateway→orders", policy, MachineClock(), Random(1)), call, TRACING, keyed=keyed
+    )
 
 
 def request(method: str = "GET", *headers: tuple[bytes, bytes], within_s: float = 60.0) -> Request:
@@ -101,8 +108,7 @@ def request(method: str = "GET", *headers: tuple[bytes, bytes], within_s: float 
         client="203.0.113.9",
         scheme="https",
         deadline=deadline,
-        correlation_id="c0ffee00c0ffee00",
-        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+        cause=CONTEXT.cause,
     )
 
 
@@ -114,6 +120,7 @@ def code(response: Response) -> str:
 
 async def test_a_request_arrives_as_it_came(pool: ClientPool, upstream: Upstream) -> None:
     """Raw path and query, body, the client's headers and Host, our correlation and trace."""
+    current.set(CONTEXT)
     answer = await forward(pool, upstream.url)(request("POST", (b"accept", b"a/b")), {})
 
     [seen] = upstream.seen
@@ -214,7 +221,7 @@ async def test_a_service_that_does_not_listen_is_502(pool: ClientPool, upstream:
         return await pool.request(Origin("127.0.0.1", 1), outgoing, deadline_s=timeout_s)
 
     edge = Edge("gateway→orders", POLICY, MachineClock(), Random(1))
-    answer = await Forward(edge, call, keyed=True)(request("POST"), {})
+    answer = await Forward(edge, call, TRACING, keyed=True)(request("POST"), {})
 
     assert (answer.status, code(answer), len(tries)) == (502, "unreachable", 3)
     assert b"127.0.0.1" not in answer.body
@@ -251,7 +258,7 @@ async def test_the_gateway_waits_a_moment_longer_than_the_service(within_s: floa
         return Response(201)
 
     edge = Edge("gateway→orders", hop_policy(Gateway(deadline_s=60)), MachineClock(), Random(1))
-    answer = await Forward(edge, call)(request("POST", within_s=within_s), {})
+    answer = await Forward(edge, call, TRACING)(request("POST", within_s=within_s), {})
 
     [(here_s, there_s)] = waits
     assert answer.status == 201

@@ -6,10 +6,23 @@ from io import BytesIO
 
 import pytest
 
-from holdfast.observability import Logger, Metrics, Operation, Requests, Tracer, current
+from holdfast.contract.cause import Cause
+from holdfast.contract.http import Request
+from holdfast.observability import (
+    Logger,
+    Metrics,
+    Operation,
+    Requests,
+    Spans,
+    Tracer,
+    Tracing,
+    current,
+    served,
+)
 from tests.observability.fakes import SetClock, SetRandom
 
 TRACE, SPAN = "1" * 32, "2" * 16
+CAUSE = Cause(correlation="c-1", trace=f"00-{TRACE}-{SPAN}-01")
 
 
 class Seen:
@@ -17,14 +30,16 @@ class Seen:
 
     def __init__(self) -> None:
         self.clock, self.metrics, self.lines = SetClock(10.0), Metrics("shop"), BytesIO()
-        self.tracer = Tracer(SetRandom([0xABC]), ratio=1.0)
+        self.spans = Spans(self.clock)
+        tracer = Tracer(SetRandom(range(1, 99)), ratio=1.0)
+        self.tracing = Tracing(tracer, self.clock, self.spans)
         self.told: list[tuple[int | str, float]] = []
         outcomes = self.metrics.route("orders", "GET", "/a")
         self.operation = Operation(
             "orders",
             outcomes,
-            tracer=self.tracer,
-            clock=self.clock,
+            served("orders", "GET", "/a"),
+            self.tracing,
             tell=lambda outcome, seconds: self.told.append((outcome, seconds)),
         )
 
@@ -42,7 +57,7 @@ def seen() -> Seen:
 
 def test_a_run_is_counted_and_told_once(seen: Seen) -> None:
     """From its begin to its end, by the clock."""
-    span = seen.operation.begin(f"00-{TRACE}-{SPAN}-01", "c-1")
+    span = seen.operation.begin(CAUSE)
     under_way = seen.series("http_server_active_requests{")
     seen.clock.now_s += 2.0
     seen.operation.end(span, 200)
@@ -56,7 +71,7 @@ def test_a_run_is_counted_and_told_once(seen: Seen) -> None:
 
 def test_what_was_broken_off_is_not_under_way_and_not_counted(seen: Seen) -> None:
     """Nobody knows how it would have ended."""
-    seen.operation.end(seen.operation.begin("", "c-1"), None)
+    seen.operation.end(seen.operation.begin(Cause(correlation="c-1")), None)
 
     assert seen.series("http_server_active_requests{") == ["0"]
     assert seen.series("http_server_request_duration_seconds_sum") == []
@@ -67,10 +82,16 @@ def test_a_begin_makes_the_context_and_a_part_goes_on_in_it(seen: Seen) -> None:
     """Logs of both carry the same ids."""
 
     def run() -> None:
-        span = seen.operation.begin("", "c-1")
+        span = seen.operation.begin(Cause(correlation="c-1"))
         assert current.get() is span.context
         assert span.context.service == "orders"
-        assert seen.operation.go_on().context is span.context
+        part = seen.operation.part()
+        assert (part.context.trace_id, part.context.parent_id) == (
+            span.context.trace_id,
+            span.context.span_id,
+        )
+        seen.operation.end(part, 200)
+        assert current.get() is span.context
 
     contextvars.Context().run(run)
 
@@ -81,10 +102,10 @@ def test_a_request_at_the_gateway_is_counted_by_its_route(
 ) -> None:
     """Which it is turns out on the way; the log line has the ids of its begin."""
     logger = Logger(seen.lines, seen.clock, "gateway", form="json")
-    requests = Requests(tracer=seen.tracer, clock=seen.clock, metrics=seen.metrics, logger=logger)
-    span = contextvars.Context().run(requests.begin, "", "c-7")
+    requests = Requests(seen.tracing, metrics=seen.metrics, logger=logger, slow_s={})
+    span = contextvars.Context().run(requests.begin, Cause(correlation="c-7"))
     seen.clock.now_s += 0.5
-    requests.end(span, "GET", route, 404, "192.0.2.1")
+    requests.end(span, Request("GET", "/v1/7", route=route, client="192.0.2.1"), 404)
     logger.flush()
 
     line = json.loads(seen.lines.getvalue())

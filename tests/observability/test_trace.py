@@ -2,6 +2,7 @@
 
 import pytest
 
+from holdfast.contract.cause import NO_CAUSE, Cause
 from holdfast.observability import Context, Tracer, parse_traceparent
 from tests.observability.fakes import SetRandom
 
@@ -51,7 +52,7 @@ def test_work_continues_the_callers_trace() -> None:
     """A new span under the caller's, sampled as the caller was."""
     tracer = Tracer(SetRandom([0xABC]), ratio=0.0)
 
-    context = tracer.enter(f"00-{TRACE}-{SPAN}-01", correlation_id="c", service="orders")
+    context = tracer.enter(Cause(correlation="c", trace=f"00-{TRACE}-{SPAN}-01"), service="orders")
 
     assert context == Context("c", TRACE, "0000000000000abc", True, "orders", SPAN)
     assert context.traceparent == f"00-{TRACE}-0000000000000abc-01"
@@ -61,7 +62,7 @@ def test_an_invalid_parent_starts_a_new_trace() -> None:
     """Ids are made by the port; zero, which the specification forbids, becomes one."""
     tracer = Tracer(SetRandom([0]), ratio=1.0)
 
-    context = tracer.enter("nonsense", correlation_id="c", service="orders")
+    context = tracer.enter(Cause(correlation="c", trace="nonsense"), service="orders")
 
     assert context.traceparent == f"00-{'0' * 31}1-{'0' * 15}1-01"
     assert context.parent_id == ""
@@ -80,7 +81,7 @@ def test_sampling_reads_the_trace_id(ratio: float, last_bits: int, sampled: bool
     """Processes with one ratio agree, because the last 56 bits decide."""
     random = SetRandom([7, (5 << 56) | last_bits])
 
-    context = Tracer(random, ratio=ratio).enter("", correlation_id="", service="orders")
+    context = Tracer(random, ratio=ratio).enter(NO_CAUSE, service="orders")
 
     assert context.sampled is sampled
 
@@ -104,8 +105,8 @@ def test_flags_are_a_bit_field(sent: str, handed_on: str) -> None:
     """Sampled and random go on as they came, from service to service; the others are unknown."""
     tracer = Tracer(SetRandom([0xABC, 0xABD]), ratio=0.0)
 
-    first = tracer.enter(f"00-{TRACE}-{SPAN}-{sent}", correlation_id="", service="gateway")
-    second = tracer.enter(first.traceparent, correlation_id="", service="orders")
+    first = tracer.enter(Cause(trace=f"00-{TRACE}-{SPAN}-{sent}"), service="gateway")
+    second = tracer.enter(first.cause, service="orders")
 
     assert first.traceparent[-2:] == second.traceparent[-2:] == handed_on
     assert second.trace_id == TRACE

@@ -75,7 +75,7 @@ async def test_a_500_brings_its_cause_along() -> None:
     """Once, however often: the error, the route, and the line of the handler."""
     [note] = await failing(AssertionError("500"), "two", "one", "two")
 
-    assert note.startswith("request.failed in gateway POST /v1/wishes: KeyError: 'two', at ")
+    assert note.startswith("request.failed in desk POST /v1/wishes: KeyError: 'two', at ")
     assert "test_troubles.py:" in note
     assert note.endswith(" wish")
 

@@ -14,11 +14,13 @@ from holdfast.cli.options import DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.errors import Invalid, UnknownName
 from holdfast.migrations import Revisions, upgrade
+from holdfast.observability import Context, SpanKind, SpanSort, Tracing, current, semconv
 from holdfast.runtime.engines import database_url
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.servers import Servers, kinds_of
 from holdfast.runtime.settings import environment
+from holdfast.runtime.telemetry import traced_command
 from holdfast.system import System
 
 ServiceName = Annotated[
@@ -101,7 +103,7 @@ def _write(revisions: Revisions, message: str, contract: bool) -> None:
         complain(f"it does not do this, which is yours to write: {line}")
 
 
-async def _check(revisions: Revisions, url: str) -> list[str]:
+async def _check(revisions: Revisions, url: str, tracing: Tracing) -> list[str]:
     from holdfast.migrations.verdict import verdict  # what it needs is Alembic's
 
     found = await verdict(revisions, url)
@@ -113,7 +115,7 @@ def _problems(count: int) -> str:
     return f"{count or 'no'} problem{'s' * (count != 1)}"
 
 
-async def _note(revisions: Revisions, url: str) -> list[str]:
+async def _note(revisions: Revisions, url: str, tracing: Tracing) -> list[str]:
     from holdfast.migrations.baseline import baseline  # what it needs is Alembic's
 
     if revisions.managed:
@@ -121,13 +123,21 @@ async def _note(revisions: Revisions, url: str) -> list[str]:
     return []
 
 
-async def _migrate(revisions: Revisions, url: str) -> list[str]:
-    ran = await upgrade(revisions, url)
+async def _migrate(revisions: Revisions, url: str, tracing: Tracing) -> list[str]:
+    service = revisions.service.name
+    current.set(Context(service=service))
+    with tracing.part(SpanSort(f"migrate {service}", SpanKind.INTERNAL)) as part:
+        ran = await upgrade(revisions, url)
+        part.say((semconv.MIGRATION, ", ".join(ran)))
     print(f"{revisions.service.name}: {', '.join(ran) or 'nothing to do'}")
     return []
 
 
-Act = Callable[[Revisions, str], Awaitable[list[str]]]
+Act = Callable[[Revisions, str, Tracing], Awaitable[list[str]]]
+
+
+def _untold(event: str, **fields: object) -> None:
+    complain(f"{event}: {', '.join(f'{name}={value}' for name, value in fields.items())}")
 
 
 async def _each(
@@ -143,6 +153,7 @@ async def _each(
             stack.push_async_callback(servers.stop)
             await servers.start(new_tables=False)
             environ |= servers.environ
+        tracing = await stack.enter_async_context(traced_command(system, environ, _untold))
         folder = DataFolder(path)
         urls = {name: database_url(name, environ, alone=len(names) == 1) for name in names}
         if act is not _check and not all(urls.values()):
@@ -152,5 +163,5 @@ async def _each(
         for revisions in databases:
             name = revisions.service.name
             url = urls[name] or f"sqlite:///{folder.database(name)}"
-            problems += await act(revisions, url)
+            problems += await act(revisions, url, tracing)
     return problems

@@ -27,7 +27,10 @@ RUNNING_MAX = 10_000  # requests that an app has not done with; answers may be o
 PIECES_MAX = 16  # pieces of a streamed body that wait for the client; then `send` waits
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 _NOT_THE_APPS = frozenset(  # what describes a hop, or is ours to say
-    [b"content-length", b"transfer-encoding", b"expect", b"x-correlation-id", b"traceparent"]
+    (
+        *(b"content-length", b"transfer-encoding", b"expect"),
+        *(b"x-correlation-id", b"traceparent", b"tracestate", b"baggage"),
+    )
 )
 
 
@@ -60,7 +63,7 @@ def asgi_handler(
         scope["state"]["holdfast"] = Mounted(
             caller=request.caller,
             correlation_id=request.correlation_id,
-            traceparent=request.traceparent,
+            traceparent=request.cause.trace,
         )
         exchange = _Exchange(request)
         task = asyncio.get_running_loop().create_task(exchange.run(app, scope))
@@ -111,9 +114,12 @@ def _headers(request: Request) -> HeaderList:
     headers = [pair for pair in request.headers if pair[0] not in _NOT_THE_APPS]
     if request.body:
         headers.append((b"content-length", b"%d" % len(request.body)))
+    cause = request.cause
     for name, value in (
-        (b"x-correlation-id", request.correlation_id),
-        (b"traceparent", request.traceparent),
+        (b"x-correlation-id", cause.correlation),
+        (b"traceparent", cause.trace),
+        (b"tracestate", cause.tracestate),
+        (b"baggage", cause.baggage),
     ):
         if value:
             headers.append((name, value.encode()))

@@ -35,6 +35,7 @@
     attention     which letters need a person
     interventions what an operator may do to letters and sagas
     told          what is written down of an error
+    trail         what of it belongs to a trace, for whoever records that
 
     safeguards    the rules, each with a switch that tests turn off
     transitions   what becomes of a message row; pure functions

@@ -17,6 +17,7 @@ from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
 from holdfast.consistency.rows import SagaStep
 from holdfast.consistency.steps import Recorded, StepOutcome, local_outcome, refusal_of
+from holdfast.consistency.trail import Advancing, Trail, UntracedTrail
 from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Driver, Unit, Units
 from holdfast.contract.carrier import carrier_of
@@ -92,6 +93,7 @@ class Means:
     settle: Callable[[Unit, Effects], Awaitable[None]]
     ended: SagaEnded = untold
     parked: SagaParked = untold
+    trail: Trail = field(default_factory=UntracedTrail)
 
     def park(self, row: SagaRow, name: str, error: str, effects: Effects) -> None:
         """End a saga's run until an operator has looked."""
@@ -104,10 +106,12 @@ class Advance:
 
     Args:
         row: of the saga, locked. steps: its ended steps by path.
+        advancing: where it belongs in its trace.
         stored: what it was started with, and `given` as its function takes it.
     """
 
     __slots__ = (
+        "_advancing",
         "_began",
         "_effects",
         "_given",
@@ -129,12 +133,13 @@ class Advance:
         kind: SagaType,
         steps: dict[str, Recorded],
         effects: Effects,
-        *,
+        advancing: Advancing,
         stored: SagaInput,
         given: Model,
     ) -> None:
         self._means, self._tx, self._row, self._kind = means, tx, row, kind
         self._steps, self._effects, self._stored, self._given = steps, effects, stored, given
+        self._advancing = advancing
         self._began = stored.version or row.version  # of an older one, what advanced it last
         self._open_rows: list[MessageRow] = []
         self._is_open = False
@@ -151,6 +156,8 @@ class Advance:
         while True:
             mark = self._effects.mark()
             replay = await self._replay(look=look)
+            if replay.is_undoing:
+                self._keep_trace()
             met = replay.ended == "waiting" and await self._send(replay)
             body = self._restart_body(replay) if replay.ended == "restarted" else b""
             if restarts > RESTARTS_MAX:
@@ -230,11 +237,11 @@ class Advance:
     async def _restart(self, replay: Replay, body: bytes) -> None:
         row, stored, version = self._row, self._stored, self._kind.version
         await self._end_open(replay)
-        stored = SagaInput(
-            msgspec.Raw(body),
-            stored.correlation,
-            stored.trace,
-            version,
+        stored = msgspec.structs.replace(
+            stored,
+            body=msgspec.Raw(body),
+            version=version,
+            cancelled=0,
             restarts=stored.restarts + 1,
             began_at=replay.now_ms,
         )
@@ -242,6 +249,13 @@ class Advance:
         self._stored, self._began = stored, version
         await self._tx.delete_steps(row.id)
         self._steps.clear()
+
+    def _keep_trace(self) -> None:
+        """Have the trace of a saga that is undone kept, here and wherever it goes from now on."""
+        kept = self._advancing.keep()
+        if kept:
+            self._stored = msgspec.structs.replace(self._stored, trace=kept)
+            self._row.input = encode(self._stored)
 
     async def _conclude(self, replay: Replay) -> None:
         row, name, means = self._row, self._kind.name, self._means
@@ -316,7 +330,7 @@ class Advance:
 
     def _rows(self, want: Want) -> Sequence[MessageRow]:
         ledger, letters, now_ms = self._means.ledger, self._means.letters, self._tx.now_ms
-        correlation, trace = self._stored.correlation, self._stored.trace
+        cause, effects = self._advancing.cause, self._effects
         made: list[MessageRow] = []
         match want:
             case Call():
@@ -325,7 +339,7 @@ class Advance:
                         f"a saga of {ledger.service} calls {want.command.name}, which the same "
                         "service handles; do it with `await saga.local(…)`"
                     )
-                made = letters.rows(want.command, now_ms, correlation=correlation, trace=trace)
+                made = letters.rows(want.command, now_ms, cause=cause, effects=effects)
                 limit_ms = ledger.schedule.saga_timeout_ms
                 if want.timeout is not None:  # nought is a time-out, too
                     limit_ms = _ms(want.timeout)
@@ -335,14 +349,15 @@ class Advance:
                 made = letters.rows(
                     want.undo,
                     now_ms,
-                    correlation=correlation,
-                    trace=trace,
+                    cause=cause,
+                    effects=effects,
                     about=want.about,
                     known=want.known,
                 )
                 made[0].expires_at = now_ms + ledger.schedule.undo_parks_ms
             case Sleep():
                 made = [letters.own_row(Kind.TIMER, now_ms + _ms(want.duration), now_ms)]
+                made[0].body = self._advancing.mark.encode()
             case Wait():
                 for topic in want.events:
                     row = letters.own_row(Kind.WAIT, now_ms + _ms(want.timeout), now_ms)
@@ -399,8 +414,7 @@ class Advance:
             derived_id(row.id, f"local:{stored.restarts}/{path}", row.started_at),
             tx.now_ms,
             what=f"{row.type}:{path}",
-            correlation=stored.correlation,
-            trace=stored.trace,
+            cause=self._advancing.cause,
         )
         unit.tx, unit.shut = tx, True
         mark = self._effects.mark()
@@ -442,6 +456,8 @@ def withdrawal(row: MessageRow, now_ms: int, ledger: Ledger, *, keep: bool) -> M
             about=letter.id,
             correlation=letter.correlation,
             trace=letter.trace,
+            tracestate=letter.tracestate,
+            baggage=letter.baggage,
         )
     )
     if not keep:

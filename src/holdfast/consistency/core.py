@@ -37,6 +37,7 @@ from holdfast.consistency.received import Noticed, Received
 from holdfast.consistency.relay import Relay
 from holdfast.consistency.replies import Replies
 from holdfast.consistency.sagas import Sagas, names_of
+from holdfast.consistency.trail import Trail
 from holdfast.consistency.unit import Unit, Units
 from holdfast.consistency.unknown import UnknownWork
 from holdfast.consistency.waits import SagaWaits
@@ -75,7 +76,7 @@ class Observers:
         notice: what an operator may want to know.
         committed: (turns of a commit, seconds that it took, those of them before it began).
         kept_house: after each housekeeping.
-        witness: see `Units`.
+        witness: see `Units`. trail: where spans are made of it.
     """
 
     notice: Noticed
@@ -84,6 +85,7 @@ class Observers:
     saga_parked: SagaParked = untold
     kept_house: Callable[[], Awaitable[None]] = _nothing
     witness: Callable[[Unit], None] | None = None
+    trail: Trail | None = None
 
 
 class Core:
@@ -98,7 +100,7 @@ class Core:
         self.wake = woken.set
         self.ledger = ledger
         self.high_water = HighWater(schedule.out_bytes_max)
-        self.letters = Letters(ledger, duties.addresses)
+        self.letters = Letters(ledger, duties.addresses, observers.trail)
         names = names_of(duties.sagas)
         self.units = Units(ledger, self.letters, names, observers.witness)
         self.outbox = Outbox(ledger, broker, self.wake)
@@ -110,6 +112,7 @@ class Core:
             duties.sagas,
             observers.saga_ended,
             observers.saga_parked,
+            observers.trail,
         )
         unknown = UnknownWork(schedule)
         self.received = Received(ledger, duties.waited, notice)

@@ -60,6 +60,11 @@ class Delivery:
     kept: dict[int, object] = field(default_factory=dict[int, object])
     _in_turn: asyncio.Lock | None = None
 
+    @property
+    def number(self) -> int:
+        """Which try this is, from 1."""
+        return 1 if self.row is None else max(1, self.row.tries)
+
     def made(self, number: int) -> bytes:
         """Return the stored digest of a call, or NOT_MADE."""
         calls = b"" if self.row is None or self.row.hash is None else self.row.hash

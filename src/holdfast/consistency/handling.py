@@ -48,8 +48,10 @@ class Handled(Protocol):
         """Return what comes after it though it is dead: of a job, its next run."""
         ...
 
-    def observe(self, outcome: str, seconds: float) -> None:
-        """Count one run."""
+    def observe(
+        self, delivery: Delivery, outcome: str, seconds: float, error: Exception | None
+    ) -> None:
+        """Count one run, in the context that `invoke` made."""
         ...
 
 
@@ -129,8 +131,7 @@ class Handling:
             letter.id,
             time_of(letter.id),
             what=letter.type,
-            correlation=letter.correlation,
-            trace=letter.trace,
+            cause=letter,
         )
 
     def claimed_again(self, rows: Sequence[MessageRow]) -> None:
@@ -196,6 +197,7 @@ class HandlerTurn(Turn):
         self._error: Exception | None = None
         self._is_settling = False
         self._outcome = "reply"
+        self._ended_by: Exception | None = None
         self._started = 0.0
 
     async def prepare(self) -> bool:
@@ -203,6 +205,7 @@ class HandlerTurn(Turn):
         delivery, handled = self._delivery, self._handled
         self._started = self._ledger.clock.monotonic()
         self._error, self._is_settling, self._outcome = None, False, "reply"
+        self._ended_by = None
         if handled is None:
             wire, service = delivery.letter.type, self._ledger.service
             if wire not in self._handling.received.waited:
@@ -266,6 +269,7 @@ class HandlerTurn(Turn):
     async def failed(self, tx: Transaction, error: Exception) -> None:
         """Record a refusal as the answer, anything else as a failed try: due again, or dead."""
         self._delivery.unit.discard()
+        self._ended_by = error
         if isinstance(error, Failure) and self._declares(error):
             self._outcome = error.name
             body = msgspec.Raw(carrier_of(type(error)).encode(error))
@@ -346,7 +350,10 @@ class HandlerTurn(Turn):
         """Have the run counted and logged, in the handler's own context."""
         if self._handled is not None and self._driver is not None:
             seconds = self._ledger.clock.monotonic() - self._started
-            self._driver.context.run(self._handled.observe, self._outcome, seconds)
+            observe = self._handled.observe
+            self._driver.context.run(
+                observe, self._delivery, self._outcome, seconds, self._ended_by
+            )
 
     def close(self) -> None:
         """Abandon the handler if its turn never came."""

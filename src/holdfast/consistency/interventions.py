@@ -8,6 +8,7 @@ from holdfast.consistency.core import Core
 from holdfast.consistency.letters import Addresses, Letters
 from holdfast.consistency.relay import HASTEN_MAX
 from holdfast.consistency.turn import Effects
+from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.envelope import MessageRow
 from holdfast.contract.messages import AnyCommand, Event
 from holdfast.storage import Transaction
@@ -29,7 +30,7 @@ class Interventions:
 
         async def insert(tx: Transaction, effects: Effects) -> None:
             letters = Letters(core.ledger, to_itself)
-            made[:] = letters.rows(message, tx.now_ms, correlation="", trace="")
+            made[:] = letters.rows(message, tx.now_ms, cause=NO_CAUSE, effects=effects)
             await tx.insert_messages(made)
             effects.done.append(core.wake)
 
@@ -41,7 +42,7 @@ class Interventions:
         core, made = self._core, list[MessageRow]()
 
         async def insert(tx: Transaction, effects: Effects) -> None:
-            made[:] = core.letters.rows(event, tx.now_ms, correlation="", trace="")
+            made[:] = core.letters.rows(event, tx.now_ms, cause=NO_CAUSE, effects=effects)
             await core.letters.insert(tx, made)
             effects.rows += made
 

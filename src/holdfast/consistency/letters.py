@@ -8,7 +8,10 @@ from uuid import UUID
 import msgspec
 
 from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, BelowFloor, Ledger, encode
+from holdfast.consistency.trail import Trail, UntracedTrail
+from holdfast.consistency.turn import Effects
 from holdfast.contract.carrier import Carrier, carrier_of
+from holdfast.contract.cause import Cause
 from holdfast.contract.envelope import Kind, Lane, Letter, MessageRow, State
 from holdfast.contract.messages import AnyCommand, Event, Message, Undo
 from holdfast.errors import MessageTooLarge, NotDeclared
@@ -46,9 +49,10 @@ class Sort:
 class Letters:
     """Makes the letters of one service; each type's sort is looked up once."""
 
-    def __init__(self, ledger: Ledger, addresses: Addresses) -> None:
+    def __init__(self, ledger: Ledger, addresses: Addresses, trail: Trail | None = None) -> None:
         self._ledger = ledger
         self._addresses = addresses
+        self._trail = trail or UntracedTrail()
         self._sorts: dict[type[Message], Sort] = {}
 
     def sort_of(self, message: Message) -> Sort:
@@ -103,8 +107,8 @@ class Letters:
         message: AnyCommand | Undo[Any] | Event,
         now_ms: int,
         *,
-        correlation: str,
-        trace: str,
+        cause: Cause,
+        effects: Effects,
         about: UUID | None = None,
         known: bool = False,
         delay_ms: int = 0,
@@ -113,6 +117,7 @@ class Letters:
         """Return the rows of a new letter: one per receiver, which for an event may be none.
 
         Args:
+            effects: what is done once they are committed.
             about, known: of an undo, its command, and whether that is known to be done.
             payload: what `payload_of` made of the message, if it was asked already.
         Raises:
@@ -123,7 +128,21 @@ class Letters:
         made: list[MessageRow] = []
         for receiver in sort.receivers:
             id_ = ledger.ids.uuid7(now_ms)
-            letter = Letter(id_, sort.kind, sort.wire, body, about, known, correlation, trace)
+            carried, told = self._trail.letter(cause, sort.wire, receiver, id_)
+            if told is not None:
+                effects.done.append(told)
+            letter = Letter(
+                id_,
+                sort.kind,
+                sort.wire,
+                body,
+                about,
+                known,
+                correlation=carried.correlation,
+                trace=carried.trace,
+                tracestate=carried.tracestate,
+                baggage=carried.baggage,
+            )
             # Born claimed: it is sent right after the commit, and due again if no answer comes.
             at_once = receiver != ledger.service and not delay_ms
             due_at: int | None = now_ms + (ledger.schedule.resend_ms if at_once else delay_ms)

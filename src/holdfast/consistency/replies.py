@@ -103,9 +103,10 @@ class Replies:
                 await tx.delete_message(held, step.command, State.HELD)
             else:
                 outcome = outcome_of(answer)
-            steps.setdefault(step.saga, []).append(Ended(step.path, step.kind, outcome))
-        for saga, ended in steps.items():
-            await self._sagas.advance(tx, saga, ended, effects)
+            ended = Ended(step.path, step.kind, outcome, step.letter.trace)
+            steps.setdefault(step.saga, []).append(ended)
+        for saga, news in steps.items():
+            await self._sagas.advance(tx, saga, news, effects)
 
     async def _goes_on(
         self, tx: Transaction, edge: int, answer: LetterAnswer, effects: Effects
@@ -144,5 +145,6 @@ class Replies:
             await self._sagas.withdraw(tx, row, effects)
             return
         await self._sagas.hold(tx, row)
-        ended = Ended(step.path, step.kind, StepOutcome("unanswered", letter=row.id))
+        outcome = StepOutcome("unanswered", letter=row.id)
+        ended = Ended(step.path, step.kind, outcome, step.letter.trace)
         await self._sagas.advance(tx, step.saga, [ended], effects)

@@ -14,17 +14,25 @@ class SagaStep:
         saga, path: whose step it is.
     """
 
-    __slots__ = ("path", "row", "saga")
+    __slots__ = ("_letter", "path", "row", "saga")
 
     def __init__(self, row: MessageRow) -> None:
         assert row.owner is not None, f"{row.kind} {row.id} belongs to no saga"
         assert row.path is not None, f"{row.kind} {row.id} belongs to no step"
         self.row, self.saga, self.path = row, row.owner, row.path
+        self._letter: Letter | None = None
 
     @property
     def letter(self) -> Letter:
         """The command, or the undo."""
-        return msgspec.json.decode(self.row.body, type=Letter)
+        if self._letter is None:
+            self._letter = msgspec.json.decode(self.row.body, type=Letter)
+        return self._letter
+
+    @property
+    def mark(self) -> str:
+        """The traceparent of the advance that set a timer, "" where nothing was recorded."""
+        return self.row.body.decode() if self.row.kind is Kind.TIMER else ""
 
     @property
     def kind(self) -> str:

@@ -26,6 +26,7 @@ from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import Call
 from holdfast.consistency.rows import SagaStep
 from holdfast.consistency.steps import CANCELLED, Ended, Recorded, StepOutcome, recorded
+from holdfast.consistency.trail import Trail, UntracedTrail
 from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Start, Unit, Units
 from holdfast.consistency.unknown import NotKnown
@@ -54,6 +55,7 @@ class Sagas:
         types: Mapping[str, SagaType],
         ended: SagaEnded = untold,
         parked: SagaParked = untold,
+        trail: Trail | None = None,
     ) -> None:
         self._ledger = ledger
         self._types = types
@@ -61,7 +63,8 @@ class Sagas:
         self._by_function: dict[Callable[..., object], SagaType] = {
             t.function: t for t in types.values()
         }
-        self._means = Means(ledger, letters, units, self.settle, ended, parked)
+        trail = trail or UntracedTrail()
+        self._means = Means(ledger, letters, units, self.settle, ended, parked, trail)
 
     @property
     def known(self) -> dict[str, int]:
@@ -85,7 +88,15 @@ class Sagas:
                 f"write `@{self._ledger.service}.saga` above it"
             )
         body, given = kind.carried(start.input)
-        stored = SagaInput(msgspec.Raw(body), unit.correlation, unit.trace, kind.version)
+        cause = unit.cause
+        stored = SagaInput(
+            msgspec.Raw(body),
+            kind.version,
+            correlation=cause.correlation,
+            trace=cause.trace,
+            tracestate=cause.tracestate,
+            baggage=cause.baggage,
+        )
         row = SagaRow(
             start.id,
             kind.name,
@@ -123,7 +134,8 @@ class Sagas:
         if rows:
             await tx.insert_steps(rows)
         if goes_on and row.state == "running":
-            await self._go_on(tx, row, known, steps, effects)
+            links = [step.trace for step in ended if step.trace]
+            await self._go_on(tx, row, known, steps, effects, links=links)
 
     def stranger(self, row: SagaRow) -> str:
         """Return why this version cannot go on with a saga; "" if it can."""
@@ -248,7 +260,8 @@ class Sagas:
             return {}
         steps = recorded(await tx.steps(row.id))
         means = self._means
-        advance = Advance(means, tx, row, kind, steps, Effects(), stored=stored, given=given)
+        untraced = UntracedTrail().advance(row, stored, ())
+        advance = Advance(means, tx, row, kind, steps, Effects(), untraced, stored, given)
         return await advance.wanted()
 
     async def _go_on(
@@ -263,12 +276,14 @@ class Sagas:
         given: Model | None = None,
         was: tuple[object, ...] | None = None,
         look: bool = False,
+        links: Sequence[str] = (),
     ) -> None:
         """Run the function until it waits or ends, and write what follows.
 
         Args:
             stored, given: its input, where it is at hand.
             was: what is stored of the row, if `row` has been changed since.
+            links: traceparents of what let it go on.
         """
         was = _changes(row) if was is None else was
         stored = stored_input(row) if stored is None else stored
@@ -280,8 +295,11 @@ class Sagas:
             self._means.park(row, kind.name, error, effects)
         else:
             means = self._means
-            advance = Advance(means, tx, row, kind, steps, effects, stored=stored, given=given)
-            await advance.run(look=look)
+            with means.trail.advance(row, stored, links) as advancing:
+                await Advance(means, tx, row, kind, steps, effects, advancing, stored, given).run(
+                    look=look
+                )
+            effects.done.append(advancing.committed)
         if was != _changes(row):
             await tx.update_saga(row)
 

@@ -38,11 +38,12 @@ class StepOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A step that has just ended: see `StepRow`."""
+    """A step that has just ended: see `StepRow`; `trace` is that of what it waited for."""
 
     path: str
     kind: str
     outcome: StepOutcome
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

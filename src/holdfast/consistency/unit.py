@@ -14,6 +14,7 @@ from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import derived_id
 from holdfast.consistency.turn import Effects
+from holdfast.contract.cause import NO_CAUSE, Cause
 from holdfast.contract.envelope import MessageRow
 from holdfast.contract.messages import AnyCommand, Event
 from holdfast.contract.model import Model
@@ -97,7 +98,7 @@ class Unit:
 
     Attributes:
         what: whose work it is: a message's wire name, a route, or a saga's local step.
-        correlation, trace: of the request that caused it; they travel with its letters.
+        cause: what caused it; it travels with its letters.
         shut: the handler has begun to write; `outside` is closed from here.
         broken: a database error that was raised outside a savepoint; it fails the handler.
         starts: the sagas that it starts when it is settled.
@@ -105,6 +106,7 @@ class Unit:
 
     __slots__ = (
         "_buffer",
+        "_committed",
         "_count",
         "_makers",
         "_outgoing",
@@ -112,33 +114,24 @@ class Unit:
         "_units",
         "at_ms",
         "broken",
-        "correlation",
+        "cause",
         "ledger",
         "seed",
         "shut",
         "starts",
-        "trace",
         "tx",
         "what",
     )
 
     def __init__(
-        self,
-        units: Units,
-        seed: UUID,
-        at_ms: int,
-        *,
-        what: str = "",
-        correlation: str = "",
-        trace: str = "",
+        self, units: Units, seed: UUID, at_ms: int, *, what: str = "", cause: Cause = NO_CAUSE
     ) -> None:
         self._units = units
         self.ledger = units.ledger
         self.seed = seed
         self.at_ms = at_ms
         self.what = what
-        self.correlation = correlation
-        self.trace = trace
+        self.cause = cause
         self.tx: Transaction | None = None
         self.shut = False
         self.broken: Exception | None = None
@@ -146,6 +139,7 @@ class Unit:
         self._buffer: list[Write] = []
         self._outgoing: list[tuple[AnyCommand | Event, bytes, int]] = []
         self._makers: list[Callable[[int], MessageRow]] = []
+        self._committed: list[Callable[[], None]] = []
         self._statement = 0
         self._count = 0
 
@@ -223,6 +217,7 @@ class Unit:
         if self._buffer:
             await self._own(self._flush_writes(tx))
         broken, outgoing, starts = self.broken, len(self._outgoing), len(self.starts)
+        committed = len(self._committed)
         await self._own(tx.savepoint(exact=True))
         try:
             yield
@@ -230,7 +225,7 @@ class Unit:
                 await self._own(self._flush_writes(tx))
         except BaseException:  # raised again: a cancellation undoes it, too
             self._buffer.clear()
-            del self._outgoing[outgoing:], self.starts[starts:]
+            del self._outgoing[outgoing:], self.starts[starts:], self._committed[committed:]
             await self._own(tx.rollback())
             self.broken = broken
             raise
@@ -245,6 +240,10 @@ class Unit:
     def now(self) -> datetime:
         """See `system.Tx.now`."""
         return datetime.fromtimestamp(self.at_ms / 1000, UTC)
+
+    def when_committed(self, tell: Callable[[], None]) -> None:
+        """Have something told once this unit is committed: a count, which may get lost."""
+        self._committed.append(tell)
 
     def later(self, make: Callable[[int], MessageRow]) -> None:
         """Have a row of the framework's own inserted with this unit, made at the flush."""
@@ -304,6 +303,8 @@ class Unit:
             await tx.insert_messages([make(tx.now_ms) for make in makers])
         if self._outgoing:
             await self._flush_letters(tx, effects)
+        effects.done += self._committed
+        self._committed = []
         try:
             await tx.verify()
         except Exception as exc:  # raised again: sticky, whoever catches it
@@ -316,8 +317,8 @@ class Unit:
             new += letters.rows(
                 message,
                 tx.now_ms,
-                correlation=self.correlation,
-                trace=self.trace,
+                cause=self.cause,
+                effects=effects,
                 delay_ms=delay_ms,
                 payload=payload,
             )
@@ -328,7 +329,7 @@ class Unit:
 
     def discard(self) -> None:
         """Forget what the handler wanted: it refused, or failed."""
-        self._buffer, self._outgoing, self.starts = [], [], []
+        self._buffer, self._outgoing, self.starts, self._committed = [], [], [], []
         self._makers = []
 
     def end(self) -> None:

@@ -46,7 +46,7 @@ class SagaWaits:
                 step = SagaStep(wait)
                 await self._end_others(tx, step)
                 outcome = StepOutcome("event", letter.body, letter.type, event.id)
-                ended = Ended(step.path, step.waits_for, outcome)
+                ended = Ended(step.path, step.waits_for, outcome, letter.trace)
                 await self._sagas.advance(tx, step.saga, [ended], effects)
 
     async def _end_others(self, tx: Transaction, met: SagaStep) -> None:
@@ -65,7 +65,8 @@ class SagaWaits:
                 return
             step, slept = SagaStep(row), row.kind is Kind.TIMER
             outcome = StepOutcome("slept" if slept else "event")
-            ended = Ended(step.path, "sleep" if slept else step.waits_for, outcome)
+            kind = "sleep" if slept else step.waits_for
+            ended = Ended(step.path, kind, outcome, step.mark)
             await self._sagas.advance(tx, step.saga, [ended], effects)
 
         async def wait(tx: Transaction, effects: Effects) -> None:

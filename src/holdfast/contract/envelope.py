@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from holdfast.contract.cause import Cause
+
 HTTP = "http"
 """The sender of the rows that remember HTTP requests with an Idempotency-Key."""
 
@@ -42,15 +44,13 @@ class State(StrEnum):
     HELD = "held"
 
 
-class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
+class Letter(Cause, frozen=True, omit_defaults=True):
     """A command, event, undo or withdrawal, on the wire and in the `body` of its row.
 
     Attributes:
         type: the message's wire name, `Charge.v1`.
         about: the command that an undo takes back.
         known: an undo whose command is known to be done: its handler runs without looking.
-        correlation: the correlation id of the request that caused it.
-        trace: W3C traceparent of the sender's span.
     """
 
     id: UUID
@@ -59,8 +59,6 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     body: msgspec.Raw = msgspec.Raw(b"null")
     about: UUID | None = None
     known: bool = False
-    correlation: str = ""
-    trace: str = ""
 
 
 Outcome = Literal["reply", "failure", "refused", "taken", "expired"]
@@ -211,7 +209,7 @@ class SagaRow:
     ended_at: int | None = None
 
 
-class SagaInput(msgspec.Struct, frozen=True, omit_defaults=True):
+class SagaInput(Cause, frozen=True, omit_defaults=True):
     """What a saga was started with.
 
     Attributes:
@@ -224,8 +222,6 @@ class SagaInput(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     body: msgspec.Raw
-    correlation: str = ""
-    trace: str = ""
     version: int = 0
     cancelled: int = 0
     restarts: int = 0

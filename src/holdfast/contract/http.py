@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from holdfast.contract.cause import NO_CAUSE, Cause
+
 GONE_S = 0.5
 """How old a request may be that is begun though its client has gone."""
 
@@ -56,8 +58,7 @@ class Request(msgspec.Struct):
         received_at: loop time in seconds when it had come to this machine, which may be long before
             anybody read it; 0.0: not known.
         deadline: loop time in seconds, after which nobody waits for the answer; None: no limit.
-        correlation_id: finds all logs of what this request caused.
-        traceparent: W3C trace context of the caller's span, "" without one.
+        cause: the span that answers it, and what the caller handed on.
         caller: whose request it is, set by the gateway when it has authenticated somebody; None
             before.
         route: the template of the route that matched, for metrics and logs.
@@ -77,8 +78,7 @@ class Request(msgspec.Struct):
     scheme: str = "http"
     received_at: float = 0.0
     deadline: float | None = None
-    correlation_id: str = ""
-    traceparent: str = ""
+    cause: Cause = NO_CAUSE
     caller: Any = None
     route: str = ""
     gone: bool = False
@@ -90,6 +90,11 @@ class Request(msgspec.Struct):
         """Have the headers by name, unless whoever read them has done so."""
         if self.headers and not self.sent:
             self.sent = by_name(self.headers)
+
+    @property
+    def correlation_id(self) -> str:
+        """What finds all logs of what this request caused."""
+        return self.cause.correlation
 
     def leave(self) -> None:
         """Say that the client has gone."""

@@ -1,7 +1,5 @@
 """Compiled handlers of commands, undos, events and ticks: parse, resolve, run, encode."""
 
-from collections.abc import Coroutine
-from contextvars import ContextVar
 from uuid import UUID
 
 from holdfast.consistency.delivery import Delivery
@@ -12,8 +10,19 @@ from holdfast.contract.envelope import Kind, Letter, MessageRow, State
 from holdfast.contract.messages import Message
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.resolve import Provided, Work
+from holdfast.dispatch.trail import messaging
 from holdfast.dispatch.view import Look
-from holdfast.observability import Context, Logger, Outcomes, Tracer
+from holdfast.observability import (
+    Logger,
+    Outcomes,
+    SpanKind,
+    SpanRecord,
+    SpanSort,
+    Tracing,
+    current,
+    semconv,
+)
+from holdfast.observability.span import Attributes, SpanLink, tick_trace_id, try_id
 from holdfast.system.service import Job, tick_of
 from holdfast.system.signature import read_signature
 from holdfast.system.tables import MessageHandler
@@ -25,7 +34,6 @@ class CompiledHandler:
     __slots__ = (
         "_arguments",
         "_carrier",
-        "_current",
         "_function",
         "_logger",
         "_name",
@@ -33,7 +41,8 @@ class CompiledHandler:
         "_reach",
         "_reply",
         "_service",
-        "_tracer",
+        "_sort",
+        "_tracing",
         "alone",
         "message",
     )
@@ -44,9 +53,8 @@ class CompiledHandler:
         provided: Provided,
         reach: Reach,
         outcomes: Outcomes,
-        tracer: Tracer,
+        tracing: Tracing,
         logger: Logger,
-        current: ContextVar[Context],
     ) -> None:
         self.message: type[Message] = handler.message
         self.alone = handler.alone
@@ -56,9 +64,10 @@ class CompiledHandler:
         self._outcomes = outcomes
         self._logger = logger
         self._name = handler.message.wire_name()
-        self._tracer = tracer
-        self._current = current
+        self._tracing = tracing
         self._service = reach.service.name
+        destination = f"{self._service}.{self._name}"
+        self._sort = messaging("process", destination, SpanKind.CONSUMER)
         reply_type = getattr(handler.message, "reply_type", None)  # only commands have one
         self._carrier = carrier_of(handler.message)
         self._reply = None if reply_type is None else carrier_of(reply_type)
@@ -66,11 +75,10 @@ class CompiledHandler:
     async def invoke(self, delivery: Delivery) -> object:
         """Run the handler on a letter."""
         letter, unit = delivery.letter, delivery.unit
-        context = self._tracer.enter(
-            letter.trace, correlation_id=letter.correlation, service=self._service
-        )
-        self._current.set(context)
-        unit.trace = context.traceparent
+        tracer, span_id = self._tracing.tracer, try_id(letter.id, delivery.number)
+        context = tracer.enter(letter, service=self._service, span_id=span_id)
+        tracer.make_current(context)
+        unit.cause = context.cause
         message = self._carrier.decode(bytes(letter.body))  # a newer sender's fields are no poison
         outside = _outside(self._reach, delivery)
         look = Look(unit.ledger.database, unit)
@@ -95,10 +103,13 @@ class CompiledHandler:
     def next_row(self, now_ms: int) -> None:
         """Nothing comes after a letter."""
 
-    def observe(self, outcome: str, seconds: float) -> None:
-        """Count and log one run."""
-        self._outcomes.observe("" if outcome == "reply" else outcome, seconds)
+    def observe(
+        self, delivery: Delivery, outcome: str, seconds: float, error: Exception | None
+    ) -> None:
+        """Count, log and record one run."""
+        self._outcomes.observe("" if outcome == "reply" else outcome, seconds, current.get())
         self._logger.info("handled", message=self._name, outcome=outcome, ms=seconds * 1000)
+        record_try(self._tracing, self._sort, delivery, seconds, error)
 
 
 class CompiledJob:
@@ -108,7 +119,13 @@ class CompiledJob:
     alone = True
 
     def __init__(
-        self, job: Job, ledger: Ledger, provided: Provided, reach: Reach, outcomes: Outcomes
+        self,
+        job: Job,
+        ledger: Ledger,
+        provided: Provided,
+        reach: Reach,
+        outcomes: Outcomes,
+        tracing: Tracing,
     ) -> None:
         self.name = tick_of(job.kept_as)
         self._job = job
@@ -116,13 +133,21 @@ class CompiledJob:
         self._arguments = provided.arguments(read_signature(job.function))
         self._reach = reach
         self._outcomes = outcomes
+        self._tracing = tracing
+        self._sort = SpanSort(f"job {job.name}", SpanKind.INTERNAL)
 
-    def invoke(self, delivery: Delivery) -> Coroutine[object, None, None]:
-        """Run the job, then make its next tick."""
-        return self._run(delivery)
-
-    async def _run(self, delivery: Delivery) -> None:
-        unit = delivery.unit
+    async def invoke(self, delivery: Delivery) -> None:
+        """Run the job, then make its next tick; each tick begins a trace."""
+        unit, id_ = delivery.unit, delivery.letter.id
+        trace_id, tracer = tick_trace_id(id_), self._tracing.tracer
+        context = tracer.root(
+            trace_id,
+            correlation_id=trace_id,
+            service=self._ledger.service,
+            span_id=try_id(id_, delivery.number),
+        )
+        tracer.make_current(context)
+        unit.cause = context.cause
         outside = _outside(self._reach, delivery)
         look = Look(unit.ledger.database, unit)
         await self._job.function(**self._arguments(Work(tx=unit, read=look, outside=outside)))
@@ -140,9 +165,12 @@ class CompiledJob:
         """A job answers nobody."""
         return b"null"
 
-    def observe(self, outcome: str, seconds: float) -> None:
-        """Count one run."""
-        self._outcomes.observe("" if outcome == "reply" else outcome, seconds)
+    def observe(
+        self, delivery: Delivery, outcome: str, seconds: float, error: Exception | None
+    ) -> None:
+        """Count and record one run."""
+        self._outcomes.observe("" if outcome == "reply" else outcome, seconds, current.get())
+        record_try(self._tracing, self._sort, delivery, seconds, error)
 
 
 class GoneJob:
@@ -161,8 +189,28 @@ class GoneJob:
     def next_row(self, now_ms: int) -> None:
         """There is none."""
 
-    def observe(self, outcome: str, seconds: float) -> None:
+    def observe(
+        self, delivery: Delivery, outcome: str, seconds: float, error: Exception | None
+    ) -> None:
         """Count nothing."""
+
+
+def record_try(
+    tracing: Tracing, sort: SpanSort, delivery: Delivery, seconds: float, error: Exception | None
+) -> None:
+    """Record the span of one try, which is the current one; a later try links to the first."""
+    spans = tracing.spans
+    if spans is None:
+        return
+    context, letter, ended = current.get(), delivery.letter, tracing.clock.monotonic()
+    number = delivery.number
+    attributes: Attributes = ((semconv.MESSAGE_ID, str(letter.id)),)
+    links: tuple[SpanLink, ...] = ()
+    if number > 1:
+        attributes += ((semconv.TRY, number),)
+        links = (SpanLink(context.trace_id, try_id(letter.id, 1)),)
+    made = SpanRecord(sort, context, ended - seconds, ended, attributes, links=links)
+    spans.record(made if error is None else made.failed(error))
 
 
 def _outside(reach: Reach, delivery: Delivery) -> OutsideView:

@@ -31,10 +31,11 @@ from holdfast.dispatch.handlers import (
     GoneJob,
 )
 from holdfast.dispatch.opened import opened
-from holdfast.dispatch.outside import Asks, Blocking, Reach, Send
+from holdfast.dispatch.outside import Asks, Blocking, Reach, Send, asked
 from holdfast.dispatch.queries import CompiledQuery, QueriesHere
 from holdfast.dispatch.resolve import Provided
 from holdfast.dispatch.routes import CompiledRoute
+from holdfast.dispatch.trail import ServiceTrail
 from holdfast.dispatch.watches import watch_core, watch_edge
 from holdfast.observability import (
     SAGA_ENDS,
@@ -42,8 +43,11 @@ from holdfast.observability import (
     Context,
     Logger,
     Metrics,
-    Tracer,
+    Operation,
+    SpanKind,
+    Tracing,
     catalogue,
+    served,
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
@@ -51,6 +55,7 @@ from holdfast.resilience import Edge, EdgePolicy
 from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
+from holdfast.system.measures import Measure, Record
 from holdfast.system.service import Route, SagaDeclaration, tick_of
 from holdfast.system.signature import Signature, Source, read_signature
 from holdfast.system.tables import (
@@ -80,7 +85,7 @@ class Ports:
     environ: Mapping[str, str]
     metrics: Metrics
     logger: Logger
-    tracer: Tracer
+    tracing: Tracing
     current: ContextVar[Context]
     schedule: Schedule = field(default_factory=Schedule)
     safe: Safeguards = ALL_ON
@@ -138,12 +143,16 @@ class ServiceHost:
                 self._saga_parked,
                 self._keep_looking,
                 ports.witness,
+                ServiceTrail(service.name, ports.tracing),
             ),
         )
         self.interventions = Interventions(self.core)
         self.strangers: list[str] = []
         self._looked = False
-        self.reach = Reach(service, everywhere or asks, ports.send, ports.run, self._edge)
+        self._records: dict[Measure, Record] = {}
+        self.reach = Reach(
+            service, everywhere or asks, ports.send, ports.run, self._edge, ports.tracing
+        )
 
     def _commits(self) -> Callable[[int, float, float], None]:
         metrics = self._ports.metrics
@@ -204,6 +213,10 @@ class ServiceHost:
 
     async def start(self) -> None:
         """Compile everything, and begin to take letters."""
+        metrics = self._ports.metrics
+        self._records = {one: metrics.declare(self.name, one) for one in self.service.measures}
+        for measure, record in self._records.items():
+            measure.bind(record)
         await self.provided.make()
         self._compile_handlers()
         self._compile_routes()
@@ -239,9 +252,9 @@ class ServiceHost:
                     ledger=self.ledger,
                     provided=self.provided,
                     reach=self.reach,
-                    outcomes=outcomes,
-                    tracer=ports.tracer,
-                    current=ports.current,
+                    operation=Operation(
+                        self.name, outcomes, asked(wire, SpanKind.SERVER), ports.tracing
+                    ),
                     senders=self._askers(wire, handler),
                 )
                 self._asks.serve(wire, compiled)
@@ -251,14 +264,13 @@ class ServiceHost:
                     self.provided,
                     self.reach,
                     outcomes,
-                    ports.tracer,
+                    ports.tracing,
                     ports.logger,
-                    ports.current,
                 )
         for job in self.service.jobs:
             outcomes = ports.metrics.process(self.name, "process", f"{self.name}.{job.name}")
             ports.metrics.expect(outcomes, "")
-            tick = CompiledJob(job, self.ledger, self.provided, self.reach, outcomes)
+            tick = CompiledJob(job, self.ledger, self.provided, self.reach, outcomes, ports.tracing)
             self._compiled[tick.name] = tick
         for name in self.service.gone:
             self._compiled.setdefault(tick_of(name), GoneJob())
@@ -280,6 +292,7 @@ class ServiceHost:
             signature = read_signature(
                 route.function, path_names=PATH_NAME.findall(route.path), provided=provided
             )
+            slo = self._system.slo_of_route(self.service, route)
             outcomes = self._ports.metrics.route(self.name, route.method, route.path)
             self._ports.metrics.expect(outcomes, route.status_code, *SERVED_ERRORS)
             compiled = CompiledRoute(
@@ -288,7 +301,12 @@ class ServiceHost:
                 core=self.core,
                 provided=self.provided,
                 reach=self.reach,
-                outcomes=outcomes,
+                operation=Operation(
+                    self.name,
+                    outcomes,
+                    served(self.name, route.method, route.path, slow_s=slo.latency_s),
+                    self._ports.tracing,
+                ),
                 on_error=self.failed,
                 attempts=self._attempts(route, signature),
             )
@@ -363,6 +381,9 @@ class ServiceHost:
         self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
         await self.core.stop()
         await self.provided.close()
+        for measure, record in self._records.items():
+            if measure.is_bound(record):
+                measure.bind(None)
 
     def begin(self) -> AbstractAsyncContextManager[Unit]:
         """See `Service.begin`."""

@@ -13,12 +13,20 @@ from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.gone import WhileClientStays
-from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE, INNER, caller_of, set_origin
+from holdfast.dispatch.inner_headers import (
+    ASK,
+    ASKING,
+    DEADLINE,
+    INNER,
+    caller_of,
+    cause_of,
+    set_origin,
+)
 from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.router import Router
 from holdfast.errors import Forbidden, HoldfastError, NotFound
-from holdfast.observability import Context, Tracer, current
+from holdfast.observability import Tracer, current
 
 _JSON = (b"content-type", b"application/json")
 
@@ -38,14 +46,12 @@ class InnerDoor:
         if left_ms is not None and left_ms.isdigit():
             came = request.received_at or loop.time()
             request.deadline = came + int(left_ms[:9]) / 1000
-        trace = (request.header(b"traceparent") or b"").decode("latin-1")
-        given = (request.header(b"x-correlation-id") or b"").decode("latin-1")
-        context: Context = self._tracer.enter(trace, correlation_id=given, service="")
+        context = self._tracer.follow(cause_of(request), service="")
         current.set(context)
-        request.correlation_id, request.traceparent = context.correlation_id, context.traceparent
+        request.cause = context.cause
         try:
             if request.header(ASK) is not None and request.path.startswith(ASKING):
-                return await self._ask(request, trace)
+                return await self._ask(request)
             request.caller = caller_of(request)
             set_origin(request)
             request.headers = [pair for pair in request.headers if pair[0] not in INNER]
@@ -55,7 +61,7 @@ class InnerDoor:
         except (HoldfastError, Failure) as exc:
             return problem_of(exc, request.correlation_id)
 
-    async def _ask(self, request: Request, trace: str) -> Response:
+    async def _ask(self, request: Request) -> Response:
         sender, _, wire = request.path.removeprefix(ASKING).partition("/")
         query_type = self._here.type_of(wire)
         if query_type is None:
@@ -68,5 +74,6 @@ class InnerDoor:
         if deadline is None:
             raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
         with WhileClientStays(request):  # in one process it would end with its asker, too
-            reply = await self._here.ask(query, sender=sender, deadline=deadline, trace=trace)
+            cause = request.cause
+            reply = await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
         return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))

@@ -6,6 +6,7 @@ without them, as they do in one process.
 
 import msgspec
 
+from holdfast.contract.cause import Cause
 from holdfast.contract.http import HeaderList, Request
 from holdfast.errors import BadRequest
 from holdfast.system import Caller
@@ -17,7 +18,10 @@ ASK = b"holdfast-ask"
 HEADERS_MAX, HEADER_BYTES_MAX = 16, 16 * 1024
 """What the gateway adds to a request, at most: the scopes of a caller may be many."""
 
-INNER = frozenset([DEADLINE, CALLER, ORIGIN, ASK, b"x-correlation-id", b"traceparent"])
+CORRELATION, TRACE, STATE = b"x-correlation-id", b"traceparent", b"tracestate"
+BAGGAGE = b"baggage"
+
+INNER = frozenset([DEADLINE, CALLER, ORIGIN, ASK, CORRELATION, TRACE, STATE, BAGGAGE])
 """What the services do not see of them."""
 
 ASKING = "/-/ask/"
@@ -30,7 +34,32 @@ class _Who(msgspec.Struct, frozen=True):
     client: str = ""
 
 
-def entry_headers(request: Request, left_s: float) -> HeaderList:
+def cause_headers(cause: Cause) -> HeaderList:
+    """Return what tells another process what caused its work."""
+    pairs = (
+        (CORRELATION, cause.correlation),
+        (TRACE, cause.trace),
+        (STATE, cause.tracestate),
+        (BAGGAGE, cause.baggage),
+    )
+    return [(name, value.encode()) for name, value in pairs if value]
+
+
+def cause_of(request: Request) -> Cause:
+    """Return what another process says caused a request."""
+
+    def said(name: bytes) -> str:
+        return (request.header(name) or b"").decode("latin-1")
+
+    return Cause(
+        correlation=said(CORRELATION),
+        trace=said(TRACE),
+        tracestate=said(STATE),
+        baggage=said(BAGGAGE),
+    )
+
+
+def entry_headers(request: Request, left_s: float, cause: Cause) -> HeaderList:
     """Return what the gateway tells a service about a request that it forwards.
 
     A name with a line break cannot leave its header: JSON escapes it.
@@ -38,8 +67,7 @@ def entry_headers(request: Request, left_s: float) -> HeaderList:
     headers = [
         (DEADLINE, b"%d" % max(1, int(left_s * 1000))),
         _origin_header(request),
-        (b"x-correlation-id", request.correlation_id.encode()),
-        (b"traceparent", request.traceparent.encode()),
+        *cause_headers(cause),
     ]
     if request.caller is not None:
         caller = request.caller

@@ -68,8 +68,7 @@ async def opened(core: Core, current: ContextVar[Context]) -> AsyncGenerator[Uni
         core.units,
         ledger.seed(now_ms),
         now_ms,
-        correlation=context.correlation_id,
-        trace=context.traceparent,
+        cause=context.cause,
     )
     turn = OpenedTurn(unit, core.sagas, ledger.schedule.transaction_ms / 2000)
     performed = core.writer.submit(turn)

@@ -10,9 +10,11 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from holdfast.consistency.delivery import Delivery, Hopeless
 from holdfast.consistency.unit import Unit
 from holdfast.contract.carrier import carrier_of, written
+from holdfast.contract.cause import Cause
 from holdfast.contract.http import Request, Response
-from holdfast.contract.messages import Query
+from holdfast.contract.messages import AnyQuery, Query
 from holdfast.errors import BadAnswer, CallError, EffectFromRoute, NotDeclared
+from holdfast.observability import SpanKind, SpanSort, Tracing, semconv
 from holdfast.resilience import Edge, EdgePolicy
 from holdfast.system import External, ExternalAnswer, Pool, Service, pool_of
 from holdfast.system.checks import may_send
@@ -33,7 +35,7 @@ class OneTryOnly(Hopeless):
 class Asks(Protocol):
     """How queries find their service; in this process or another."""
 
-    async def ask(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
+    async def ask(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
         """Return the reply. Raises the query's failures and CallError."""
         ...
 
@@ -74,7 +76,17 @@ class Reach:
     send: Send
     run: Callable[[Blocking], Awaitable[object]]
     edge_of: Callable[[str, EdgePolicy | None], Edge]
+    tracing: Tracing
     edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
+    _sorts: dict[type, SpanSort] = field(default_factory=dict[type, SpanSort])
+
+    def sort_of(self, query: AnyQuery) -> SpanSort:
+        """Return the sort of the spans of asking a query."""
+        kind = type(query)
+        found = self._sorts.get(kind)
+        if found is None:
+            found = self._sorts[kind] = asked(query.wire_name(), SpanKind.CLIENT)
+        return found
 
     def edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         """Return the edge of that name, made at its first use."""
@@ -82,6 +94,11 @@ class Reach:
         if found is None:
             found = self.edges[name] = self.edge_of(f"{self.service.name}→{name}", policy)
         return found
+
+
+def asked(wire: str, kind: SpanKind) -> SpanSort:
+    """Return the sort of spans of a query, of who asks or of who answers."""
+    return SpanSort(wire, kind, ((semconv.RPC, semconv.OURS), (semconv.RPC_METHOD, wire)))
 
 
 class OutsideView:
@@ -136,13 +153,14 @@ class OutsideView:
             )
         carrier_of(type(query)).encode(query)  # in every layout alike, at the line that asks
         edge = self._reach.edge(query.wire_name(), service.policies.get(type(query)))
-        trace = self._unit.trace if self._unit else ""
-        loop = asyncio.get_running_loop()
+        loop, sort = asyncio.get_running_loop(), self._reach.sort_of(query)
 
         async def once(timeout_s: float) -> R:
-            return await self._reach.asks.ask(
-                query, sender=service.name, deadline=loop.time() + timeout_s, trace=trace
-            )
+            with self._reach.tracing.part(sort) as part:
+                deadline, cause = loop.time() + timeout_s, part.context.cause
+                return await self._reach.asks.ask(
+                    query, sender=service.name, deadline=deadline, cause=cause
+                )
 
         patient = self._delivery is not None
         reply = await edge.call(once, deadline=self._until(), idempotent=True, patient=patient)
@@ -194,8 +212,6 @@ class OutsideView:
         wire = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         if body:
             wire.append((b"content-type", b"application/json"))
-        if self._unit is not None and self._unit.trace:
-            wire.append((b"traceparent", self._unit.trace.encode()))
         if effect:
             key = await self._key(external, effects, f"{method} {path}", body)
             wire.append((b"idempotency-key", key))

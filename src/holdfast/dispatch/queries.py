@@ -1,11 +1,11 @@
 """Queries: answered at once, from a read-only view, by whoever handles them."""
 
 import asyncio
-from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
 from holdfast.consistency.ledger import Ledger
 from holdfast.contract.carrier import carrier_of
+from holdfast.contract.cause import Cause
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import AnyQuery, Query
 from holdfast.dispatch.outside import OutsideView, Reach
@@ -21,7 +21,7 @@ from holdfast.errors import (
     TransactionLost,
     Unreachable,
 )
-from holdfast.observability import Context, Outcomes, Tracer
+from holdfast.observability import Operation
 from holdfast.pump import is_cancelled
 from holdfast.resilience import Watch
 from holdfast.system.tables import MessageHandler
@@ -43,9 +43,7 @@ class CompiledQuery:
         ledger: Ledger,
         provided: Provided,
         reach: Reach,
-        outcomes: Outcomes,
-        tracer: Tracer,
-        current: ContextVar[Context],
+        operation: Operation,
         senders: frozenset[str],
     ) -> None:
         self.message: type[AnyQuery] = handler.message  # type: ignore[assignment]  # of a query
@@ -53,14 +51,12 @@ class CompiledQuery:
         self._arguments = provided.arguments(handler.signature)
         self._ledger = ledger
         self._reach = reach
-        self._outcomes = outcomes
-        self._tracer = tracer
-        self._current = current
+        self._operation = operation
         self._senders = senders
         self._watch = Watch()
         self._reply = carrier_of(handler.message.reply_type)  # type: ignore[attr-defined]  # of a query
 
-    async def answer(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
+    async def answer(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
         """Answer as a remote service would: a reply, a declared failure, CallError, PoolFull."""
         if sender not in self._senders:
             raise Forbidden(
@@ -68,10 +64,9 @@ class CompiledQuery:
                 f"`calls=[…]` of Service({sender!r})"
             )
         loop = asyncio.get_running_loop()
-        started, begun = loop.time(), self._ledger.clock.monotonic()
-        outcome = ""
-        context = self._context(trace)
-        token = self._current.set(context)
+        started, outcome = loop.time(), ""
+        error: BaseException | None = None
+        span = self._operation.begin(cause)
         view = ReadView(self._ledger)
         outside = OutsideView(self._reach, unit=None, deadline=deadline)
         try:
@@ -83,33 +78,26 @@ class CompiledQuery:
             self._reply.encode(fitting)  # refused here too if it could not leave the process
             return fitting
         except TimeoutError as exc:
-            outcome = "deadline_exceeded"
+            outcome, error = "deadline_exceeded", exc
             raise DeadlineExceeded(f"{query.name}: no answer in time") from exc
         except Failure as failure:
-            outcome = failure.name
+            outcome, error = failure.name, failure
             _check(query, failure)
             raise
         except (CallError, PoolFull) as exc:
-            outcome = exc.code
+            outcome, error = exc.code, exc
             raise
         except TransactionLost as exc:  # the database is away: another try may find it
-            outcome = "unreachable"
+            outcome, error = "unreachable", exc
             raise Unreachable(f"{query.name}: {exc}", edge=query.name) from exc
         except (Exception, asyncio.CancelledError) as exc:  # a bug there is a bad answer here
             if isinstance(exc, asyncio.CancelledError) and is_cancelled():
                 raise  # somebody wished it
-            outcome = type(exc).__name__
+            outcome, error = type(exc).__name__, exc
             raise BadAnswer(f"{query.name}: {type(exc).__name__}") from exc
         finally:
             await view.close()
-            self._current.reset(token)
-            self._outcomes.observe(outcome, self._ledger.clock.monotonic() - begun, context)
-
-    def _context(self, trace: str) -> Context:
-        correlation_id = self._current.get().correlation_id
-        return self._tracer.enter(
-            trace, correlation_id=correlation_id, service=self._reach.service.name
-        )
+            self._operation.end(span, outcome, error)
 
 
 def _check(query: AnyQuery, failure: Failure) -> None:
@@ -127,7 +115,7 @@ class Answerer(Protocol):
 
     message: type[AnyQuery]
 
-    async def answer(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
+    async def answer(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
         """Answer one."""
         ...
 
@@ -147,9 +135,9 @@ class QueriesHere:
         found = self._answerers.get(wire_name)
         return None if found is None else found.message
 
-    async def ask(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
+    async def ask(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
         """See `Asks.ask`."""
         found = self._answerers.get(query.wire_name())
         if found is None:
             raise Unreachable(f"nobody in this process answers {query.name}", edge=query.name)
-        return await found.answer(query, sender=sender, deadline=deadline, trace=trace)
+        return await found.answer(query, sender=sender, deadline=deadline, cause=cause)

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from holdfast.consistency.steps import failure_of
 from holdfast.contract.carrier import carrier_of
+from holdfast.contract.cause import Cause
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import AnyQuery, Query
-from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE
+from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE, cause_headers
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.errors import (
     BadAnswer,
@@ -24,7 +25,6 @@ from holdfast.errors import (
     PoolFull,
     Unreachable,
 )
-from holdfast.observability import current
 
 R = TypeVar("R")
 _JSON = (b"content-type", b"application/json")
@@ -62,11 +62,11 @@ class QueryClient:
         self._owner_of = functools.cache(owner_of)
         self._call = call
 
-    async def ask(self, query: Query[R], *, sender: str, deadline: float, trace: str) -> R:
+    async def ask(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
         """See `outside.Asks.ask`."""
         wire = query.wire_name()
         if self._here.type_of(wire) is not None:
-            return await self._here.ask(query, sender=sender, deadline=deadline, trace=trace)
+            return await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
         owner = self._owner_of(type(query))
         if owner is None:
             raise Unreachable(f"nobody answers {query.name}", edge=query.name)
@@ -75,10 +75,8 @@ class QueryClient:
             _JSON,
             (DEADLINE, str(max(1, int(left_s * 1000))).encode()),
             (ASK, b"1"),
-            (b"x-correlation-id", current.get().correlation_id.encode()),
+            *cause_headers(cause),
         ]
-        if trace:
-            headers.append((b"traceparent", trace.encode()))
         body = carrier_of(type(query)).encode(query)
         request = Request("POST", f"{ASKING}{sender}/{wire}", "", headers, body)
         response = await self._call(owner, request, left_s)

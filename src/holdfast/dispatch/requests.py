@@ -61,7 +61,7 @@ class Key:
             )
         self.anonymous = request.caller is None
         self.text, self.what = key.decode(), f"{request.method} {route}"
-        self.correlation, self.trace = request.correlation_id, request.traceparent
+        self.correlation, self.trace = request.correlation_id, request.cause.trace
         caller = request.caller.subject.encode() if request.caller else b""
         owner = b"c" + caller if request.caller else b"a" + request.body
         parts = (owner, request.method.encode(), route.encode(), key)

@@ -31,7 +31,7 @@ from holdfast.errors import (
     TooLarge,
     TransactionLost,
 )
-from holdfast.observability import RouteOutcomes, current
+from holdfast.observability import Operation, current
 from holdfast.pump import Finished, first_step, is_cancelled
 from holdfast.resilience import Watch
 from holdfast.security import scope_missing, token_missing
@@ -55,7 +55,7 @@ class CompiledRoute:
         core: Core,
         provided: Provided,
         reach: Reach,
-        outcomes: RouteOutcomes,
+        operation: Operation,
         on_error: Callable[[Request, BaseException], None],
         attempts: AttemptLimits | None = None,
     ) -> None:
@@ -65,7 +65,7 @@ class CompiledRoute:
         self._core = core
         self._ledger = core.ledger
         self._reach = reach
-        self._outcomes = outcomes
+        self._operation = operation
         self._on_error = on_error
         self._attempts = attempts
         self._arguments = provided.arguments(signature)
@@ -82,21 +82,21 @@ class CompiledRoute:
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
         """Serve one request."""
-        clock = self._ledger.clock
-        started = clock.monotonic()
-        outcomes = self._outcomes
-        outcomes.active += 1
+        operation = self._operation
+        span = operation.part()
+        error: Exception | None = None
         try:
             response = await self._serve(request, path)
         except asyncio.CancelledError as exc:
             if is_cancelled():
+                operation.end(span, None)
                 raise
-            response = self._answer_to(stray(exc), request)
+            error = stray(exc)
+            response = self._answer_to(error, request)
         except Exception as exc:  # the request's edge: every error becomes an answer here
-            response = self._answer_to(exc, request)
-        finally:
-            outcomes.active -= 1
-        outcomes.observe(response.status, clock.monotonic() - started, current.get())
+            error = exc
+            response = self._answer_to(error, request)
+        operation.end(span, response.status, error)
         return response
 
     def _answer_to(self, error: Exception, request: Request) -> Response:
@@ -244,8 +244,7 @@ class CompiledRoute:
             self._recordable,
             what=self._what,
             seed=None if key is None else key.id,
-            correlation=request.correlation_id,
-            trace=request.traceparent,
+            cause=current.get().cause,
             limited=functools.partial(self._limited, request),
             wanted_until=request.wanted_until,
             record=record,

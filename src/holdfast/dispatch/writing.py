@@ -11,6 +11,7 @@ from uuid import UUID
 from holdfast.consistency.core import Core
 from holdfast.consistency.turn import Turn
 from holdfast.consistency.unit import Driver, Unit
+from holdfast.contract.cause import Cause
 from holdfast.contract.failure import Failure
 from holdfast.storage import Transaction
 
@@ -42,14 +43,13 @@ class WriteTurn(Turn, Generic[Out]):
         *,
         what: str,
         seed: UUID | None = None,
-        correlation: str = "",
-        trace: str = "",
+        cause: Cause,
         limited: Limited,
         wanted_until: Callable[[], float | None] | None = None,
         record: Callable[[Transaction, Out], Awaitable[None]] | None = None,
     ) -> None:
         self._core, self._call, self._make_output = core, call, output
-        self._what, self._seed, self._correlation, self._trace = what, seed, correlation, trace
+        self._what, self._seed, self._cause = what, seed, cause
         self._limited, self._record = limited, record
         self.wanted_until = wanted_until
         self._driver: Driver | None = None
@@ -65,8 +65,7 @@ class WriteTurn(Turn, Generic[Out]):
             core.ledger.seed(now_ms) if self._seed is None else self._seed,
             now_ms,
             what=self._what,
-            correlation=self._correlation,
-            trace=self._trace,
+            cause=self._cause,
         )
         self._driver = driver = Driver(self._call(unit), unit)
         self.output, self.refused = None, None

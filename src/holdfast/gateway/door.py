@@ -4,9 +4,13 @@ correlation → load → rate by address → preflight → route → token → r
 service.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
+from holdfast.contract.cause import NO_CAUSE, Cause
 from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.dispatch.problem import problem_of
@@ -17,8 +21,9 @@ from holdfast.gateway.authentication import Authentication, Verifier
 from holdfast.gateway.cors import CorsRules, is_preflight
 from holdfast.gateway.forwarded import Proxies, address_of, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
-from holdfast.observability import Logger, Metrics, Requests, Tracer
-from holdfast.ports import Clock, Limits
+from holdfast.observability import Logger, Metrics, Requests, Tracing, parse_traceparent
+from holdfast.observability.carried import baggage_of, tracestate_of
+from holdfast.ports import Limits
 from holdfast.system import Gateway
 
 Page = Callable[[Request], Response | Awaitable[Response]]
@@ -39,6 +44,7 @@ class Door:
     """The gateway's handler.
 
     Args:
+        slow_s: {(method, route): how long its requests may take that are not slow}.
         pages: {path: page} that the gateway serves itself, such as /health/ready.
         verifier: None when the gateway accepts no tokens.
     """
@@ -48,12 +54,12 @@ class Door:
         gateway: Gateway,
         router: Router,
         *,
-        clock: Clock,
         verifier: Verifier | None,
         limits: Limits,
         metrics: Metrics,
         logger: Logger,
-        tracer: Tracer,
+        tracing: Tracing,
+        slow_s: Mapping[tuple[str, str], float],
         pages: dict[str, Page],
     ) -> None:
         self._router = router
@@ -64,7 +70,8 @@ class Door:
         self._cors = CorsRules(gateway.cors) if gateway.cors is not None else None
         self._admission = Admission(gateway, limits, metrics.rate_limited("gateway"))
         self._authentication = Authentication(verifier, metrics, logger)
-        self.requests = Requests(tracer=tracer, clock=clock, metrics=metrics, logger=logger)
+        self._trace_refused = metrics.trace_refused
+        self.requests = Requests(tracing, metrics=metrics, logger=logger, slow_s=slow_s)
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is an answer."""
@@ -75,12 +82,13 @@ class Door:
             answer = page(request)
             response = answer if isinstance(answer, Response) else await answer
             return response if cors is None else cors.dress(origin, response)
-        trace = self._believe(request) if self._has_proxies else ""
+        cause = self._believe(request) if self._has_proxies else NO_CAUSE
         request.client = address_of(request.client) or request.client
-        given = b"x-correlation-id" in request.sent
-        span = self.requests.begin(trace, correlation_of(request.headers) if given else "")
-        request.correlation_id = correlation = span.context.correlation_id
-        request.traceparent = span.context.traceparent
+        if b"x-correlation-id" in request.sent:
+            cause = replace(cause, correlation=correlation_of(request.headers))
+        span = self.requests.begin(cause)
+        request.cause = span.context.cause
+        correlation = span.context.correlation_id
         rate: HeaderList = []
         try:
             await self._admission.admit(request, span.begun)
@@ -100,11 +108,14 @@ class Door:
                 response = await target.serve(request, path)
         except HoldfastError as exc:
             response, rate = problem_of(exc, correlation), []
+        except asyncio.CancelledError:
+            self.requests.end(span, request, None)
+            raise
         finally:
             self._admission.leave()
         headers = [*response.headers, *rate, (b"x-correlation-id", correlation.encode())]
         response = Response(response.status, headers, response.body, response.stream)
-        self.requests.end(span, request.method, request.route, response.status, request.client)
+        self.requests.end(span, request, response.status)
         return response if cors is None else cors.dress(origin, response)
 
     def _limit_s(self, asked: bytes) -> float:
@@ -118,14 +129,14 @@ class Door:
             return []
         return self._cors.answer(next((v for name, v in headers if name == b"origin"), None))
 
-    def _believe(self, request: Request) -> str:
+    def _believe(self, request: Request) -> Cause:
         """Set where the request came from, and return its trace, as trusted proxies say it.
 
         A stranger's trace is not followed: it could have every request recorded.
         """
         if request.client not in self._proxies:
-            return ""
-        traces = request.header_all(b"traceparent")
+            return NO_CAUSE
+        cause = self._cause_of(request)
         origin = origin_of(request.client, request.headers, self._proxies)
         request.client = origin.client
         if origin.scheme:
@@ -133,7 +144,28 @@ class Door:
         if origin.host:
             others = [pair for pair in request.headers if pair[0] != b"host"]
             request.headers = [(b"host", origin.host.encode()), *others]
-        return traces[0].decode("latin-1") if len(traces) == 1 else ""
+        return cause
+
+    def _cause_of(self, request: Request) -> Cause:
+        """Return the trace that a proxy hands on; what breaks its format is left out, and counted.
+
+        Source: W3C Trace Context, section 4.3: without a good traceparent there is no tracestate.
+        """
+        traces = [value.decode("latin-1") for value in request.header_all(b"traceparent")]
+        trace = traces[0] if len(traces) == 1 else ""
+        if traces and parse_traceparent(trace) is None:
+            trace = self._refused("traceparent")
+        state = tracestate_of(request.header_all(b"tracestate")) if trace else ""
+        if state is None:
+            state = self._refused("tracestate")
+        baggage = baggage_of(request.header_all(b"baggage"))
+        if baggage is None:
+            baggage = self._refused("baggage")
+        return Cause(trace=trace, tracestate=state, baggage=baggage)
+
+    def _refused(self, header: str) -> str:
+        self._trace_refused(header).inc()
+        return ""
 
     def stats(self) -> DoorStats:
         """Return the counts."""

@@ -13,6 +13,7 @@ from holdfast.dispatch.gone import WhileClientStays
 from holdfast.dispatch.inner_headers import entry_headers
 from holdfast.dispatch.problem import problem_of
 from holdfast.errors import CallError
+from holdfast.observability import SpanKind, SpanSort, Tracing, semconv
 from holdfast.resilience import BulkheadPolicy, DeadlinePassed, Edge, EdgePolicy
 from holdfast.system import Gateway
 
@@ -51,9 +52,10 @@ class Forward:
         keyed: the other side records the answers to keys.
     """
 
-    def __init__(self, edge: Edge, call: Call, *, keyed: bool = True) -> None:
+    def __init__(self, edge: Edge, call: Call, tracing: Tracing, *, keyed: bool = True) -> None:
         self._edge = edge
         self._call = call
+        self._tracing = tracing
         self._keyed = keyed
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
@@ -62,20 +64,26 @@ class Forward:
         deadline = request.deadline
         passing = [pair for pair in request.headers if pair[0] not in (b"host", b"content-length")]
 
+        sort = SpanSort(request.method, SpanKind.CLIENT, ((semconv.METHOD, request.method),))
+        attributes = ((semconv.PATH, request.path),)
+
         async def once(timeout_s: float) -> Response:
             left_s = timeout_s if deadline is None else min(timeout_s, deadline - loop.time())
             if left_s <= 0:
                 raise DeadlinePassed("the deadline passed before anything was sent")
-            headers = [*passing, *entry_headers(request, left_s)]
-            outgoing = Request(
-                request.method,
-                request.path,
-                request.query,
-                headers,
-                request.body,
-                sent=request.sent,
-            )
-            return await self._call(outgoing, timeout_s)
+            with self._tracing.part(sort, attributes) as part:
+                headers = [*passing, *entry_headers(request, left_s, part.context.cause)]
+                outgoing = Request(
+                    request.method,
+                    request.path,
+                    request.query,
+                    headers,
+                    request.body,
+                    sent=request.sent,
+                )
+                response = await self._call(outgoing, timeout_s)
+                part.answered(response.status)
+                return response
 
         repeatable = request.method in _SAFE or (self._keyed and b"idempotency-key" in request.sent)
         give_up = None if deadline is None else deadline + GRACE_S

@@ -1,6 +1,6 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
-from holdfast.observability import catalogue
+from holdfast.observability import catalogue, semconv
 from holdfast.observability.exposition import Exposition, exposition_of
 from holdfast.observability.health import Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
@@ -12,7 +12,9 @@ from holdfast.observability.metrics import (
     Metrics,
     RouteOutcomes,
 )
-from holdfast.observability.operation import Operation, Requests, Span
+from holdfast.observability.operation import Operation, Part, Requests, Span, Tracing, served
+from holdfast.observability.span import SpanKind, SpanRecord, SpanSort
+from holdfast.observability.spans import Spans
 from holdfast.observability.trace import (
     Context,
     Tracer,
@@ -35,15 +37,23 @@ __all__ = [
     "Metrics",
     "Operation",
     "Outcomes",
+    "Part",
     "Requests",
     "RouteOutcomes",
     "Span",
+    "SpanKind",
+    "SpanRecord",
+    "SpanSort",
+    "Spans",
     "Tracer",
+    "Tracing",
     "bridge",
     "catalogue",
     "current",
     "exposition_of",
     "in_brief",
     "parse_traceparent",
+    "semconv",
+    "served",
     "troubles",
 ]

@@ -49,6 +49,7 @@ LABELS: Final = {
     "external": "The name of an External.",
     "generation": "Of the garbage collector: 0, 1 or 2.",
     "http_connection_state": "`active` or `idle`.",
+    "header": "The header of a request, in lower case.",
     "http_request_method": "GET, POST and so on; `_OTHER` for what HTTP does not know.",
     "http_response_status_code": "The status; absent where no answer came.",
     "http_route": "The template of the route, such as `/v1/orders/{id}`; `unmatched` without one.",
@@ -163,6 +164,13 @@ UNAUTHENTICATED: Final = Metric(
     "request",
     "Requests whose caller was not authenticated, by why.",
     ("service", "reason"),
+)
+TRACE_HEADERS_REFUSED: Final = Metric(
+    "holdfast_trace_headers_refused_total",
+    "counter",
+    "header",
+    "Headers of traces that break their format, and were ignored.",
+    ("header",),
 )
 BREAKER: Final = Metric(
     "holdfast_breaker_state",
@@ -535,6 +543,34 @@ STAND_IN_RESTARTS: Final = Metric(
     "restart",
     "Times that the stand-in of an External ended and was started again.",
     ("external",),
+    source="scrape",
+)
+SPANS_QUEUED: Final = Metric(
+    "otel_sdk_processor_span_queue_size",
+    "gauge",
+    "span",
+    "Spans that wait for their export.",
+    source="scrape",
+)
+SPANS_EXPORTED: Final = Metric(
+    "otel_sdk_exporter_span_exported_total",
+    "counter",
+    "span",
+    "Spans that the receiver of traces has taken.",
+    source="scrape",
+)
+SPANS_DROPPED: Final = Metric(
+    "holdfast_spans_dropped_total",
+    "counter",
+    "span",
+    "Spans that were lost: too many waited, or the receiver did not take them.",
+    source="scrape",
+)
+SPANS_HELD: Final = Metric(
+    "holdfast_spans_held",
+    "gauge",
+    "span",
+    "Spans of traces that are not sampled, held in case something in them goes wrong.",
     source="scrape",
 )
 LOG_LINES_DROPPED: Final = Metric(

@@ -4,7 +4,7 @@ Series are resolved once, when a route or a handler is compiled, and then observ
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -19,12 +19,14 @@ from holdfast.observability.instruments import (
     Histogram,
     Outcomes,
 )
+from holdfast.observability.measures import MeasureFamily
 from holdfast.observability.trace import NO_CONTEXT, Context
 from holdfast.observability.watches import Watches
 from holdfast.system import Slo
+from holdfast.system.measures import Measure, Record
 
 UNMATCHED: Final = "unmatched"
-SLICE_LINES: Final = 500  # of a scrape, before others run; some 0.3 ms
+SLICE_LINES: Final = 250  # of a scrape, before others run; some 0.3 ms
 EXPECTED_MAX: Final = SERIES_MAX // 2
 SERVED_ERRORS: Final = (500, 502, 503, 504)
 """What every route may answer, whatever it declares."""
@@ -115,6 +117,7 @@ class Metrics:
         self._reached = Family(catalogue.REACHED, Histogram)
         self._rate_limited = Family(catalogue.RATE_LIMITED, Counter)
         self._unauthenticated = Family(catalogue.UNAUTHENTICATED, Counter)
+        self._traces_refused = Family(catalogue.TRACE_HEADERS_REFUSED, Counter)
         self._processed = Family(catalogue.PROCESSED, Histogram)
         self._errors = Family(catalogue.HANDLER_ERRORS, Counter)
         self._sagas = Family(catalogue.SAGAS, Counter)
@@ -123,8 +126,10 @@ class Metrics:
         self._batches = Family(catalogue.BATCHES, Histogram)
         self._loop_lag = Family(catalogue.LOOP_LAG, Histogram)
         self._gate_waits = Family(catalogue.GATE_WAIT, Histogram)
-        self._families = (
+        self._declared: dict[str, MeasureFamily] = {}
+        self._families: tuple[Family[Counter] | Family[Histogram], ...] = (
             *(self._served, self._reached, self._rate_limited, self._unauthenticated),
+            self._traces_refused,
             *(self._processed, self._errors, self._sagas, self._saga_durations),
             *(self._commits, self._batches, self._gate_waits, self._loop_lag),
         )
@@ -191,6 +196,10 @@ class Metrics:
         """Return the counter of requests that brought no token, or one that was refused."""
         return self._unauthenticated.of(service, reason)
 
+    def trace_refused(self, header: str) -> Counter:
+        """Return the counter of trace headers that break their format."""
+        return self._traces_refused.of(header)
+
     def commit_duration(self, service: str) -> Histogram:
         """Return the histogram of commits; observe seconds."""
         return self._commits.of(service)
@@ -198,6 +207,19 @@ class Metrics:
     def loop_lag(self) -> Histogram:
         """Return the histogram of how late the event loop was; observe seconds."""
         return self._loop_lag.of()
+
+    def declare(self, service: str, measure: Measure) -> Record:
+        """Show a measure that a service declares; return what counts it."""
+        declared = self._declared.get(measure.name)
+        if declared is None:
+            declared = self._declared[measure.name] = MeasureFamily(measure)
+            self._families = (*self._families, declared.family)
+        return declared.record_of(service)
+
+    def measured(self, name: str, labels: Mapping[str, str]) -> float:
+        """Return what a declared counter has counted, or how many values a histogram has."""
+        declared = self._declared.get(name)
+        return 0.0 if declared is None else declared.total(labels)
 
     def gate_wait(self, service: str) -> Histogram:
         """Return the histogram of waits for a transaction; observe seconds."""
@@ -234,14 +256,15 @@ class Metrics:
 
         A series is told as of one moment, several as of a few rounds of the loop.
         """
-        pieces, lines = list[str](), 0
+        slices, pieces, lines = list[bytes](), list[str](), 0
         for piece in self._pieces(form):
             pieces.append(piece)
             lines += piece.count("\n")
             if lines >= SLICE_LINES:
-                lines = 0
+                slices.append(_encoded(pieces))
+                pieces, lines = [], 0
                 await asyncio.sleep(0)
-        return _encoded(pieces)
+        return b"".join([*slices, _encoded(pieces)])
 
     def _pieces(self, form: Exposition) -> Iterator[str]:
         yield from self._target(form)

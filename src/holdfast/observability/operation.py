@@ -1,21 +1,35 @@
 """Operations: what comes in, is done, and ends in one of several ways.
 
-A request at the door, a route, a query, a letter at its handler: each has one begin, where its
-context is made, and one end, where everything hangs that tells of it: the metric, the log line and,
-once they are recorded, the span.
+A request at the door, a route, a query: each has one begin, where its context is made, and one end,
+where everything hangs that tells of it: the metric, the log line and the span. A `Part` is a piece
+of one that has a span and no metric of its own, such as a call to somebody else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import TracebackType
 
 import msgspec
 
+from holdfast.contract.cause import Cause
+from holdfast.contract.http import Request
+from holdfast.observability import semconv
 from holdfast.observability.instruments import Outcomes
 from holdfast.observability.logs import Logger
 from holdfast.observability.metrics import Metrics, RouteOutcomes
+from holdfast.observability.span import (
+    NEVER_SLOW,
+    Attributes,
+    SpanKind,
+    SpanRecord,
+    SpanSort,
+    Value,
+)
+from holdfast.observability.spans import Spans
 from holdfast.observability.trace import Context, Tracer, current
 from holdfast.ports import Clock
 
 _REMEMBERED_MAX = 1_000
+_BROKEN_OFF = "cancelled"
 
 Tell = Callable[[int | str, float], None]
 """Writes a log line, in the context of what ended: its outcome, and the seconds that it took."""
@@ -25,12 +39,35 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     """One run of an operation.
 
     Attributes:
-        context: where it stands in its trace.
+        context: where it stands in its trace. outer: what was current before.
         begun: when, on the clock's monotonic scale.
     """
 
     context: Context
     begun: float
+    outer: Context
+
+
+class Tracing(msgspec.Struct, frozen=True):
+    """What everything that has spans is made with; one for a process.
+
+    Attributes:
+        spans: where they are recorded; None: nowhere, and contexts travel all the same.
+    """
+
+    tracer: Tracer
+    clock: Clock
+    spans: Spans | None = None
+
+    def part(self, sort: SpanSort, attributes: Attributes = ()) -> "Part":
+        """Return a part of what is under way, to be entered."""
+        return Part(self, sort, attributes)
+
+
+def served(service: str, method: str, route: str, *, slow_s: float = NEVER_SLOW) -> SpanSort:
+    """Return the sort of the spans of a route, at the gateway or in its service."""
+    attributes = ((semconv.METHOD, method), (semconv.ROUTE, route)) if route else ()
+    return SpanSort(f"{method} {route}".rstrip(), SpanKind.SERVER, attributes, slow_s)
 
 
 class Operation:
@@ -42,77 +79,177 @@ class Operation:
         tell: told of each end; None: no log line.
     """
 
-    __slots__ = ("_clock", "_outcomes", "_service", "_tell", "_tracer")
+    __slots__ = ("_clock", "_outcomes", "_service", "_sort", "_spans", "_tell", "_tracer")
 
     def __init__(
         self,
         service: str,
         outcomes: Outcomes,
+        sort: SpanSort,
+        tracing: Tracing,
         *,
-        tracer: Tracer,
-        clock: Clock,
         tell: Tell | None = None,
     ) -> None:
         self._service = service
         self._outcomes = outcomes
-        self._tracer = tracer
-        self._clock = clock
+        self._sort = sort
+        self._tracer, self._clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
         self._tell = tell
 
-    def begin(self, trace: str, correlation_id: str) -> Span:
-        """Begin work that came in from elsewhere, under `trace`; its context is the current one."""
-        context = self._tracer.enter(trace, correlation_id=correlation_id, service=self._service)
-        current.set(context)
-        self._outcomes.active += 1
-        return Span(context, self._clock.monotonic())
+    def begin(self, cause: Cause) -> Span:
+        """Begin work that something else asked for; its context is the current one."""
+        return self._begun(self._tracer.enter(cause, service=self._service))
 
-    def go_on(self) -> Span:
-        """Begin a part of what is under way already, in its context."""
-        self._outcomes.active += 1
-        return Span(current.get(), self._clock.monotonic())
+    def part(self) -> Span:
+        """Begin a part of what is under way already; its context is the current one."""
+        return self._begun(self._tracer.part(self._service))
 
-    def end(self, span: Span, outcome: int | str | None) -> None:
+    def _begun(self, context: Context) -> Span:
+        outer = current.get()
+        self._tracer.make_current(context)
+        self._outcomes.active += 1
+        return Span(context, self._clock.monotonic(), outer)
+
+    def end(
+        self,
+        span: Span,
+        outcome: int | str | None,
+        error: BaseException | None = None,
+        attributes: Attributes = (),
+    ) -> None:
         """End a run, by how it ended: see `Outcomes.observe`; None: it was broken off."""
         self._outcomes.active -= 1
-        if outcome is None:
+        ended = self._clock.monotonic()
+        if outcome is not None:
+            self._outcomes.observe(outcome, ended - span.begun, span.context)
+            if self._tell is not None:
+                self._tell(outcome, ended - span.begun)
+        if self._spans is not None:
+            self._spans.record(_record(self._sort, span, ended, outcome, error, attributes))
+        self._tracer.make_current(span.outer)
+
+
+def _record(
+    sort: SpanSort,
+    span: Span,
+    ended: float,
+    outcome: int | str | None,
+    error: BaseException | None,
+    attributes: Attributes,
+) -> SpanRecord:
+    """Return what a run leaves: an HTTP status below 500 is no error of who answered so."""
+    bad = ""
+    if isinstance(outcome, int):
+        attributes = (*attributes, (semconv.STATUS, outcome))
+        bad = str(outcome) if outcome >= 500 else ""
+        error = error if bad else None
+    elif outcome is None:
+        bad = _BROKEN_OFF
+    made = SpanRecord(sort, span.context, span.begun, ended, attributes, bad)
+    return made if error is None else made.failed(error)
+
+
+class Part:
+    """A part of what is under way that has a span of its own; its block is the part.
+
+    Attributes:
+        context: where it stands in its trace; without anybody who records, where the whole stands.
+    """
+
+    __slots__ = ("_attributes", "_bad", "_begun", "_outer", "_sort", "_tracing", "context")
+
+    def __init__(self, tracing: Tracing, sort: SpanSort, attributes: Attributes) -> None:
+        self._tracing, self._sort, self._attributes = tracing, sort, attributes
+        self._outer = self.context = current.get()
+        self._begun, self._bad = 0.0, ""
+
+    def answered(self, status: int) -> None:
+        """Note the status of an HTTP answer; to who asked, 400 and more is an error."""
+        self._attributes += ((semconv.STATUS, status),)
+        self._bad = str(status) if status >= 400 else ""
+
+    def say(self, *attributes: tuple[str, Value]) -> None:
+        """Add what is known only now."""
+        self._attributes += attributes
+
+    def __enter__(self) -> "Part":
+        tracing = self._tracing
+        if tracing.spans is not None:
+            self.context = tracing.tracer.part(self._outer.service)
+            tracing.tracer.make_current(self.context)
+            self._begun = tracing.clock.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        tracing = self._tracing
+        if tracing.spans is None:
             return
-        seconds = self._clock.monotonic() - span.begun
-        self._outcomes.observe(outcome, seconds, span.context)
-        if self._tell is not None:
-            self._tell(outcome, seconds)
+        ended = tracing.clock.monotonic()
+        made = SpanRecord(self._sort, self.context, self._begun, ended, self._attributes, self._bad)
+        tracing.spans.record(made if error is None else made.failed(error))
+        tracing.tracer.make_current(self._outer)
 
 
 class Requests:
     """The operations of a gateway: which route a request is for, its end alone knows.
 
+    Args:
+        slow_s: {(method, route): how long its requests may take that are not slow}.
     Attributes:
         clock: tells when requests begin, how long they have waited then, and when they end.
     """
 
-    __slots__ = ("_logger", "_metrics", "_outcomes", "_tracer", "clock")
+    __slots__ = ("_logger", "_metrics", "_outcomes", "_slow_s", "_spans", "_tracer", "clock")
 
-    def __init__(self, *, tracer: Tracer, clock: Clock, metrics: Metrics, logger: Logger) -> None:
-        self._tracer = tracer
-        self.clock = clock
+    def __init__(
+        self,
+        tracing: Tracing,
+        *,
+        metrics: Metrics,
+        logger: Logger,
+        slow_s: Mapping[tuple[str, str], float],
+    ) -> None:
+        self._tracer, self.clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
         self._metrics = metrics
         self._logger = logger
-        self._outcomes: dict[tuple[str, str], RouteOutcomes] = {}
+        self._slow_s = slow_s
+        self._outcomes: dict[tuple[str, str], tuple[RouteOutcomes, SpanSort]] = {}
 
-    def begin(self, trace: str, correlation_id: str) -> Span:
+    def begin(self, cause: Cause) -> Span:
         """Begin a request; its context is the current one."""
-        context = self._tracer.enter(trace, correlation_id=correlation_id, service="gateway")
+        context = self._tracer.enter(cause, service="gateway")
+        outer = current.get()
         current.set(context)
-        return Span(context, self.clock.monotonic())
+        return Span(context, self.clock.monotonic(), outer)
 
-    def end(self, span: Span, method: str, route: str, status: int, client: str) -> None:
-        """End a request with its answer's status; `route` is "" if none matched."""
-        seconds = self.clock.monotonic() - span.begun
-        outcomes = self._outcomes.get((method, route)) or self._learn(method, route)
-        outcomes.observe(status, seconds, span.context)
-        self._logger.request(span.context, method, route or "unmatched", status, seconds, client)
+    def end(self, span: Span, request: Request, status: int | None) -> None:
+        """End a request with its answer's status; None: it was broken off."""
+        ended = self.clock.monotonic()
+        method, route = request.method, request.route
+        outcomes, sort = self._outcomes.get((method, route)) or self._learn(method, route)
+        if status is not None:
+            seconds = ended - span.begun
+            outcomes.observe(status, seconds, span.context)
+            route = route or "unmatched"
+            self._logger.request(span.context, method, route, status, seconds, request.client)
+        if self._spans is not None:
+            attributes: Attributes = (
+                (semconv.SCHEME, request.scheme),
+                (semconv.PATH, request.path),
+                (semconv.CLIENT_ADDRESS, request.client),
+            )
+            self._spans.record(_record(sort, span, ended, status, None, attributes))
 
-    def _learn(self, method: str, route: str) -> RouteOutcomes:
+    def _learn(self, method: str, route: str) -> tuple[RouteOutcomes, SpanSort]:
         outcomes = self._metrics.route("gateway", method, route)
+        sort = served(
+            "gateway", outcomes.method, route, slow_s=self._slow_s.get((method, route), NEVER_SLOW)
+        )
         if len(self._outcomes) < _REMEMBERED_MAX:
-            self._outcomes[method, route] = outcomes
-        return outcomes
+            self._outcomes[method, route] = outcomes, sort
+        return outcomes, sort

@@ -1,15 +1,16 @@
 """Who and what the running code works for: W3C trace context in and out, and the sampling decision.
 
-Every log line carries the trace it belongs to. Spans are not recorded yet; the decision is made
-where a trace begins, so that a trace which is not sampled costs its ids and nothing else.
+Every log line carries the trace it belongs to. Whether its spans are exported is decided where it
+begins; they are recorded where a `Spans` is there to take them (`observability.spans`).
 """
 
 import re
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from holdfast.contract.cause import Cause
 from holdfast.ports import Random
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -29,6 +30,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         service: whose code runs; several services may share a process.
         parent_id: the span that caused this one, "" for the first of a trace.
         random: whoever began the trace says that its id is random; it is handed on as it came.
+        tracestate, baggage: W3C headers that are handed on as they came.
     """
 
     correlation_id: str = ""
@@ -38,6 +40,18 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     service: str = ""
     parent_id: str = ""
     random: bool = False
+    tracestate: str = ""
+    baggage: str = ""
+
+    @property
+    def cause(self) -> Cause:
+        """What this span hands on to the work that it asks for."""
+        return Cause(
+            correlation=self.correlation_id,
+            trace=self.traceparent,
+            tracestate=self.tracestate,
+            baggage=self.baggage,
+        )
 
     @property
     def traceparent(self) -> str:
@@ -79,6 +93,26 @@ def parse_traceparent(value: str) -> Parent | None:
     return Parent(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 
 
+def sampled_trace(traceparent: str) -> str:
+    """Return a traceparent that says that its trace is recorded; "" for none."""
+    if not traceparent:
+        return ""
+    flags = int(traceparent[_FLAGS], 16) | _SAMPLED
+    return f"{traceparent[: _FLAGS.start]}{flags:02x}"
+
+
+class ForeignSpans(Protocol):
+    """Spans that are not made by Holdfast, and nest with those that are."""
+
+    def attach(self, context: Context) -> None:
+        """Let what is recorded from here on be below this span; NO_CONTEXT: below none."""
+        ...
+
+    def innermost(self, context: Context) -> str:
+        """Return the id of the span that is the current one within `context`'s, or its own."""
+        ...
+
+
 class Tracer:
     """Makes the contexts of spans; decides once per trace whether it is recorded.
 
@@ -87,34 +121,84 @@ class Tracer:
 
     Args:
         ratio: share of new traces that are recorded, 0 to 1.
+        foreign: other code that records spans, such as a user's; see `ForeignSpans`.
     Source: OpenTelemetry, "Probability sampling", the rejection threshold.
     """
 
-    def __init__(self, random: Random, *, ratio: float) -> None:
+    def __init__(
+        self, random: Random, *, ratio: float, foreign: "ForeignSpans | None" = None
+    ) -> None:
         if not 0.0 <= ratio <= 1.0:
             raise ValueError(f"ratio must be between 0 and 1, got {ratio}")
         self._random = random
+        self._foreign = foreign
         self._threshold = round((1.0 - ratio) * 2**56)
 
-    def enter(self, traceparent: str, *, correlation_id: str, service: str) -> Context:
-        """Return the context of work that came in with `traceparent`; an invalid one starts anew.
+    def enter(self, cause: Cause, *, service: str, span_id: str = "") -> Context:
+        """Return the context of work that something caused; a broken trace starts anew.
 
         Without a correlation id the trace id serves as one. A caller's sampling is followed.
-        Where callers are strangers, pass "": they could otherwise have every request recorded.
+        Where callers are strangers, hand in no trace: they could have every request recorded.
+
+        Args:
+            span_id: where it has to be found again; drawn by default.
         """
-        parent = parse_traceparent(traceparent) if traceparent else None
-        span_id = f"{self._random.getrandbits(64) or 1:016x}"
+        parent = parse_traceparent(cause.trace) if cause.trace else None
+        if not span_id:
+            span_id = self.new_span_id()
         if parent is not None:
             return Context(
-                correlation_id,
+                cause.correlation,
                 parent.trace_id,
                 span_id,
                 parent.sampled,
                 service,
                 parent.span_id,
-                bool(int(traceparent[_FLAGS], 16) & _RANDOM),
+                bool(int(cause.trace[_FLAGS], 16) & _RANDOM),
+                cause.tracestate,
+                cause.baggage,
             )
-        trace = self._random.getrandbits(128) or 1
-        sampled = trace & (2**56 - 1) >= self._threshold
-        trace_id = f"{trace:032x}"
-        return Context(correlation_id or trace_id, trace_id, span_id, sampled, service)
+        trace_id = f"{self._random.getrandbits(128) or 1:032x}"
+        correlation_id = cause.correlation or trace_id
+        return self.root(trace_id, correlation_id=correlation_id, service=service, span_id=span_id)
+
+    def follow(self, cause: Cause, *, service: str) -> Context:
+        """Return the context of what only passes work on, and has no span: that of its sender."""
+        parent = parse_traceparent(cause.trace) if cause.trace else None
+        if parent is None:
+            return self.enter(cause, service=service)
+        context = self.enter(cause, service=service, span_id=parent.span_id)
+        return msgspec.structs.replace(context, parent_id="")
+
+    def root(self, trace_id: str, *, correlation_id: str, service: str, span_id: str) -> Context:
+        """Return the context of what begins a trace."""
+        sampled = int(trace_id[-14:], 16) >= self._threshold
+        return Context(correlation_id, trace_id, span_id, sampled, service)
+
+    def part(self, service: str) -> Context:
+        """Return the context of a part of what is under way, run by `service`."""
+        now = current.get()
+        if not now.trace_id:
+            return self.enter(now.cause, service=service)
+        foreign = self._foreign
+        return Context(
+            now.correlation_id,
+            now.trace_id,
+            self.new_span_id(),
+            now.sampled,
+            service,
+            now.span_id if foreign is None else foreign.innermost(now),
+            now.random,
+            now.tracestate,
+            now.baggage,
+        )
+
+    def make_current(self, context: Context) -> None:
+        """Let everything that happens from here on belong to a span."""
+        current.set(context)
+        if self._foreign is not None:
+            self._foreign.attach(context)
+
+    def new_span_id(self) -> str:
+        """Draw the id of a span."""
+        return f"{self._random.getrandbits(64) or 1:016x}"

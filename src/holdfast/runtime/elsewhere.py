@@ -7,6 +7,7 @@ from holdfast.communication import ClientPool
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.router import Router, Target
 from holdfast.gateway import Forward, hop_policy
+from holdfast.observability import Tracing
 from holdfast.resilience import Edge
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.hop import hop_limits
@@ -21,9 +22,12 @@ class Elsewhere:
         pool: for queries; what is forwarded has connections of its own, since answers stream.
     """
 
-    def __init__(self, system: System, engines: Engines, pool: ClientPool) -> None:
+    def __init__(
+        self, system: System, engines: Engines, pool: ClientPool, tracing: Tracing
+    ) -> None:
         self._system = system
         self._engines = engines
+        self._tracing = tracing
         self._asked = Replicas(engines.discover, pool.request, engines.clock)
         self._hops = ClientPool(
             network=engines.network, clock=engines.clock, limits=hop_limits(system.gateway)
@@ -48,7 +52,8 @@ class Elsewhere:
         name = f"gateway→{service.name}"
         edge = Edge(name, policy, self._engines.clock, self._engines.random)
         call = functools.partial(self._behind.call, service.name)
-        keyed, plain = Forward(edge, call, keyed=True), Forward(edge, call, keyed=False)
+        keyed = Forward(edge, call, self._tracing, keyed=True)
+        plain = Forward(edge, call, self._tracing, keyed=False)
         for route in service.routes:
             forward = keyed if route.record else plain
             target = Target(service.name, route.path, forward, route.public, route.scope)

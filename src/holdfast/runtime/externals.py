@@ -6,7 +6,8 @@ from pathlib import Path
 from holdfast.communication import ClientPool, Origin, origin_and_path
 from holdfast.contract.http import Request, Response
 from holdfast.errors import CallError
-from holdfast.observability import Metrics, current
+from holdfast.observability import Metrics, SpanKind, SpanSort, Tracing, current, semconv
+from holdfast.observability.span import Attributes
 from holdfast.ports import Clock
 from holdfast.runtime.options import Options
 from holdfast.runtime.settings import external_urls
@@ -33,11 +34,13 @@ class Externals:
         pool: ClientPool,
         clock: Clock,
         metrics: Metrics,
+        tracing: Tracing,
     ) -> None:
         self._options = options
         self._pool = pool
         self._clock = clock
         self._metrics = metrics
+        self._tracing = tracing
         self._urls = external_urls(system, options.environ)
         services = [service for service in system.services if service.name in hosted]
         self.reached = [external for service in services for external in service.reaches]
@@ -58,15 +61,23 @@ class Externals:
         return origin_and_path(self._urls[external.name])[0]
 
     async def send(self, external: External, request: Request, timeout_s: float) -> Response:
-        """Send a request. Raises CallError."""
+        """Send a request; the trace goes with it, and no baggage. Raises CallError."""
         origin, prefix = origin_and_path(self._urls[external.name])
         path = prefix.rstrip("/") + request.path
-        outgoing = Request(request.method, path, request.query, request.headers, request.body)
         started = self._clock.monotonic()
         outcomes = self._metrics.client(request.method, origin.authority)
         outcome: int | str = "cancelled"
+        sort = SpanSort(request.method, SpanKind.CLIENT, _attributes(request.method, origin))
+        url = f"{'https' if origin.tls else 'http'}://{origin.authority}{path}"
         try:
-            response = await self._pool.request(origin, outgoing, deadline_s=timeout_s)
+            with self._tracing.part(sort, ((semconv.URL, url),)) as part:
+                cause = part.context.cause
+                state = [(b"tracestate", cause.tracestate.encode())] if cause.tracestate else []
+                trace = [(b"traceparent", cause.trace.encode()), *state] if cause.trace else []
+                headers = [*request.headers, *trace]
+                outgoing = Request(request.method, path, request.query, headers, request.body)
+                response = await self._pool.request(origin, outgoing, deadline_s=timeout_s)
+                part.answered(response.status)
             outcome = response.status
         except CallError as exc:
             outcome = exc.code
@@ -79,3 +90,11 @@ class Externals:
         """Stop the stand-ins."""
         for stand_in in self.stand_ins:
             await stand_in.stop()
+
+
+def _attributes(method: str, origin: Origin) -> Attributes:
+    return (
+        (semconv.METHOD, method),
+        (semconv.SERVER_ADDRESS, origin.host),
+        (semconv.SERVER_PORT, origin.port),
+    )

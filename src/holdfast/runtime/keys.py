@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 
 from holdfast.communication import ClientPool, origin_and_path
+from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.http import Request
 from holdfast.dispatch.outside import Asks
 from holdfast.errors import BadAnswer
@@ -69,7 +70,7 @@ class KeyFetcher:
             return await self._get(self._keys, timeout_s)
         query = self._keys()
         deadline = asyncio.get_running_loop().time() + timeout_s
-        reply = await self._asks.ask(query, sender="gateway", deadline=deadline, trace="")
+        reply = await self._asks.ask(query, sender="gateway", deadline=deadline, cause=NO_CAUSE)
         if not isinstance(reply, str):
             raise BadAnswer(f"{query.name} answered {reply!r}; it answers a JWKS as JSON text")
         return reply.encode()

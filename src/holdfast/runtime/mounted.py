@@ -7,10 +7,12 @@ from holdfast.contract.http import Handler, Request, Response
 from holdfast.dispatch.host import ServiceHost
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router, Serve, Target
-from holdfast.observability import SERVED_ERRORS, Metrics, Operation, Tracer
+from holdfast.observability import SERVED_ERRORS, Metrics, Operation, Tracing, served
 
 
-def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics, tracer: Tracer) -> Serve:
+def mounted(
+    app: Handler, host: ServiceHost, path: str, metrics: Metrics, tracing: Tracing
+) -> Serve:
     """Return what serves an app below a path; its metrics have the path for a route."""
     route = f"{path}/"
     for method in ("GET", "POST"):  # an alarm sees the first error of what apps mostly serve
@@ -18,18 +20,22 @@ def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics, tracer
 
     async def serve(request: Request, parameters: dict[str, str]) -> Response:
         outcomes = metrics.route(host.name, request.method, route)
-        operation = Operation(host.name, outcomes, tracer=tracer, clock=host.ledger.clock)
-        span, status = operation.go_on(), None
+        sort = served(host.name, outcomes.method, route)
+        operation = Operation(host.name, outcomes, sort, tracing)
+        span, status = operation.part(), None
+        error: Exception | None = None
+        request.cause = span.context.cause
         try:
             response = await app(request)
             status = response.status
         except Exception as exc:  # a request's edge, as that of a route
+            error = exc
             response = problem_of(exc, request.correlation_id)
             status = response.status
             if status >= 500:
                 host.failed(request, exc)
         finally:
-            operation.end(span, status)
+            operation.end(span, status, error)
         return response
 
     return serve
@@ -38,9 +44,9 @@ def mounted(app: Handler, host: ServiceHost, path: str, metrics: Metrics, tracer
 class Apps:
     """The mounted apps of one process, and what they do after their answers."""
 
-    def __init__(self, metrics: Metrics, tracer: Tracer) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
         self._metrics = metrics
-        self._tracer = tracer
+        self._tracing = tracing
         self._running: set[asyncio.Task[None]] = set()  # one for each request that is served
         self.lifespans: list[AsgiLifespan] = []
 
@@ -53,7 +59,7 @@ class Apps:
             app = asgi_handler(
                 mount.app, root_path=mount.path, state=lifespan.state, running=self._running
             )
-            serve = mounted(app, host, mount.path, self._metrics, self._tracer)
+            serve = mounted(app, host, mount.path, self._metrics, self._tracing)
             target = Target(host.name, f"{mount.path}/", serve, mount.public, None)
             router.mount(mount.path, target)
 

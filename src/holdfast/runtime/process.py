@@ -123,6 +123,7 @@ class Process:
     async def start(self) -> None:
         """Start everything; when this returns the process is ready."""
         await self.open()
+        self._wiring.telemetry.start()
         if self.options.locals and self.folder is not None:
             await self.externals.start(self.folder.path)
         for host in self.hosts:
@@ -175,6 +176,7 @@ class Process:
         await drain.end("what was being delivered", self._engines.broker.stop)
         for host in self.hosts:
             await drain.end(host.name, host.stop)
+        await drain.end("traces", self._wiring.telemetry.stop)
         await self._listeners.close()
         await self._wiring.close()
         await self.close()

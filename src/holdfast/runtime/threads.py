@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import threading
 from collections.abc import Callable
@@ -77,8 +78,9 @@ class Threads:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(tell, settle, outcome)
 
+        here = contextvars.copy_context()  # its logs and spans belong to the handler
         try:
-            threading.Thread(target=run, name="holdfast-run", daemon=True).start()
+            threading.Thread(target=here.run, args=(run,), name="holdfast-run", daemon=True).start()
         except RuntimeError:  # the system gives no more threads
             room.leave(0.0)
             raise

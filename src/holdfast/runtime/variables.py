@@ -11,6 +11,9 @@ from holdfast.system.settings import variable_name
 OURS: Final = "holdfast"
 """The prefix of a process's own settings."""
 
+OTEL: Final = "otel"
+"""The prefix of OpenTelemetry's settings."""
+
 DATABASE_URL: Final = "DATABASE_URL"
 """Where the databases are; `{service}` in it becomes the service's name."""
 DATABASE_POOLED: Final = "DATABASE_POOLED"

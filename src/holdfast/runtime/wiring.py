@@ -4,6 +4,7 @@ Process                         start, stop
 ├── Engines                     clock, network, broker, databases, threads, shared limits
 ├── Listeners                   the sockets
 └── Wiring                      what serves, made before anything is open
+    ├── Telemetry               what spans are recorded with, and where they go
     ├── ClientPool              connections to Externals, to peers and to issuers of keys
     ├── Elsewhere               the other processes of the system
     ├── Externals               third parties; some have their stand-ins here
@@ -24,7 +25,7 @@ from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.query_client import QueryClient
 from holdfast.dispatch.router import Router, Target
 from holdfast.gateway import Door
-from holdfast.observability import Health, Logger, Metrics, Tracer, catalogue, current
+from holdfast.observability import Health, Logger, Metrics, catalogue, current
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.control import Control
 from holdfast.runtime.elsewhere import Elsewhere
@@ -34,6 +35,8 @@ from holdfast.runtime.keys import KeyFetcher, token_policy
 from holdfast.runtime.mounted import Apps
 from holdfast.runtime.options import Options
 from holdfast.runtime.pages import GatewayPages
+from holdfast.runtime.telemetry import Telemetry
+from holdfast.runtime.trace_settings import trace_settings
 from holdfast.runtime.watches import watch_limits
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import System
@@ -63,15 +66,25 @@ class Wiring:
         metrics.watch(catalogue.LOG_LINES_DROPPED, lambda: logger.stats().dropped)
         hosted = options.hosted(system)
         self.limits = engines.limits or MemoryLimits(engines.clock)
-        self._tracer = Tracer(engines.random, ratio=options.settings.trace_ratio)
+        self.telemetry = Telemetry(
+            system.name,
+            ("gateway", *hosted) if options.gateway else hosted,
+            trace_settings(options.environ),
+            engines,
+            logger.warning,
+        )
+        self.telemetry.watch(metrics)
+        self._tracing = self.telemetry.tracing
         self.pool = ClientPool(network=engines.network, clock=engines.clock)
-        self.elsewhere = Elsewhere(system, engines, self.pool)
-        self.externals = Externals(system, hosted, options, self.pool, engines.clock, metrics)
+        self.elsewhere = Elsewhere(system, engines, self.pool, self._tracing)
+        self.externals = Externals(
+            system, hosted, options, self.pool, engines.clock, metrics, self._tracing
+        )
         self._here = QueriesHere()
         self._asks = QueryClient(self._here, system.owner_of, self.elsewhere.call)
         ports = self._ports(witness)
         self.hosts = [self._host(name, ports) for name in hosted]
-        self.apps = Apps(metrics, self._tracer)
+        self.apps = Apps(metrics, self._tracing)
         self._router = Router()
         self.keys = self._keys() if options.gateway else None
         self.door = self._gateway() if options.gateway else self._inside()
@@ -90,7 +103,7 @@ class Wiring:
             environ=options.environ,
             metrics=self._metrics,
             logger=self._logger,
-            tracer=self._tracer,
+            tracing=self._tracing,
             current=current,
             schedule=options.schedule,
             safe=options.safe,
@@ -111,25 +124,29 @@ class Wiring:
         return CachedKeys(fetcher.fetch, clock, kid_required=tokens.kid_required)
 
     def _gateway(self) -> Door:
-        gateway, clock = self._system.gateway, self._engines.clock
+        gateway = self._system.gateway
         verifier = None
         if gateway.tokens is not None and self.keys is not None:
-            verifier = TokenVerifier(token_policy(gateway.tokens), self.keys, clock)
+            verifier = TokenVerifier(token_policy(gateway.tokens), self.keys, self._engines.clock)
         watch_limits(self._metrics, self.limits)
         return Door(
             gateway,
             self._router,
-            clock=clock,
             verifier=verifier,
             limits=self.limits,
             metrics=self._metrics,
             logger=self._logger,
-            tracer=self._tracer,
+            tracing=self._tracing,
+            slow_s={
+                (route.method, route.path): self._system.slo_of_route(service, route).latency_s
+                for service in self._system.services
+                for route in service.routes
+            },
             pages=GatewayPages(self._system, self._health).by_path(),
         )
 
     def _inside(self) -> InnerDoor:
-        return InnerDoor(self._router, self._here, self._tracer)
+        return InnerDoor(self._router, self._here, self._tracing.tracer)
 
     async def route(self) -> None:
         """Start the mounted apps, and find the way to all that is served: when hosts are up."""

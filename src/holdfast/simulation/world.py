@@ -45,7 +45,7 @@ from holdfast.system import System
 
 GATEWAY = "gateway"
 
-SETTINGS = ProcessSettings(log_level="error", log_form="json", trace_ratio=0.0)
+SETTINGS = ProcessSettings(log_level="error", log_form="json")
 SCHEDULE = Schedule(poll_ms=2_000)
 
 effect_metadata = MetaData()
@@ -290,7 +290,9 @@ class World:
 
     def _witness(self, unit: Unit) -> None:
         """Count one effect of a unit, in its own transaction."""
-        unit.insert(effect_table, seed=unit.seed, what=unit.what, correlation=unit.correlation)
+        unit.insert(
+            effect_table, seed=unit.seed, what=unit.what, correlation=unit.cause.correlation
+        )
 
     def _step(self, node: Node, name: str) -> None:
         self.steps[f"{node.service} {name}"] += 1

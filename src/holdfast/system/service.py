@@ -11,6 +11,7 @@ from holdfast.contract.messages import Command, Event, Query
 from holdfast.resilience import EdgePolicy
 from holdfast.system.attempts import Attempts
 from holdfast.system.external import External
+from holdfast.system.measures import DURATIONS, Measure, ServiceCounter, ServiceHistogram
 from holdfast.system.parameters import Tx
 from holdfast.system.rhythm import Daily, Every, Rhythm
 from holdfast.system.slo import Slo
@@ -165,6 +166,7 @@ class Service:
     providers: list[Callable[..., object]] = field(
         default_factory=list[Callable[..., object]], init=False
     )
+    measures: list[Measure] = field(default_factory=list[Measure], init=False)
     mounts: list[Mount] = field(default_factory=list[Mount], init=False)
     _begin: Callable[[], AbstractAsyncContextManager[Tx]] | None = field(
         default=None, init=False, repr=False
@@ -266,6 +268,37 @@ class Service:
             return function
 
         return register
+
+    def counter(self, name: str, help: str, /, *, labels: Sequence[str] = ()) -> ServiceCounter:
+        """Declare a counter, shown at `/metrics` with a `service` label.
+
+        Args:
+            name: as Prometheus asks for it, so that it ends in `_total`.
+            help: one sentence that says what is counted.
+            labels: names of its labels, each with few values: never an id.
+        """
+        counter = ServiceCounter(name, help, tuple(labels))
+        self.measures.append(counter)
+        return counter
+
+    def histogram(
+        self,
+        name: str,
+        help: str,
+        /,
+        *,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = DURATIONS,
+    ) -> ServiceHistogram:
+        """Declare a histogram; the rest as for `counter`.
+
+        Args:
+            name: with its unit at the end, such as `_seconds`, `_bytes` or `_euros`.
+            buckets: their upper bounds; those of durations in seconds by default.
+        """
+        histogram = ServiceHistogram(name, help, tuple(labels), tuple(buckets))
+        self.measures.append(histogram)
+        return histogram
 
     def provides(self, function: F) -> F:
         """Register what makes a value of the annotated return type, once per process.

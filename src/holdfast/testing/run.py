@@ -150,6 +150,14 @@ class Running:
                 return await host.interventions.send(command)
         raise UnknownName(f"no service that runs here handles {command.name}")
 
+    def measured(self, name: str, /, **labels: str) -> float:
+        """Return what a service's own counter has counted, or how many values its histogram has.
+
+        Args:
+            labels: of which series; the sum over all that have them, 0 if there is none.
+        """
+        return self.process.metrics.measured(name, labels)
+
     async def settled(self, *, within_s: float | None = None, broken_ok: bool = False) -> None:
         """Wait until every saga has ended and every letter is answered.
 

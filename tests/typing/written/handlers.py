@@ -36,6 +36,20 @@ wrong_events = Service("wrong", publishes=[Charge])  # E: Charge
 wrong_reach = Service("wrong", reaches=["processor"])  # E: str
 
 
+charged = payments.counter("charged_total", "Charges.", labels=["card"])
+charged_euros = payments.histogram("charged_euros", "Their amounts.", buckets=[1, 10])
+payments.counter("charged_total")  # E: argument
+payments.counter("charged_total", "Charges.", labels=[1])  # E: str
+
+
+async def count(tx: Tx) -> None:
+    charged.inc()
+    charged.inc(2, tx=tx, card="4242")
+    charged_euros.observe(12.5, tx=tx)
+    charged.inc("2")  # E: float
+    charged.inc(card=4242)  # E: str
+
+
 class Declined(Model):
     reason: str
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from holdfast.system.checks.carried import carried_problems
 from holdfast.system.checks.functions import function_problems
 from holdfast.system.checks.gateway import gateway_problems
+from holdfast.system.checks.measures import measure_problems
 from holdfast.system.checks.messages import message_problems
 from holdfast.system.checks.modules import module_problems
 from holdfast.system.checks.reading import read
@@ -30,4 +31,5 @@ def problems_of(services: Sequence[Service], gateway: Gateway, slo: Slo) -> list
         *sending_problems(reading),
         *gateway_problems(gateway, reading),
         *slo_problems(slo, reading),
+        *measure_problems(reading),
     ]

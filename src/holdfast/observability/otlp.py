@@ -1,0 +1,186 @@
+"""Spans as OTLP writes them: an `ExportTraceServiceRequest` in protobuf, byte by byte.
+
+Written out, since a request that is traced pays for it: what is the same for all spans of a sort is
+encoded once. A span that cannot be encoded costs nobody else's.
+
+Source: opentelemetry-proto 1.7, `trace/v1/trace.proto` and `collector/trace/v1`.
+"""
+
+import functools
+import struct
+from collections.abc import Iterable, Mapping
+
+from holdfast.observability import semconv
+from holdfast.observability.span import Attributes, SpanEvent, SpanRecord, SpanSort, Value
+
+CONTENT_TYPE = "application/x-protobuf"
+_SAMPLED, _REMOTE_KNOWN = 0x01, 0x100
+_TIME = struct.Struct("<Q")
+_DOUBLE = struct.Struct("<d")
+_FLAGS = struct.Struct("<I")
+
+
+def export_request(
+    spans: Iterable[SpanRecord],
+    resources: Mapping[str, Attributes],
+    *,
+    offset_s: float,
+    scope_version: str,
+) -> tuple[bytes, int]:
+    """Return a request body, and how many spans are not in it because they cannot be encoded.
+
+    Args:
+        resources: {service: its resource's attributes}; further services have their name alone.
+        offset_s: seconds from the monotonic scale of spans to those since 1970.
+    """
+    scopes: dict[tuple[str, str, str], list[bytes]] = {}
+    lost = 0
+    for span in spans:
+        sort = span.sort
+        scope = (span.context.service, sort.scope, sort.scope_version)
+        try:
+            scopes.setdefault(scope, []).append(_field(2, encoded(span, offset_s)))
+        except (ValueError, TypeError, struct.error, OverflowError, AttributeError):
+            lost += 1
+    body: list[bytes] = []
+    for (service, name, version), encoded_spans in scopes.items():
+        scope_body = _text(1, name or semconv.OURS) + _text(2, version if name else scope_version)
+        scope_spans = _field(1, scope_body) + b"".join(encoded_spans)
+        if not name:
+            scope_spans += _text(3, semconv.SCHEMA_URL)
+        attributes = resources.get(service) or ((semconv.SERVICE_NAME, service),)
+        resource = b"".join(_attribute(1, key, value) for key, value in attributes)
+        body.append(_field(1, _field(1, resource) + _field(2, scope_spans)))
+    return b"".join(body), lost
+
+
+def encoded(span: SpanRecord, offset_s: float) -> bytes:
+    """Return one span. Raises ValueError or TypeError for what OTLP cannot say."""
+    context, sort = span.context, span.sort
+    parts = [
+        b"\x0a\x10",
+        bytes.fromhex(context.trace_id),
+        b"\x12\x08",
+        bytes.fromhex(context.span_id),
+    ]
+    if context.parent_id:
+        parts += (b"\x22\x08", bytes.fromhex(context.parent_id))
+    if context.tracestate:
+        parts.append(_text(3, context.tracestate))
+    parts += (
+        _of_sort(sort),
+        b"\x39",
+        _TIME.pack(int((span.begun + offset_s) * 1e9)),
+        b"\x41",
+        _TIME.pack(int((span.ended + offset_s) * 1e9)),
+    )
+    for name, value in span.attributes:
+        parts.append(_attribute(9, name, value))
+    for event in span.events:
+        parts.append(_field(11, _event(event, offset_s)))
+    for link in span.links:
+        ids = b"\x0a\x10" + bytes.fromhex(link.trace_id) + b"\x12\x08" + bytes.fromhex(link.span_id)
+        parts.append(_field(13, ids))
+    if span.error:
+        parts.append(_attribute(9, semconv.ERROR_TYPE, span.error))
+        status = (_text(2, span.message) if span.message else b"") + b"\x18\x02"
+        parts.append(_field(15, status))
+    parts += (b"\x85\x01", _FLAGS.pack(_SAMPLED | _REMOTE_KNOWN))
+    return b"".join(parts)
+
+
+def rejected(body: bytes) -> tuple[int, str]:
+    """Return how many spans a receiver refused, and why, of what it answered with 200.
+
+    Raises:
+        ValueError: it is no `ExportTraceServiceResponse`.
+    """
+    count, why = 0, ""
+    for number, value in _fields(body):
+        if number == 1 and isinstance(value, bytes):
+            for inner, said in _fields(value):
+                if inner == 1 and isinstance(said, int):
+                    count = said
+                elif inner == 2 and isinstance(said, bytes):
+                    why = said.decode("utf-8", "replace")
+    return count, why
+
+
+@functools.lru_cache(maxsize=4_096)
+def _of_sort(sort: SpanSort) -> bytes:
+    attributes = b"".join(_attribute(9, name, value) for name, value in sort.attributes)
+    return _text(5, sort.name) + b"\x30" + _varint(sort.kind) + attributes
+
+
+def _event(event: SpanEvent, offset_s: float) -> bytes:
+    at = _TIME.pack(int((event.at + offset_s) * 1e9))
+    attributes = b"".join(_attribute(3, name, value) for name, value in event.attributes)
+    return b"\x09" + at + _text(2, event.name) + attributes
+
+
+def _attribute(field: int, name: str, value: Value) -> bytes:
+    return _field(field, _text(1, name) + _field(2, _value(value)))
+
+
+def _value(value: Value) -> bytes:
+    if isinstance(value, str):
+        return _text(1, value)
+    if isinstance(value, bool):
+        return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int):
+        return b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+    if isinstance(value, float):
+        return b"\x21" + _DOUBLE.pack(value)
+    return _field(5, b"".join(_field(1, _value(each)) for each in value))
+
+
+def _text(number: int, text: str) -> bytes:
+    return _field(number, text.encode("utf-8", "replace"))
+
+
+def _field(number: int, body: bytes) -> bytes:
+    size = len(body)
+    tag = number << 3 | 2
+    if size < 128 and tag < 128:
+        return bytes((tag, size)) + body
+    return _varint(tag) + _varint(size) + body
+
+
+def _varint(number: int) -> bytes:
+    if number < 128:
+        return bytes((number,))
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _fields(body: bytes) -> Iterable[tuple[int, int | bytes]]:
+    """Yield (field number, value) of a message whose fields are varints and texts."""
+    at = 0
+    while at < len(body):
+        tag, at = _read_varint(body, at)
+        if tag & 7 == 0:
+            number, at = _read_varint(body, at)
+            yield tag >> 3, number
+        elif tag & 7 == 2:
+            size, at = _read_varint(body, at)
+            if at + size > len(body):
+                raise ValueError("cut short")
+            yield tag >> 3, body[at : at + size]
+            at += size
+        else:
+            raise ValueError(f"a field of wire type {tag & 7}")
+
+
+def _read_varint(body: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while at < len(body) and shift < 64:
+        byte = body[at]
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return number, at
+    raise ValueError("cut short")
