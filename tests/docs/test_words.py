@@ -20,14 +20,15 @@ bucket buffer bytes cache cached call chance claims clock connection connections
 counter counts cut daily database databases date declaration declared dialect difference discover
 dollar driver due engines entry every exposition failed family fault fetcher filter finished fixed
 forwarded gate health here histogram history host http input inputs jump killed kind lag life
-lifespan line listener listeners live loaded log logger loop lost memory metric metrics moment
-mounted nats network not one only open operation operations options order other owner pages
+lifespan line listener listeners live loaded log logger loop lost matching memory metric metrics
+moment mounted nats network not one only open operation operations options order other owner pages
 parameter parent passed pause phase places postgres process proxies queries question random reader
 reading ready recent record redis request requests response restart rewrite route router rules run
 running runs sample savepoints send sent server servers setup signals signature signed signer
 signing sim simulated sleep source span split sqlite start state statements stats stays stopped
-store stored stream streams tables taken tally threads ticks tracer tx type unread url use verbatim
-verified verifier verifying view wanted watch watches where while workers write writes writing
+store stored stream streams tables tail taken tally threads ticks tracer tx type unread url use
+verbatim verified verifier verifying view wanted watch watches where while workers write writes
+writing
 """
 ORDINARY = frozenset(_ORDINARY.split())
 """Words of classes that mean in Holdfast what they mean elsewhere."""

@@ -25,6 +25,7 @@ COMMANDS = {
     "send": "Send a command to the service that handles it, or an event to all who hear it.",
     "status": "Show the live graph: rate, errors, latency and backlog, and how each service does.",
     "trace": "Tell the whole story of an order: what happened, what it waits for, what to do.",
+    "logs": "Print and follow the log lines of all local processes, also of one order alone.",
     "sagas": "List sagas, show one, retry a parked one, or cancel one.",
     "letters": "Have letters that wait tried now.",
     "dead-letters": "List, show, replay or drop dead letters.",

@@ -68,6 +68,7 @@ class Logger:
         self._service = service
         self._rank = _RANKS[level]
         self._buffer = LogBuffer(stream)
+        self._kept: LogBuffer | None = None
         self._names: dict[str, str] = {}
         self._clean: set[str] = set()
         self._requests: dict[tuple[str, str, int], str] = {}
@@ -114,7 +115,7 @@ class Logger:
             return
         self._write(level, event, fields if exc is None else _error_fields(exc) | dict(fields))
         if rank >= 30:
-            self._buffer.flush()
+            self.flush()
 
     def request(
         self, context: Context, method: str, route: str, status: int, seconds: float, client: str
@@ -144,15 +145,26 @@ class Logger:
             f'"{context.trace_id}","span_id":"{context.span_id}",{known},"ms":'
             f'{seconds * 1000:.3f},"client":"{client}"}}\n'
         )
-        self._buffer.add(line.encode())
+        text = line.encode()
+        self._buffer.add(text)
+        if self._kept is not None:
+            self._kept.add(text)
+
+    def keep(self, stream: Stream) -> None:
+        """Write every line from now on to a second stream too, as JSON."""
+        self._kept = LogBuffer(stream)
 
     def flush(self) -> None:
         """Write what the stream takes now."""
         self._buffer.flush()
+        if self._kept is not None:
+            self._kept.flush()
 
     def close(self) -> None:
         """Write what waits, for a second at most; called once, at the end of the process."""
         self._buffer.close()
+        if self._kept is not None:
+            self._kept.close()
 
     def stats(self) -> LogStats:
         """Return what was written and dropped."""
@@ -184,7 +196,10 @@ class Logger:
                 line[known] = value if type(value) is str and value in clean else self._safe(value)
             else:
                 line[_name(name)] = REDACTED
-        self._buffer.add(self._encoded(line))
+        text = self._encoded(line)
+        self._buffer.add(console_line(line) if self._people else text)
+        if self._kept is not None:
+            self._kept.add(text)
 
     def _safe(self, value: object) -> object:
         """Do what `bounded` does, without its price for the values that most lines have."""
@@ -208,17 +223,18 @@ class Logger:
         return text
 
     def _encoded(self, line: dict[str, object]) -> bytes:
+        """Return a line as JSON; what does not fit is changed in it."""
         try:
             text = _encode(line)
         except (UnicodeError, OverflowError, ValueError):
             # A lone surrogate, or an integer of more than 64 bits.
-            line = {name: bounded(value) for name, value in line.items()}
+            line.update({name: bounded(value) for name, value in line.items()})
             text = _encode(line)
         if len(text) >= LINE_BYTES_MAX:
-            line = {name: v if name in _OWN else _shorter(v) for name, v in line.items()}
+            line.update({name: v if name in _OWN else _shorter(v) for name, v in line.items()})
             line["line_cut"] = True
             text = _encode(line)
-        return console_line(line) if self._people else text + b"\n"
+        return text + b"\n"
 
     def _learn(self, name: str) -> str:
         """Decide once per name what it is called in a line; "" when its values are secret."""

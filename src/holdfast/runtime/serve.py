@@ -9,6 +9,7 @@ from holdfast.errors import DataFolderBusy, DataFolderUnfit
 from holdfast.observability import Logger, bridge
 from holdfast.ports import Signals
 from holdfast.runtime.figures import watch_process
+from holdfast.runtime.kept_log import KeptLog
 from holdfast.runtime.process import Options, Process
 from holdfast.system import System
 
@@ -37,9 +38,13 @@ async def serve(
     signals.on_stop(stop.set)
     handler = bridge(logger)
     logging.getLogger().addHandler(handler)
+    kept: KeptLog | None = None
     try:
         process = Process(system, options, logger)
         await start(process)
+        if process.folder is not None and options.settings.log_kept_mb:
+            kept = KeptLog(process.folder.path, options.settings.log_kept_mb << 20)
+            logger.keep(kept)
         watch_process(process.metrics)
         lag = process.loop_lag()
         lag.start()
@@ -54,6 +59,9 @@ async def serve(
         logger.info("process.stopped")
     finally:
         logging.getLogger().removeHandler(handler)
+        if kept is not None:
+            logger.flush()
+            kept.close()
 
 
 async def start(process: Process) -> None:
