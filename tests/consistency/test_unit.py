@@ -1,18 +1,21 @@
 """The transaction of one handler: what it may await, what it writes, what leaves with it."""
 
 import asyncio
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from holdfast.consistency.turn import RunAgain
 from holdfast.consistency.unit import Driver, Unit
-from holdfast.contract.envelope import State
+from holdfast.contract.envelope import Letter, Parcel, State
 from holdfast.errors import (
     ForeignAwait,
     MessageTooLarge,
@@ -22,9 +25,19 @@ from holdfast.errors import (
     TransactionControl,
 )
 from tests.consistency.faults import dropping
-from tests.consistency.messages import EFFECTS, Note, Order, Pay, Refund, Shipped, Take
+from tests.consistency.messages import (
+    EFFECTS,
+    Declined,
+    Note,
+    Order,
+    Pay,
+    Refund,
+    Shipped,
+    Take,
+    Taken,
+)
 from tests.consistency.sagas import write
-from tests.consistency.world import Reaching, World, effect
+from tests.consistency.world import Hand, Reaching, Work, World, effect
 
 MONEY = EFFECTS["money"]
 _WHO: ContextVar[str] = ContextVar("who", default="nobody")
@@ -315,8 +328,63 @@ async def test_a_transaction_that_sqlite_ended_keeps_nothing(world: World) -> No
     assert await world["money"].effects() == ["the next one"]
 
 
-async def test_an_answer_over_the_limit_is_found_before_the_commit(world: World) -> None:
-    """The handler's writes are rolled back: its saga would never hear of them."""
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_an_answer_over_the_limit_is_found_before_the_commit(
+    world: World, refuses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply or a refusal that no broker would carry: the handler's writes are rolled back."""
+
+    async def huge(command: Pay, tx: Unit, outside: Reaching) -> int:
+        tx.insert(MONEY, what="paid")
+        if refuses:
+            raise Declined(why="x" * 300_000)
+        return 5
+
+    def encode_reply(hand: Hand, value: object) -> bytes:
+        return b"5" * 300_000
+
+    monkeypatch.setattr(Hand, "encode_reply", encode_reply)
+    world.handlers[Pay] = huge
+    world.schedule = replace(world.schedule, tries_max=1)
+    await world.start()
+    await world.send(Pay())
+    await world.settle(20)
+    [dead] = await world["money"].rows(State.DEAD)
+
+    assert "MessageTooLarge: the " in str(dead.error)
+    assert "bytes; the maximum is 262,144" in str(dead.error)
+    assert await world["money"].effects() == []
+    assert max(len(raw) for _, _, raw in world.broker.parcels) < 10_000
+
+
+@pytest.mark.parametrize("how", ["value", "failure"])
+@pytest.mark.parametrize("swallow", [True, False])
+async def test_what_a_local_step_says_has_a_limit(world: World, how: str, swallow: bool) -> None:
+    """It is read at every advance: over the limit the saga parks, and its writes are undone."""
+
+    async def huge(tx: Unit) -> str:
+        tx.insert(EFFECTS["shop"], what="huge")
+        if how == "failure":
+            raise Declined(why="x" * 300_000)
+        return "x" * 300_000
+
+    async def says(saga: Any, order: Order) -> None:
+        with suppress(MessageTooLarge) if swallow else nullcontext():
+            await saga.local(huge)
+
+    world.saga(says)
+    await world.start()
+    saga = await world.begin(says)
+    [row] = await world.saga_rows()
+
+    assert row.state == ("completed" if swallow else "parked")
+    assert swallow or "what huge says to its saga is 300," in str(row.error)
+    assert await world["shop"].effects() == ["placed"]
+    assert await world.steps(saga) == []
+
+
+async def test_a_letter_over_the_limit_fails_its_handler(world: World) -> None:
+    """The handler's writes are rolled back: who should have had it would never hear of them."""
 
     async def huge(command: Note, tx: Unit, outside: Reaching) -> None:
         tx.insert(MONEY, what="note")
@@ -331,6 +399,32 @@ async def test_an_answer_over_the_limit_is_found_before_the_commit(world: World)
 
     assert MessageTooLarge.__name__ in str(dead.error)
     assert await world["money"].effects() == []
+
+
+async def test_what_a_handler_sends_belongs_to_who_asked_for_it(world: World) -> None:
+    """Its letters carry the correlation and the trace of the letter that it handles."""
+
+    async def take(command: Take, tx: Unit, outside: Reaching) -> Taken:
+        await asyncio.sleep(3)
+        tx.publish(Shipped(order="1"))
+        return Taken(shelf=1)
+
+    world.handlers[Take] = take
+    await world.start()
+    shop = world["shop"]
+    unit = shop.core.units.unit(shop.ledger.seed(1), 1, correlation="c-1", trace="00-ab-cd-01")
+    await shop.writer.perform(Work(unit, shop.sagas, lambda tx: tx.send(Take())))
+    await world.pass_time(10)
+    parcels = [msgspec.json.decode(raw, type=Parcel) for _, _, raw in world.broker.parcels]
+    letters = [
+        msgspec.json.decode(bytes(raw), type=Letter) for one in parcels for raw in one.letters
+    ]
+
+    assert [(one.type, one.correlation, one.trace) for one in letters] == [
+        (Take.wire_name(), "c-1", "00-ab-cd-01"),
+        (Shipped.wire_name(), "c-1", "00-ab-cd-01"),
+    ]
+    assert world["stock"].hands[Take.wire_name()].runs == [("reply", pytest.approx(3, abs=0.1))]
 
 
 @pytest.mark.parametrize("safe", [True, False])

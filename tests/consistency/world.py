@@ -97,7 +97,7 @@ class Hand:
     world: "World"
     alone: bool = False
     key_life_s: float = 86_400.0
-    outcomes: list[str] = field(default_factory=list)
+    runs: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
     async def invoke(self, delivery: Delivery) -> Any:
         """Run the function on a letter."""
@@ -119,8 +119,8 @@ class Hand:
     def observe(
         self, delivery: Delivery, outcome: str, seconds: float, error: Exception | None
     ) -> None:
-        """Remember how it ended."""
-        self.outcomes.append(outcome)
+        """Remember how it ended, and what it took."""
+        self.runs.append((outcome, seconds))
 
 
 def effect(service: str, what: str, number: int = 0) -> Function:

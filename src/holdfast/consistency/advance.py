@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
+from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, bounded, encode
 from holdfast.consistency.letters import Letters
 from holdfast.consistency.replay import Call, Replay, Sleep, UndoCall, Wait, Want, derived_id
 from holdfast.consistency.rows import SagaStep
@@ -394,10 +394,9 @@ class Advance:
         """Run a local function, and record how it ended."""
         await self._open_savepoint()
         try:
-            value = await self._local(path, function, args, kwargs)
-            outcome = local_outcome(function, value)
+            outcome = await self._local(path, function, args, kwargs)
         except Failure as failure:
-            outcome = refusal_of(failure)
+            outcome = _recordable(function, refusal_of(failure))
         await self._record(path, kind, outcome)
 
     async def _local(
@@ -406,7 +405,7 @@ class Advance:
         function: Callable[..., Any],
         args: Sequence[object],
         kwargs: Mapping[str, object],
-    ) -> Any:
+    ) -> StepOutcome:
         """Run a local function in a savepoint of the advancing transaction."""
         tx, row, stored = self._tx, self._row, self._stored
         unit = Unit(
@@ -422,12 +421,19 @@ class Advance:
         try:
             value = await Driver(function(unit, *args, **kwargs), unit).to_end()
             await self._means.settle(unit, self._effects)
+            outcome = _recordable(function, local_outcome(function, value))
         except Exception:  # raised again: the function's writes are undone
             self._effects.back_to(mark)
             await tx.rollback()
             raise
         await tx.release()
-        return value
+        return outcome
+
+
+def _recordable(function: Callable[..., object], outcome: StepOutcome) -> StepOutcome:
+    """Return how a local step ended. Raises MessageTooLarge."""
+    bounded(bytes(outcome.body), f"what {function.__name__} says to its saga")
+    return outcome
 
 
 def stored_input(row: SagaRow) -> SagaInput:

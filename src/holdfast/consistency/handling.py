@@ -10,7 +10,7 @@ import msgspec
 
 from holdfast.consistency.delivery import Delivery, Hopeless, Superseded
 from holdfast.consistency.leases import Leases
-from holdfast.consistency.ledger import MESSAGE_BYTES_MAX, Ledger, encode
+from holdfast.consistency.ledger import Ledger, bounded, encode
 from holdfast.consistency.received import Noticed, Received
 from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.schedule import postponed_to, time_of
@@ -25,7 +25,7 @@ from holdfast.contract.carrier import carrier_of
 from holdfast.contract.envelope import EdgeRow, Kind, Letter, LetterAnswer, MessageRow, State
 from holdfast.contract.failure import Failure
 from holdfast.contract.messages import Message
-from holdfast.errors import CallError, MessageTooLarge, Overloaded
+from holdfast.errors import CallError, MessageTooLarge, NotCarried, Overloaded
 from holdfast.pump import Finished, first_step
 from holdfast.storage import Transaction
 
@@ -251,12 +251,8 @@ class HandlerTurn(Turn):
             raise self._error
         body = b"null"
         if driver is not None and handled is not None:
-            body = handled.encode_reply(driver.result if driver.finished else await driver.to_end())
-            if len(body) > MESSAGE_BYTES_MAX:
-                raise MessageTooLarge(
-                    f"the answer to {letter.type} is {len(body):,} bytes; the maximum is "
-                    f"{MESSAGE_BYTES_MAX:,}"
-                )
+            result = driver.result if driver.finished else await driver.to_end()
+            body = bounded(handled.encode_reply(result), f"the answer to {letter.type}")
         await self._handling.sagas.settle(unit, self.effects)
         if letter.kind is Kind.EVENT:
             await self._handling.waits.meet(tx, self._row(), self.effects)
@@ -269,15 +265,18 @@ class HandlerTurn(Turn):
     async def failed(self, tx: Transaction, error: Exception) -> None:
         """Record a refusal as the answer, anything else as a failed try: due again, or dead."""
         self._delivery.unit.discard()
-        self._ended_by = error
-        if isinstance(error, Failure) and self._declares(error):
-            self._outcome = error.name
-            body = msgspec.Raw(carrier_of(type(error)).encode(error))
-            await self._settle(
-                tx, LetterAnswer(self._delivery.letter.id, "failure", body, error.name)
-            )
-        else:
+        self._ended_by, letter = error, self._delivery.letter
+        if not (isinstance(error, Failure) and self._declares(error)):
             await self._try_failed(tx, error)
+            return
+        try:
+            body = bounded(carrier_of(type(error)).encode(error), f"the refusal of {letter.type}")
+        except (MessageTooLarge, NotCarried) as exc:  # no answer could say so
+            self._ended_by = exc
+            await self._try_failed(tx, exc)
+            return
+        self._outcome = error.name
+        await self._settle(tx, LetterAnswer(letter.id, "failure", msgspec.Raw(body), error.name))
 
     def _declares(self, failure: Failure) -> bool:
         if self._handled is None:

@@ -9,13 +9,22 @@ from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.schedule import Schedule
 from holdfast.consistency.told import Describe, plain
 from holdfast.contract.envelope import HTTP, EdgeRow, Lane
-from holdfast.errors import TransactionLost
+from holdfast.errors import MessageTooLarge, TransactionLost
 from holdfast.ports import Clock, Ids
 from holdfast.storage import Database
 
 MESSAGE_BYTES_MAX = 256 * 1024
 
 encode = msgspec.json.encode
+
+
+def bounded(body: bytes, what: str) -> bytes:
+    """Return what is answered or recorded. Raises MessageTooLarge: it is over 256 KiB."""
+    if len(body) > MESSAGE_BYTES_MAX:
+        raise MessageTooLarge(
+            f"{what} is {len(body):,} bytes; the maximum is {MESSAGE_BYTES_MAX:,}"
+        )
+    return body
 
 
 class BelowFloor(TransactionLost):
