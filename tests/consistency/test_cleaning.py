@@ -100,8 +100,9 @@ async def test_a_letter_below_the_floor_is_ignored(world: World, safe: bool) -> 
 
     assert await core.effects() == (["take"] if safe else ["take", "take"])
     assert core.core.received.ignored_below_floor.total() == (2 if safe else 0)
-    told = [fields["letter"] for event, fields in world.notices if event == "letter.ignored"]
-    assert len(told) == (2 if safe else 0)
+    told = [fields for event, fields in world.notices if event == "letter.ignored"]
+    assert [(one["sender"], one["lane"]) for one in told] == [("shop", "work")] * (2 * safe)
+    assert all("settled long ago" in one["reason"] for one in told)
 
 
 @pytest.mark.parametrize("safe", [True, False])

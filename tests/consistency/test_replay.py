@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,9 @@ from holdfast.consistency.replay import (
     Want,
     derived_id,
 )
-from holdfast.contract.failure import Failure
+from holdfast.consistency.steps import CANCELLED, StepOutcome, result_of
+from holdfast.contract.failure import Cancelled, Failure
+from holdfast.contract.messages import Command
 from tests.ablations.off import off
 from tests.consistency.messages import Declined, GiveBack, Order, SoldOut, Take
 from tests.consistency.programs import (
@@ -320,6 +323,20 @@ def test_gather_raises_the_first_failure_by_position() -> None:
     machine.run()
 
     assert seen == [SoldOut.name]
+
+
+def test_a_refusal_is_what_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class of failures may have the name that a step has which an operator cancelled."""
+
+    class Rename(Command[None], fails=[SoldOut]):
+        """Fails by that name."""
+
+    monkeypatch.setattr(SoldOut, "name", CANCELLED)
+    body = msgspec.Raw(b'{"item":"kelp"}')
+    with pytest.raises(SoldOut, match="kelp"):
+        result_of(StepOutcome("failure", body, CANCELLED), Rename)
+    with pytest.raises(Cancelled):
+        result_of(StepOutcome("unanswered", type=CANCELLED), Rename)
 
 
 @given(st.uuids(), st.text(max_size=20), st.integers(0, (1 << 48) - 1))

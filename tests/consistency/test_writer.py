@@ -282,6 +282,7 @@ async def test_whoever_is_told_of_a_commit_may_fail(
 
     assert await world["money"].effects() == ["0", "1", "2", "later"]
     assert caplog.text.count("LookupError: a bug") >= 4
+    assert {record.name for record in caplog.records} == {"holdfast"}
 
 
 async def test_too_many_waiting_turns_are_refused(world: World) -> None:
