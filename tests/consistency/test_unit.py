@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from holdfast.consistency.turn import RunAgain
 from holdfast.consistency.unit import Driver, Unit
+from holdfast.contract.cause import Cause
 from holdfast.contract.envelope import Letter, Parcel, State
 from holdfast.errors import (
     ForeignAwait,
@@ -412,7 +413,8 @@ async def test_what_a_handler_sends_belongs_to_who_asked_for_it(world: World) ->
     world.handlers[Take] = take
     await world.start()
     shop = world["shop"]
-    unit = shop.core.units.unit(shop.ledger.seed(1), 1, correlation="c-1", trace="00-ab-cd-01")
+    cause = Cause(correlation="c-1", trace="00-ab-cd-01")
+    unit = Unit(shop.core.units, shop.ledger.seed(1), 1, cause=cause)
     await shop.writer.perform(Work(unit, shop.sagas, lambda tx: tx.send(Take())))
     await world.pass_time(10)
     parcels = [msgspec.json.decode(raw, type=Parcel) for _, _, raw in world.broker.parcels]
