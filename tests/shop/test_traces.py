@@ -86,8 +86,10 @@ async def traced(
 async def token_of(client: Client, who: str) -> str:
     """Open an account."""
     account = {"email": f"{who}@example.org", "password": "correct horse"}
-    await client.post("/v1/users", json=account | {"name": "Somebody"})
-    return str((await client.post("/v1/tokens", json=account)).json()["access_token"])
+    opened = await client.post("/v1/users", json=account | {"name": "Somebody"})
+    token = await client.post("/v1/tokens", json=account)
+    assert (opened.status, token.status) == (201, 200), (opened.body, token.body)
+    return str(token.json()["access_token"])
 
 
 async def order(client: Client, card: str) -> str:
