@@ -42,10 +42,10 @@ class Additions(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
 
     def to(self, span: SpanRecord) -> SpanRecord:
-        """Return the span with what was said."""
+        """Return the span with what was said; of an attribute that is set twice, the last value."""
         return msgspec.structs.replace(
             span,
-            attributes=(*span.attributes, *self.attributes),
+            attributes=tuple(dict((*span.attributes, *self.attributes)).items()),
             events=(*span.events, *self.events),
             error=span.error or self.error,
             message=span.message or self.message,
@@ -122,8 +122,7 @@ class Spans:
         found = held.get(span.context.trace_id)
         if found is None:
             held[span.context.trace_id] = [span]
-            oldest = next(iter(held.values()))
-            if span.ended - oldest[0].ended > HELD_S:
+            while span.ended - next(iter(held.values()))[0].ended > HELD_S:
                 self._let_go()
         elif len(found) < _TRACE_SPANS_MAX:
             found.append(span)
