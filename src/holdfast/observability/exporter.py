@@ -7,6 +7,8 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from holdfast.contract.http import HeaderList, Response
 from holdfast.errors import CallError
@@ -17,6 +19,7 @@ from holdfast.ports import Clock, Random
 
 _AGAIN = frozenset((429, 502, 503, 504))
 _FIRST_PAUSE_S, _PAUSE_MAX_S = 1.0, 5.0
+_ASKED_MAX_S = 3_600.0  # nonsense in one answer does not end all exports
 _SLICE = 64  # spans that are encoded before other work has its turn
 
 Post = Callable[[bytes, HeaderList, float], Awaitable[Response]]
@@ -83,7 +86,9 @@ class Exporter:
             self._headers.append((b"content-encoding", b"gzip"))
         self._headers += [(n.lower().encode(), v.encode()) for n, v in policy.headers]
         self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._stop_at: float | None = None
+        self._not_before = 0.0  # the receiver asked for it
         self._failing = ""
         self._task: asyncio.Task[None] | None = None
         self.stats = ExportStats()
@@ -94,12 +99,16 @@ class Exporter:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self, limit_s: float) -> None:
-        """Export what waits, within so many seconds; what is left is dropped and counted."""
+        """Export what waits, within so many seconds; what is left is dropped and counted.
+
+        Nothing is tried twice any more: a receiver that is away would take all of this time.
+        """
         task, self._task = self._task, None
         if task is None:
             return
         self._stop_at = self._clock.monotonic() + limit_s
         self._woken.set()
+        self._stopping.set()
         await asyncio.wait({task}, timeout=limit_s)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -110,64 +119,66 @@ class Exporter:
         while True:
             batch = self._spans.take(self._policy.batch_max)
             if batch:
-                try:
-                    await self._export(batch)
-                except asyncio.CancelledError:
-                    self._lose("shutdown", len(batch))
-                    raise
+                await self._export(batch)
             elif self._stop_at is not None:
                 return
             if self._spans.stats().queued < self._policy.batch_max and self._stop_at is None:
-                await self._pause(self._policy.schedule_delay_s)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, or until there is a reason to go on."""
-        self._woken.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+                self._woken.clear()
+                await _set_within(self._woken, self._policy.schedule_delay_s)
 
     async def _export(self, batch: list[SpanRecord]) -> None:
         offset_s = self._clock.now() - self._clock.monotonic()
         parts: list[bytes] = []
-        for start in range(0, len(batch), _SLICE):
-            part, lost = export_request(
-                batch[start : start + _SLICE],
-                self._resources,
-                offset_s=offset_s,
-                scope_version=self._scope_version,
-            )
-            parts.append(part)
-            self._lose("not_encodable", lost)
-            await asyncio.sleep(0)
-        body = b"".join(parts)  # of protobuf, one message after another is one message
-        if self._policy.gzip:
-            body = zlib.compress(body, level=1, wbits=31)
-        await self._deliver(body, len(batch))
+        count = len(batch)
+        try:
+            for start in range(0, len(batch), _SLICE):
+                part, lost = export_request(
+                    batch[start : start + _SLICE],
+                    self._resources,
+                    offset_s=offset_s,
+                    scope_version=self._scope_version,
+                )
+                parts.append(part)
+                count -= lost
+                self._lose("not_encodable", lost)
+                await asyncio.sleep(0)
+            body = b"".join(parts)  # of protobuf, one message after another is one message
+            if self._policy.gzip:
+                body = zlib.compress(body, level=1, wbits=31)
+            if count:
+                await self._deliver(body, count)
+        except asyncio.CancelledError:
+            self._lose("shutdown", count)
+            raise
 
     async def _deliver(self, body: bytes, count: int) -> None:
         """Post until it is there, or the time for this batch is up."""
         until = self._clock.monotonic() + self._policy.export_timeout_s
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            limit_s = self._left_s(until)
-            again_s, why = await self._try(body, count, min(self._policy.timeout_s, limit_s))
+        pause_s, why = 0.0, self._failing
+        while await self._wait(pause_s * self._random.uniform(0.5, 1.0), until):
+            limit_s = min(self._policy.timeout_s, self._left_s(until))
+            again, why = await self._try(body, count, limit_s)
             if not why:
-                self._well()
                 return
-            if again_s is None:
+            if not again or self._stop_at is not None:
                 break
-            wait_s = max(again_s, pause_s * self._random.uniform(0.5, 1.0))
-            if wait_s >= self._left_s(until):
-                break
-            await asyncio.sleep(wait_s)
-            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S) or _FIRST_PAUSE_S
         self._lose(why, count)
-        if why != self._failing:
-            self._failing = why
-            self._notice("traces.lost", reason=why, spans=count)
+        self._tell(why, "traces.lost", reason=why, spans=count)
+
+    async def _wait(self, pause_s: float, until: float) -> bool:
+        """Wait before a try; return False if there is no time for it.
+
+        What the receiver asked for holds for the batches after this one, too.
+        """
+        asked_s = self._not_before - self._clock.monotonic()
+        wait_s = max(asked_s, pause_s)
+        if wait_s <= 0.0:
+            return True
+        if wait_s >= self._left_s(until):
+            return False
+        stopped = await _set_within(self._stopping, wait_s)
+        return not stopped or asked_s <= 0.0
 
     def _left_s(self, until: float) -> float:
         """Return how long a batch may still be tried; in a drain, what that has left."""
@@ -175,34 +186,42 @@ class Exporter:
             until = min(until, self._stop_at)
         return until - self._clock.monotonic()
 
-    async def _try(self, body: bytes, count: int, limit_s: float) -> tuple[float | None, str]:
-        """Post once; return after how long to try again, None: not at all, and what went wrong."""
+    async def _try(self, body: bytes, count: int, limit_s: float) -> tuple[bool, str]:
+        """Post once; return whether to try again, and what went wrong, "" for nothing."""
         try:
             answer = await self._post(body, self._headers, limit_s)
         except CallError as exc:
-            return 0.0, exc.code
+            return True, exc.code
+        except Exception as exc:  # whatever is wrong with one request, the next ones are exported
+            return False, type(exc).__name__
         if answer.status == 200:
-            return None, self._accepted(answer, count)
+            return False, self._accepted(answer, count)
         if answer.status in _AGAIN:
-            return _retry_after(answer), str(answer.status)
-        return None, str(answer.status)  # a redirect is no delivery either
+            asked_s = min(_retry_after(answer, self._clock.now()), _ASKED_MAX_S)
+            self._not_before = self._clock.monotonic() + asked_s
+            return True, str(answer.status)
+        return False, str(answer.status)  # a redirect is no delivery either
 
     def _accepted(self, answer: Response, count: int) -> str:
         try:
             refused, why = rejected(answer.body)
         except ValueError:
             return "no_otlp_receiver"
-        refused = max(0, min(refused, count))
+        refused = min(refused, count)
         self.stats.count("", count - refused)
         if refused:
             self._lose("rejected", refused)
-            self._notice("traces.rejected", spans=refused, reason=why)
-        return ""
-
-    def _well(self) -> None:
-        if self._failing:
+            self._tell("rejected", "traces.rejected", spans=refused, reason=why)
+        elif self._failing:
             self._failing = ""
             self._notice("traces.flow_again")
+        return ""
+
+    def _tell(self, why: str, event: str, **fields: object) -> None:
+        """Tell of trouble when it begins."""
+        if why != self._failing:
+            self._failing = why
+            self._notice(event, **fields)
 
     def _lose(self, why: str, spans: int) -> None:
         if spans:
@@ -210,7 +229,24 @@ class Exporter:
             self._spans.drop(spans)
 
 
-def _retry_after(answer: Response) -> float:
-    """Return the seconds that a receiver asks for; a date is read as no wish."""
-    said = answer.header(b"retry-after") or b""
-    return float(said) if said.isdigit() and len(said) < 6 else 0.0
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until something happens, at most so long; return whether it did."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _retry_after(answer: Response, now: float) -> float:
+    """Return the seconds that a receiver asks for, as a number or a date; else 0.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    said = (answer.header(b"retry-after") or b"").decode("latin-1").strip()
+    if said.isascii() and said.isdigit():
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).replace(tzinfo=UTC).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0

@@ -15,6 +15,8 @@ from holdfast.observability.span import Attributes, SpanEvent, SpanRecord, SpanS
 
 CONTENT_TYPE = "application/x-protobuf"
 _SAMPLED, _REMOTE_KNOWN = 0x01, 0x100
+_INT_MAX, _NEGATIVE = 2**63 - 1, 2**63
+_SIZES = {1: 8, 5: 4}  # wire types of fixed size
 _TIME = struct.Struct("<Q")
 _DOUBLE = struct.Struct("<d")
 _FLAGS = struct.Struct("<I")
@@ -57,14 +59,9 @@ def export_request(
 def encoded(span: SpanRecord, offset_s: float) -> bytes:
     """Return one span. Raises ValueError or TypeError for what OTLP cannot say."""
     context, sort = span.context, span.sort
-    parts = [
-        b"\x0a\x10",
-        bytes.fromhex(context.trace_id),
-        b"\x12\x08",
-        bytes.fromhex(context.span_id),
-    ]
+    parts = [_ids(context.trace_id, context.span_id)]
     if context.parent_id:
-        parts += (b"\x22\x08", bytes.fromhex(context.parent_id))
+        parts.append(b"\x22\x08" + _id(context.parent_id, 8))
     if context.tracestate:
         parts.append(_text(3, context.tracestate))
     parts += (
@@ -79,8 +76,7 @@ def encoded(span: SpanRecord, offset_s: float) -> bytes:
     for event in span.events:
         parts.append(_field(11, _event(event, offset_s)))
     for link in span.links:
-        ids = b"\x0a\x10" + bytes.fromhex(link.trace_id) + b"\x12\x08" + bytes.fromhex(link.span_id)
-        parts.append(_field(13, ids))
+        parts.append(_field(13, _ids(link.trace_id, link.span_id)))
     if span.error:
         parts.append(_attribute(9, semconv.ERROR_TYPE, span.error))
         status = (_text(2, span.message) if span.message else b"") + b"\x18\x02"
@@ -100,7 +96,7 @@ def rejected(body: bytes) -> tuple[int, str]:
         if number == 1 and isinstance(value, bytes):
             for inner, said in _fields(value):
                 if inner == 1 and isinstance(said, int):
-                    count = said
+                    count = said if said < _NEGATIVE else 0
                 elif inner == 2 and isinstance(said, bytes):
                     why = said.decode("utf-8", "replace")
     return count, why
@@ -128,10 +124,23 @@ def _value(value: Value) -> bytes:
     if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
+        if not -_NEGATIVE <= value <= _INT_MAX:
+            return _text(1, str(value))  # "Mapping Arbitrary Data to OTLP AnyValue"
         return b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
     if isinstance(value, float):
         return b"\x21" + _DOUBLE.pack(value)
     return _field(5, b"".join(_field(1, _value(each)) for each in value))
+
+
+def _ids(trace_id: str, span_id: str) -> bytes:
+    return b"\x0a\x10" + _id(trace_id, 16) + b"\x12\x08" + _id(span_id, 8)
+
+
+def _id(text: str, size: int) -> bytes:
+    found = bytes.fromhex(text)
+    if len(found) != size:
+        raise ValueError(f"{text!r} is no id of {size} bytes")
+    return found
 
 
 def _text(number: int, text: str) -> bytes:
@@ -158,10 +167,12 @@ def _varint(number: int) -> bytes:
 
 
 def _fields(body: bytes) -> Iterable[tuple[int, int | bytes]]:
-    """Yield (field number, value) of a message whose fields are varints and texts."""
+    """Yield (field number, value) of a message's fields; those of fixed size are skipped."""
     at = 0
     while at < len(body):
         tag, at = _read_varint(body, at)
+        if tag < 8:
+            raise ValueError("a field without a number")
         if tag & 7 == 0:
             number, at = _read_varint(body, at)
             yield tag >> 3, number
@@ -171,6 +182,10 @@ def _fields(body: bytes) -> Iterable[tuple[int, int | bytes]]:
                 raise ValueError("cut short")
             yield tag >> 3, body[at : at + size]
             at += size
+        elif tag & 7 in _SIZES:
+            at += _SIZES[tag & 7]
+            if at > len(body):
+                raise ValueError("cut short")
         else:
             raise ValueError(f"a field of wire type {tag & 7}")
 

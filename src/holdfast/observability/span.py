@@ -41,7 +41,7 @@ class SpanSort(msgspec.Struct, frozen=True):
 
     name: str
     kind: SpanKind
-    attributes: Attributes = ()
+    attributes: tuple[tuple[str, str | int], ...] = ()  # 1.0 and True would be the sort of 1
     slow_s: float = NEVER_SLOW
     scope: str = ""
     scope_version: str = ""

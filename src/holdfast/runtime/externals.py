@@ -7,7 +7,6 @@ from holdfast.communication import ClientPool, Origin, origin_and_path
 from holdfast.contract.http import Request, Response
 from holdfast.errors import CallError
 from holdfast.observability import Metrics, SpanKind, SpanSort, Tracing, current, semconv
-from holdfast.observability.span import Attributes
 from holdfast.ports import Clock
 from holdfast.runtime.options import Options
 from holdfast.runtime.settings import external_urls
@@ -92,7 +91,7 @@ class Externals:
             await stand_in.stop()
 
 
-def _attributes(method: str, origin: Origin) -> Attributes:
+def _attributes(method: str, origin: Origin) -> tuple[tuple[str, str | int], ...]:
     return (
         (semconv.METHOD, method),
         (semconv.SERVER_ADDRESS, origin.host),
