@@ -12,7 +12,7 @@ BAGGAGE_MEMBERS_MAX = 64
 
 _KEY = r"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
 _STATE = re.compile(rf"{_KEY}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
-# Possessive (`*+`): what was matched is not given back, so that no text takes more than linear time.
+# Possessive (`*+`): what was matched is not given back, so that every text takes linear time.
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _VALUE = r"[ \t]*+=[ \t]*+[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*+"
 _BAGGAGE = re.compile(rf"{_NAME}{_VALUE}(?:[ \t]*+;[ \t]*+{_NAME}(?:{_VALUE})?+)*+")

@@ -4,18 +4,20 @@ Source: OpenTelemetry specification 1.49, "Environment variables" and "OTLP expo
 in milliseconds there, also where the Python SDK reads seconds.
 """
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from holdfast.communication.origin import origin_and_path
 from holdfast.contract.model import Model
 from holdfast.errors import SettingError
 from holdfast.observability.exporter import ExportPolicy
+from holdfast.observability.redact import scrub
 from holdfast.runtime.variables import OTEL
 from holdfast.system.settings import read_settings, variable_name
 
@@ -31,6 +33,46 @@ Sampler = Literal[
     "parentbased_traceidratio",
 ]
 
+_is_header = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_is_path = re.compile(r'/[!"$-~]*').fullmatch
+_PAIRS = "write it as name=value,name=value, and values percent-encoded"
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """Return `name=value,…` as pairs; values are percent-encoded. Raises ValueError."""
+    pairs: list[tuple[str, str]] = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not name or any(c in unquote(part) for c in "\r\n\0"):
+            raise ValueError(_PAIRS)
+        pairs.append((name, unquote(value)))
+    return tuple(pairs)
+
+
+def _checked_pairs(text: str) -> str:
+    _pairs(text)
+    return text
+
+
+def _checked_headers(text: SecretStr) -> SecretStr:
+    if not all(_is_header(name) for name, _ in _pairs(text.get_secret_value())):
+        raise ValueError(_PAIRS)
+    return text
+
+
+def _checked_url(text: str) -> str:
+    try:
+        path = origin_and_path(text)[1]
+    except ValueError:
+        path = ""
+    if not text.startswith(("http://", "https://")) or not _is_path(path):
+        raise ValueError("write it as http(s)://host[:port]")
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_checked_url)]
+Headers = Annotated[SecretStr, AfterValidator(_checked_headers)]
+
 
 class OtelSettings(Model):
     """Each field is a variable `OTEL_<FIELD>`; those of `traces` win over those of all signals."""
@@ -39,13 +81,13 @@ class OtelSettings(Model):
     traces_exporter: Literal["otlp", "none"] = "otlp"
     traces_sampler: Sampler | None = None
     traces_sampler_arg: float | None = Field(default=None, ge=0, le=1)
-    resource_attributes: str = ""
-    exporter_otlp_endpoint: str = ""
-    exporter_otlp_traces_endpoint: str = ""
+    resource_attributes: Annotated[str, AfterValidator(_checked_pairs)] = ""
+    exporter_otlp_endpoint: Endpoint = ""
+    exporter_otlp_traces_endpoint: Endpoint = ""
     exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
     exporter_otlp_traces_protocol: Literal["http/protobuf"] | None = None
-    exporter_otlp_headers: str = ""
-    exporter_otlp_traces_headers: str = ""
+    exporter_otlp_headers: Headers = SecretStr("")
+    exporter_otlp_traces_headers: Headers = SecretStr("")
     exporter_otlp_compression: Literal["none", "gzip"] = "none"
     exporter_otlp_traces_compression: Literal["none", "gzip"] | None = None
     exporter_otlp_timeout: int = Field(default=10_000, ge=100, le=600_000)
@@ -61,10 +103,11 @@ class OtelSettings(Model):
     bsp_max_export_batch_size: int = Field(default=512, ge=1, le=8_192)
     bsp_export_timeout: int = Field(default=30_000, ge=100, le=600_000)
 
-    def of_traces(self, name: str) -> str:
-        """Return a text setting of the exporter: that of traces, or else that of all signals."""
-        own: str = getattr(self, f"exporter_otlp_traces_{name}")
-        return own or getattr(self, f"exporter_otlp_{name}")
+    def of_traces(self, name: str) -> tuple[str, str]:
+        """Return a text of the exporter, that of traces or else that of all, and its variable."""
+        own, every = f"exporter_otlp_traces_{name}", f"exporter_otlp_{name}"
+        field = own if getattr(self, own) else every
+        return getattr(self, field), variable_name(OTEL, field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +129,14 @@ class TraceSettings:
 
 def trace_settings(environ: Mapping[str, str]) -> TraceSettings:
     """Read them. Raises SettingError with every bad value."""
-    read = read_settings(OtelSettings, OTEL, environ)
-    problems: list[str] = []
-    url = _url(read, problems)
-    settings = TraceSettings(
-        url if read.traces_exporter == "otlp" and not read.sdk_disabled else "",
+    try:
+        read = read_settings(OtelSettings, OTEL, environ)
+    except SettingError as exc:
+        raise SettingError([scrub(problem) for problem in exc.problems]) from None
+    url = _url(read)
+    headers = read.exporter_otlp_traces_headers or read.exporter_otlp_headers
+    return TraceSettings(
+        url,
         _ratio(read),
         ExportPolicy(
             read.bsp_schedule_delay / 1000,
@@ -98,15 +144,12 @@ def trace_settings(environ: Mapping[str, str]) -> TraceSettings:
             read.bsp_max_queue_size,
             read.bsp_export_timeout / 1000,
             (read.exporter_otlp_traces_timeout or read.exporter_otlp_timeout) / 1000,
-            _pairs("exporter_otlp_headers", read.of_traces("headers"), problems),
+            _pairs(headers.get_secret_value()),
             (read.exporter_otlp_traces_compression or read.exporter_otlp_compression) == "gzip",
         ),
-        _pairs("resource_attributes", read.resource_attributes, problems),
-        _tls(read, problems) if url.startswith("https://") else None,
+        _pairs(read.resource_attributes),
+        _tls(read) if url.startswith("https://") else None,
     )
-    if problems:
-        raise SettingError(problems)
-    return settings
 
 
 def _ratio(read: OtelSettings) -> float:
@@ -122,46 +165,36 @@ def _ratio(read: OtelSettings) -> float:
             return 1.0 if read.traces_sampler_arg is None else read.traces_sampler_arg
 
 
-def _url(read: OtelSettings, problems: list[str]) -> str:
-    own, base = read.exporter_otlp_traces_endpoint, read.exporter_otlp_endpoint
-    url = own or (f"{base.rstrip('/')}/v1/traces" if base else "")
-    if url:
-        try:
-            origin_and_path(url)
-        except ValueError:
-            field = "exporter_otlp_traces_endpoint" if own else "exporter_otlp_endpoint"
-            name = variable_name(OTEL, field)
-            problems.append(f"{name}={own or base!r}: write it as http(s)://host[:port]")
-    return url
+def _url(read: OtelSettings) -> str:
+    """Return where spans are posted; of traces it is the whole URL, else a path is added."""
+    base = read.exporter_otlp_endpoint
+    if read.sdk_disabled or read.traces_exporter == "none":
+        return ""
+    return read.exporter_otlp_traces_endpoint or (f"{base.rstrip('/')}/v1/traces" if base else "")
 
 
-def _pairs(field: str, text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
-    """Return `name=value,…` as pairs; values are percent-encoded."""
-    pairs: list[tuple[str, str]] = []
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip() or any(c in unquote(part) for c in "\r\n\0"):
-            problems.append(f"{variable_name(OTEL, field)}: write it as name=value,name=value")
-            break
-        pairs.append((name.strip(), unquote(value.strip())))
-    return tuple(pairs)
-
-
-def _tls(read: OtelSettings, problems: list[str]) -> ssl.SSLContext | None:
+def _tls(read: OtelSettings) -> ssl.SSLContext:
     """Return how the receiver is trusted and, with a certificate of ours, trusts us."""
-    authority = read.of_traces("certificate")
-    certificate, key = read.of_traces("client_certificate"), read.of_traces("client_key")
-    if bool(certificate) != bool(key):
-        problems.append(
-            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY: set both, or "
-            "neither"
-        )
-        return None
+    authority, its_name = read.of_traces("certificate")
+    certificate, name = read.of_traces("client_certificate")
+    key, key_name = read.of_traces("client_key")
+    problems: list[str] = []
+    context = ssl.create_default_context()
     try:
-        context = ssl.create_default_context(cafile=authority or None)
-        if certificate:
-            context.load_cert_chain(certificate, key)
+        if authority:
+            context = ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError) as exc:
-        problems.append(f"OTEL_EXPORTER_OTLP_CERTIFICATE and CLIENT_*: {exc}")
-        return None
+        problems.append(f"{its_name}={authority!r}: {exc}; set it to a file of PEM certificates")
+    try:
+        if certificate and key:
+            context.load_cert_chain(certificate, key, password="")
+    except (OSError, ssl.SSLError) as exc:
+        problems.append(
+            f"{name}={certificate!r} and {key_name}={key!r}: {exc}; set them to PEM files, of a "
+            "certificate and its key without a password"
+        )
+    if bool(certificate) != bool(key):
+        problems.append(f"{name}={certificate!r} and {key_name}={key!r}: set both, or neither")
+    if problems:
+        raise SettingError(problems)
     return context
