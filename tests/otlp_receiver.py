@@ -3,7 +3,7 @@
 import gzip
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
@@ -108,7 +108,7 @@ class Receiver:
 def spans_of(request: ExportTraceServiceRequest) -> Iterator[Seen]:
     """Yield the spans of a request."""
     for resource in request.resource_spans:
-        about = {pair.key: value_of(pair.value) for pair in resource.resource.attributes}
+        about = attributes_of(resource.resource.attributes)
         for scope in resource.scope_spans:
             for span in scope.spans:
                 yield _seen(span, about, scope.scope.name)
@@ -124,17 +124,23 @@ def _seen(span: Span, about: dict[str, object], scope: str) -> Seen:
         parent_id=span.parent_span_id.hex(),
         begun=span.start_time_unix_nano,
         ended=span.end_time_unix_nano,
-        attributes={pair.key: value_of(pair.value) for pair in span.attributes},
+        attributes=attributes_of(span.attributes),
         resource=about,
-        events=[
-            (event.name, {pair.key: value_of(pair.value) for pair in event.attributes})
-            for event in span.events
-        ],
+        events=[(event.name, attributes_of(event.attributes)) for event in span.events],
         links=[link.span_id.hex() for link in span.links],
         error=span.status.message if span.status.code == Status.STATUS_CODE_ERROR else None,
         scope=scope,
         tracestate=span.trace_state,
     )
+
+
+def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, object]:
+    """Return attributes by name. Raises ValueError for a name that is there twice."""
+    found = {pair.key: value_of(pair.value) for pair in pairs}
+    names = [pair.key for pair in pairs]
+    if len(found) < len(names):
+        raise ValueError(f"an attribute is there twice: {names}")
+    return found
 
 
 def value_of(value: AnyValue) -> object:

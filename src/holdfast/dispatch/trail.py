@@ -9,7 +9,7 @@ import msgspec
 
 from holdfast.contract.cause import Cause
 from holdfast.contract.envelope import SagaInput, SagaRow
-from holdfast.observability import Spans, Tracing, current, semconv
+from holdfast.observability import Spans, Tracing, semconv
 from holdfast.observability.span import SpanKind, SpanRecord, SpanSort, link_to
 from holdfast.observability.trace import sampled_trace
 
@@ -92,7 +92,7 @@ class SagaAdvance:
         self._tracing, self._saga, self._stored, self._links = tracing, saga, stored, links
         self._context = tracing.tracer.enter(stored, service=service)
         self._begun = self._ended = 0.0
-        self._outer = current.get()
+        self._outer = tracing.tracer.outer()
 
     @property
     def cause(self) -> Cause:
@@ -126,7 +126,7 @@ class SagaAdvance:
         trace: TracebackType | None,
     ) -> None:
         self._ended = self._tracing.clock.monotonic()
-        self._tracing.tracer.make_current(self._outer)
+        self._tracing.tracer.back_to(self._outer)
 
     def committed(self) -> None:
         """Record the span: it has happened."""

@@ -14,7 +14,7 @@ from typing import cast
 from opentelemetry import trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context as OtelContext
-from opentelemetry.context import attach
+from opentelemetry.context import attach, get_current
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
@@ -123,6 +123,15 @@ class OtelSpans:
             base = W3CBaggagePropagator().extract({"baggage": context.baggage}, base)
         attach(trace.set_span_in_context(CurrentSpan(context, self), base))
 
+    def current(self) -> OtelContext:
+        """See `ForeignSpans.current`."""
+        return get_current()
+
+    def back_to(self, outer: object) -> None:
+        """See `ForeignSpans.back_to`."""
+        if isinstance(outer, OtelContext):
+            attach(outer)
+
     def innermost(self, context: Context) -> str:
         """See `ForeignSpans.innermost`."""
         span = trace.get_current_span()
@@ -134,9 +143,10 @@ class OtelSpans:
 
     def monotonic(self, wall_ns: int | None) -> float:
         """Return a time of OpenTelemetry's on the scale of ours; None: now."""
-        clock = self.spans.clock
-        now = clock.monotonic()
-        return now if wall_ns is None else now + wall_ns / 1e9 - clock.now()
+        return self.spans.clock.monotonic() if wall_ns is None else wall_ns / 1e9 + self._offset_s()
+
+    def _offset_s(self) -> float:
+        return self.spans.clock.monotonic() - self.spans.clock.now()
 
     def in_loop(self, function: Callable[[], None]) -> None:
         """Call a function in the loop's thread: users may end spans in others."""
@@ -173,16 +183,17 @@ class OtelSpans:
             scope=scope.name if scope is not None else "",
             scope_version=(scope.version or "") if scope is not None else "",
         )
+        offset_s = self._offset_s()  # one for all, so that they stay in their order
         attributes, failed = _plain(span.attributes), span.status.status_code is StatusCode.ERROR
         events = tuple(
-            SpanEvent(event.name, self.monotonic(event.timestamp), _plain(event.attributes))
+            SpanEvent(event.name, event.timestamp / 1e9 + offset_s, _plain(event.attributes))
             for event in span.events
         )
         return SpanRecord(
             sort,
             context,
-            self.monotonic(span.start_time),
-            self.monotonic(span.end_time),
+            span.start_time / 1e9 + offset_s,
+            span.end_time / 1e9 + offset_s,
             tuple(pair for pair in attributes if pair[0] != semconv.ERROR_TYPE),
             error=_error_type(attributes, events) if failed else "",
             message=scrub(span.status.description or ""),

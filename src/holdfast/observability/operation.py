@@ -25,11 +25,12 @@ from holdfast.observability.span import (
     Value,
 )
 from holdfast.observability.spans import Spans
-from holdfast.observability.trace import Context, Tracer, current
+from holdfast.observability.trace import NO_CONTEXT, Context, Outer, Tracer, current
 from holdfast.ports import Clock
 
 _REMEMBERED_MAX = 1_000
 _BROKEN_OFF = "cancelled"
+_NOTHING = Outer(NO_CONTEXT)
 
 Tell = Callable[[int | str, float], None]
 """Writes a log line, in the context of what ended: its outcome, and the seconds that it took."""
@@ -45,7 +46,7 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 
     context: Context
     begun: float
-    outer: Context
+    outer: Outer
 
 
 class Tracing(msgspec.Struct, frozen=True):
@@ -105,7 +106,7 @@ class Operation:
         return self._begun(self._tracer.part(self._service))
 
     def _begun(self, context: Context) -> Span:
-        outer = current.get()
+        outer = self._tracer.outer()
         self._tracer.make_current(context)
         self._outcomes.active += 1
         return Span(context, self._clock.monotonic(), outer)
@@ -126,7 +127,7 @@ class Operation:
                 self._tell(outcome, ended - span.begun)
         if self._spans is not None:
             self._spans.record(_record(self._sort, span, ended, outcome, error, attributes))
-        self._tracer.make_current(span.outer)
+        self._tracer.back_to(span.outer)
 
 
 def _record(
@@ -160,7 +161,7 @@ class Part:
 
     def __init__(self, tracing: Tracing, sort: SpanSort, attributes: Attributes) -> None:
         self._tracing, self._sort, self._attributes = tracing, sort, attributes
-        self._outer = self.context = current.get()
+        self._outer, self.context = _NOTHING, current.get()
         self._begun, self._bad = 0.0, ""
 
     def answered(self, status: int) -> None:
@@ -175,7 +176,8 @@ class Part:
     def __enter__(self) -> "Part":
         tracing = self._tracing
         if tracing.spans is not None:
-            self.context = tracing.tracer.part(self._outer.service)
+            self._outer = tracing.tracer.outer()
+            self.context = tracing.tracer.part(self._outer.context.service)
             tracing.tracer.make_current(self.context)
             self._begun = tracing.clock.monotonic()
         return self
@@ -192,7 +194,7 @@ class Part:
         ended = tracing.clock.monotonic()
         made = SpanRecord(self._sort, self.context, self._begun, ended, self._attributes, self._bad)
         tracing.spans.record(made if error is None else made.failed(error))
-        tracing.tracer.make_current(self._outer)
+        tracing.tracer.back_to(self._outer)
 
 
 class Requests:
@@ -223,7 +225,7 @@ class Requests:
     def begin(self, cause: Cause) -> Span:
         """Begin a request; its context is the current one."""
         context = self._tracer.enter(cause, service="gateway")
-        outer = current.get()
+        outer = Outer(current.get())
         current.set(context)
         return Span(context, self.clock.monotonic(), outer)
 

@@ -101,11 +101,26 @@ def sampled_trace(traceparent: str) -> str:
     return f"{traceparent[: _FLAGS.start]}{flags:02x}"
 
 
+class Outer(NamedTuple):
+    """What was current before a span began; `foreign` is of `ForeignSpans.current`."""
+
+    context: Context
+    foreign: object = None
+
+
 class ForeignSpans(Protocol):
     """Spans that are not made by Holdfast, and nest with those that are."""
 
     def attach(self, context: Context) -> None:
         """Let what is recorded from here on be below this span; NO_CONTEXT: below none."""
+        ...
+
+    def current(self) -> object:
+        """Return what is recorded now below whatever it is, for `back_to`."""
+        ...
+
+    def back_to(self, outer: object) -> None:
+        """Let what is recorded be below what it was below before."""
         ...
 
     def innermost(self, context: Context) -> str:
@@ -198,6 +213,17 @@ class Tracer:
         current.set(context)
         if self._foreign is not None:
             self._foreign.attach(context)
+
+    def outer(self) -> Outer:
+        """Return what is current, to go back to it."""
+        foreign = self._foreign
+        return Outer(current.get(), None if foreign is None else foreign.current())
+
+    def back_to(self, outer: Outer) -> None:
+        """Let what happens from here on belong to what was current before, and to no more."""
+        current.set(outer.context)
+        if self._foreign is not None:
+            self._foreign.back_to(outer.foreign)
 
     def new_span_id(self) -> str:
         """Draw the id of a span."""

@@ -87,16 +87,18 @@ class Telemetry:
         self.tracing = Tracing(tracer, clock, spans)
         self._pool = ClientPool(network=world.network, clock=clock, tls=settings.tls)
         instance = str(world.ids.uuid7(int(clock.now() * 1000)))
-        common = (
-            (semconv.SERVICE_NAMESPACE, system),
-            (semconv.SERVICE_INSTANCE, instance),
-            *settings.resource,
-        )
+        common = {
+            semconv.SERVICE_NAMESPACE: system,
+            semconv.SERVICE_INSTANCE: instance,
+            **dict(settings.resource),
+        }
         self._exporter = Exporter(
             spans,
             _poster(self._pool, settings.url),
             policy,
-            resources={name: ((semconv.SERVICE_NAME, name), *common) for name in services},
+            resources={
+                name: tuple({**common, semconv.SERVICE_NAME: name}.items()) for name in services
+            },
             scope_version=version("holdfast"),
             clock=clock,
             random=random,
