@@ -30,7 +30,7 @@ from holdfast.ports import Clock
 
 _REMEMBERED_MAX = 1_000
 _BROKEN_OFF = "cancelled"
-_NOTHING = Outer(NO_CONTEXT)
+_NOTHING: Outer = NO_CONTEXT, None
 
 Tell = Callable[[int | str, float], None]
 """Writes a log line, in the context of what ended: its outcome, and the seconds that it took."""
@@ -177,7 +177,7 @@ class Part:
         tracing = self._tracing
         if tracing.spans is not None:
             self._outer = tracing.tracer.outer()
-            self.context = tracing.tracer.part(self._outer.context.service)
+            self.context = tracing.tracer.part(self._outer[0].service)
             tracing.tracer.make_current(self.context)
             self._begun = tracing.clock.monotonic()
         return self
@@ -225,7 +225,7 @@ class Requests:
     def begin(self, cause: Cause) -> Span:
         """Begin a request; its context is the current one."""
         context = self._tracer.enter(cause, service="gateway")
-        outer = Outer(current.get())
+        outer = current.get(), None
         current.set(context)
         return Span(context, self.clock.monotonic(), outer)
 

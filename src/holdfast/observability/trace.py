@@ -101,11 +101,8 @@ def sampled_trace(traceparent: str) -> str:
     return f"{traceparent[: _FLAGS.start]}{flags:02x}"
 
 
-class Outer(NamedTuple):
-    """What was current before a span began; `foreign` is of `ForeignSpans.current`."""
-
-    context: Context
-    foreign: object = None
+Outer = tuple[Context, object]
+"""What was current before a span began, and what `ForeignSpans.current` returned then."""
 
 
 class ForeignSpans(Protocol):
@@ -217,13 +214,14 @@ class Tracer:
     def outer(self) -> Outer:
         """Return what is current, to go back to it."""
         foreign = self._foreign
-        return Outer(current.get(), None if foreign is None else foreign.current())
+        return current.get(), None if foreign is None else foreign.current()
 
     def back_to(self, outer: Outer) -> None:
         """Let what happens from here on belong to what was current before, and to no more."""
-        current.set(outer.context)
+        context, foreign = outer
+        current.set(context)
         if self._foreign is not None:
-            self._foreign.back_to(outer.foreign)
+            self._foreign.back_to(foreign)
 
     def new_span_id(self) -> str:
         """Draw the id of a span."""
