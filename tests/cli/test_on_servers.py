@@ -1,5 +1,6 @@
 """The same system on real servers, in one process and in several; the code is not changed."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -35,6 +36,31 @@ def test_parcels_are_packed_on_postgres_and_nats(
     assert (several if options else "services") in shown
     assert ("desk-2" in shown) == ("--replicas" in options)
     assert code == 0
+
+
+@pytest.mark.parametrize("on", ["postgres,nats", "nats"])
+def test_what_operators_see_of_several_processes(
+    cli: Cli, serve: Callable[..., Server], on: str
+) -> None:
+    """One order from the databases of all, also when it is down; the graph and the log of all."""
+    server = serve("run", "tiny", "--on", on, "--split")
+    assert server.post("/v1/parcels", {"note": "a", "kg": 40}) == 202
+    while "completed" not in (told := cli.quick("trace", "tiny", "--about", "kg=40")).out:
+        pass  # the test's time-out is the bound
+    graph = cli.quick("status", "tiny", "--json", "--every", "0.2").json()
+    logs = cli.quick("logs", "tiny", "--once", "--about", "kg=40", "--json").out.splitlines()
+    assert server.stop() == 0
+    down = cli.quick("trace", "tiny", "--about", "kg=40")
+
+    assert "shed → desk  ! step 1, Pack.v1 is refused: TooHeavy" in told.out
+    assert (down.code, down.err) == (0, "")
+    assert down.out == told.out
+    assert [(s["name"], s["state"], s["processes"]) for s in graph["services"]] == [
+        ("desk", "ready", 1),
+        ("shed", "ready", 1),
+    ]
+    assert graph["silent"] == []
+    assert {json.loads(line)["service"] for line in logs} >= {"gateway", "shed"}
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ def saga(state: str = "running", **columns: Any) -> SagaRow:
     """Return the saga of a booking."""
     stored = columns.pop("stored", {})
     body = msgspec.Raw(b'{"who":"ada","door":"open-sesame"}')
-    given = msgspec.json.encode(SagaInput(body, "corr-1", f"00-{'a' * 32}-{'b' * 16}-01", **stored))
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    started = SagaInput(body=body, correlation="corr-1", trace=trace, **stored)
+    given = msgspec.json.encode(started)
     return SagaRow(SAGA, "travel", 1, state, given, started_at=NOON, **columns)  # type: ignore[arg-type]  # the test's state
 
 
@@ -206,6 +208,19 @@ def test_an_answer_never_stands_before_its_question() -> None:
         "desk: saga travel completed",
     ]
     assert found.open == found.advice == []
+
+
+def test_a_letter_that_ended_while_it_was_read_is_told_once() -> None:
+    """Databases are read one after another: its row was there, and then its step was recorded."""
+    out = letter(0, "Berth.v1", owner=SAGA, path="1")
+    held = letter(1, owner=SAGA, path="2", state=State.HELD)
+    late = step("2", "call Load.v1", 3, StepOutcome("unanswered", letter=held.id))
+    found = story(desk=[saga(), BERTH, out, held, late])
+
+    assert [line for line in told(found) if "Berth.v1 is sent" in line] == [
+        "desk → harbour: step 1, Berth.v1 is sent"
+    ]
+    assert [one.what for one in found.open] == ["step 2, Load.v1"]
 
 
 def test_every_way_in_which_a_step_ends_has_words() -> None:

@@ -1,12 +1,13 @@
 """Tells a story: a pure function from the rows of all services to what happened, in order."""
 
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 import msgspec
 
 from holdfast.consistency.schedule import Schedule, time_of
 from holdfast.consistency.steps import CANCELLED, StepOutcome
-from holdfast.contract.envelope import Kind, MessageRow, SagaRow, StepRow
+from holdfast.contract.envelope import Kind, MessageRow, SagaRow, State, StepRow
 from holdfast.runtime.shown import Shown
 from holdfast.story.causal import Line
 from holdfast.story.entry import Advice, Entry, Open, OrderStory, when
@@ -49,6 +50,7 @@ class _Telling:
             for wire in handlers.by_wire_name
         }
         self._untold = dict.fromkeys(self._rows.letters)
+        self._ended: set[UUID] = set()
         self._unknown_tries: list[str] = []
         self._requests: dict[tuple[str, str], int] = {}  # {(service, correlation id): its entry}
 
@@ -172,6 +174,7 @@ class _Telling:
         """Tell how often a letter was tried, as far as its receiver has kept it."""
         assert outcome.letter is not None
         known = self._rows.letters.get(outcome.letter)
+        self._ended.add(outcome.letter)
         inn = known.inn if known is not None else None
         if inn is None:
             self._unknown_tries.append(step.path)
@@ -180,8 +183,6 @@ class _Telling:
         for entry in tries_of(inn[1], inn[0].service, name):
             entry.saga = str(step.saga)
             cause = self._line.add(entry, cause)
-        if known is not None and known.out is None:
-            self._untold.pop(outcome.letter, None)
         return cause
 
     # -- letters --------------------------------------------------------------------------------
@@ -193,6 +194,10 @@ class _Telling:
             return
         del self._untold[row.id]
         known = self._rows.letters[row.id]
+        if row.id in self._ended:  # told with its step; while it was read, its row may be there yet
+            if row.state is State.HELD:
+                self._open(self._standing.letter(known))
+            return
         letter = known.letter
         causes = () if cause is None else (cause,)
         if letter is not None and row.kind not in (Kind.TIMER, Kind.WAIT, Kind.TICK):
