@@ -61,7 +61,8 @@ def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
 
 def test_what_is_declared_no_more_is_told(tmp_path: Path) -> None:
     """If it was rendered, and nobody keeps it."""
-    write({"old.yml": HEAD, "now.yml": HEAD, "kept.yml": f"{HEAD}# holdfast: kept\n"}, tmp_path)
-    (tmp_path / "mine.yml").write_text("mine\n")
+    keeps = f"{HEAD}# holdfast: kept\n"
+    write({"a/old.yml": HEAD, "a/now.yml": HEAD, "a/kept.yml": keeps, "b/old.yml": HEAD}, tmp_path)
+    (tmp_path / "a" / "mine.yml").write_text("mine\n")
 
-    assert list(strangers({"now.yml": HEAD}, tmp_path)) == ["old.yml"]
+    assert strangers({"a/now.yml": HEAD}, tmp_path, "a") == ["a/old.yml"]

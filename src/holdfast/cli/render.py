@@ -8,7 +8,7 @@ import typer
 from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, SystemName
 from holdfast.cli.output import print_json
-from holdfast.delivery import RUNBOOKS, observability, write
+from holdfast.delivery import RUNBOOKS, observability, strangers, write
 
 Only = Annotated[
     Literal["observability"], typer.Option("--only", help="Render one part; all without this.")
@@ -39,9 +39,12 @@ def command(
     loaded.system.check()
     files = observability(loaded.system, typed=loaded.name, runbooks=runbooks.rstrip("/"))
     changed = write(files, to)
+    left = strangers(files, to, only)
     if as_json:
-        print_json({"files": sorted(files), "written": changed})
+        print_json({"files": sorted(files), "written": changed, "undeclared": left})
         return
     for path in changed:
         print(to / path)
+    for path in left:
+        print(f"{to / path} is not declared any more")
     print(f"{len(changed)} of {len(files)} files written to {to}")

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -81,12 +80,12 @@ def _compare(files: Files, folder: Path) -> tuple[list[str], list[str]]:
     return changed, problems
 
 
-def strangers(files: Files, folder: Path) -> Iterator[str]:
-    """Yield rendered files of the folder that the declaration does not have any more, sorted."""
-    for there in sorted(folder.rglob("*")):
+def strangers(files: Files, folder: Path, part: str) -> list[str]:
+    """Return rendered files of a part of the folder that are declared no more, sorted."""
+    found: list[str] = []
+    for there in sorted((folder / part).rglob("*")):
         path = there.relative_to(folder).as_posix()
-        if path in files or not there.is_file() or there.suffix not in (".yml", ".json", ".md"):
-            continue
-        text = there.read_text(encoding="utf-8", errors="replace")
-        if MARK in text and not kept(text):
-            yield path
+        if path not in files and there.suffix in (".yml", ".json", ".md") and there.is_file():
+            text = there.read_text(encoding="utf-8", errors="replace")
+            found += [path] if MARK in text and not kept(text) else []
+    return found

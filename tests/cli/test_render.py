@@ -1,0 +1,71 @@
+"""`holdfast render` writes all files or none, and says what it wrote."""
+
+from tests.cli.conftest import Cli
+
+
+def test_it_writes_what_differs(cli: Cli) -> None:
+    """The second time nothing does."""
+    first = cli("render", "shop", "--only", "observability", "--to", "deploy", "--json")
+    again = cli("render", "shop", "--to", "deploy")
+
+    found = sorted(
+        path.relative_to(cli.folder / "deploy").as_posix()
+        for path in (cli.folder / "deploy").rglob("*")
+        if path.is_file()
+    )
+    assert (first.code, first.err) == (0, "")
+    assert first.json() == {"files": found, "written": found, "undeclared": []}
+    assert again.out == f"0 of {len(found)} files written to deploy\n"
+    page = (cli.folder / "deploy/observability/runbooks/SagasParked.md").read_text()
+    assert "$ holdfast sagas list shop --state parked" in page
+
+
+def test_what_is_declared_no_more_is_named(cli: Cli) -> None:
+    """It stays: whoever renders decides whether it goes."""
+    cli("render", "shop", "--to", "deploy")
+    old = cli.folder / "deploy/observability/grafana/old.json"
+    old.write_text((old.parent / "holdfast_shop.json").read_text())
+
+    said = cli("render", "shop", "--to", "deploy")
+
+    assert "deploy/observability/grafana/old.json is not declared any more" in said.out
+    assert old.exists()
+
+
+def test_somebodys_own_file_is_one_line(cli: Cli) -> None:
+    """And nothing is written."""
+    mine = cli.folder / "deploy/observability/prometheus/prometheus.yml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine\n")
+
+    refused = cli("render", "shop", "--to", "deploy")
+
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.count("\n") == 1
+    assert "prometheus.yml is none that was rendered; move it away" in refused.err
+    assert [path for path in (cli.folder / "deploy").rglob("*") if path.is_file()] == [mine]
+
+
+def test_a_wrong_declaration_is_refused_before_anything_is_written(cli: Cli) -> None:
+    """With its report, as by `check`."""
+    (cli.folder / "wrong.py").write_text(
+        "from holdfast import Service, Slo, System\n"
+        "wrong = System('wrong', [Service('one', slo=Slo(availability=99.9))], slo=Slo(share=2))\n"
+    )
+
+    rendered = cli("render", "wrong", "--to", "deploy")
+    checked = cli("check", "wrong")
+
+    assert (rendered.code, checked.code) == (1, 1)
+    assert rendered.err.replace("holdfast: ", "") == checked.out
+    assert [line.split(": ")[0] for line in checked.out.splitlines()] == [
+        "System(slo=…)",
+        "Service('one', slo=…)",
+    ]
+    assert not (cli.folder / "deploy").exists()
+
+
+def test_a_part_that_there_is_not_is_refused(cli: Cli) -> None:
+    """As any word that does not fit."""
+    assert cli("render", "shop", "--only", "kitchen", "--to", "deploy").code == 2
+    assert cli("render", "shop").code == 2
