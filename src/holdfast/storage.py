@@ -321,7 +321,8 @@ class SagaFilter:
     """Which sagas to list; empty means any.
 
     Attributes:
-        text: what their inputs, or their steps' outcomes, hold, one of these at least.
+        text: what their inputs hold, one of these at least; with `in_steps`, or the outcome of one
+            of their steps.
         known: {type: version} that this version of a service knows. A saga under way of which it
             does not counts as parked, and as nothing else. None: the stored state decides.
     """
@@ -331,6 +332,7 @@ class SagaFilter:
     known: Mapping[str, int] | None = None
     limit: int = 100
     text: tuple[bytes, ...] = ()
+    in_steps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

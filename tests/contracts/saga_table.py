@@ -100,13 +100,16 @@ class SagaContract(Opened):
             await tx.commit()
 
             async def found(*text: bytes) -> list[UUID]:
-                return [row.id for row in await database.sagas(SagaFilter(text=text))]
+                return [
+                    row.id for row in await database.sagas(SagaFilter(text=text, in_steps=True))
+                ]
 
             assert await found(b'"k1"') == [one]
             assert await found(b'"k%"') == [two]
             assert await found(b'"k\\1"') == [three]
             assert await found(b"\xff", b'"k1"') == [three, one]
             assert await found(b'"k2"') == []
+            assert await database.sagas(SagaFilter(text=(b'"k\\1"',))) == []
 
     async def test_sagas_are_listed_by_state(self) -> None:
         """The newest of a state, whatever is newer; strangers count as parked, and as no other."""

@@ -77,9 +77,10 @@ def which_sagas(which: SagaFilter, mark: Mark, holds: Holds) -> str:
     parts: list[str] = []
     if which.text:
         own = _holds_any(("input",), which.text, mark, holds)
-        of_steps = _holds_any(("outcome",), which.text, mark, holds)
-        steps = f"SELECT saga FROM holdfast_step WHERE {of_steps}"
-        parts.append(f"({own} OR id IN ({steps}))")
+        if which.in_steps:
+            of_steps = _holds_any(("outcome",), which.text, mark, holds)
+            own = f"({own} OR id IN (SELECT saga FROM holdfast_step WHERE {of_steps}))"
+        parts.append(own)
     if which.id is not None:
         parts.append(f"id = {mark(which.id)}")
     if which.states:

@@ -29,7 +29,10 @@ async def find(
     readers = [_Reader(one, _input_names(system, one.service)) for one in databases]
     for reader in readers:
         await reader.open()
-        await reader.meant(wanted)
+    id_ = wanted.id
+    if id_ is None or not any([await reader.named(id_) for reader in readers]):
+        for reader in readers:
+            await reader.meant(wanted)
     correlations = {name for reader in readers for name in reader.correlations()}
     if correlations:
         named = tuple(b'"correlation":' + msgspec.json.encode(name) for name in correlations)
@@ -69,9 +72,21 @@ class _Reader:
             return
         self.held.edges = {edge.id: edge for edge in edges}
 
+    async def named(self, id_: UUID) -> bool:
+        """Take a saga or a letter by its id, which needs no search; say whether it is here.
+
+        The row of a settled letter alone does not tell what it belonged to.
+        """
+        if self._of.database is None or not self.held.edges:
+            return False
+        sagas = await self._of.database.sagas(SagaFilter(id=id_))
+        letters = await self._of.database.messages(MessageFilter(id=id_))
+        self._keep(sagas, letters)
+        return bool(sagas) or any(letter_of(row) is not None for row in letters)
+
     async def meant(self, wanted: Wanted) -> None:
         """Take what was asked for, and no more."""
-        sagas, letters = await self._look(wanted.text, wanted.id)
+        sagas, letters = await self._look(wanted.text, in_steps=True)
         if wanted.field:
             sagas = [row for row in sagas if await self._is_about(row, wanted)]
             letters = [row for row in letters if _letter_is_about(row, wanted)]
@@ -79,20 +94,17 @@ class _Reader:
 
     async def add(self, *, text: tuple[bytes, ...]) -> None:
         """Take what holds one of these texts."""
-        self._keep(*await self._look(text, None))
+        self._keep(*await self._look(text))
 
     async def _look(
-        self, text: tuple[bytes, ...], id_: UUID | None
+        self, text: tuple[bytes, ...], *, in_steps: bool = False
     ) -> tuple[list[SagaRow], list[MessageRow]]:
         database = self._of.database
         if database is None or not self.held.edges:
             return [], []
-        sagas = await database.sagas(SagaFilter(text=text, limit=SAGAS_MAX + 1))
-        which = MessageFilter(text=text, limit=LETTERS_MAX + 1)
-        letters = await database.messages(which)
-        if id_ is not None:
-            sagas += await database.sagas(SagaFilter(id=id_))
-            letters += await database.messages(MessageFilter(id=id_))
+        which = SagaFilter(text=text, in_steps=in_steps, limit=SAGAS_MAX + 1)
+        sagas = await database.sagas(which)
+        letters = await database.messages(MessageFilter(text=text, limit=LETTERS_MAX + 1))
         self.held.cut |= len(sagas) > SAGAS_MAX or len(letters) > LETTERS_MAX
         return sagas[:SAGAS_MAX], letters[:LETTERS_MAX]
 
