@@ -159,6 +159,7 @@ def burn_test(burn: Burn, indicators: Sequence[Indicator], runbooks: str) -> dic
 def _tests(
     burn: Burn, indicators: Sequence[Indicator], step_s: int, runbooks: str
 ) -> Iterator[dict[str, Value]]:
+    alerts = [[burn_alert(each, row) for row in BURNS] for each in indicators]
     about = f"{' and '.join(sorted({each.sli for each in indicators}))}, {burn.long}"
     for what, plays in (
         ("just over it fires", [play(burn, each.budget, over=True) for each in indicators]),
@@ -172,6 +173,12 @@ def _tests(
     ):
         at_s = plays[0].steps * step_s
         played = list(zip(indicators, plays, strict=True))
+        fire = [
+            (alert.name, expected(alert.rule(runbooks)))
+            for (_, happens), each in zip(played, alerts, strict=True)
+            for row, alert in zip(BURNS, each, strict=True)
+            if happens.fires(row)
+        ]
         yield {
             "name": f"{about}: {what}",
             "interval": f"{step_s}s",
@@ -180,15 +187,9 @@ def _tests(
                 {
                     "eval_time": f"{at_s}s",
                     "alertname": name,
-                    "exp_alerts": [
-                        expected(rule)
-                        for indicator, happens in played
-                        for row in BURNS
-                        for rule in [burn_alert(indicator, row).rule(runbooks)]
-                        if rule["alert"] == name and happens.fires(row)
-                    ],
+                    "exp_alerts": [rule for of, rule in fire if of == name],
                 }
-                for name in sorted({burn_alert(each, burn).name for each in indicators})
+                for name in sorted({alert.name for each in alerts for alert in each})
             ],
         }
 

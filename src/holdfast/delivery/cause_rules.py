@@ -147,6 +147,11 @@ def _sagas(system: System) -> Iterator[Alert]:
             equal("service", objective.service),
             equal("saga", objective.saga),
         )
+        labels = {
+            "service": objective.service,
+            "saga": objective.saga,
+            "slo": objective.name,
+        }
         oldest = f"max by (service, saga) ({series(catalogue.OLDEST_SAGA, *of)}) > {late_s:g}"
         ended = series(
             catalogue.SAGA_DURATION, of[0], of[2], unequal("outcome", "parked"), suffix="_count"
@@ -159,7 +164,7 @@ def _sagas(system: System) -> Iterator[Alert]:
             f"{objective.name}: the oldest has been under way for {late_s:g} s, and none ends",
             for_="2m",
             over=late_s,
-            labels={"slo": objective.name},
+            labels=labels,
         )
         yield Alert(
             "SagaOverdue",
@@ -169,5 +174,5 @@ def _sagas(system: System) -> Iterator[Alert]:
             f"{objective.name}: one has been under way for more than {late_s:g} s",
             for_="10m",
             over=late_s,
-            labels={"slo": objective.name},
+            labels=labels,
         )

@@ -24,22 +24,23 @@ Input = tuple[str, str]
 
 def cause_test(system: System, runbooks: str) -> dict[str, Value]:
     """Return what a file has besides its rules: how often they are evaluated, and the tests."""
+    alerts = list(causes_of(system))
     tests = [
-        *_gauges(system, runbooks),
-        *_others_end(system),
-        *_ignored(system, runbooks),
-        *_route_fails(system, runbooks),
-        *_targets(system, runbooks),
-        *_quiet(system, runbooks),
+        *_gauges(system, alerts, runbooks),
+        *_others_end(system, alerts),
+        *_ignored(system, alerts, runbooks),
+        *_route_fails(system, alerts, runbooks),
+        *_targets(system, alerts, runbooks),
+        *_quiet(system, alerts, runbooks),
     ]
     return {"evaluation_interval": f"{STEP_S}s", "tests": tests}
 
 
-def _gauges(system: System, runbooks: str) -> Iterator[Value]:
+def _gauges(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
     """Yield the tests of the alerts that fire while a gauge is too high, all played at once."""
     found = [
         (alert, *reading)
-        for alert in causes_of(system)
+        for alert in alerts
         for reading in [_reading(system, alert)]
         if reading is not None
     ]
@@ -53,14 +54,15 @@ def _gauges(system: System, runbooks: str) -> Iterator[Value]:
     def inputs(values: str) -> list[Input]:
         return [(name, values.format(most=most, high=most + 1)) for name, most in names]
 
-    fires = [_at(seconds(a.for_), a.name, _of(a.name, seconds(a.for_), rules)) for a, _ in rules]
-    waits = [_at(seconds(a.for_) - STEP_S, a.name, []) for a, _ in rules if a.for_]
-    silent = [_at(_LONG * STEP_S, alert.name, []) for alert, _ in rules]
-    before = [
-        _at((_WELL_AT - 1) * STEP_S, a.name, _of(a.name, _LONG * STEP_S, rules)) for a, _ in rules
-    ]
+    # Alerts of one name wait for one time.
+    waits = {alert.name: seconds(alert.for_) for alert, _ in rules}
+    fires = [_at(for_s, name, _of(name, for_s, rules)) for name, for_s in waits.items()]
+    soon = [_at(for_s - STEP_S, name, []) for name, for_s in waits.items() if for_s]
+    silent = [_at(_LONG * STEP_S, name, []) for name in waits]
+    before_s = (_WELL_AT - 1) * STEP_S
+    before = [_at(before_s, name, _of(name, before_s, rules)) for name in waits]
     long = f"x{_LONG}"
-    yield _test("too much fires in its time", inputs("{high:g}" + long), [*fires, *waits])
+    yield _test("too much fires in its time", inputs("{high:g}" + long), [*fires, *soon])
     yield _test("as much as may be is silent", inputs("{most:g}" + long), silent)
     well_again = f"{{high:g}}x{_WELL_AT - 1} 0x{_LONG - _WELL_AT}"
     yield _test("when it is well again it resolves", inputs(well_again), [*before, *silent])
@@ -75,8 +77,7 @@ def _reading(system: System, alert: Alert) -> tuple[Metric, float, Labels] | Non
     """Return the gauge that an alert reads, how far it may go, and labels of a series of it."""
     of: Labels = (("service", system.services[0].name),)
     if alert.name in ("SagasStandStill", "SagaOverdue"):
-        [objective] = [o for o in system.objectives() if o.name == alert.labels["slo"]]
-        saga = (("service", objective.service), ("saga", objective.saga or ""))
+        saga = (("service", alert.labels["service"]), ("saga", alert.labels["saga"]))
         return catalogue.OLDEST_SAGA, alert.over, saga
     readings: dict[str, tuple[Metric, float, Labels]] = {
         "DeadLetters": (catalogue.DEAD_LETTERS, 0, of),
@@ -98,10 +99,10 @@ def _name(system: System, metric: Metric, labels: Labels, suffix: str = "") -> s
     return series(metric, *matchers, suffix=suffix)
 
 
-def _others_end(system: System) -> Iterator[Value]:
+def _others_end(system: System, alerts: list[Alert]) -> Iterator[Value]:
     """Yield the test that one old saga is not taken for all of them."""
     inputs: list[Input] = []
-    for alert in causes_of(system):
+    for alert in alerts:
         reading = _reading(system, alert)
         if alert.name == "SagasStandStill" and reading is not None:
             metric, most, labels = reading
@@ -114,8 +115,8 @@ def _others_end(system: System) -> Iterator[Value]:
         yield _test(about, inputs, [_at(_LONG * STEP_S, "SagasStandStill", [])])
 
 
-def _ignored(system: System, runbooks: str) -> Iterator[Value]:
-    [alert] = [alert for alert in causes_of(system) if alert.name == "LettersIgnored"]
+def _ignored(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
+    [alert] = [alert for alert in alerts if alert.name == "LettersIgnored"]
     labels = (("service", system.services[0].name), ("sender", "other"), ("lane", "work"))
     name = _name(system, catalogue.LETTERS_IGNORED, labels)
     rule = expected(_filled(alert, labels[:2], runbooks))
@@ -127,12 +128,12 @@ def _ignored(system: System, runbooks: str) -> Iterator[Value]:
         yield _test(about, [(name, values)], [_at(40 * STEP_S, alert.name, fires)])
 
 
-def _route_fails(system: System, runbooks: str) -> Iterator[Value]:
+def _route_fails(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
     """Yield the tests that nothing hides a route of which nothing goes well."""
     failed, well, refused = "503", "200", "404"
     least = FAILS[-1][1]
     few, enough, none = f"0x9 {least - 1}x90", f"0x9 {least}x90", "0x90"
-    alerts = [alert for alert in causes_of(system) if alert.name == "RouteFails"]
+    fails = [alert for alert in alerts if alert.name == "RouteFails"]
     objectives = [objective for objective in system.objectives() if objective.routes]
     for what, values, fires in (
         ("a few requests that all fail", {failed: enough, well: none}, True),
@@ -149,7 +150,7 @@ def _route_fails(system: System, runbooks: str) -> Iterator[Value]:
         ]
         rules = [
             expected(_filled(alert, _route(objective)[1:], runbooks))
-            for alert, objective in zip(alerts, objectives, strict=True)
+            for alert, objective in zip(fails, objectives, strict=True)
         ]
         about = f"RouteFails: {what}: {'fires' if fires else 'is silent'}"
         if inputs:
@@ -168,8 +169,8 @@ def _route(objective: Objective) -> Labels:
     )
 
 
-def _targets(system: System, runbooks: str) -> Iterator[Value]:
-    [alert] = [alert for alert in causes_of(system) if alert.name == "TargetDown"]
+def _targets(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
+    [alert] = [alert for alert in alerts if alert.name == "TargetDown"]
     rule = expected(_filled(alert, (("instance", "a"),), runbooks))
     up, at_s = f'up{{{equal("job", system.name)},instance="a"}}', 20 * STEP_S
     gone, back = [(up, "1x5 0x40")], [(up, "1x5 0x13 1x9")]
@@ -177,9 +178,9 @@ def _targets(system: System, runbooks: str) -> Iterator[Value]:
     yield _test("TargetDown: back", back, [_at(at_s, "TargetDown", [])])
 
 
-def _quiet(system: System, runbooks: str) -> Iterator[Value]:
+def _quiet(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
     """Yield the tests that nothing fires without a reason: nothing is there, or all has begun."""
-    absent = [alert for alert in causes_of(system) if alert.name == "GatewayAbsent"]
+    absent = [alert for alert in alerts if alert.name == "GatewayAbsent"]
     told = [expected(_filled(alert, (("service", "gateway"),), runbooks)) for alert in absent]
     names = [name for name in ALERTS if name != "GatewayAbsent"]
     nothing = [

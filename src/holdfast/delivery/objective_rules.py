@@ -4,6 +4,7 @@ Each service has two groups, since what looks back for days need not be computed
 The rules of a group run in order, so that an alert sees what was recorded at the same moment.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -36,11 +37,12 @@ def recorded(kind: str, window: str) -> str:
     return f"{RECORDED}{kind}:increase{window}"
 
 
-def recorded_names() -> list[str]:
+@functools.cache
+def recorded_names() -> frozenset[str]:
     """Return every name that is recorded."""
     every = [*windows("page"), *windows("ticket")]
     names = [recorded(kind, window) for window in every for kind in ("events", "errors")]
-    return [*names, *(f"{RECORDED}{name}:ratio" for name in ("budget", "budget_left"))]
+    return frozenset((*names, f"{RECORDED}budget:ratio", f"{RECORDED}budget_left:ratio"))
 
 
 def groups_of(

@@ -1,5 +1,6 @@
 """PromQL: expressions over the series of the catalogue, and of no others."""
 
+import functools
 import re
 from collections.abc import Collection, Iterator
 from typing import Final
@@ -61,6 +62,7 @@ def series(metric: Metric, *matchers: str, suffix: str = "") -> str:
     return f"{metric.name}{suffix}{{{','.join(matchers)}}}"
 
 
+@functools.cache
 def known_names() -> frozenset[str]:
     """Return the name of every series that a system shows, or that is made of its targets."""
     shown = {
@@ -79,7 +81,8 @@ def checked(expression: str, recorded: Collection[str] = ()) -> str:
     Raises:
         ValueError: it names a series that is neither in the catalogue nor recorded.
     """
-    unknown = set(names_in(expression)) - known_names() - set(recorded)
+    unknown = {*names_in(expression)} - known_names()
+    unknown -= {*recorded}
     if unknown:
         raise ValueError(f"no series is called {', '.join(sorted(unknown))}: {expression}")
     return expression
