@@ -172,7 +172,12 @@ class Tracer:
             )
         trace_id = f"{self._random.getrandbits(128) or 1:032x}"
         correlation_id = cause.correlation or trace_id
-        return self.root(trace_id, correlation_id=correlation_id, service=service, span_id=span_id)
+        context = self.root(
+            trace_id, correlation_id=correlation_id, service=service, span_id=span_id
+        )
+        if not cause.baggage:  # which is handed on without a trace, too
+            return context
+        return msgspec.structs.replace(context, baggage=cause.baggage)
 
     def follow(self, cause: Cause, *, service: str) -> Context:
         """Return the context of what only passes work on, and has no span: that of its sender."""
