@@ -24,7 +24,7 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.engines.machine import MachineIds
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
-from holdfast.observability import Logger, Metrics, Tracer, Tracing, current
+from holdfast.observability import Logger, Metrics, Spans, Tracer, Tracing, current
 from holdfast.resilience import MemoryLimits
 from holdfast.storage import MessageFilter
 from tests.virtual_loop import LoopClock
@@ -115,6 +115,7 @@ async def hosting(
     environ: Mapping[str, str] | None = None,
     schedule: Schedule | None = None,
     safe: Safeguards = ALL_ON,
+    spans: Spans | None = None,
 ) -> AsyncIterator[Hosted]:
     """Start every service of a system, and stop them at the end."""
     clock, chance, log = LoopClock(), random.Random(1), io.BytesIO()
@@ -134,7 +135,7 @@ async def hosting(
         environ=environ or {},
         metrics=hosted.metrics,
         logger=Logger(log, clock, "tiny", form="json"),
-        tracing=Tracing(Tracer(chance, ratio=0.0), clock),
+        tracing=Tracing(Tracer(chance, ratio=0.0), clock, spans),
         current=current,
         schedule=schedule or Schedule(),
         safe=safe,
