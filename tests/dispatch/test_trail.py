@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Column, MetaData, Table, Uuid
+from sqlalchemy import Column, ForeignKey, MetaData, Table, Uuid
 
 from holdfast import Command, Failure, Model, Saga, Service, System, Tx
 from holdfast.contract.envelope import Letter, SagaInput, State
@@ -19,6 +19,13 @@ from tests.virtual_loop import LoopClock
 
 STOCK = MetaData()
 TAKEN = Table("taken", STOCK, Column("id", Uuid, primary_key=True))
+ORDERS = MetaData()
+LINE = Table(
+    "line",
+    ORDERS,
+    Column("id", Uuid, primary_key=True),
+    Column("of", ForeignKey("line.id", deferrable=True, initially="DEFERRED")),
+)
 TRACE = "a" * 32
 
 
@@ -60,7 +67,7 @@ async def lose(saga: Saga, wish: Wish) -> None:
 
 def shop(failing: int = 0, ticked: Callable[[str], None] | None = None) -> System:
     """Return a system; the first so many tries to take fail, `ticked` is told a tick's trace."""
-    orders = Service("orders", tables=MetaData(), calls=[Take, GiveBack, Refuse])
+    orders = Service("orders", tables=ORDERS, calls=[Take, GiveBack, Refuse])
     stock = Service("stock", tables=STOCK, calls=[])
     left = [failing]
     orders.saga(buy)
@@ -73,7 +80,7 @@ def shop(failing: int = 0, ticked: Callable[[str], None] | None = None) -> Syste
     @orders.post("/v1/broken")
     async def broken(tx: Tx) -> None:
         tx.send(Take())
-        raise RuntimeError("after the letter")
+        tx.insert(LINE, id=tx.new_id(), of=tx.new_id())  # found out when all is written
 
     @orders.post("/v1/buy")
     async def start_buy(tx: Tx) -> None:
@@ -177,7 +184,7 @@ async def test_what_was_rolled_back_has_sent_nothing(tmp_path: Path) -> None:
         answer = await hosted.post("/v1/broken")
         found = by_name(spans)
 
-    assert answer.status == 500
+    assert answer.status >= 500
     assert set(found) == {"POST /v1/broken"}
     assert found["POST /v1/broken"][0].is_wanted
 
