@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from holdfast.observability import Context, Logger, bridge, current
+from holdfast.observability import Context, Logger, current
+from holdfast.observability.bridge import Bridge
 from holdfast.observability.log_buffer import LogBuffer
 from tests.observability.fakes import SetClock
 from tests.virtual_loop import run_virtual
@@ -206,7 +207,7 @@ def test_no_value_breaks_a_line(log: Log, value: object) -> None:
 def test_the_standard_logging_comes_out_the_same(log: Log) -> None:
     """A library's record becomes a line, cleaned; a record that cannot be formatted too."""
     library = logging.Logger("library.pool")
-    library.addHandler(bridge(log.logger))
+    library.addHandler(Bridge(log.logger))
 
     library.warning("connect to %s failed", "postgres://a:hunter2@db")
     library.error("%d rows", "many")

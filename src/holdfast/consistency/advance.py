@@ -4,6 +4,7 @@ All of it is in one transaction, over the saga's locked row.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -96,9 +97,9 @@ class Means:
     trail: Trail = field(default_factory=UntracedTrail)
 
     def park(self, row: SagaRow, name: str, error: str, effects: Effects) -> None:
-        """End a saga's run until an operator has looked."""
+        """End a saga's run until an operator has looked; it is told in the context of now."""
         row.state, row.error = "parked", error
-        effects.done.append(partial(self.parked, name, row.id, error))
+        effects.done.append(partial(copy_context().run, self.parked, name, row.id, error))
 
 
 class Advance:

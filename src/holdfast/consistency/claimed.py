@@ -66,24 +66,26 @@ class ClaimedRows:
             self._wake()
 
     async def _guarded(self, row: MessageRow) -> None:
+        letter: Letter | None = None
         try:
-            await self._run(row)
+            if self._handling.is_running(row):
+                return  # whoever works on it settles it
+            if row.kind in (Kind.TIMER, Kind.WAIT):
+                await self._waits.over(row)
+                return
+            letter = msgspec.json.decode(row.body, type=Letter)
+            await self._run(row, letter)
         except Exception as exc:  # the root of a claimed row: its lease ends, it is claimed again
             self._notice(
                 "letter.postponed",
+                cause=letter,
                 letter=str(row.id),
                 error=self._ledger.describe(exc),
                 at=place_of(exc),
             )
 
-    async def _run(self, row: MessageRow) -> None:
-        if self._handling.is_running(row):
-            return  # whoever works on it settles it
+    async def _run(self, row: MessageRow, letter: Letter) -> None:
         edge = self._ledger.edges[row.edge]
-        if row.kind in (Kind.TIMER, Kind.WAIT):
-            await self._waits.over(row)
-            return
-        letter = msgspec.json.decode(row.body, type=Letter)
         if row.kind is Kind.EVENT and row.topic is None:  # one that the service sent to itself
             row.topic = self._received.topic_of(letter)
         schedule = self._ledger.schedule
@@ -112,7 +114,7 @@ class ClaimedRows:
                 await insert_next(tx, self._handling.find(letter.type))
 
         await self._writer.perform_own(bury)
-        self._notice("letter.dead", letter=str(row.id), error=why)
+        self._notice("letter.dead", cause=letter, type=letter.type, letter=str(row.id), error=why)
 
     async def idle(self) -> None:
         """Wait until nothing that was claimed is under way."""

@@ -112,11 +112,11 @@ class Handling:
         try:
             await self.writer.perform(turn)
         except Superseded:
-            await self._say_again(edge, letter.id)
+            await self._say_again(edge, letter)
         except (RunAgain, Overloaded) as exc:
             if isinstance(exc, Overloaded) and delivery.row is None:
                 raise  # it comes again
-            self.notice("letter.postponed", type=letter.type, letter=str(letter.id))
+            self.notice("letter.postponed", cause=letter, type=letter.type, letter=str(letter.id))
             if delivery.row is not None:
                 await self._give_back_try(delivery)
             return
@@ -149,7 +149,7 @@ class Handling:
                 delivery.row = delivery.row.copy()
                 delivery.row.due_at = row.due_at
 
-    async def _say_again(self, edge: EdgeRow, letter: UUID) -> None:
+    async def _say_again(self, edge: EdgeRow, letter: Letter) -> None:
         async def answer(tx: Transaction, effects: Effects) -> None:
             await self.received.answer_again(tx, edge, letter, effects)
 
@@ -333,10 +333,12 @@ class HandlerTurn(Turn):
         if unknown:
             event = "letter.waits"
             self.effects.done.append(handling.unknown.met)
+        tried = self._driver is not None  # then it has a context of its own
         context = self._driver.context if self._driver is not None else copy_context()
         context.run(
             handling.notice,
             event,
+            cause=None if tried else letter,
             type=letter.type,
             letter=str(row.id),
             tries=row.tries,

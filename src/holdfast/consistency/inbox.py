@@ -117,9 +117,9 @@ class Inbox:
                 row.tries = 0  # the claim that runs it counts the first try
             new = await tx.insert_messages(rows, above_floor=True)
             fresh = {row.id for row in new}
-            for row in rows:
-                if row.id not in fresh:
-                    await self._received.answer_again(tx, edge, row.id, effects)
+            for letter in letters:
+                if letter.id not in fresh:
+                    await self._received.answer_again(tx, edge, letter, effects)
             if new:
                 effects.done.append(self._wake)
 

@@ -152,7 +152,15 @@ class Leases:
         for lease, _ in stored:
             lease.renew_at = now + self._ledger.schedule.lease_ms / 3000
             if not lease.said and lease in self._held:
-                self._say(lease, "letter.takes_long", now)
+                lease.said = True
+                letter = lease.delivery.letter
+                self._notice(
+                    "letter.takes_long",
+                    cause=letter,
+                    type=letter.type,
+                    letter=str(letter.id),
+                    seconds=now - lease.since,
+                )
         for lease in lost:
             self._give_up(lease, now)
 
@@ -174,13 +182,15 @@ class Leases:
             return  # it has ended meanwhile; its commit is refused
         lease.lost = True
         self._lost += 1
-        self._say(lease, "letter.lease_lost", now)
-        lease.limit.reschedule(now)  # what still waits is ended; a thread goes on to its end
-
-    def _say(self, lease: _Lease, event: str, now: float) -> None:
-        lease.said = True
         letter = lease.delivery.letter
-        self._notice(event, type=letter.type, letter=str(letter.id), seconds=now - lease.since)
+        self._notice(
+            "letter.lease_lost",
+            cause=letter,
+            type=letter.type,
+            letter=str(letter.id),
+            seconds=now - lease.since,
+        )
+        lease.limit.reschedule(now)  # what still waits is ended; a thread goes on to its end
 
     def stats(self) -> LeaseStats:
         """Return the counts."""

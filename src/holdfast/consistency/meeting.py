@@ -45,7 +45,7 @@ class Meetings:
                 answer = LetterAnswer(letter.id, "reply")
                 own = settled(own, answer)
             if not await self._received.write(tx, own, row):
-                await self._received.answer_again(tx, edge, letter.id, effects)
+                await self._received.answer_again(tx, edge, letter, effects)
             elif meeting is Meeting.DONE:
                 goes_on.append(own)
             else:
@@ -64,7 +64,7 @@ class Meetings:
         async def decide(tx: Transaction, effects: Effects) -> None:
             meeting, row = await self._meet(tx, edge, letter.id)
             if row is None:
-                self._received.ignore(edge, letter.id, effects)
+                self._received.ignore(edge, letter, effects)
             elif meeting is Meeting.REFUSE:
                 self._received.answer(effects, edge, LetterAnswer(letter.id, "refused"))
             else:

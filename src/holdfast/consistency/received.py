@@ -3,21 +3,25 @@
 from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
-from uuid import UUID
 
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.transitions import answer_again
 from holdfast.consistency.turn import Effects
 from holdfast.contract.carrier import carrier_of
+from holdfast.contract.cause import Cause
 from holdfast.contract.envelope import EdgeRow, Kind, Letter, LetterAnswer, MessageRow, State
 from holdfast.contract.messages import Event, Message
 from holdfast.storage import Transaction
 
 
 class Noticed(Protocol):
-    """Where the core reports what an operator may want to know."""
+    """Where the core reports what an operator may want to know.
 
-    def __call__(self, event: str, **fields: object) -> None: ...
+    Args:
+        cause: what it is about, such as a letter; by default, what is under way.
+    """
+
+    def __call__(self, event: str, *, cause: Cause | None = None, **fields: object) -> None: ...
 
 
 class Received:
@@ -67,16 +71,16 @@ class Received:
             effects.answers.append((edge.id, answer))
 
     async def answer_again(
-        self, tx: Transaction, edge: EdgeRow, letter: UUID, effects: Effects
+        self, tx: Transaction, edge: EdgeRow, letter: Letter, effects: Effects
     ) -> None:
         """A letter that is known already: say again what was said."""
-        row = await tx.lock_message(edge.id, letter)
+        row = await tx.lock_message(edge.id, letter.id)
         if row is None:  # settled long ago, and forgotten by evidence
             self.ignore(edge, letter, effects)
         elif self._ledger.safe.answer_again:
             self.answer(effects, edge, answer_again(row))
 
-    def ignore(self, edge: EdgeRow, letter: UUID, effects: Effects) -> None:
+    def ignore(self, edge: EdgeRow, letter: Letter, effects: Effects) -> None:
         """Count and tell a letter below the floor, once that is committed.
 
         It is a late copy, as a rule. If its sender still waits for an answer, floors or clocks
@@ -87,9 +91,10 @@ class Received:
             self.ignored_below_floor[edge.id] += 1
             self._notice(
                 "letter.ignored",
+                cause=letter,
                 sender=edge.sender,
                 lane=edge.lane.value,
-                letter=str(letter),
+                letter=str(letter.id),
                 reason="it is below its sender's floor: settled long ago",
             )
 

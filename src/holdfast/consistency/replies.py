@@ -14,6 +14,7 @@ from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.schedule import expired, resend_at
 from holdfast.consistency.steps import Ended, StepOutcome, outcome_of
 from holdfast.consistency.turn import Effects
+from holdfast.consistency.unknown import NotKnown
 from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import Kind, Lane, LetterAnswer, MessageRow, Parcel, State
 from holdfast.storage import Transaction
@@ -57,7 +58,12 @@ class Replies:
         try:
             await self._writer.perform_own(partial(self._record, edge, [answer]))
         except Exception as exc:  # handed back: it is answered again on a re-send
-            self._notice("answer.handed_back", error=f"{type(exc).__name__}: {exc}")
+            self._notice(
+                "answer.handed_back",
+                cause=exc.cause if isinstance(exc, NotKnown) else None,
+                letter=str(answer.id),
+                error=f"{type(exc).__name__}: {exc}",
+            )
 
     async def _record(
         self, edge: int, answers: Sequence[LetterAnswer], tx: Transaction, effects: Effects

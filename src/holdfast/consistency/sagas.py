@@ -153,7 +153,7 @@ class Sagas:
         """Return the saga's type. Raises NotKnown: a process that knows it goes on with it."""
         known = self._types.get(row.type)
         if known is None or row.version > known.version:
-            raise NotKnown(self.stranger(row))
+            raise NotKnown(self.stranger(row), stored_input(row))
         return known
 
     async def resume(self, tx: Transaction, saga: UUID, effects: Effects) -> SagaRow | None:
@@ -260,9 +260,9 @@ class Sagas:
             return {}
         steps = recorded(await tx.steps(row.id))
         means = self._means
-        untraced = UntracedTrail().advance(row, stored, ())
-        advance = Advance(means, tx, row, kind, steps, Effects(), untraced, stored, given)
-        return await advance.wanted()
+        with means.trail.advance(row, stored, ()) as looking:  # never committed: it has no span
+            advance = Advance(means, tx, row, kind, steps, Effects(), looking, stored, given)
+            return await advance.wanted()
 
     async def _go_on(
         self,
@@ -287,19 +287,18 @@ class Sagas:
         """
         was = _changes(row) if was is None else was
         stored = stored_input(row) if stored is None else stored
-        try:
-            given = given_to(kind, stored) if given is None else given
-        except ValidationError as exc:  # the model has changed since it was started
-            said = self._ledger.describe(exc)
-            error = f"its input does not fit any more: {said}"
-            self._means.park(row, kind.name, error, effects)
-        else:
-            means = self._means
-            with means.trail.advance(row, stored, links) as advancing:
+        means = self._means
+        with means.trail.advance(row, stored, links) as advancing:
+            try:
+                given = given_to(kind, stored) if given is None else given
+            except ValidationError as exc:  # the model has changed since it was started
+                said = self._ledger.describe(exc)
+                means.park(row, kind.name, f"its input does not fit any more: {said}", effects)
+            else:
                 await Advance(means, tx, row, kind, steps, effects, advancing, stored, given).run(
                     look=look
                 )
-            effects.done.append(advancing.committed)
+        effects.done.append(advancing.committed)
         if was != _changes(row):
             await tx.update_saga(row)
 

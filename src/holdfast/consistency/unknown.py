@@ -10,15 +10,24 @@ from collections.abc import Container, Iterable, Mapping
 
 from holdfast.consistency.schedule import Schedule, postponed_to
 from holdfast.consistency.transitions import entries
+from holdfast.contract.cause import NO_CAUSE, Cause
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.errors import HoldfastError
 from holdfast.storage import WAITS, Database, Unfinished
 
 
 class NotKnown(HoldfastError):
-    """This version does not know it, and one that does must go on with it."""
+    """This version does not know it, and one that does must go on with it.
+
+    Attributes:
+        cause: of a saga: what it goes back to.
+    """
 
     code, status = "not_known", 409
+
+    def __init__(self, detail: str, cause: Cause = NO_CAUSE) -> None:
+        super().__init__(detail)
+        self.cause = cause
 
 
 class UnknownWork:

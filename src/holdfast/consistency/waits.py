@@ -80,4 +80,4 @@ class SagaWaits:
             unknown = exc
         await self._writer.perform_own(wait)
         self._unknown.met()
-        self._notice("saga.waits", id=str(row.owner), error=str(unknown))
+        self._notice("saga.waits", cause=unknown.cause, id=str(row.owner), error=str(unknown))

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -62,6 +63,7 @@ class Writer:
         self._observe = observe
         self._waiting: deque[Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._context = copy_context()  # its task serves everybody, not the one who woke it
         self._turns = self._commits = self._lost = 0
 
     async def perform(self, turn: Turn) -> None:
@@ -114,7 +116,8 @@ class Writer:
         turn.begun = False
         self._waiting.append((turn, future))
         if self._task is None:
-            self._task = loop.create_task(self._drain(), name=f"{self._ledger.service} writer")
+            name = f"{self._ledger.service} writer"
+            self._task = loop.create_task(self._drain(), name=name, context=self._context)
         return future
 
     async def _drain(self) -> None:

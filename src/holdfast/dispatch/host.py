@@ -1,7 +1,7 @@
 """The host of one service: its core, its compiled handlers and routes, its start and its stop."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from holdfast.consistency.told import parted
 from holdfast.consistency.turn import Effects
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.unknown import unknown_work
+from holdfast.contract.cause import Cause
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Query, known_as
@@ -35,7 +36,7 @@ from holdfast.dispatch.outside import Asks, Blocking, Reach, Send, asked
 from holdfast.dispatch.queries import CompiledQuery, QueriesHere
 from holdfast.dispatch.resolve import Provided
 from holdfast.dispatch.routes import CompiledRoute
-from holdfast.dispatch.trail import ServiceTrail
+from holdfast.dispatch.trail import ServiceTrail, about
 from holdfast.dispatch.watches import watch_core, watch_edge
 from holdfast.observability import (
     SAGA_ENDS,
@@ -48,6 +49,7 @@ from holdfast.observability import (
     Tracing,
     catalogue,
     served,
+    within,
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
@@ -127,11 +129,23 @@ class ServiceHost:
         )
         self.provided = Provided(service, ports.environ)
         self._compiled: dict[str, Compiled] = {}
-        self.core = Core(
+        with self.at_work():
+            self.core = self._core()
+        self.interventions = Interventions(self.core)
+        self.strangers: list[str] = []
+        self._looked = False
+        self._records: dict[Measure, Record] = {}
+        self.reach = Reach(
+            service, everywhere or asks, ports.send, ports.run, self._edge, ports.tracing
+        )
+
+    def _core(self) -> Core:
+        service, ports = self.service, self._ports
+        return Core(
             self.ledger,
             ports.broker,
             Duties(
-                addresses_of(service, system, graph),
+                addresses_of(service, self._system, self._graph),
                 self._compiled.get,
                 self._saga_types(),
                 {event.wire_name(): event for saga in service.sagas for event in saga.waits},
@@ -146,13 +160,10 @@ class ServiceHost:
                 ServiceTrail(service.name, ports.tracing),
             ),
         )
-        self.interventions = Interventions(self.core)
-        self.strangers: list[str] = []
-        self._looked = False
-        self._records: dict[Measure, Record] = {}
-        self.reach = Reach(
-            service, everywhere or asks, ports.send, ports.run, self._edge, ports.tracing
-        )
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Let the lines of a block, and of the tasks that it makes, be of the service."""
+        return within(Context(service=self.name))
 
     def _commits(self) -> Callable[[int, float, float], None]:
         metrics = self._ports.metrics
@@ -189,13 +200,10 @@ class ServiceHost:
         said, place = parted(error)
         self._notice("saga.parked", saga=saga, id=str(id), error=said, at=place)
 
-    def _notice(self, event: str, **fields: Any) -> None:
-        current = self._ports.current
-        token = current.set(msgspec.structs.replace(current.get(), service=self.name))
-        try:
+    def _notice(self, event: str, *, cause: Cause | None = None, **fields: Any) -> None:
+        context = msgspec.structs.replace(self._ports.current.get(), service=self.name)
+        with within(context if cause is None else about(cause, self.name)):
             self._ports.logger.warning(event, **fields)
-        finally:
-            current.reset(token)
 
     def _edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         edge = Edge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)
@@ -213,6 +221,10 @@ class ServiceHost:
 
     async def start(self) -> None:
         """Compile everything, and begin to take letters."""
+        with self.at_work():
+            await self._start()
+
+    async def _start(self) -> None:
         metrics = self._ports.metrics
         self._records = {one: metrics.declare(self.name, one) for one in self.service.measures}
         for measure, record in self._records.items():
@@ -379,8 +391,9 @@ class ServiceHost:
     async def stop(self) -> None:
         """Finish what is under way; what is not begun stays in the tables."""
         self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
-        await self.core.stop()
-        await self.provided.close()
+        with self.at_work():
+            await self.core.stop()
+            await self.provided.close()
         for measure, record in self._records.items():
             if measure.is_bound(record):
                 measure.bind(None)

@@ -8,9 +8,16 @@ from uuid import UUID
 import msgspec
 
 from holdfast.contract.cause import Cause
-from holdfast.contract.envelope import SagaInput, SagaRow
-from holdfast.observability import Spans, Tracing, semconv
-from holdfast.observability.span import SpanKind, SpanRecord, SpanSort, link_to
+from holdfast.contract.envelope import Kind, Letter, SagaInput, SagaRow
+from holdfast.observability import Context, Spans, Tracing, context_of, semconv
+from holdfast.observability.span import (
+    SpanKind,
+    SpanRecord,
+    SpanSort,
+    link_to,
+    tick_trace_id,
+    try_id,
+)
 from holdfast.observability.trace import sampled_trace
 
 
@@ -47,6 +54,14 @@ class ServiceTrail:
     def advance(self, saga: SagaRow, stored: SagaInput, links: Sequence[str]) -> "SagaAdvance":
         """Let an advance be the current span while it lasts."""
         return SagaAdvance(self._tracing, self._service, saga, stored, links)
+
+
+def about(cause: Cause, service: str) -> Context:
+    """Return the context of lines about a letter, or a saga, on which nobody works now."""
+    if isinstance(cause, Letter) and cause.kind is Kind.TICK:  # it began its own trace
+        trace_id = tick_trace_id(cause.id)
+        return Context(trace_id, trace_id, try_id(cause.id, 1), service=service)
+    return context_of(cause, service=service)
 
 
 def _sent(spans: Spans, span: SpanRecord) -> None:

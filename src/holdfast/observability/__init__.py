@@ -1,10 +1,11 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
 from holdfast.observability import catalogue, semconv
+from holdfast.observability.bridge import bridged
 from holdfast.observability.exposition import Exposition, exposition_of
 from holdfast.observability.health import Health, in_brief
 from holdfast.observability.instruments import Counter, Histogram, Outcomes
-from holdfast.observability.logs import Level, Logger, bridge
+from holdfast.observability.logs import Level, Logger
 from holdfast.observability.metrics import (
     CALL_ERRORS,
     SAGA_ENDS,
@@ -18,8 +19,10 @@ from holdfast.observability.spans import Spans
 from holdfast.observability.trace import (
     Context,
     Tracer,
+    context_of,
     current,
     parse_traceparent,
+    within,
 )
 from holdfast.observability.troubles import troubles
 
@@ -47,8 +50,9 @@ __all__ = [
     "Spans",
     "Tracer",
     "Tracing",
-    "bridge",
+    "bridged",
     "catalogue",
+    "context_of",
     "current",
     "exposition_of",
     "in_brief",
@@ -56,4 +60,5 @@ __all__ = [
     "semconv",
     "served",
     "troubles",
+    "within",
 ]

@@ -6,7 +6,6 @@ An event is a fixed name that can be counted and searched; what varies goes into
 are bounded (20 of them, 1,024 characters each, 8 KiB a line) and scrubbed by `redact`.
 """
 
-import logging
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,7 +34,7 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 
 LINE_BYTES_MAX: Final = 8192
 
-_RANKS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+RANKS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _OWN = frozenset(("ts", "level", "event", "service", "correlation_id", "trace_id", "span_id"))
 _REMEMBERED_MAX = 4096
 _REMEMBERED_CHARS_MAX = 128
@@ -66,7 +65,7 @@ class Logger:
     ) -> None:
         self._clock = clock
         self._service = service
-        self._rank = _RANKS[level]
+        self._rank = RANKS[level]
         self._buffer = LogBuffer(stream)
         self._kept: LogBuffer | None = None
         self._names: dict[str, str] = {}
@@ -110,7 +109,7 @@ class Logger:
         exc: BaseException | None = None,
     ) -> None:
         """Log at a level that is only known at run time."""
-        rank = _RANKS[level]
+        rank = RANKS[level]
         if rank < self._rank:
             return
         self._write(level, event, fields if exc is None else _error_fields(exc) | dict(fields))
@@ -126,7 +125,7 @@ class Logger:
         hold anything that must be escaped or hidden: the correlation id was checked at the door,
         and `client` is an address.
         """
-        if self._rank > _RANKS["info"]:
+        if self._rank > RANKS["info"]:
             return
         if self._people:
             fields = {"method": method, "route": route, "status": status, "client": client}
@@ -153,6 +152,11 @@ class Logger:
     def keep(self, stream: Stream) -> None:
         """Write every line from now on to a second stream too, as JSON."""
         self._kept = LogBuffer(stream)
+
+    @property
+    def rank(self) -> int:
+        """From which level on lines are written, as the standard `logging` counts."""
+        return self._rank
 
     def flush(self) -> None:
         """Write what the stream takes now."""
@@ -250,40 +254,6 @@ class Logger:
             moment = datetime.fromtimestamp(second, UTC)
             self._now_ms, self._now_text = now_ms, f"{moment:%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
         return self._now_text
-
-
-class Bridge(logging.Handler):
-    """Hands the records of the standard `logging` to a Logger, so libraries' logs look the same.
-
-    The event is the name of the library's logger; its text is the field `message`.
-    """
-
-    def __init__(self, logger: Logger) -> None:
-        super().__init__()
-        self._logger = logger
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Log a record; one whose arguments do not fit its text is logged without them."""
-        try:
-            message = record.getMessage()
-        except Exception:  # the caller's mistake must not break what it reports about
-            message = str(record.msg)
-        exc = record.exc_info[1] if record.exc_info else None
-        self._logger.log(
-            _level_of(record.levelno), record.name, {"message": bounded(message)}, exc=exc
-        )
-
-
-def bridge(logger: Logger) -> Bridge:
-    """Return a handler for `logging.getLogger().addHandler`."""
-    return Bridge(logger)
-
-
-def _level_of(number: int) -> Level:
-    found: Level = "debug"
-    for level, rank in _RANKS.items():
-        found = level if rank <= number else found
-    return found
 
 
 def _name(name: str) -> str:

@@ -5,6 +5,8 @@ begins; they are recorded where a `Spans` is there to take them (`observability.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
@@ -65,6 +67,24 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 NO_CONTEXT = Context()
 
 current: ContextVar[Context] = ContextVar("holdfast_context", default=NO_CONTEXT)
+
+
+def context_of(cause: Cause, *, service: str) -> Context:
+    """Return the context of lines about what nobody here works on now: that of its sender."""
+    parent = parse_traceparent(cause.trace) if cause.trace else None
+    if parent is None:
+        return Context(cause.correlation, service=service)
+    return Context(cause.correlation, *parent, service)
+
+
+@contextmanager
+def within(context: Context) -> Iterator[None]:
+    """Let the lines of a block, and of the tasks that it makes, belong to a context."""
+    token = current.set(context)
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 class Parent(NamedTuple):

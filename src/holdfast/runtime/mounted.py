@@ -54,7 +54,8 @@ class Apps:
         """Start the apps of a service, and route to them."""
         for mount in host.service.mounts:
             lifespan = AsgiLifespan(mount.app)
-            await lifespan.start()
+            with host.at_work():
+                await lifespan.start()
             self.lifespans.append(lifespan)
             app = asgi_handler(
                 mount.app, root_path=mount.path, state=lifespan.state, running=self._running

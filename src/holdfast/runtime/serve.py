@@ -2,11 +2,11 @@
 
 import asyncio
 import gc
-import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from holdfast.errors import DataFolderBusy, DataFolderUnfit
-from holdfast.observability import Logger, bridge
+from holdfast.observability import Logger, bridged
 from holdfast.ports import Signals
 from holdfast.runtime.figures import watch_process
 from holdfast.runtime.kept_log import KeptLog
@@ -36,15 +36,14 @@ async def serve(
     """
     stop = asyncio.Event()
     signals.on_stop(stop.set)
-    handler = bridge(logger)
-    logging.getLogger().addHandler(handler)
-    kept: KeptLog | None = None
-    try:
+    with bridged(logger), ExitStack() as closing:
         process = Process(system, options, logger)
         await start(process)
         if process.folder is not None and options.settings.log_kept_mb:
             kept = KeptLog(process.folder.path, options.settings.log_kept_mb << 20)
             logger.keep(kept)
+            closing.callback(kept.close)
+            closing.callback(logger.flush)  # before it
         watch_process(process.metrics)
         lag = process.loop_lag()
         lag.start()
@@ -57,11 +56,6 @@ async def serve(
         await process.stop()
         lag.stop()
         logger.info("process.stopped")
-    finally:
-        logging.getLogger().removeHandler(handler)
-        if kept is not None:
-            logger.flush()
-            kept.close()
 
 
 async def start(process: Process) -> None:

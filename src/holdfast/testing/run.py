@@ -23,7 +23,7 @@ from holdfast.dispatch.host import ServiceHost
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import UnknownName
-from holdfast.observability import Logger, troubles
+from holdfast.observability import Logger, bridged, troubles
 from holdfast.ports import Clock, Network
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
@@ -129,7 +129,7 @@ class Running:
     Attributes:
         process: what runs it, for tests that look inside.
         client: of its gateway.
-        log: the lines that it has logged, as JSON.
+        log: the lines that it has logged, as JSON; those of the standard `logging` are among them.
     """
 
     process: Process
@@ -308,9 +308,11 @@ async def running(
 async def _real(
     system: System, options: Options, log: io.BytesIO
 ) -> AsyncGenerator[tuple[Process, Client], None]:
-    process = Process(system, options, Logger(log, MachineClock(), system.name, form="json"))
-    await start(process)
-    yield process, Client(process.url)
+    logger = Logger(log, MachineClock(), system.name, form="json")
+    with bridged(logger):
+        process = Process(system, options, logger)
+        await start(process)
+        yield process, Client(process.url)
 
 
 @asynccontextmanager
@@ -330,6 +332,7 @@ async def _virtual(
             schedule=SELDOM if seldom else options.schedule,
         )
         logger = Logger(log, stage.clock, system.name, form="json")
-        process = Process(system, options, logger, stage.engines(folder))
-        await start(process)
-        yield process, Client(process.url, network=stage.outside(), clock=stage.clock)
+        with bridged(logger):
+            process = Process(system, options, logger, stage.engines(folder))
+            await start(process)
+            yield process, Client(process.url, network=stage.outside(), clock=stage.clock)
