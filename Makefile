@@ -75,9 +75,10 @@ bench: .venv/.bench        ## the figures, each beside its peer
 mutants: .venv/.mutants    ## do tests notice small changes? ARGS="security --sample 200 --seed 2"
 	nice -n 15 $(BIN)/python -m tests.mutants $(ARGS)
 
-reference: .venv/.test     ## docs/reference.md and docs/metrics.md, from the code; where the safeguards of docs/protocol.md are
+reference: .venv/.test     ## docs/reference.md, docs/metrics.md and docs/logs.md, from the code; where the safeguards of docs/protocol.md are
 	$(BIN)/python -m tests.docs.reference
 	$(BIN)/python -m tests.docs.metrics
+	$(BIN)/python -m tests.docs.logs
 	$(BIN)/python -m tests.docs.protocol
 
 lock:                      ## resolve the locked versions again (needs uv)

@@ -103,6 +103,8 @@ async def test_a_letter_below_the_floor_is_ignored(world: World, safe: bool) -> 
     told = [fields for event, fields in world.notices if event == "letter.ignored"]
     assert [(one["sender"], one["lane"]) for one in told] == [("shop", "work")] * (2 * safe)
     assert all("settled long ago" in one["reason"] for one in told)
+    causes = [cause for event, cause in world.causes if event == "letter.ignored"]
+    assert [str(getattr(cause, "id", "")) for cause in causes] == [one["letter"] for one in told]
 
 
 @pytest.mark.parametrize("safe", [True, False])

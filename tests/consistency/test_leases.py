@@ -68,6 +68,7 @@ async def end(*cores: Service) -> None:
 
 def told(world: World) -> list[str]:
     """Return what was said of leases."""
+    assert all(cause is not None for event, cause in world.causes if event.startswith("letter."))
     return [event for event, _ in world.notices if event.startswith("letter.")]
 
 

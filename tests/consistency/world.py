@@ -27,6 +27,7 @@ from holdfast.consistency.steps import recorded
 from holdfast.consistency.turn import Turn
 from holdfast.consistency.unit import Unit
 from holdfast.contract.carrier import carrier_of
+from holdfast.contract.cause import Cause
 from holdfast.contract.envelope import (
     HTTP,
     EdgeRow,
@@ -177,9 +178,10 @@ class Service:
         """Remember that a saga cannot go on, as an operator would read it."""
         self.world.parked.append((saga, id, error))
 
-    def notice(self, event: str, **fields: Any) -> None:
-        """Remember what an operator would read."""
+    def notice(self, event: str, *, cause: Cause | None = None, **fields: Any) -> None:
+        """Remember what an operator would read, and what it is about."""
         self.world.notices.append((event, fields))
+        self.world.causes.append((event, cause))
 
     async def start(self) -> None:
         """Open the file, and begin to work."""
@@ -253,6 +255,7 @@ class World:
         self.ended: list[tuple[str, str]] = []
         self.parked: list[tuple[str, UUID, str]] = []
         self.notices: list[tuple[str, dict[str, Any]]] = []
+        self.causes: list[tuple[str, Cause | None]] = []
         self.broker = WatchedBroker(self.plan)
         self.cores: dict[str, Service] = {}
         self.killed = asyncio.Event()

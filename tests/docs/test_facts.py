@@ -93,20 +93,6 @@ def test_a_duration_is_a_timedelta_or_says_its_unit() -> None:
     assert [n for n in numbers if times.search(n) and not n.endswith(("_s", "_ms"))] == []
 
 
-def test_every_log_event_is_listed() -> None:
-    """The table of events names those that the code logs, and no others."""
-    table = section(ROOT / "docs" / "operations.md", "## Logs")
-    listed = {
-        event
-        for line in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
-        for event in re.findall(r"`([a-z_.]+)`", line)
-    }
-    code = "".join(file.read_text() for file in (ROOT / "src" / "holdfast").rglob("*.py"))
-    dotted = r"\"((?:answer|letter|parcel|process|request|saga|token|traces|work)\.[a-z_]+)\""
-
-    assert listed == {*re.findall(dotted, code), "request", "handled"}
-
-
 def test_every_reason_and_knob_of_tokens_is_listed() -> None:
     """The tables of `docs/tokens.md` are the fields of Tokens, their defaults, and the reasons."""
     page = ROOT / "docs" / "tokens.md"

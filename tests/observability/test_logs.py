@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from holdfast.observability import Context, Logger, current
-from holdfast.observability.bridge import Bridge
+from holdfast.observability.bridge import Bridge, bridged
 from holdfast.observability.log_buffer import LogBuffer
 from tests.observability.fakes import SetClock
 from tests.virtual_loop import run_virtual
@@ -222,6 +222,43 @@ def test_the_standard_logging_comes_out_the_same(log: Log) -> None:
     assert first["message"] == "connect to postgres://[redacted]@db failed"
     assert second["message"] == "%d rows"
     assert third["error"] == "KeyError: 'token=[redacted]'"
+
+
+def test_fields_of_the_standard_logging_are_fields(log: Log) -> None:
+    """What comes as `extra`, or from structlog as a dict; secrets go by their names there too."""
+    library = logging.Logger("mine")
+    library.addHandler(Bridge(log.logger))
+    structured = {"event": "charged", "level": "info", "order_id": 7, "password": "hunter2"}
+
+    library.warning("charged", extra={"order_id": 7, "password": "hunter2", "service": "x"})
+    library.warning(structured, extra={"_logger": library, "_name": "warning"})
+    library.warning("as %(who)s with %(password)s", {"who": "ada", "password": "hunter2"})
+
+    extra, told, mapped = log.lines()
+    assert (extra["message"], extra["order_id"], extra["service_"]) == ("charged", 7, "x")
+    assert (told["event"], told["message"], told["order_id"]) == ("mine", "charged", 7)
+    assert told.keys() == extra.keys() - {"service_"}
+    assert mapped["message"] == "as ada with [redacted]"
+    assert b"hunter2" not in log.stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("before", "within"), [(logging.WARNING, logging.INFO), (logging.ERROR, logging.ERROR)]
+)
+def test_the_level_of_our_log_is_that_of_the_standard_logging(
+    log: Log, monkeypatch: pytest.MonkeyPatch, before: int, within: int
+) -> None:
+    """Unless somebody has chosen another one than Python's; afterwards all is as it was."""
+    root = logging.RootLogger(before)
+    monkeypatch.setattr(logging, "getLogger", lambda: root)
+
+    with bridged(log.logger):
+        inside = root.level
+        root.error("a")
+
+    root.error("b")
+    assert (inside, root.level, root.handlers) == (within, before, [])
+    assert [line["message"] for line in log.lines()] == ["a"]
 
 
 def test_people_get_a_readable_line() -> None:

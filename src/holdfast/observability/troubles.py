@@ -32,7 +32,8 @@ def _told(lines: list[bytes]) -> Iterator[str]:
         what = asked or said.get("type") or said.get("saga") or ""
         place = said.get("at") or _theirs(said.get("error_at") or [])
         about = f"{said['event']} in {said.get('service')} {what}".rstrip()
-        yield f"{about}: {said.get('error', '')}{f', at {place}' if place else ''}"
+        what = said.get("error") or said.get("message", "")  # of the standard `logging`
+        yield f"{about}: {what}{f', at {place}' if place else ''}"
 
 
 def _theirs(frames: list[str]) -> str:
