@@ -99,7 +99,8 @@ class Means:
     def park(self, row: SagaRow, name: str, error: str, effects: Effects) -> None:
         """End a saga's run until an operator has looked; it is told in the context of now."""
         row.state, row.error = "parked", error
-        effects.done.append(partial(copy_context().run, self.parked, name, row.id, error))
+        tell = partial(self.parked, name, row.id, error)
+        effects.done.append(partial(copy_context().run, tell))
 
 
 class Advance:

@@ -7,7 +7,7 @@ comes the same way if it ends in `structlog.stdlib.LoggerFactory()`: rendered to
 """
 
 import logging
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Generator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
@@ -33,7 +33,7 @@ class Bridge(logging.Handler):
 
 
 @contextmanager
-def bridged(logger: Logger) -> Iterator[None]:
+def bridged(logger: Logger) -> Generator[None]:
     """Let the standard `logging` write to a Logger in this block.
 
     The root logger, if it has Python's own level of WARNING, gets that of the Logger.
@@ -53,8 +53,9 @@ def bridged(logger: Logger) -> Iterator[None]:
 def _fields_of(record: logging.LogRecord) -> dict[str, object]:
     """Return the text of a record, then what came with it."""
     fields = _without(_OF_RECORDS, vars(record))
-    if isinstance(record.msg, dict):  # structlog's, not rendered
-        fields |= _without(_OF_STRUCTLOG, cast("dict[str, object]", record.msg))
+    said: object = record.msg
+    if isinstance(said, dict):  # structlog's, not rendered
+        fields |= _without(_OF_STRUCTLOG, cast("dict[str, object]", said))
         return {"message": fields.pop("event", ""), **fields}
     return {"message": _text_of(record), **fields}
 

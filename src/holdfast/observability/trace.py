@@ -5,7 +5,7 @@ begins; they are recorded where a `Spans` is there to take them (`observability.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
@@ -78,7 +78,7 @@ def context_of(cause: Cause, *, service: str) -> Context:
 
 
 @contextmanager
-def within(context: Context) -> Iterator[None]:
+def within(context: Context) -> Generator[None]:
     """Let the lines of a block, and of the tasks that it makes, belong to a context."""
     token = current.set(context)
     try:
