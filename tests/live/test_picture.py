@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -160,6 +161,24 @@ def test_how_a_service_is() -> None:
     ]
     assert graph.silent == ["c"]
     assert "desk: broker: away" in text and "c does not answer" in text
+
+
+def test_a_terminal_of_80_columns_shows_whole_words() -> None:
+    """Names and numbers are not broken over lines, and what is spent is said below the table."""
+    one = LiveService(
+        "notifications", "draining", 12, 123.5, 0.125, 750, 24, 86, 99, 7, 0.42, "all routes"
+    )
+    other = msgspec.structs.replace(one, name="desk", budget=-0.5, of="desk POST /bookings")
+    page = Console(width=80, record=True, file=io.StringIO())
+    page.print(drawn(LiveGraph("ferry", 2.0, [one, other], [], [])))
+    lines = page.export_text().splitlines()
+
+    assert [line.split()[:3] for line in lines if "draining" in line] == [
+        ["notifications", "draining", "12"],
+        ["desk", "draining", "12"],
+    ]
+    assert "notifications: the promise of all routes, 42% of its budget is left" in lines
+    assert "desk: the promise of desk POST /bookings is broken, -50% of its budget is left" in lines
 
 
 def test_an_exposition_is_read_as_it_is_written() -> None:

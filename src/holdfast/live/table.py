@@ -1,6 +1,7 @@
 """A live graph for a terminal."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from rich import box
 from rich.console import Group
@@ -10,32 +11,43 @@ from rich.text import Text
 from holdfast.live.picture import LiveEdge, LiveGraph, LiveService
 
 _STATES = {"ready": "green", "down": "bold red", "ill": "yellow", "draining": "yellow"}
+_FOLDED = ("service", "edge", "what")
 
 
 def drawn(graph: LiveGraph) -> Group:
     """Return both tables: services, then edges with the busiest ones of each kind in place."""
-    services = _table("service state processes req/s errors p99 waits oldest due needs budget")
+    services = _table("service state procs req/s errors p99 waits oldest due needs budget")
     for one in graph.services:
         services.add_row(*_service(one))
     edges = _table("edge what /s errors p99 backlog breaker")
     for edge in graph.edges:
         edges.add_row(*_edge(edge))
-    notes = [f"{one.name}: {one.why}" for one in graph.services if one.why] + [
-        f"{name} does not answer" for name in graph.silent
+    notes = [
+        *(f"{one.name}: {one.why}" for one in graph.services if one.why),
+        *(_spent(one) for one in graph.services if one.budget is not None and one.budget < 1),
+        *(f"{name} does not answer" for name in graph.silent),
     ]
     title = Text(f"{graph.system}, over {graph.seconds:.1f} s", style="bold")
-    return Group(title, services, edges, *map(Text, notes))
+    return Group(title, "", services, "", edges, "", *map(Text, notes))
 
 
 def _table(columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    """Return a table that fits into 80 columns: what is long is folded, numbers never are."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     for number, name in enumerate(columns.split()):
-        table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
+        folded = name in _FOLDED
+        side: Literal["left", "right"] = "left" if number < 2 else "right"
+        table.add_column(name, justify=side, overflow="fold", no_wrap=not folded)
     return table
 
 
+def _spent(one: LiveService) -> str:
+    broken = " is broken" if (one.budget or 0) < 0 else ""
+    return f"{one.name}: the promise of {one.of}{broken}, {one.budget:.0%} of its budget is left"
+
+
 def _service(one: LiveService) -> list[Text]:
-    budget = "-" if one.budget is None else f"{one.budget:.0%} {one.of}"
+    budget = "-" if one.budget is None else f"{one.budget:.0%}"
     return [
         Text(one.name),
         Text(one.state, style=_STATES[one.state]),
