@@ -11,8 +11,9 @@ from sqlalchemy import Column, ForeignKey, MetaData, Table, Uuid
 
 from holdfast import Command, Failure, Model, Saga, Service, System, Tx
 from holdfast.contract.envelope import Letter, SagaInput, State
+from holdfast.errors import BadAnswer
 from holdfast.observability import Context, Spans, current
-from holdfast.observability.span import SpanRecord, try_id
+from holdfast.observability.span import SpanRecord, error_type, try_id
 from holdfast.storage import SagaFilter
 from tests.dispatch.hosting import Hosted, hosting, system
 from tests.virtual_loop import LoopClock
@@ -65,7 +66,11 @@ async def lose(saga: Saga, wish: Wish) -> None:
         await saga.undo()
 
 
-def shop(failing: int = 0, ticked: Callable[[str], None] | None = None) -> System:
+def shop(
+    failing: int = 0,
+    ticked: Callable[[str], None] | None = None,
+    error: Exception = RuntimeError("the shelf fell"),  # noqa: B008
+) -> System:
     """Return a system; the first so many tries to take fail, `ticked` is told a tick's trace."""
     orders = Service("orders", tables=ORDERS, calls=[Take, GiveBack, Refuse])
     stock = Service("stock", tables=STOCK, calls=[])
@@ -95,7 +100,7 @@ def shop(failing: int = 0, ticked: Callable[[str], None] | None = None) -> Syste
         tx.insert(TAKEN, id=tx.new_id())
         if left[0]:
             left[0] -= 1
-            raise RuntimeError("the shelf fell")
+            raise error
 
     @stock.handles
     async def give_back(command: GiveBack, tx: Tx) -> None:
@@ -157,10 +162,11 @@ async def test_letters_carry_what_came_with_the_trace(tmp_path: Path) -> None:
     assert process.links == ()
 
 
-async def test_a_second_try_links_the_first(tmp_path: Path) -> None:
-    """Each is a span of its own below the send, with its error."""
+@pytest.mark.parametrize("error", [RuntimeError("the shelf fell"), BadAnswer("it answered 503")])
+async def test_a_second_try_links_the_first(tmp_path: Path, error: Exception) -> None:
+    """Each is a span of its own below the send, also where an outage gave the try back."""
     spans = Spans(LoopClock())
-    async with hosting(shop(failing=2), tmp_path, spans=spans) as hosted:
+    async with hosting(shop(failing=2, error=error), tmp_path, spans=spans) as hosted:
         caused()
         await hosted.post("/v1/take")
         (letter,) = await letters(hosted)
@@ -168,12 +174,14 @@ async def test_a_second_try_links_the_first(tmp_path: Path) -> None:
         tries = by_name(spans)["process stock.Take.v1"]
 
     first, *others = tries
-    assert [one.context.span_id for one in tries] == [try_id(letter.id, n) for n in (1, 2, 3)]
+    assert first.context.span_id == try_id(letter.id, 1)
+    assert len({one.context.span_id for one in tries}) == 3
+    assert [dict(one.attributes).get("holdfast.try") for one in tries] == [None, 2, 3]
     assert len({one.context.parent_id for one in tries}) == 1
     assert first.links == ()
     for one in others:
         assert [link.span_id for link in one.links] == [first.context.span_id]
-    assert [one.error for one in tries] == ["RuntimeError", "RuntimeError", ""]
+    assert [one.error for one in tries] == [error_type(error), error_type(error), ""]
 
 
 async def test_what_was_rolled_back_has_sent_nothing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.received import Received
+from holdfast.consistency.transitions import failed_tries
 from holdfast.consistency.turn import Effects, Own, RunAgain
 from holdfast.consistency.unit import Unit
 from holdfast.consistency.writer import Writer
@@ -62,8 +63,19 @@ class Delivery:
 
     @property
     def number(self) -> int:
-        """Which try this is, from 1."""
-        return 1 if self.row is None else max(1, self.row.tries)
+        """Which try this is, from 1; those that were given back count."""
+        if self.row is None:
+            return 1
+        return max(self.row.tries, failed_tries(self.row.error) + 1)
+
+    @property
+    def claim(self) -> int:
+        """What no other try of this letter has: 1 for the first, then the end of its lease.
+
+        The number is no such thing: a try that is given back, or a replay, lowers what is counted.
+        """
+        due_at = None if self.row is None else self.row.due_at
+        return 1 if self.number == 1 or due_at is None else due_at
 
     def made(self, number: int) -> bytes:
         """Return the stored digest of a call, or NOT_MADE."""

@@ -341,7 +341,7 @@ class HandlerTurn(Turn):
             cause=None if tried else letter,
             type=letter.type,
             letter=str(row.id),
-            tries=row.tries,
+            tries=self._delivery.number,
             error=ledger.describe(error),
             at=place_of(error),
         )

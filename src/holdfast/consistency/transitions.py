@@ -107,6 +107,11 @@ def entries(text: str | None) -> list[str]:
     return [entry for entry in _ENTRY.split(text or "") if entry]
 
 
+def failed_tries(text: str | None) -> int:
+    """Count the failed tries that are written down, also those that were given back."""
+    return sum(1 for one in entries(text) if one.startswith("try "))
+
+
 def _written_down(before: str | None, entry: str) -> str:
     """Return what was written down and one entry more.
 

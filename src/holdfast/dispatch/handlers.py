@@ -75,7 +75,7 @@ class CompiledHandler:
     async def invoke(self, delivery: Delivery) -> object:
         """Run the handler on a letter."""
         letter, unit = delivery.letter, delivery.unit
-        tracer, span_id = self._tracing.tracer, try_id(letter.id, delivery.number)
+        tracer, span_id = self._tracing.tracer, try_id(letter.id, delivery.claim)
         context = tracer.enter(letter, service=self._service, span_id=span_id)
         tracer.make_current(context)
         unit.cause = context.cause
@@ -144,7 +144,7 @@ class CompiledJob:
             trace_id,
             correlation_id=trace_id,
             service=self._ledger.service,
-            span_id=try_id(id_, delivery.number),
+            span_id=try_id(id_, delivery.claim),
         )
         tracer.make_current(context)
         unit.cause = context.cause

@@ -132,9 +132,9 @@ def link_to(traceparent: str) -> tuple[SpanLink, ...]:
     return () if found is None else (SpanLink(found.trace_id, found.span_id),)
 
 
-def try_id(letter: UUID, number: int) -> str:
-    """Return the id of the span of one try of a letter: each process knows those of all tries."""
-    seed = b"%b %d" % (letter.bytes, number)
+def try_id(letter: UUID, claim: int) -> str:
+    """Return the id of the span of one try of a letter: each process knows that of the first, 1."""
+    seed = b"%b %d" % (letter.bytes, claim)
     return hashlib.blake2b(seed, digest_size=8).hexdigest()
 
 

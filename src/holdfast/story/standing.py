@@ -8,7 +8,7 @@ from uuid import UUID
 
 from holdfast.consistency.replies import heard
 from holdfast.consistency.schedule import time_of
-from holdfast.consistency.transitions import entries, last_error
+from holdfast.consistency.transitions import entries, failed_tries, last_error
 from holdfast.consistency.unknown import waits
 from holdfast.contract.envelope import HTTP, Kind, Letter, MessageRow, SagaRow, State
 from holdfast.story.entry import Advice, Entry, Open, when
@@ -192,7 +192,7 @@ class Standing:
         if waits(row):
             return f"in {receiver}{again}{error}", []
         outside = ", and may have had an effect outside" if row.reached else ""
-        if failed := sum(1 for one in entries(row.error) if _TRY.fullmatch(one)):
+        if failed := failed_tries(row.error):
             why = f"{_times(failed, 'try')} failed in {receiver}{outside}{again}{error}"
             return why, [self._now(row.id)]
         number = f"its {_ordinal(row.tries)} try" if row.tries else "its first try"
