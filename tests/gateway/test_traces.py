@@ -61,7 +61,9 @@ class House:
         self.gate.set()
         answer = await self.door(Request("GET", "/v1/a", headers=list(headers), client=client))
         assert answer.status == 200  # whatever is wrong with these headers
-        return self.asked[-1].cause
+        cause = self.asked[-1].cause
+        assert (b"x-correlation-id", cause.correlation.encode()) in answer.headers
+        return cause
 
     def refused(self) -> dict[str, int]:
         """Return how many headers were refused, by name."""
@@ -85,6 +87,7 @@ async def test_what_a_trusted_proxy_says_is_followed_and_handed_on() -> None:
 
     assert (span.context.trace_id, span.context.parent_id) == (TRACE, "b7ad6b7169203331")
     assert cause.trace == f"00-{TRACE}-{span.context.span_id}-01"
+    assert cause.correlation == TRACE  # the proxy gave none, and each answer has one
     assert (cause.tracestate, cause.baggage) == ("a=1,b=2", "tenant=x;p=1,user=a%20b")
     assert house.refused() == {}
 

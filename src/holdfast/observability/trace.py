@@ -180,7 +180,7 @@ class Tracer:
             span_id = self.new_span_id()
         if parent is not None:
             return Context(
-                cause.correlation,
+                cause.correlation or parent.trace_id,
                 parent.trace_id,
                 span_id,
                 parent.sampled,
