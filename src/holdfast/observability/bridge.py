@@ -16,7 +16,7 @@ from holdfast.observability.logs import RANKS, Level, Logger
 from holdfast.observability.redact import REDACTED
 
 _OF_RECORDS = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
-_OF_STRUCTLOG = frozenset(("level", "logger", "timestamp", "logger_name"))  # the line has its own
+_OF_STRUCTLOG = frozenset(("level", "logger", "timestamp", "exc_info"))  # the line has its own
 
 
 class Bridge(logging.Handler):
