@@ -209,6 +209,17 @@ async def test_bodies_are_compressed_on_demand() -> None:
     assert receiver.times == [(0.0, 4)]
 
 
+@virtual_time
+async def test_a_large_batch_is_compressed_bit_by_bit() -> None:
+    """It is encoded in slices, so that no request waits for all of it, and is one body."""
+    policy = replace(POLICY, gzip=True, batch_max=1_000, queue_max=1_000)
+    async with receiving_by(policy=policy) as receiver:
+        receiver.record(1_000)
+        await asyncio.sleep(1.0)
+
+    assert [spans for _, spans in receiver.times] == [1_000]
+
+
 @pytest.mark.parametrize("temper", [again(429), again(503), again(502), Unreachable("away")])
 @virtual_time
 async def test_a_receiver_that_is_away_is_tried_again(temper: Temper) -> None:

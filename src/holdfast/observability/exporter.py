@@ -128,8 +128,9 @@ class Exporter:
 
     async def _export(self, batch: list[SpanRecord]) -> None:
         offset_s = self._clock.now() - self._clock.monotonic()
-        parts: list[bytes] = []
+        parts: list[bytes] = []  # of protobuf, one message after another is one message
         count = len(batch)
+        packer = zlib.compressobj(level=1, wbits=31) if self._policy.gzip else None
         try:
             for start in range(0, len(batch), _SLICE):
                 part, lost = export_request(
@@ -138,15 +139,14 @@ class Exporter:
                     offset_s=offset_s,
                     scope_version=self._scope_version,
                 )
-                parts.append(part)
+                parts.append(part if packer is None else packer.compress(part))
                 count -= lost
                 self._lose("not_encodable", lost)
                 await asyncio.sleep(0)
-            body = b"".join(parts)  # of protobuf, one message after another is one message
-            if self._policy.gzip:
-                body = zlib.compress(body, level=1, wbits=31)
+            if packer is not None:
+                parts.append(packer.flush())
             if count:
-                await self._deliver(body, count)
+                await self._deliver(b"".join(parts), count)
         except asyncio.CancelledError:
             self._lose("shutdown", count)
             raise

@@ -38,6 +38,7 @@ from holdfast.observability.trace import Context
 
 _OPEN_MAX = 10_000  # spans of users that have not ended
 _PLAIN = (str, bool, int, float)
+(_CURRENT,) = trace.set_span_in_context(trace.INVALID_SPAN, OtelContext())  # the span's key
 
 
 class CurrentSpan(trace.Span):
@@ -118,10 +119,12 @@ class OtelSpans:
         if not context.trace_id:
             attach(OtelContext())
             return
-        base = OtelContext()
+        span = CurrentSpan(context, self)
         if context.baggage:
-            base = W3CBaggagePropagator().extract({"baggage": context.baggage}, base)
-        attach(trace.set_span_in_context(CurrentSpan(context, self), base))
+            base = W3CBaggagePropagator().extract({"baggage": context.baggage}, OtelContext())
+            attach(trace.set_span_in_context(span, base))
+        else:
+            attach(OtelContext({_CURRENT: span}))
 
     def current(self) -> OtelContext:
         """See `ForeignSpans.current`."""
@@ -134,11 +137,12 @@ class OtelSpans:
 
     def innermost(self, context: Context) -> str:
         """See `ForeignSpans.innermost`."""
-        span = trace.get_current_span()
-        if not isinstance(span, CurrentSpan):
-            found = span.get_span_context()
-            if found.is_valid and f"{found.trace_id:032x}" == context.trace_id:
-                return f"{found.span_id:016x}"
+        span = get_current().get(_CURRENT)
+        if span is None or type(span) is CurrentSpan:
+            return context.span_id  # `isinstance` with an abstract class takes longer than the rest
+        found = trace.get_current_span().get_span_context()
+        if found.is_valid and f"{found.trace_id:032x}" == context.trace_id:
+            return f"{found.span_id:016x}"
         return context.span_id
 
     def monotonic(self, wall_ns: int | None) -> float:

@@ -141,9 +141,10 @@ def _record(
     """Return what a run leaves: an HTTP status below 500 is no error of who answered so."""
     bad = ""
     if isinstance(outcome, int):
-        attributes = (*attributes, (semconv.STATUS, outcome))
-        bad = str(outcome) if outcome >= 500 else ""
-        error = error if bad else None
+        attributes += ((semconv.STATUS, outcome),)
+        if outcome < 500:
+            return SpanRecord(sort, span.context, span.begun, ended, attributes)
+        bad = str(outcome)
     elif outcome is None:
         bad = _BROKEN_OFF
     made = SpanRecord(sort, span.context, span.begun, ended, attributes, bad)

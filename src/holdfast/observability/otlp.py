@@ -14,12 +14,14 @@ from holdfast.observability import semconv
 from holdfast.observability.span import Attributes, SpanEvent, SpanRecord, SpanSort, Value
 
 CONTENT_TYPE = "application/x-protobuf"
-_SAMPLED, _REMOTE_KNOWN = 0x01, 0x100
 _INT_MAX, _NEGATIVE = 2**63 - 1, 2**63
 _SIZES = {1: 8, 5: 4}  # wire types of fixed size
 _TIME = struct.Struct("<Q")
 _DOUBLE = struct.Struct("<d")
-_FLAGS = struct.Struct("<I")
+_TIMES = struct.Struct("<BQBQ")  # of a span's begin and end, their tags among them
+_FLAGS = b"\x85\x01" + struct.pack("<I", 0x101)  # sampled; whether the parent is remote is known
+_HEADS = [[bytes((number << 3 | 2, size)) for size in range(128)] for number in range(16)]
+"""[field][size]: what stands before a short text, or message."""
 
 
 def export_request(
@@ -58,30 +60,26 @@ def export_request(
 
 def encoded(span: SpanRecord, offset_s: float) -> bytes:
     """Return one span. Raises ValueError or TypeError for what OTLP cannot say."""
-    context, sort = span.context, span.sort
-    parts = [_ids(context.trace_id, context.span_id)]
-    if context.parent_id:
-        parts.append(b"\x22\x08" + _id(context.parent_id, 8))
+    context = span.context
+    parts = [
+        _ids(context.trace_id, context.span_id, context.parent_id),
+        _of_sort(span.sort),
+        _TIMES.pack(
+            0x39, int((span.begun + offset_s) * 1e9), 0x41, int((span.ended + offset_s) * 1e9)
+        ),
+    ]
     if context.tracestate:
         parts.append(_text(3, context.tracestate))
-    parts += (
-        _of_sort(sort),
-        b"\x39",
-        _TIME.pack(int((span.begun + offset_s) * 1e9)),
-        b"\x41",
-        _TIME.pack(int((span.ended + offset_s) * 1e9)),
-    )
     for name, value in span.attributes:
         parts.append(_attribute(9, name, value))
-    for event in span.events:
-        parts.append(_field(11, _event(event, offset_s)))
-    for link in span.links:
-        parts.append(_field(13, _ids(link.trace_id, link.span_id)))
+    if span.events or span.links:
+        parts += (_field(11, _event(event, offset_s)) for event in span.events)
+        parts += (_field(13, _ids(link.trace_id, link.span_id, "")) for link in span.links)
     if span.error:
         parts.append(_attribute(9, semconv.ERROR_TYPE, span.error))
         status = (_text(2, span.message) if span.message else b"") + b"\x18\x02"
         parts.append(_field(15, status))
-    parts += (b"\x85\x01", _FLAGS.pack(_SAMPLED | _REMOTE_KNOWN))
+    parts.append(_FLAGS)
     return b"".join(parts)
 
 
@@ -115,7 +113,28 @@ def _event(event: SpanEvent, offset_s: float) -> bytes:
 
 
 def _attribute(field: int, name: str, value: Value) -> bytes:
-    return _field(field, _text(1, name) + _field(2, _value(value)))
+    key = _key(name)
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace")
+        size = len(text)
+        whole = len(key) + size + 4
+        if whole < 128:  # most are: it is what `_field` does, three times
+            return b"".join((_HEADS[field][whole], key, _HEADS[2][size + 2], _HEADS[1][size], text))
+        return _field(field, key + _field(2, _field(1, text)))
+    if type(value) is int and field == 9:
+        return _number(name, value)
+    return _field(field, key + _field(2, _value(value)))
+
+
+@functools.lru_cache(maxsize=1_024)
+def _number(name: str, value: int) -> bytes:
+    """Return an attribute of a span that is a number; most are HTTP's statuses."""
+    return _field(9, _key(name) + _field(2, _value(value)))
+
+
+@functools.lru_cache(maxsize=1_024)
+def _key(name: str) -> bytes:
+    return _text(1, name)
 
 
 def _value(value: Value) -> bytes:
@@ -132,14 +151,12 @@ def _value(value: Value) -> bytes:
     return _field(5, b"".join(_field(1, _value(each)) for each in value))
 
 
-def _ids(trace_id: str, span_id: str) -> bytes:
-    return b"\x0a\x10" + _id(trace_id, 16) + b"\x12\x08" + _id(span_id, 8)
-
-
-def _id(text: str, size: int) -> bytes:
-    found = bytes.fromhex(text)
-    if len(found) != size:
-        raise ValueError(f"{text!r} is no id of {size} bytes")
+def _ids(trace_id: str, span_id: str, parent_id: str) -> bytes:
+    parent = f"2208{parent_id}" if parent_id else ""
+    found = bytes.fromhex(f"0a10{trace_id}1208{span_id}{parent}")
+    sizes = len(trace_id), len(span_id), len(parent), len(found)  # spaces are left out of the last
+    if sizes != (32, 16, 20, 38) and sizes != (32, 16, 0, 28):
+        raise ValueError(f"{trace_id!r}, {span_id!r}, {parent_id!r} are no ids")
     return found
 
 
@@ -149,10 +166,11 @@ def _text(number: int, text: str) -> bytes:
 
 def _field(number: int, body: bytes) -> bytes:
     size = len(body)
-    tag = number << 3 | 2
-    if size < 128 and tag < 128:
-        return bytes((tag, size)) + body
-    return _varint(tag) + _varint(size) + body
+    if size < 128:
+        return _HEADS[number][size] + body
+    if size < 16_384:
+        return bytes((number << 3 | 2, size & 127 | 128, size >> 7)) + body
+    return bytes((number << 3 | 2,)) + _varint(size) + body
 
 
 def _varint(number: int) -> bytes:

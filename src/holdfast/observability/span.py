@@ -31,7 +31,7 @@ class SpanKind(IntEnum):
     CONSUMER = 5
 
 
-class SpanSort(msgspec.Struct, frozen=True):
+class SpanSort(msgspec.Struct, frozen=True, cache_hash=True):
     """What is the same for all spans of one operation.
 
     Attributes:
@@ -88,9 +88,10 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False):
 
         That somebody refused a request, 4xx, is an error of the span and no trouble.
         """
-        refused = len(self.error) == 3 and self.error[0] == "4"
-        slow = self.ended - self.begun > self.sort.slow_s
-        return slow or (bool(self.error) and not refused)
+        if self.ended - self.begun > self.sort.slow_s:
+            return True
+        error = self.error
+        return error != "" and not (len(error) == 3 and error[0] == "4")
 
     def failed(self, error: BaseException) -> "SpanRecord":
         """Return the span with the error that ended it; a declared failure is none."""

@@ -18,6 +18,7 @@ HELD_SPANS_MAX = 10_000
 HELD_S = 60.0
 KEPT_TRACES_MAX = 4_096
 _TRACE_SPANS_MAX = 1_000
+_FRESH_MAX = 64
 _SAID_MAX = 128
 _SAID_SPANS_MAX = 10_000
 
@@ -68,6 +69,7 @@ class Spans:
         self._queue_max, self._full_at = queue_max, full_at
         self._queue: deque[SpanRecord] = deque()
         self._held: OrderedDict[str, list[SpanRecord]] = OrderedDict()
+        self._fresh: list[SpanRecord] = []  # to be held; sorted in together, which costs less
         self._kept: OrderedDict[str, None] = OrderedDict()
         self._said: OrderedDict[str, list[Additions]] = OrderedDict()
         self._stats = SpanStats()
@@ -87,19 +89,21 @@ class Spans:
             for additions in self._said.pop(context.span_id, ()):
                 span = additions.to(span)
         if context.sampled:
+            self._sort_in()
             if context.trace_id in self._held:  # it was decided elsewhere, after its beginning
                 self.keep(context.trace_id)
             self._export(span)
         elif span.is_wanted:
             self.keep(context.trace_id)
             self._export(span)
-        elif context.trace_id in self._kept:
-            self._export(span)
         else:
-            self._hold(span)
+            self._fresh.append(span)
+            if len(self._fresh) >= _FRESH_MAX:
+                self._sort_in()
 
     def keep(self, trace_id: str) -> None:
         """Export all of a trace: what is held of it, and what will come."""
+        self._sort_in()
         self._kept[trace_id] = None
         if len(self._kept) > KEPT_TRACES_MAX:
             self._kept.popitem(last=False)
@@ -117,20 +121,28 @@ class Spans:
         if len(queue) == self._full_at and self.on_full is not None:
             self.on_full()
 
-    def _hold(self, span: SpanRecord) -> None:
-        held, stats = self._held, self._stats
-        found = held.get(span.context.trace_id)
-        if found is None:
-            held[span.context.trace_id] = [span]
-            while span.ended - next(iter(held.values()))[0].ended > HELD_S:
-                self._let_go()
-        elif len(found) < _TRACE_SPANS_MAX:
-            found.append(span)
-        else:
-            stats.let_go += 1
+    def _sort_in(self) -> None:
+        """Hold back what has come, or export it with the rest of its trace."""
+        if not self._fresh:
             return
-        stats.held += 1
-        if stats.held > HELD_SPANS_MAX:
+        fresh, self._fresh = self._fresh, []
+        held, kept, stats = self._held, self._kept, self._stats
+        for span in fresh:
+            trace_id = span.context.trace_id
+            if trace_id in kept:
+                self._export(span)
+                continue
+            found = held.get(trace_id)
+            if found is None:
+                held[trace_id] = [span]
+            elif len(found) < _TRACE_SPANS_MAX:
+                found.append(span)
+            else:
+                stats.let_go += 1
+                continue
+            stats.held += 1
+        old = fresh[-1].ended - HELD_S
+        while stats.held > HELD_SPANS_MAX or (held and next(iter(held.values()))[0].ended < old):
             self._let_go()
 
     def _let_go(self) -> None:
@@ -141,6 +153,7 @@ class Spans:
 
     def take(self, most: int) -> list[SpanRecord]:
         """Take up to so many for an export."""
+        self._sort_in()
         queue = self._queue
         return [queue.popleft() for _ in range(min(most, len(queue)))]
 
@@ -150,5 +163,6 @@ class Spans:
 
     def stats(self) -> SpanStats:
         """Return the counts."""
+        self._sort_in()
         self._stats.queued = len(self._queue)
         return self._stats
