@@ -21,6 +21,7 @@ from benchmarks.report import machine, render
 FIGURES = (
     "route",
     "gateway",
+    "traces",
     "overload",
     "orders",
     "servers",

@@ -17,6 +17,7 @@ _PACKAGES = (
     "sqlalchemy",
     "fastapi",
     "uvicorn",
+    "opentelemetry-sdk",
     "aiohttp",
     "dbos",
 )

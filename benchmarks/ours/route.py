@@ -1,6 +1,9 @@
 """One Holdfast route with everything on: token, rate limits, metrics, JSON log, trace, deadline."""
 
+import argparse
+import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,11 +12,12 @@ from uuid import UUID
 import uvloop
 
 from benchmarks.ours.access import SCOPE, TOKENS, GetKeys, jwks
-from benchmarks.ours.serve import serve_until_stopped
 from holdfast import Field, Gateway, Model, Rate, Service, System
-from holdfast.engines.machine import MachineClock
+from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
+from holdfast.runtime.serve import serve
+from holdfast.runtime.settings import ProcessSettings
 
 
 class PlaceOrder(Model):
@@ -58,12 +62,21 @@ system = System("route", [service], Gateway(tokens=TOKENS, per_caller=ENOUGH, pe
 
 async def main() -> None:
     """Serve; the log goes to /dev/null, as that of the peer would, if it wrote one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--without-sdk", action="store_true", help="OpenTelemetry's is not there")
+    if parser.parse_args().without_sdk:
+        sys.modules["opentelemetry.sdk"] = None  # type: ignore[assignment]  # not to be imported
     log = open(os.devnull, "wb", buffering=0)  # noqa: SIM115  # for the life of the process
     with tempfile.TemporaryDirectory() as folder:
         logger = Logger(log, MachineClock(), system.name, form="json")
-        process = Process(system, Options(Path(folder), port=0), logger)
-        await process.start()
-        await serve_until_stopped({"url": process.url}, process.stop)
+        settings = ProcessSettings(log_kept_mb=0)
+        options = Options(Path(folder), port=0, environ=os.environ, settings=settings)
+        await serve(system, options, logger, MachineSignals(), announce)
+
+
+def announce(process: Process) -> None:
+    """Tell the one who measures where to send requests."""
+    print(json.dumps({"url": process.url}), flush=True)
 
 
 if __name__ == "__main__":
