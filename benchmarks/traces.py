@@ -128,7 +128,7 @@ async def _hold(*, gzip: bool) -> Row:
     """Measure the longest CPU between two turns of others while the largest batch is exported."""
     clock = MachineClock()
     spans = Spans(clock, queue_max=_LARGEST, full_at=_LARGEST)
-    sort = served("orders", "POST", "/v1/orders")
+    sort = served("POST", "/v1/orders")
     for number in range(1, _LARGEST + 1):
         context = Context("c", f"{number:032x}", f"{number:016x}", True, "orders")
         attributes = ((semconv.PATH, f"/v1/orders/{number}"), (semconv.STATUS, 200))

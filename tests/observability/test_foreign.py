@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from random import Random
 
 import pytest
 from opentelemetry import baggage, propagate, trace
@@ -32,7 +33,7 @@ class Served:
         clock = MachineClock()
         self.spans = Spans(clock)
         self.tracing = Tracing(
-            Tracer(SetRandom(range(1, 99)), ratio=0.0, foreign=OtelSpans(self.spans)),
+            Tracer(SetRandom(range(1, 99)), ratio=0.0, foreign=OtelSpans(self.spans, Random(1))),
             clock,
             self.spans,
         )
@@ -40,7 +41,7 @@ class Served:
 
     def _operation(self, path: str) -> Operation:
         outcomes = Metrics("shop").route("orders", "GET", path)
-        return Operation("orders", outcomes, served("orders", "GET", path), self.tracing)
+        return Operation("orders", outcomes, served("GET", path), self.tracing)
 
     async def handle(
         self, function: Callable[[], Awaitable[object]], flags: str = "01", **cause: str

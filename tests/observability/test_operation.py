@@ -38,7 +38,7 @@ class Seen:
         self.operation = Operation(
             "orders",
             outcomes,
-            served("orders", "GET", "/a"),
+            served("GET", "/a"),
             self.tracing,
             tell=lambda outcome, seconds: self.told.append((outcome, seconds)),
         )

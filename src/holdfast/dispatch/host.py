@@ -316,7 +316,7 @@ class ServiceHost:
                 operation=Operation(
                     self.name,
                     outcomes,
-                    served(self.name, route.method, route.path, slow_s=slo.latency_s),
+                    served(route.method, route.path, slow_s=slo.latency_s),
                     self._ports.tracing,
                 ),
                 on_error=self.failed,

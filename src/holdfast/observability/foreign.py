@@ -6,6 +6,7 @@ exports its spans itself, and they nest all the same.
 """
 
 import asyncio
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from opentelemetry.context import Context as OtelContext
 from opentelemetry.context import attach, get_current
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import StatusCode, TraceFlags, TraceState
 
@@ -35,6 +37,7 @@ from holdfast.observability.span import (
 )
 from holdfast.observability.spans import Additions, Spans
 from holdfast.observability.trace import Context
+from holdfast.ports import Random
 
 _OPEN_MAX = 10_000  # spans of users that have not ended
 _PLAIN = (str, bool, int, float)
@@ -108,8 +111,8 @@ class CurrentSpan(trace.Span):
 class OtelSpans:
     """Implements `trace.ForeignSpans` for one process; made in its loop."""
 
-    def __init__(self, spans: Spans) -> None:
-        self.spans = spans
+    def __init__(self, spans: Spans, random: Random) -> None:
+        self.spans, self.random = spans, random
         self._thread = threading.get_ident()
         self._loop = asyncio.get_running_loop()
         _provide()
@@ -258,6 +261,26 @@ class _Within(Sampler):
         return "within Holdfast's"
 
 
+class _Ids(IdGenerator):
+    """Draws ids by the port of whose span it is within; what belongs to nobody is numbered.
+
+    Nobody's spans are dropped, and code under simulation must not draw by itself.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def generate_span_id(self) -> int:
+        return self._drawn(64)
+
+    def generate_trace_id(self) -> int:
+        return self._drawn(128)
+
+    def _drawn(self, bits: int) -> int:
+        owner = _owner_of(trace.get_current_span())
+        return next(self._numbers) if owner is None else owner[0].random.getrandbits(bits) or 1
+
+
 class _Hand(SpanProcessor):
     """Hands spans of users to the process in whose span they were made."""
 
@@ -292,7 +315,7 @@ _provided: list[TracerProvider] = []
 def _provide() -> None:
     """Let OpenTelemetry's API make spans, once for the interpreter."""
     if not _provided and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        provider = TracerProvider(sampler=_Within(), shutdown_on_exit=False)
+        provider = TracerProvider(sampler=_Within(), id_generator=_Ids(), shutdown_on_exit=False)
         provider.add_span_processor(_Hand())
         trace.set_tracer_provider(provider)
         _provided.append(provider)

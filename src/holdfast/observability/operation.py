@@ -65,7 +65,7 @@ class Tracing(msgspec.Struct, frozen=True):
         return Part(self, sort, attributes)
 
 
-def served(service: str, method: str, route: str, *, slow_s: float = NEVER_SLOW) -> SpanSort:
+def served(method: str, route: str, *, slow_s: float = NEVER_SLOW) -> SpanSort:
     """Return the sort of the spans of a route, at the gateway or in its service."""
     attributes = ((semconv.METHOD, method), (semconv.ROUTE, route)) if route else ()
     return SpanSort(f"{method} {route}".rstrip(), SpanKind.SERVER, attributes, slow_s)
@@ -250,9 +250,7 @@ class Requests:
 
     def _learn(self, method: str, route: str) -> tuple[RouteOutcomes, SpanSort]:
         outcomes = self._metrics.route("gateway", method, route)
-        sort = served(
-            "gateway", outcomes.method, route, slow_s=self._slow_s.get((method, route), NEVER_SLOW)
-        )
+        sort = served(outcomes.method, route, slow_s=self._slow_s.get((method, route), NEVER_SLOW))
         if len(self._outcomes) < _REMEMBERED_MAX:
             self._outcomes[method, route] = outcomes, sort
         return outcomes, sort

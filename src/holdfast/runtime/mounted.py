@@ -20,7 +20,7 @@ def mounted(
 
     async def serve(request: Request, parameters: dict[str, str]) -> Response:
         outcomes = metrics.route(host.name, request.method, route)
-        sort = served(host.name, outcomes.method, route)
+        sort = served(outcomes.method, route)
         operation = Operation(host.name, outcomes, sort, tracing)
         span, status = operation.part(), None
         error: Exception | None = None

@@ -83,7 +83,7 @@ class Telemetry:
             return
         policy = settings.policy
         spans = Spans(clock, queue_max=policy.queue_max, full_at=policy.batch_max)
-        tracer = Tracer(random, ratio=settings.ratio, foreign=_foreign(spans))
+        tracer = Tracer(random, ratio=settings.ratio, foreign=_foreign(spans, random))
         self.tracing = Tracing(tracer, clock, spans)
         self._pool = ClientPool(network=world.network, clock=clock, tls=settings.tls)
         instance = str(world.ids.uuid7(int(clock.now() * 1000)))
@@ -128,13 +128,13 @@ class Telemetry:
             await self._pool.close()
 
 
-def _foreign(spans: Spans) -> ForeignSpans | None:
+def _foreign(spans: Spans, random: Random) -> ForeignSpans | None:
     """Return what nests users' spans with ours, where OpenTelemetry's SDK is installed."""
     try:
         from holdfast.observability.foreign import OtelSpans
     except ModuleNotFoundError:
         return None
-    return OtelSpans(spans)
+    return OtelSpans(spans, random)
 
 
 def _poster(pool: ClientPool, url: str) -> Post:
