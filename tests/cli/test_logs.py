@@ -24,6 +24,7 @@ def test_the_lines_of_one_order(cli: Cli, serve: Callable[..., Server]) -> None:
     assert events == ["saga.parked", "request"]
     assert by_id.out == about.out
     assert (nobody.code, nobody.out) == (0, "")
+    assert nobody.err == "holdfast: no kept line is about nobody\n"
     assert [json.loads(one)["event"] for one in every.out.splitlines()].count("request") == 2
     assert every.out.splitlines() == server.log.read_text().splitlines()
 

@@ -144,6 +144,7 @@ def test_what_is_said_of_the_resource() -> None:
 BAD: list[tuple[str, str, str]] = [
     ("OTEL_SDK_DISABLED", "maybe", "valid boolean"),
     ("OTEL_TRACES_EXPORTER", "zipkin", "'otlp' or 'none'"),
+    ("OTEL_PROPAGATORS", "b3", "tracecontext and baggage are handed on, and no others"),
     ("OTEL_TRACES_SAMPLER", "jaeger_remote", "'parentbased_traceidratio'"),
     ("OTEL_TRACES_SAMPLER_ARG", "50", "less than or equal to 1"),
     ("OTEL_TRACES_SAMPLER_ARG", "-0.1", "greater than or equal to 0"),

@@ -13,6 +13,7 @@ import uvloop
 
 from holdfast.cli.load import Loaded, load
 from holdfast.cli.options import AsJson, DataFolderPath, SystemName, data_folder
+from holdfast.cli.output import complain
 from holdfast.cli.trace import told
 from holdfast.errors import UnknownName, Unreachable
 from holdfast.observability.console import console_line
@@ -60,7 +61,9 @@ def command(
         tails = [stack.enter_context(closing(Tail(one, matching))) for one in folders]
         kept = (line for tail in tails for line in (*tail.kept(), *tail.new()))
         try:
-            _print(by_time(kept), people=people)
+            count = _print(by_time(kept), people=people)
+            if not count and about is not None:
+                complain(f"no kept line is about {about}")
             if not once:
                 uvloop.run(_follow(folder, folders, tails, matching, people=people))
         except (KeyboardInterrupt, BrokenPipeError):
@@ -92,10 +95,14 @@ async def _follow(
         await asyncio.sleep(LOOK_S)
 
 
-def _print(lines: Iterable[bytes], *, people: bool) -> None:
+def _print(lines: Iterable[bytes], *, people: bool) -> int:
+    """Print lines; return how many."""
+    count = 0
     for line in lines:
         sys.stdout.buffer.write(_for_people(line) if people else line)
+        count += 1
     sys.stdout.buffer.flush()
+    return count
 
 
 def _for_people(line: bytes) -> bytes:

@@ -70,6 +70,12 @@ def _checked_url(text: str) -> str:
     return text
 
 
+def _checked_propagators(text: str) -> str:
+    if not {part.strip() for part in text.split(",")} <= {"tracecontext", "baggage"}:
+        raise ValueError("tracecontext and baggage are handed on, and no others")
+    return text
+
+
 Endpoint = Annotated[str, AfterValidator(_checked_url)]
 Headers = Annotated[SecretStr, AfterValidator(_checked_headers)]
 
@@ -81,6 +87,7 @@ class OtelSettings(Model):
     traces_exporter: Literal["otlp", "none"] = "otlp"
     traces_sampler: Sampler | None = None
     traces_sampler_arg: float | None = Field(default=None, ge=0, le=1)
+    propagators: Annotated[str, AfterValidator(_checked_propagators)] = "tracecontext,baggage"
     resource_attributes: Annotated[str, AfterValidator(_checked_pairs)] = ""
     exporter_otlp_endpoint: Endpoint = ""
     exporter_otlp_traces_endpoint: Endpoint = ""
