@@ -250,15 +250,24 @@ def test_the_level_of_our_log_is_that_of_the_standard_logging(
 ) -> None:
     """Unless somebody has chosen another one than Python's; afterwards all is as it was."""
     root = logging.RootLogger(before)
-    monkeypatch.setattr(logging, "getLogger", lambda: root)
+    loggers = logging.Manager(root)
+    loggers.disable = logging.NOTSET
+
+    def get(name: str = "") -> logging.Logger:
+        return loggers.getLogger(name) if name else root
+
+    monkeypatch.setattr(logging, "getLogger", get)
 
     with bridged(log.logger):
         inside = root.level
         root.error("a")
+        get("alembic.runtime").info("what Holdfast stands on is told by its own lines")
+        get("alembic.runtime").error("c")
 
     root.error("b")
     assert (inside, root.level, root.handlers) == (within, before, [])
-    assert [line["message"] for line in log.lines()] == ["a"]
+    assert get("alembic").level == logging.NOTSET
+    assert [line["message"] for line in log.lines()] == ["a", "c"]
 
 
 def test_people_get_a_readable_line() -> None:

@@ -16,6 +16,8 @@ from holdfast.observability.logs import RANKS, Level, Logger
 from holdfast.observability.redact import REDACTED
 
 _OF_RECORDS = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
+_BENEATH = ("alembic", "asyncio", "asyncpg", "nats", "opentelemetry", "redis", "sqlalchemy")
+"""Libraries that Holdfast stands on: what they do is told by its own lines."""
 _OF_STRUCTLOG = frozenset(("level", "logger", "timestamp", "exc_info"))  # the line has its own
 
 
@@ -36,17 +38,23 @@ class Bridge(logging.Handler):
 def bridged(logger: Logger) -> Generator[None]:
     """Let the standard `logging` write to a Logger in this block.
 
-    The root logger, if it has Python's own level of WARNING, gets that of the Logger.
+    The root logger, if it has Python's own level of WARNING, gets that of the Logger; the libraries
+    that Holdfast stands on go on with their warnings alone, if nobody has given them a level.
     """
     root, handler = logging.getLogger(), Bridge(logger)
     level = root.level
+    beneath = [one for one in map(logging.getLogger, _BENEATH) if one.level == logging.NOTSET]
     root.addHandler(handler)
     if level == logging.WARNING:
         root.setLevel(logger.rank)
+        for library in beneath:
+            library.setLevel(max(logging.WARNING, logger.rank))
     try:
         yield
     finally:
         root.setLevel(level)
+        for library in beneath:
+            library.setLevel(logging.NOTSET)
         root.removeHandler(handler)
 
 
