@@ -33,14 +33,12 @@ class Seen:
         self.spans = Spans(self.clock)
         tracer = Tracer(SetRandom(range(1, 99)), ratio=1.0)
         self.tracing = Tracing(tracer, self.clock, self.spans)
-        self.told: list[tuple[int | str, float]] = []
         outcomes = self.metrics.route("orders", "GET", "/a")
         self.operation = Operation(
             "orders",
             outcomes,
             served("GET", "/a"),
             self.tracing,
-            tell=lambda outcome, seconds: self.told.append((outcome, seconds)),
         )
 
     def series(self, start: str) -> list[str]:
@@ -55,7 +53,7 @@ def seen() -> Seen:
     return Seen()
 
 
-def test_a_run_is_counted_and_told_once(seen: Seen) -> None:
+def test_a_run_is_counted_once(seen: Seen) -> None:
     """From its begin to its end, by the clock."""
     span = seen.operation.begin(CAUSE)
     under_way = seen.series("http_server_active_requests{")
@@ -66,7 +64,6 @@ def test_a_run_is_counted_and_told_once(seen: Seen) -> None:
     assert under_way == ["1"]
     assert seen.series("http_server_active_requests{") == ["0"]
     assert seen.series("http_server_request_duration_seconds_sum") == ["2.0"]
-    assert seen.told == [(200, 2.0)]
 
 
 def test_what_was_broken_off_is_not_under_way_and_not_counted(seen: Seen) -> None:
@@ -75,7 +72,6 @@ def test_what_was_broken_off_is_not_under_way_and_not_counted(seen: Seen) -> Non
 
     assert seen.series("http_server_active_requests{") == ["0"]
     assert seen.series("http_server_request_duration_seconds_sum") == []
-    assert seen.told == []
 
 
 def test_a_begin_makes_the_context_and_a_part_goes_on_in_it(seen: Seen) -> None:

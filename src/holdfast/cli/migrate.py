@@ -136,7 +136,7 @@ async def _migrate(revisions: Revisions, url: str, tracing: Tracing) -> list[str
 Act = Callable[[Revisions, str, Tracing], Awaitable[list[str]]]
 
 
-def _untold(event: str, **fields: object) -> None:
+def _notice(event: str, **fields: object) -> None:
     complain(f"{event}: {', '.join(f'{name}={value}' for name, value in fields.items())}")
 
 
@@ -153,7 +153,7 @@ async def _each(
             stack.push_async_callback(servers.stop)
             await servers.start(new_tables=False)
             environ |= servers.environ
-        tracing = await stack.enter_async_context(traced_command(system, environ, _untold))
+        tracing = await stack.enter_async_context(traced_command(system, environ, _notice))
         folder = DataFolder(path)
         urls = {name: database_url(name, environ, alone=len(names) == 1) for name in names}
         if act is not _check and not all(urls.values()):

@@ -5,7 +5,7 @@ where everything hangs that tells of it: the metric, the log line and the span. 
 of one that has a span and no metric of its own, such as a call to somebody else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 
 import msgspec
@@ -31,9 +31,6 @@ from holdfast.ports import Clock
 _REMEMBERED_MAX = 1_000
 _BROKEN_OFF = "cancelled"
 _NOTHING: Outer = NO_CONTEXT, None
-
-Tell = Callable[[int | str, float], None]
-"""Writes a log line, in the context of what ended: its outcome, and the seconds that it took."""
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
@@ -77,10 +74,9 @@ class Operation:
     Args:
         service: whose code runs.
         outcomes: what its ends are counted by.
-        tell: told of each end; None: no log line.
     """
 
-    __slots__ = ("_clock", "_outcomes", "_service", "_sort", "_spans", "_tell", "_tracer")
+    __slots__ = ("_clock", "_outcomes", "_service", "_sort", "_spans", "_tracer")
 
     def __init__(
         self,
@@ -88,14 +84,11 @@ class Operation:
         outcomes: Outcomes,
         sort: SpanSort,
         tracing: Tracing,
-        *,
-        tell: Tell | None = None,
     ) -> None:
         self._service = service
         self._outcomes = outcomes
         self._sort = sort
         self._tracer, self._clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
-        self._tell = tell
 
     def begin(self, cause: Cause) -> Span:
         """Begin work that something else asked for; its context is the current one."""
@@ -116,17 +109,14 @@ class Operation:
         span: Span,
         outcome: int | str | None,
         error: BaseException | None = None,
-        attributes: Attributes = (),
     ) -> None:
         """End a run, by how it ended: see `Outcomes.observe`; None: it was broken off."""
         self._outcomes.active -= 1
         ended = self._clock.monotonic()
         if outcome is not None:
             self._outcomes.observe(outcome, ended - span.begun, span.context)
-            if self._tell is not None:
-                self._tell(outcome, ended - span.begun)
         if self._spans is not None:
-            self._spans.record(_record(self._sort, span, ended, outcome, error, attributes))
+            self._spans.record(_record(self._sort, span, ended, outcome, error, ()))
         self._tracer.back_to(span.outer)
 
 
