@@ -174,11 +174,9 @@ async def test_batches_of_replicas_do_not_deadlock(tmp_path: Path) -> None:
         [[deadlocks]] = await run.rows(
             "shed", "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         )
-        lost = [process.hosts[0].core.writer.stats().lost for process in run.processes[1:]]
         took = [process.hosts[0].core.writer.stats().turns for process in run.processes[1:]]
 
     assert deadlocks == 0
-    assert lost == [0, 0, 0, 0]
     assert min(took) > 0, "a replica had nothing to do"
 
 
