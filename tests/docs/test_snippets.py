@@ -87,7 +87,7 @@ def _check_words(words: list[str], where: str) -> None:
         return
     program, *rest = [word for word in words if not word.startswith("-")]
     if program == "make":
-        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert rest[0] in targets, f"{where}: make {rest[0]}"
     elif program == "holdfast":
         assert rest[0] in COMMANDS, f"{where}: holdfast {rest[0]}"
