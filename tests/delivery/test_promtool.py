@@ -102,6 +102,7 @@ FAULTS = [
     ("causes", "causes", 'for: "10m"', 'for: "9m"'),
     ("causes", "causes", "absent(", "sum("),
     ("causes", "causes", "unless on (saga)", "and on (saga)"),
+    ("causes", "causes", 'service="orders",saga="checkout",out', 'saga="checkout",out'),
 ]
 """(file of rules, file of tests, what stands there, what a mistake would make of it)."""
 
@@ -131,6 +132,18 @@ def test_the_rendered_tests_notice_a_mistake(
 
     assert code == 1, said
     assert "FAILED" in said
+
+
+def test_sagas_of_one_name_have_each_its_own_budget(tmp_path: Path) -> None:
+    """What two services promise of them is played at once, and is different."""
+    services = [Service(name, slo=Slo(share=share)) for name, share in (("a", 0.9), ("b", 0.999))]
+    for service in services:
+        service.saga(checkout)
+    folder = rendered(System("twins", services), tmp_path)
+
+    for name in TESTS:
+        code, said = run("promtool", "test", "rules", f"tests/{name}.yml", within=folder)
+        assert (code, "SUCCESS" in said) == (0, True), said
 
 
 def test_alertmanager_takes_its_configuration_and_tells_the_right_people(of_shop: Path) -> None:

@@ -120,12 +120,15 @@ def test_what_is_left_of_a_budget(bad: int, slow: int, left: float, of: str) -> 
 
 
 def test_a_parked_saga_has_not_settled() -> None:
-    """However soon it was parked: of four one is not good, and two may be."""
+    """However soon it was parked: of four one is not good, and two may be; others are no matter."""
     name = "holdfast_saga_duration_seconds"
     ended = "".join(
-        f'{name}_bucket{{saga="pay",outcome="{outcome}",le="30"}} {count}\n'
-        f'{name}_count{{saga="pay",outcome="{outcome}"}} {count}\n'
-        for outcome, count in (("completed", 2), ("failed", 1), ("parked", 1))
+        f'{name}_bucket{{service="{at}",saga="pay",outcome="{outcome}",le="30"}} {count}\n'
+        f'{name}_count{{service="{at}",saga="pay",outcome="{outcome}"}} {count}\n'
+        for at, outcome, count in (
+            *(("counter", "completed", 2), ("counter", "failed", 1), ("counter", "parked", 1)),
+            ("elsewhere", "completed", 90),
+        )
     )
     found = service(picture(till, [], [said("a", ended, "counter")], 1.0), "counter")
 

@@ -101,7 +101,7 @@ def test_messages_sagas_and_edges_are_counted() -> None:
 
     metrics.process("payments", "process", "payments.Charge").observe("", 0.01)
     metrics.process("payments", "process", "payments.Charge").observe("KeyError", 0.01)
-    metrics.saga("checkout").observe("completed", 0.3)
+    metrics.saga("orders", "checkout").observe("completed", 0.3)
     metrics.rate_limited("orders").inc()
     metrics.commit_duration("orders").observe(0.002)
     metrics.batch_size("orders").observe(12)
@@ -109,7 +109,7 @@ def test_messages_sagas_and_edges_are_counted() -> None:
     charge = {"messaging_destination_name": "payments.Charge", "service": "payments"}
     process = "messaging_process_duration_seconds_count"
     operation = {"messaging_operation_name": "process"}
-    ended = {"saga": "checkout", "outcome": "completed"}
+    ended = {"service": "orders", "saga": "checkout", "outcome": "completed"}
     assert value(metrics, process, **charge, **operation) == 1
     assert value(metrics, process, **charge, **operation, error_type="KeyError") == 1
     assert value(metrics, "holdfast_sagas_total", **ended) == 1
@@ -234,14 +234,15 @@ def test_what_is_expected_is_shown_at_nought() -> None:
     metrics = Metrics("shop")
 
     metrics.expect(metrics.route("orders", "GET", "/a"), 200, 503)
-    metrics.expect(metrics.saga("checkout"), "failed")
+    metrics.expect(metrics.saga("orders", "checkout"), "failed")
     handler = metrics.process("orders", "process", "orders.Ship", ["Refused"])
     metrics.expect(handler, "", "Refused")
 
     served = {"http_request_method": "GET", "http_route": "/a", "service": "orders"}
     name = "http_server_request_duration_seconds_count"
     assert value(metrics, name, **served, http_response_status_code="503") == 0
-    assert value(metrics, "holdfast_sagas_total", saga="checkout", outcome="failed") == 0
+    ended = {"service": "orders", "saga": "checkout", "outcome": "failed"}
+    assert value(metrics, "holdfast_sagas_total", **ended) == 0
     errors = {"service": "orders", "messaging_destination_name": "orders.Ship"}
     assert value(metrics, "holdfast_handler_errors_total", **errors) == 0
     handler.observe("KeyError", 0.1)
@@ -267,7 +268,7 @@ def test_how_often_what_is_declared_ended() -> None:
     metrics = Metrics("shop")
     take = metrics.process("hall", "process", "hall.Take", ["SoldOut"])
     metrics.expect(take, "", "SoldOut")
-    booking = metrics.saga("booking")
+    booking = metrics.saga("desk", "booking")
     metrics.expect(booking, *SAGA_ENDS)
     for service in ("desk", "gateway"):
         metrics.expect(metrics.route(service, "POST", "/v1/bookings"), 202, *SERVED_ERRORS)

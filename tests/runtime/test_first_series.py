@@ -37,7 +37,8 @@ def expected(system: System) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
             found.append(("holdfast_handler_errors_total", {**labels, "service": service.name}))
         for saga in service.sagas:
             for end in ("completed", "failed", "parked"):
-                found.append(("holdfast_sagas_total", {"saga": saga.name, "outcome": end}))
+                labels = {"service": service.name, "saga": saga.name, "outcome": end}
+                found.append(("holdfast_sagas_total", labels))
         for external in service.reaches:
             edge = f"{service.name}→{external.name}"
             found.append(("holdfast_breaker_state", {"edge": edge}))

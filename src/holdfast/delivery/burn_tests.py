@@ -205,7 +205,8 @@ def _input(indicator: Indicator, happens: Play) -> Iterator[Value]:
     objective, slo = indicator.objective, indicator.objective.slo
     job = equal("job", indicator.job)
     if objective.saga is not None:
-        of = (job, equal("saga", objective.saga), equal("outcome", "completed"))
+        saga = (equal("service", objective.service), equal("saga", objective.saga))
+        of = (job, *saga, equal("outcome", "completed"))
         bound = equal("le", number_text(float(slo.settled_s)))
         yield _line(series(catalogue.SAGA_DURATION, *of, suffix="_count"), every)
         yield _line(series(catalogue.SAGA_DURATION, *of, bound, suffix="_bucket"), good)

@@ -153,9 +153,7 @@ def _sagas(system: System) -> Iterator[Alert]:
             "slo": objective.name,
         }
         oldest = f"max by (service, saga) ({series(catalogue.OLDEST_SAGA, *of)}) > {late_s:g}"
-        ended = series(
-            catalogue.SAGA_DURATION, of[0], of[2], unequal("outcome", "parked"), suffix="_count"
-        )
+        ended = series(catalogue.SAGA_DURATION, *of, unequal("outcome", "parked"), suffix="_count")
         yield Alert(
             "SagasStandStill",
             system.name,

@@ -17,6 +17,8 @@ _LONG = 90
 """Steps: longer than any alert waits before it fires."""
 _WELL_AT = 60
 """The step at which all is well again; what waited longest has fired long since."""
+_ELSEWHERE = ("service", "(another)")
+"""Of no service: names have no brackets."""
 Labels = tuple[tuple[str, str], ...]
 Input = tuple[str, str]
 """The name of a series, and its values."""
@@ -27,7 +29,7 @@ def cause_test(system: System, runbooks: str) -> dict[str, Value]:
     alerts = list(causes_of(system))
     tests = [
         *_gauges(system, alerts, runbooks),
-        *_others_end(system, alerts),
+        *_others_end(system, alerts, runbooks),
         *_ignored(system, alerts, runbooks),
         *_route_fails(system, alerts, runbooks),
         *_targets(system, alerts, runbooks),
@@ -99,20 +101,31 @@ def _name(system: System, metric: Metric, labels: Labels, suffix: str = "") -> s
     return series(metric, *matchers, suffix=suffix)
 
 
-def _others_end(system: System, alerts: list[Alert]) -> Iterator[Value]:
-    """Yield the test that one old saga is not taken for all of them."""
-    inputs: list[Input] = []
-    for alert in alerts:
-        reading = _reading(system, alert)
-        if alert.name == "SagasStandStill" and reading is not None:
-            metric, most, labels = reading
-            ended = (labels[1], ("outcome", "completed"))
-            inputs.append((_name(system, metric, labels), f"{most + 1:g}x{_LONG}"))
-            counted = _name(system, catalogue.SAGA_DURATION, ended, "_count")
-            inputs.append((counted, f"0+1x{_LONG}"))
-    if inputs:
-        about = "SagasStandStill: while others end it is silent"
-        yield _test(about, inputs, [_at(_LONG * STEP_S, "SagasStandStill", [])])
+def _others_end(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
+    """Yield the tests that one old saga is not taken for all of them, of its service alone."""
+    still = [alert for alert in alerts if alert.name == "SagasStandStill"]
+    readings = [reading for alert in still for reading in [_reading(system, alert)] if reading]
+    rules = [
+        expected(_filled(alert, labels, runbooks))
+        for alert, (_, _, labels) in zip(still, readings, strict=True)
+    ]
+    for what, elsewhere, fires in (
+        ("while others end it is silent", False, []),
+        ("what ends in another service is no matter", True, rules),
+    ):
+        inputs: list[Input] = []
+        for metric, most, (service, saga) in readings:
+            ended = (_ELSEWHERE if elsewhere else service, saga)
+            counted = _name(
+                system, catalogue.SAGA_DURATION, (*ended, ("outcome", "completed")), "_count"
+            )
+            inputs += [
+                (_name(system, metric, (service, saga)), f"{most + 1:g}x{_LONG}"),
+                (counted, f"0+1x{_LONG}"),
+            ]
+        if inputs:
+            expectations = [_at(_LONG * STEP_S, "SagasStandStill", fires)]
+            yield _test(f"SagasStandStill: {what}", dict.fromkeys(inputs), expectations)
 
 
 def _ignored(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
@@ -199,7 +212,7 @@ def _quiet(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value
     yield _test("a fresh start with one error is silent", inputs, begun)
 
 
-def _test(name: str, inputs: Sequence[Input], expectations: Sequence[Value]) -> Value:
+def _test(name: str, inputs: Iterable[Input], expectations: Sequence[Value]) -> Value:
     return {
         "name": name,
         "interval": f"{STEP_S}s",

@@ -154,14 +154,14 @@ def _of_service(system: System, service: Service) -> Dashboard:
 
 def _of_sagas(system: System) -> Dashboard:
     job = equal("job", system.name)
-    ended = _rate(catalogue.SAGAS, "saga, outcome", job)
     by_saga = "service, saga"
     legend = f"{_of('service')} {_of('saga')}"
+    ended = _rate(catalogue.SAGAS, f"{by_saga}, outcome", job)
     return Dashboard(
         f"{system.name} sagas",
         f"{system.name}: sagas",
         (
-            Panel("Ended", "ops", (Curve(ended, f"{_of('saga')} {_of('outcome')}"),)),
+            Panel("Ended", "ops", (Curve(ended, f"{legend} {_of('outcome')}"),)),
             Panel("From start to end", "s", _quantiles(catalogue.SAGA_DURATION, job)),
             Panel(
                 "Under way", "short", (Curve(_worst(catalogue.OPEN_SAGAS, by_saga, job), legend),)

@@ -132,7 +132,8 @@ def _latency(system: System, objective: Objective, routes: list[tuple[str, ...]]
 
 def _settlement(system: System, objective: Objective, saga: str) -> Indicator:
     slo = objective.slo
-    which = [(equal("job", system.name), equal("saga", saga))]
+    of_service = equal("service", objective.service)
+    which = [(equal("job", system.name), of_service, equal("saga", saga))]
     settled = unequal("outcome", "parked")
     bound = equal("le", number_text(float(slo.settled_s)))
     counted = _all(catalogue.SAGA_DURATION, which)

@@ -193,10 +193,10 @@ class ServiceHost:
         return {parameter.name: self.provided.settings(parameter.kind) for parameter in taken}
 
     def _saga_ended(self, saga: str, outcome: str, took_ms: int) -> None:
-        self._ports.metrics.saga(saga).observe(outcome, took_ms / 1000)
+        self._ports.metrics.saga(self.name, saga).observe(outcome, took_ms / 1000)
 
     def _saga_parked(self, saga: str, id: UUID, error: str) -> None:
-        self._ports.metrics.saga(saga).observe("parked", 0.0)
+        self._ports.metrics.saga(self.name, saga).observe("parked", 0.0)
         said, place = parted(error)
         self._notice("saga.parked", saga=saga, id=str(id), error=said, at=place)
 
@@ -243,7 +243,7 @@ class ServiceHost:
         """Make the series of what is declared: an alarm sees the first error of each."""
         metrics = self._ports.metrics
         for saga in self.service.sagas:
-            metrics.expect(metrics.saga(saga.name), *SAGA_ENDS)
+            metrics.expect(metrics.saga(self.name, saga.name), *SAGA_ENDS)
         for query in self.service.calls:
             if issubclass(query, Query):
                 self.reach.edge(query.wire_name(), self.service.policies.get(query))

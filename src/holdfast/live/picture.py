@@ -227,8 +227,9 @@ def _budgets(system: System, name: str, looks: _Looks) -> Iterator[tuple[float, 
 def _left(objective: Objective, looks: _Looks) -> Iterator[tuple[float, str]]:
     slo = objective.slo
     if objective.saga is not None:
+        of = {"service": objective.service, "saga": objective.saga}
         ends = [
-            looks.ever(catalogue.SAGA_DURATION.name, saga=objective.saga, outcome=outcome)
+            looks.ever(catalogue.SAGA_DURATION.name, **of, outcome=outcome)
             for outcome in ("completed", "failed", "parked")
         ]
         all_ = sum(end.count for end in ends)

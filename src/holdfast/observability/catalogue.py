@@ -255,14 +255,14 @@ HANDLER_ERRORS: Final = Metric(
     ("service", "messaging_destination_name"),
 )
 SAGAS: Final = Metric(
-    "holdfast_sagas_total", "counter", "saga", "Sagas that ended.", ("saga", "outcome")
+    "holdfast_sagas_total", "counter", "saga", "Sagas that ended.", ("service", "saga", "outcome")
 )
 SAGA_DURATION: Final = Metric(
     "holdfast_saga_duration_seconds",
     "histogram",
     "s",
     "From the start of a saga to its end.",
-    ("saga", "outcome"),
+    ("service", "saga", "outcome"),
     _SAGAS,
 )
 SENT: Final = Metric(

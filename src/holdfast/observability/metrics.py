@@ -50,23 +50,25 @@ class RouteOutcomes(Outcomes):
 
 
 class SagaOutcomes(Outcomes):
-    """Ended runs of one saga, counted in `holdfast_sagas_total` too."""
+    """Ended runs of one saga of one service, counted in `holdfast_sagas_total` too."""
 
-    __slots__ = ("_ended", "_saga")
+    __slots__ = ("_ended", "_saga", "_service")
 
-    def __init__(self, durations: Family[Histogram], ended: Family[Counter], *, saga: str) -> None:
-        super().__init__(lambda outcome: durations.of(saga, outcome))
-        self._ended, self._saga = ended, saga
+    def __init__(
+        self, durations: Family[Histogram], ended: Family[Counter], *, service: str, saga: str
+    ) -> None:
+        super().__init__(lambda outcome: durations.of(service, saga, outcome))
+        self._ended, self._service, self._saga = ended, service, saga
 
     def observe(self, outcome: int | str, seconds: float, context: Context = NO_CONTEXT) -> None:
         """Count the end of a run, by how it ended; `seconds` since it was started."""
-        self._ended.of(self._saga, str(outcome)).inc(1, context)
+        self._ended.of(self._service, self._saga, str(outcome)).inc(1, context)
         super().observe(outcome, seconds, context)
 
     def expect(self, *outcomes: int | str) -> None:
         """Show these at 0."""
         for outcome in outcomes:
-            self._ended.of(self._saga, str(outcome))
+            self._ended.of(self._service, self._saga, str(outcome))
         super().expect(*outcomes)
 
 
@@ -184,9 +186,9 @@ class Metrics:
         if self._expected <= EXPECTED_MAX:
             outcomes.expect(*expected)
 
-    def saga(self, saga: str) -> SagaOutcomes:
+    def saga(self, service: str, saga: str) -> SagaOutcomes:
         """Return what to observe for a saga: how it ended."""
-        return SagaOutcomes(self._saga_durations, self._sagas, saga=saga)
+        return SagaOutcomes(self._saga_durations, self._sagas, service=service, saga=saga)
 
     def rate_limited(self, service: str) -> Counter:
         """Return the counter of requests that a rate limit refused."""
@@ -238,9 +240,10 @@ class Metrics:
         found: dict[str, int] = {}
         for (_, destination, _, error), series in self._processed.items():
             found[f"handler {destination}{error and f': {error}'}"] = series.count
-        for (saga, outcome), ended in self._sagas.items():
+        for (_, saga, outcome), ended in self._sagas.items():
             if outcome != "parked":
-                found[f"saga {saga}: {outcome}"] = int(ended.value)
+                name = f"saga {saga}: {outcome}"
+                found[name] = found.get(name, 0) + int(ended.value)
         for (method, route, status, service), served in self._served.items():
             if service != "gateway" and status < "400":
                 name = f"route {method} {route}"
