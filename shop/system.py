@@ -1,6 +1,6 @@
 """The shop as one declaration: `holdfast run shop` runs it."""
 
-from holdfast import Gateway, Rate, System, Tokens
+from holdfast import Deploy, Environment, Gateway, Rate, System, Tokens
 from shop.inventory.service import inventory
 from shop.notifications.service import notifications
 from shop.orders.service import orders
@@ -15,6 +15,25 @@ shop = System(
         tokens=Tokens(issuer=ISSUER, audience=AUDIENCE, keys=GetSigningKeys),
         per_caller=Rate(per_s=100, burst=500),
         per_address=Rate(per_s=500, burst=1_000),  # an address may be a whole office
+    ),
+    deploy=Deploy(
+        registry="registry.example.com/holdfast",
+        repository="https://git.example.com/holdfast/shop.git",
+        environments=[
+            Environment(
+                "staging",
+                host="shop.staging.example.com",
+                size="small",
+                databases="cluster",
+                traced=1.0,
+                urls={"processor": "https://sandbox.processor.example.com"},
+            ),
+            Environment(
+                "production",
+                host="shop.example.com",
+                urls={"processor": "https://api.processor.example.com"},
+            ),
+        ],
     ),
 )
 

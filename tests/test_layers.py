@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": WIRED | {"migrations"},
     "testing": WIRED | {"runtime", "simulation"},
     "simulation": WIRED | {"runtime"},
-    "delivery": DECLARED | {"security", "observability", "runtime"},
+    "delivery": DECLARED | {"security", "observability", "communication", "runtime"},
     "story": WIRED | {"runtime"},
     "live": WIRED | {"runtime"},
     "console": WIRED | {"runtime", "story", "live"},

@@ -65,4 +65,4 @@ def test_what_is_declared_no_more_is_told(tmp_path: Path) -> None:
     write({"a/old.yml": HEAD, "a/now.yml": HEAD, "a/kept.yml": keeps, "b/old.yml": HEAD}, tmp_path)
     (tmp_path / "a" / "mine.yml").write_text("mine\n")
 
-    assert strangers({"a/now.yml": HEAD}, tmp_path, "a") == ["a/old.yml"]
+    assert strangers({"a/now.yml": HEAD}, tmp_path) == ["a/old.yml"]

@@ -42,9 +42,10 @@ def test_every_dependency_is_explained() -> None:
 
 
 def test_what_is_needed_is_what_is_locked() -> None:
-    """pyproject.toml and requirements/run.in agree; setuptools builds, otel is the shop's."""
+    """pyproject.toml and requirements/run.in agree; setuptools builds, extras are the shop's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["otel"]]  # the shop's
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["otel"], *extras["render"]]  # the shop's
     wanted = {re.split(r"[<>=~]", line)[0] for line in needed}
     locked = (ROOT / "requirements" / "run.in").read_text().split()
 

@@ -1,6 +1,15 @@
 """What is rendered from a declaration: files that would otherwise be kept by hand beside it."""
 
-from holdfast.delivery.files import Files, kept, strangers, write
+from holdfast.delivery.files import Files, differences, kept, strangers, write
 from holdfast.delivery.observability import RUNBOOKS, observability, runbook
 
-__all__ = ["RUNBOOKS", "Files", "kept", "observability", "runbook", "strangers", "write"]
+__all__ = [
+    "RUNBOOKS",
+    "Files",
+    "differences",
+    "kept",
+    "observability",
+    "runbook",
+    "strangers",
+    "write",
+]

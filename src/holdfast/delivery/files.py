@@ -14,13 +14,16 @@ Files = dict[str, str]
 
 MARK: Final = "Rendered by `holdfast render "
 """In every rendered file: one without it is somebody's own, and is never written over."""
+_EDGE: Final = re.compile(r"^\s*(# edge: .*?)\s*$", re.MULTILINE)
+"""A line of a rendered file for an edge of the graph, which a kept file has as well."""
 _KEPT: Final = re.compile(r'^\s*(?:# holdfast: kept|"holdfast: kept",?)\s*$', re.MULTILINE)
 
 
-def head(system: str, what: str) -> str:
+def head(system: str, part: str = "") -> str:
     """Return the comment that begins a rendered file."""
+    only = f" --only {part}" if part else ""
     return (
-        f"# {MARK}{system} --only {what}` from the declaration of {system}.\n"
+        f"# {MARK}{system}{only}` from the declaration of {system}.\n"
         "# It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else"
         ".\n\n"
     )
@@ -48,6 +51,8 @@ def write(files: Files, folder: Path) -> list[str]:
                 (beside / str(number)).write_text(files[path], encoding="utf-8")
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
             for number, path in enumerate(changed):
+                if files[path].startswith("#!"):
+                    (beside / str(number)).chmod(0o755)
                 os.replace(beside / str(number), folder / path)
         finally:
             shutil.rmtree(beside)
@@ -80,12 +85,35 @@ def _compare(files: Files, folder: Path) -> tuple[list[str], list[str]]:
     return changed, problems
 
 
-def strangers(files: Files, folder: Path, part: str) -> list[str]:
-    """Return rendered files of a part of the folder that are declared no more, sorted."""
+def differences(files: Files, folder: Path) -> list[str]:
+    """Return how a folder differs from what is rendered, a line each; empty when it is the same.
+
+    A file that is kept may differ, but has each edge that the rendered one has.
+    """
     found: list[str] = []
-    for there in sorted((folder / part).rglob("*")):
-        path = there.relative_to(folder).as_posix()
-        if path not in files and there.suffix in (".yml", ".json", ".md") and there.is_file():
-            text = there.read_text(encoding="utf-8", errors="replace")
-            found += [path] if MARK in text and not kept(text) else []
+    for path in sorted(files):
+        there = folder / path
+        try:
+            text = there.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            found.append(f"{there}: {getattr(exc, 'strerror', None) or exc}")
+            continue
+        if kept(text):
+            lacking = dict.fromkeys(_EDGE.findall(files[path]))
+            have = set(_EDGE.findall(text))
+            found += [f"{there} is kept, and lacks `{e}`" for e in lacking if e not in have]
+        elif text != files[path]:
+            found.append(f"{there} is not what the declaration says")
+    return found
+
+
+def strangers(files: Files, folder: Path) -> list[str]:
+    """Return rendered files of the parts that `files` has, that are declared no more; sorted."""
+    found: list[str] = []
+    for part in sorted({path.partition("/")[0] for path in files}):
+        for there in sorted((folder / part).rglob("*")):
+            path = there.relative_to(folder).as_posix()
+            if path not in files and there.is_file():
+                text = there.read_text(encoding="utf-8", errors="replace")
+                found += [path] if MARK in text and not kept(text) else []
     return found

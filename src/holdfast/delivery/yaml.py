@@ -27,7 +27,7 @@ def _lines(value: Value) -> Iterator[str]:
     """Yield the lines of a value that stands by itself."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _under(f"{_text(key)}:", inner)
+            yield from _under(f"{text(key)}:", inner)
     elif isinstance(value, Sequence) and not isinstance(value, str) and value:
         for inner in value:
             first, *rest = _lines(inner) if _nests(inner) else _under("", inner)
@@ -67,21 +67,23 @@ def _is_block(text: str) -> bool:
 
 def _scalar(value: Value) -> str:
     if isinstance(value, str):
-        return _text(value)
+        return text(value)
     if value is None or isinstance(value, bool | int | float):
-        text = json.dumps(value, allow_nan=False)
+        number = json.dumps(value, allow_nan=False)
         # YAML 1.1 reads 1e+16 as a text.
-        return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
+        whole = isinstance(value, float) and "." not in number
+        return number.replace("e", ".0e") if whole else number
     return "{}" if isinstance(value, Mapping) else "[]"
 
 
-def _text(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.lower() not in _SPECIAL:
-        return text
-    if text.isprintable() and ('"' in text or "\\" in text):
-        return "'" + text.replace("'", "''") + "'"
+def text(value: str) -> str:
+    """Return a text as a scalar: quoted where a reader would take it for something else."""
+    if _PLAIN.fullmatch(value) and value.lower() not in _SPECIAL:
+        return value
+    if value.isprintable() and ('"' in value or "\\" in value):
+        return "'" + value.replace("'", "''") + "'"
     return "".join(
-        c if c.isprintable() else _escape(c) for c in json.dumps(text, ensure_ascii=False)
+        c if c.isprintable() else _escape(c) for c in json.dumps(value, ensure_ascii=False)
     )
 
 

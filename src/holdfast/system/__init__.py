@@ -1,6 +1,7 @@
 """What users declare, and the graph that is read from it."""
 
 from holdfast.system.attempts import Attempts
+from holdfast.system.deploy import Deploy, Environment, Pods
 from holdfast.system.external import External, ExternalAnswer
 from holdfast.system.gateway import Cors, Gateway
 from holdfast.system.graph import Graph, GraphEdge
@@ -19,6 +20,8 @@ __all__ = [
     "Attempts",
     "Caller",
     "Cors",
+    "Deploy",
+    "Environment",
     "External",
     "ExternalAnswer",
     "Gateway",
@@ -28,6 +31,7 @@ __all__ = [
     "Mounted",
     "Objective",
     "Outside",
+    "Pods",
     "Pool",
     "Rate",
     "Read",

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from holdfast.contract.messages import Command, Event, Query
 from holdfast.resilience import EdgePolicy
 from holdfast.system.attempts import Attempts
+from holdfast.system.deploy import Pods
 from holdfast.system.external import External
 from holdfast.system.measures import DURATIONS, Measure, ServiceCounter, ServiceHistogram
 from holdfast.system.parameters import Tx
@@ -146,6 +147,7 @@ class Service:
         gone: names of jobs that it does not have any more: what ticks they have left is dropped.
         policies: {query: EdgePolicy}, to tune the edge over which it is asked.
         slo: what is promised of its routes and sagas; None: what the system promises.
+        deploy: how its pods run on a cluster.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Service:
         default_factory=dict[type[Query[Any]], EdgePolicy]
     )
     slo: Slo | None = None
+    deploy: Pods = field(default_factory=Pods)
     routes: list[Route] = field(default_factory=list[Route], init=False)
     handlers: list[HandlerDeclaration] = field(default_factory=list[HandlerDeclaration], init=False)
     sagas: list[SagaDeclaration] = field(default_factory=list[SagaDeclaration], init=False)

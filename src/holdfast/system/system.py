@@ -7,7 +7,8 @@ from typing import overload
 
 from holdfast.contract.messages import AnyCommand, AnyQuery, Message, Query, undone_by
 from holdfast.errors import DeclarationError, UnknownName
-from holdfast.system.checks import name_problems, problems_of
+from holdfast.system.checks import deploy_problems, name_problems, problems_of
+from holdfast.system.deploy import Deploy
 from holdfast.system.external import External
 from holdfast.system.gateway import Gateway
 from holdfast.system.graph import EdgeKind, Graph, GraphEdge
@@ -30,12 +31,14 @@ class System:
         gateway: the one entry point. Without it no tokens are accepted.
         slo: what is promised of every route and saga that has none of its own, and whose service
             has none.
+        deploy: its clusters, as far as they cannot be derived.
     """
 
     name: str
     services: Sequence[Service]
     gateway: Gateway = field(default_factory=Gateway)
     slo: Slo = field(default_factory=Slo)
+    deploy: Deploy = field(default_factory=Deploy)
     simulated: Simulated = field(default_factory=Simulated, repr=False, compare=False)
 
     def __hash__(self) -> int:
@@ -46,6 +49,11 @@ class System:
         problems = [*name_problems("System", self.name)]
         problems += problems_of(self.services, self.gateway, self.slo)
         if problems:
+            raise DeclarationError(problems)
+
+    def check_deploy(self) -> None:
+        """Refuse what no cluster could run. Raises DeclarationError with all problems."""
+        if problems := list(deploy_problems(self.name, self.services, self.deploy)):
             raise DeclarationError(problems)
 
     def service(self, name: str) -> Service:

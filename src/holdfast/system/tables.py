@@ -1,12 +1,13 @@
 """What a service handles, by the name on the wire."""
 
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from holdfast.contract.messages import Event, Message
 from holdfast.system.service import Function, Service, tick_of
-from holdfast.system.signature import EMPTY, Signature, message_of, read_signature
+from holdfast.system.settings import Settings
+from holdfast.system.signature import EMPTY, Signature, Source, message_of, read_signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +83,21 @@ def handlers_of(service: Service) -> Handlers:
     waited: Iterable[type[Message]] = (e for saga in service.sagas for e in saga.waits)
     events |= {event.wire_name(): event for event in waited}
     return Handlers(table, frozenset(events), events)
+
+
+def settings_of(service: Service) -> tuple[type[Settings], ...]:
+    """Return the groups of settings that a service's functions and providers take, once each."""
+    provided = provided_types(service)
+    found: dict[type[Settings], None] = {}
+    for function in _functions(service):
+        for parameter in read_signature(function, provided=provided).of(Source.SETTINGS):
+            found[parameter.kind] = None
+    return tuple(found)
+
+
+def _functions(service: Service) -> Iterator[Callable[..., object]]:
+    yield from (route.function for route in service.routes)
+    yield from (handler.function for handler in service.handlers)
+    yield from (job.function for job in service.jobs)
+    yield from (saga.function for saga in service.sagas)
+    yield from service.providers

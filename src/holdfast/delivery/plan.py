@@ -1,0 +1,255 @@
+"""The plan: which processes a system is on a cluster, and who of them speaks with whom.
+
+Everything that is rendered for a cluster is read from it, so that one edge of the graph is one edge
+everywhere.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from holdfast.communication import PORT
+from holdfast.contract.envelope import Lane
+from holdfast.runtime.variables import KEYS_URL, url_variable
+from holdfast.system import External, Pods, Service, System
+from holdfast.system.checks.deploy import is_secret
+from holdfast.system.settings import variable_name
+from holdfast.system.tables import settings_of
+
+GATEWAY: Final = "gateway"
+MIGRATE: Final = "migrate"
+ENTRY: Final = "entry"
+"""The cluster's own Gateway, through which clients come."""
+MONITORING: Final = "monitoring"
+"""Prometheus, which scrapes."""
+NATS, REDIS, POSTGRES, COLLECTOR = "nats", "redis", "postgres", "collector"
+
+OPS_PORT: Final = PORT + 1
+PORTS: Final = {NATS: 4222, REDIS: 6379, POSTGRES: 5432, COLLECTOR: 4318}
+"""{what stands beside the services: where it listens}."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Flow:
+    """One process may open connections to another, and for which edges of the graph.
+
+    Attributes:
+        receiver: a workload, an External, or one of the servers in `PORTS`.
+        why: edges, as `query GetPrice.v1`; sorted.
+    """
+
+    sender: str
+    receiver: str
+    port: int
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A kind of process: the gateway, a service, or what migrates.
+
+    Attributes:
+        arguments: of the command `holdfast`.
+        pods: how many, and how large.
+        databases: the services whose databases it opens.
+        broker, limits: whether it needs NATS, and Redis.
+        listens: whether others open connections to its `PORT`.
+        durables: the consumers of NATS that bring it work, which are also names of their streams.
+        externals: the third parties that it calls.
+        settings: {variable: value} of its own Settings that are no secrets.
+        secrets: variables whose values come from the store of secrets.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    pods: Pods
+    databases: tuple[str, ...]
+    broker: bool
+    limits: bool
+    listens: bool
+    durables: tuple[str, ...]
+    externals: tuple[External, ...]
+    settings: dict[str, str]
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A system on a cluster.
+
+    Attributes:
+        typed: what commands call the system.
+        workloads: those that run all the time, the gateway first.
+        migrate: what runs before a release; None without databases.
+        flows: who may open connections to whom; sorted.
+    """
+
+    system: System
+    typed: str
+    namespace: str
+    workloads: tuple[Workload, ...]
+    migrate: Workload | None
+    flows: tuple[Flow, ...]
+
+    @property
+    def everything(self) -> tuple[Workload, ...]:
+        """Return all workloads, `migrate` too."""
+        return (*self.workloads, *([self.migrate] if self.migrate else []))
+
+    def to(self, receiver: str) -> tuple[Flow, ...]:
+        """Return who may open connections to it."""
+        return tuple(c for c in self.flows if c.receiver == receiver)
+
+    def of(self, sender: str) -> tuple[Flow, ...]:
+        """Return to whom it may open connections."""
+        return tuple(c for c in self.flows if c.sender == sender)
+
+    @property
+    def externals(self) -> tuple[External, ...]:
+        """Return the third parties of all services, by name."""
+        found = {e.name: e for workload in self.workloads for e in workload.externals}
+        return tuple(found[name] for name in sorted(found))
+
+
+def plan_of(system: System, *, typed: str) -> Plan:
+    """Derive the plan of a system that was checked.
+
+    Args:
+        typed: what commands call the system.
+    """
+    services = tuple(_service(system, service, typed) for service in system.services)
+    gateway = _gateway(system, typed)
+    migrate = _migrate(system, typed)
+    workloads = (gateway, *services)
+    flows = tuple(sorted(_flows(system, workloads, migrate)))
+    namespace = system.deploy.namespace or system.name
+    return Plan(system, typed, namespace, workloads, migrate, flows)
+
+
+def _service(system: System, service: Service, typed: str) -> Workload:
+    settings, secrets = _settings(service)
+    graph = system.graph()
+    asked = any(e.receiver == service.name and e.kind == "query" for e in graph.edges)
+    return Workload(
+        service.name,
+        ("serve", typed, service.name),
+        service.deploy,
+        (service.name,),
+        broker=True,
+        limits=any(route.attempts for route in service.routes),
+        listens=bool(service.routes or service.mounts) or asked or service is _keeper(system),
+        durables=tuple(f"{system.name}_{service.name}_{lane}" for lane in Lane),
+        externals=tuple(sorted(service.reaches, key=lambda external: external.name)),
+        settings=settings,
+        secrets=secrets,
+    )
+
+
+def _gateway(system: System, typed: str) -> Workload:
+    keys = _keys_url(system)
+    return Workload(
+        GATEWAY,
+        ("serve", typed, GATEWAY),
+        system.deploy.gateway,
+        (),
+        broker=True,
+        limits=True,
+        listens=True,
+        durables=(),
+        externals=(External("issuer", keys),) if keys else (),
+        settings={KEYS_URL: keys} if keys else {},
+        secrets=(),
+    )
+
+
+def _migrate(system: System, typed: str) -> Workload | None:
+    names = tuple(service.name for service in system.services)
+    if not names:
+        return None
+    pods = Pods(least=1, most=1)
+    arguments = ("migrate", typed)
+    return Workload(MIGRATE, arguments, pods, names, False, False, False, (), (), {}, ())
+
+
+def _flows(
+    system: System, workloads: tuple[Workload, ...], migrate: Workload | None
+) -> Iterator[Flow]:
+    yield Flow(ENTRY, GATEWAY, PORT, ("clients",))
+    yield from _between(system)
+    for workload in workloads:
+        name = workload.name
+        yield Flow(MONITORING, name, OPS_PORT, ("metrics",))
+        yield Flow(name, COLLECTOR, PORTS[COLLECTOR], ("spans",))
+        if workload.broker:
+            yield Flow(name, NATS, PORTS[NATS], _letters(system, name))
+        if workload.limits:
+            yield Flow(name, REDIS, PORTS[REDIS], ("rate limits",))
+        for external in workload.externals:
+            said = "keys" if name == GATEWAY else f"external {external.name}"
+            yield Flow(name, external.name, port_of(external.url), (said,))
+    for workload in (*workloads, *([migrate] if migrate else [])):
+        if workload.databases:
+            opened = tuple(f"database {name}" for name in workload.databases)
+            yield Flow(workload.name, POSTGRES, PORTS[POSTGRES], opened)
+
+
+def _between(system: System) -> Iterator[Flow]:
+    """Yield who asks whom over HTTP: the gateway's routes, and queries."""
+    why: dict[tuple[str, str], set[str]] = {}
+    for edge in system.graph().edges:
+        if edge.kind in ("route", "mount", "query") and edge.sender != edge.receiver:
+            said = f"{edge.kind} {edge.message}"
+            why.setdefault((edge.sender, edge.receiver), set()).add(said)
+    if (keeper := _keeper(system)) is not None:
+        why.setdefault((GATEWAY, keeper.name), set()).add("query of the gateway's keys")
+    for (sender, receiver), edges in why.items():
+        yield Flow(sender, receiver, PORT, tuple(sorted(edges)))
+
+
+def _letters(system: System, name: str) -> tuple[str, ...]:
+    if name == GATEWAY:
+        return ("readiness",)
+    kinds = ("command", "undo", "event")
+    return tuple(
+        f"{edge.kind} {edge.message} {'to ' + edge.receiver if edge.sender == name else ''}".strip()
+        for edge in system.graph().edges
+        if edge.kind in kinds and name in (edge.sender, edge.receiver)
+    ) or ("readiness",)
+
+
+def _keeper(system: System) -> Service | None:
+    """Return the service that the gateway asks for the keys of tokens."""
+    tokens = system.gateway.tokens
+    if tokens is None or isinstance(tokens.keys, str):
+        return None
+    owner = system.owner_of(tokens.keys)
+    return None if owner is None else system.service(owner)
+
+
+def _keys_url(system: System) -> str:
+    tokens = system.gateway.tokens
+    return tokens.keys if tokens is not None and isinstance(tokens.keys, str) else ""
+
+
+def _settings(service: Service) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return what a service's own settings are given: values, and names of secrets."""
+    fields = {name: f for kind in settings_of(service) for name, f in kind.model_fields.items()}
+    secrets = [
+        variable_name(service.name, name)
+        for name, info in fields.items()
+        if is_secret(name, info) and (info.is_required() or name in service.deploy.secrets)
+    ]
+    values = {variable_name(service.name, k): v for k, v in service.deploy.settings.items()}
+    return values, tuple(sorted(secrets))
+
+
+def port_of(url: str) -> int:
+    """Return the port of a http(s) URL."""
+    parts = urlsplit(url)
+    return parts.port or (80 if parts.scheme == "http" else 443)
+
+
+def url_name(external: External) -> str:
+    """Return the variable that says where a third party is."""
+    return KEYS_URL if external.name == "issuer" else url_variable(external.name)

@@ -1,0 +1,153 @@
+"""Values: what differs between the environments of a system, and nothing else.
+
+Templates take them by name, so that one text is the manifest of each environment, the base that
+Kustomize patches, and, with holes in their place, what Helm fills.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from holdfast.delivery.images import Images
+from holdfast.delivery.plan import NATS, PORTS, REDIS, Plan, Workload, port_of, url_name
+from holdfast.runtime.variables import BROKER_COPIES, BROKER_URL, OURS, REDIS_URL
+from holdfast.system import Environment, External
+from holdfast.system.settings import variable_name
+
+NATS_NODES: Final = 3
+DRAIN_S: Final = 20
+PRIVATE: Final = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8"),
+    *("169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+)
+"""Where no third party is: private networks, and the metadata of clouds. Source: RFC 6890."""
+
+
+def host_of(plan: Plan, environment: Environment) -> str:
+    """Return under which the gateway is reached."""
+    return environment.host or f"{plan.system.name}.{environment.name}.example.com"
+
+
+def values_of(plan: Plan, environment: Environment, images: Images) -> dict[str, Any]:
+    """Return the values of an environment, as JSON types."""
+    managed = environment.databases == "managed"
+    return {
+        "environment": environment.name,
+        "image": images.of(environment.name),
+        "host": host_of(plan, environment),
+        "pods": {w.name: _pods(w, environment) for w in plan.everything},
+        "variables": {w.name: variables_of(plan, w, environment) for w in plan.everything},
+        "secrets": f"{plan.system.name}/{environment.name}",
+        "databases": {
+            "managed": managed,
+            "in_cluster": not managed,
+            "peers": [{"ipBlock": {"cidr": network}} for network in environment.database_networks]
+            if managed
+            else [{"podSelector": {"matchLabels": {"cnpg.io/cluster": "postgres"}}}],
+            "authority": "database-authority" if managed else "postgres-ca",
+        },
+        "externals": {
+            external.name: _external(plan, external, environment) for external in plan.externals
+        },
+        "storage": "10Gi" if environment.size == "small" else "50Gi",
+    }
+
+
+def variables_of(plan: Plan, workload: Workload, environment: Environment) -> dict[str, str]:
+    """Return {variable: value} of a process, without its secrets."""
+    variables = {
+        variable_name(OURS, "drain_s"): str(DRAIN_S),
+        variable_name(OURS, "log_form"): "json",
+        variable_name(OURS, "log_kept_mb"): "0",
+        variable_name(OURS, "log_level"): environment.log_level,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://collector.{plan.system.deploy.monitoring_namespace}"
+        f":{PORTS['collector']}",
+        "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={environment.name}",
+        "OTEL_SERVICE_NAME": workload.name,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": f"{environment.traced:g}",
+    }
+    if workload.broker:
+        nodes = (f"nats://nats-{n}.nats:{PORTS[NATS]}" for n in range(NATS_NODES))
+        variables |= {BROKER_URL: ",".join(nodes), BROKER_COPIES: str(NATS_NODES)}
+    if workload.limits:
+        variables[REDIS_URL] = f"redis://redis:{PORTS[REDIS]}"
+    for external in workload.externals:
+        variables[url_name(external)] = environment.urls.get(external.name, external.url)
+    return dict(sorted({**variables, **workload.settings}.items()))
+
+
+def _pods(workload: Workload, environment: Environment) -> dict[str, Any]:
+    pods, small = workload.pods, environment.size == "small"
+    least = 0 if pods.bulk else pods.least
+    return {
+        "least": min(least, 1) if small else least,
+        "most": min(pods.most, 2) if small else pods.most,
+        "cpu": pods.cpu,
+        "memory": pods.memory,
+    }
+
+
+def _external(plan: Plan, external: External, environment: Environment) -> dict[str, Any]:
+    networks = plan.system.deploy.networks.get(external.name, ())
+    anywhere = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE)}}]
+    return {
+        "port": port_of(environment.urls.get(external.name, external.url)),
+        "peers": [{"ipBlock": {"cidr": network}} for network in networks] or anywhere,
+    }
+
+
+class Hole:
+    """Stands for a value that Helm puts in: `hole.pods.orders.least`, `hole["pods"]["orders"]`."""
+
+    __slots__ = ("_path",)
+    helm = True
+
+    def __init__(self, *path: str) -> None:
+        self._path = path
+
+    def __getattr__(self, name: str) -> "Hole":
+        return Hole(*self._path, name)
+
+    def __getitem__(self, name: str) -> "Hole":
+        return Hole(*self._path, name)
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"{'.'.join(self._path)} is of the environment: no template may ask what it is; "
+            "let a whole file depend on it"
+        )
+
+    @property
+    def expression(self) -> str:
+        """What Helm evaluates."""
+        words = " ".join(json.dumps(name) for name in self._path)
+        return f"(index .Values {words})" if words else ".Values"
+
+    def __str__(self) -> str:
+        """Return it as JSON, which YAML reads."""
+        return f"{{{{ toJson {self.expression} }}}}"
+
+
+def digest(value: object) -> str:
+    """Return ten hex digits that change with a value; of a hole, what computes them in Helm."""
+    if isinstance(value, Hole):
+        return f"{{{{ toJson {value.expression} | sha256sum | trunc 10 }}}}"
+    return hashlib.sha256(_go_json(value).encode()).hexdigest()[:10]
+
+
+def _go_json(value: object) -> str:
+    """Return JSON as Go writes it: sorted, without spaces, and with characters of HTML escaped."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def filled(values: Mapping[str, Any], path: str) -> object:
+    """Return the value at a dotted path."""
+    found: Any = values
+    for name in path.split("."):
+        found = found[name]
+    return found

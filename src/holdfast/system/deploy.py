@@ -1,0 +1,106 @@
+"""Deploy: what a cluster has to know of a system and cannot derive from it."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Size = Literal["small", "large"]
+Databases = Literal["managed", "cluster"]
+
+
+def _declared_at() -> str:
+    """Return `file:line` of whoever makes the value whose `__init__` asks."""
+    frame = inspect.currentframe()
+    for _ in range(2):  # past this function and the generated __init__
+        frame = None if frame is None else frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """How a service runs on a cluster. The defaults are of one that has work, and must not stop.
+
+    Attributes:
+        least, most: how many pods, between which what they have to do decides.
+        cpu, memory: what each one requests, as Kubernetes writes it: `250m` or `2`, `256Mi`.
+            It gets no more memory than that, and what CPU is free.
+        bulk: its work may wait: it has no pod at all while no letter waits for it.
+        settings: {field of its `Settings`: value}, for those that have no default, or another
+            value on clusters. A field that is secret is never here.
+        secrets: fields of its `Settings` that are secret and have a default, which the store of
+            secrets gives all the same; those without a default come from there in any case.
+    """
+
+    least: int = 2
+    most: int = 10
+    cpu: str = "250m"
+    memory: str = "256Mi"
+    bulk: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    secrets: Sequence[str] = ()
+    at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One place where the whole system runs: a cluster, or a namespace of one.
+
+    Attributes:
+        name: of its files, its secrets and its address.
+        host: under which the gateway is reached, such as `shop.example.com`. None:
+            `<system>.<name>.example.com`, to be replaced before the first deployment.
+        size: what the servers and clouds are given. In a small one each service has one pod to
+            begin with and two at most.
+        databases: `managed` are those of a cloud, as what is rendered for Terraform makes them;
+            `cluster` is a Postgres of three nodes beside the system, by CloudNativePG.
+        database_networks: from where managed databases answer, as CIDRs.
+        log_level: `HOLDFAST_LOG_LEVEL`.
+        traced: the share of traces that are sampled.
+        urls: {External's name: its url here}, such as that of a third party's sandbox.
+    """
+
+    name: str
+    host: str | None = None
+    size: Size = "large"
+    databases: Databases = "managed"
+    database_networks: Sequence[str] = ("10.0.48.0/20",)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    traced: float = 0.01
+    urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)
+
+
+def _environments() -> tuple[Environment, ...]:
+    return (Environment("staging", size="small"), Environment("production"))
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """What `holdfast render` has to know of a system's clusters.
+
+    Attributes:
+        registry: where images are kept; the system's is `<registry>/<system>`.
+        repository: the Git repository that clusters follow, as a https URL.
+        environments: in the order in which a release passes through them.
+        gateway: the gateway's pods.
+        namespace: on each cluster; the system's name without it.
+        entry_namespace, monitoring_namespace: where the cluster's own Gateway and its Prometheus
+            and collector run; nobody else from there is let in.
+        entry: the name of the Gateway (of the Gateway API) in `entry_namespace`.
+        store: the ClusterSecretStore of External Secrets.
+        networks: {External's name: CIDRs from where it answers}; one that is not here may be
+            anywhere but in private networks.
+    """
+
+    registry: str = "registry.example.com"
+    repository: str = "https://git.example.com/team/system.git"
+    environments: Sequence[Environment] = field(default_factory=_environments)
+    gateway: Pods = field(default_factory=Pods)
+    namespace: str | None = None
+    entry_namespace: str = "gateway-system"
+    entry: str = "public"
+    monitoring_namespace: str = "monitoring"
+    store: str = "secrets"
+    networks: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)
