@@ -107,6 +107,21 @@ def pods_of(items: Iterable[Object]) -> Iterator[Pod]:
             yield Pod(item, template["spec"], template.get("metadata", {}).get("labels", {}))
 
 
+def actors_of(items: Iterable[Object]) -> Iterator[Pod]:
+    """Yield all that has an address in the namespaces: declared pods, and those of databases.
+
+    CloudNativePG makes the pods of a Cluster, with its labels.
+    """
+    items = list(items)
+    yield from pods_of(items)
+    for item in of_kind(items, "Cluster"):
+        name = item["metadata"]["name"]
+        inherited = (item["spec"].get("inheritedMetadata") or {}).get("labels") or {}
+        port = {"name": "postgresql", "containerPort": 5432}
+        spec = {"containers": [{"name": "postgres", "ports": [port]}]}
+        yield Pod(item, spec, {**inherited, "cnpg.io/cluster": name})
+
+
 def differences(left: Iterable[Object], right: Iterable[Object]) -> list[str]:
     """Return how two sets of objects differ, by their paths; their order means nothing."""
     ours = {(kind_of(item), name_of(item)): item for item in left}
