@@ -81,7 +81,11 @@ rules: .venv/.test .venv/.prometheus  ## what is rendered, judged by Prometheus 
 	done
 	@touch $@
 
-deploy-test: .venv/.deploy .venv/.checkov .venv/.archives .venv/.prometheus  ## what is rendered for a cluster, judged by real tools and run
+.venv/.cluster: tests/delivery/kubelet/fetch.sh  ## what the test kubelet needs: Debian's bubblewrap, nftables and buildah, and a base image
+	sh tests/delivery/kubelet/fetch.sh .venv/cluster
+	@touch $@
+
+deploy-test: .venv/.cluster .venv/.deploy .venv/.checkov .venv/.archives .venv/.prometheus  ## what is rendered for a cluster, judged by real tools and run
 	$(BIN)/pytest -m deploy
 
 check: .venv/.test         ## format, lint and types
