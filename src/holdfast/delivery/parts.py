@@ -19,6 +19,9 @@ class RenderedPart(StrEnum):
     """The folders that are rendered."""
 
     OBSERVABILITY = "observability"
+    KUBERNETES = "kubernetes"
+    KUSTOMIZE = "kustomize"
+    HELM = "helm"
 
 
 PARTS: Final = tuple(RenderedPart)

@@ -22,12 +22,15 @@ MIGRATE: Final = "migrate"
 ENTRY: Final = "entry"
 """The cluster's own Gateway, through which clients come."""
 MONITORING: Final = "monitoring"
-"""Prometheus, which scrapes."""
+"""Prometheus, which scrapes, and Jaeger, which keeps traces."""
+KEDA: Final = "keda"
+"""Asks NATS how much waits, and scales by it."""
 NATS, REDIS, POSTGRES, COLLECTOR = "nats", "redis", "postgres", "collector"
 
 OPS_PORT: Final = PORT + 1
 PORTS: Final = {NATS: 4222, REDIS: 6379, POSTGRES: 5432, COLLECTOR: 4318}
 """{what stands beside the services: where it listens}."""
+NATS_ROUTES, NATS_MONITOR, JAEGER_OTLP = 6222, 8222, 4317
 
 
 @dataclass(frozen=True, slots=True, order=True)

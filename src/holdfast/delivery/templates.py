@@ -71,7 +71,7 @@ def _environment(loader: jinja2.BaseLoader, written: Callable[[object], str]) ->
         autoescape=False,  # noqa: S701  # none of the formats is HTML
         finalize=written,
     )
-    environment.filters |= {"raw": Written, "json": json_text, "digest": digest}
+    environment.filters |= {"plain": Written, "json": json_text, "digest": digest}
     return environment
 
 
@@ -86,16 +86,17 @@ def json_text(value: object) -> Written:
     return Written(json.dumps(value, ensure_ascii=False))
 
 
-def _yaml(value: object) -> str:
+def yaml_scalar(value: object) -> str:
+    """Return a value on one line of YAML."""
     if isinstance(value, Written):
         return value
     if isinstance(value, str):
-        return f'"{value}"' if HELM in value else yaml_text(value)
+        return f'"{value}"' if HELM in value and "{{ " in value else yaml_text(value)
     if isinstance(value, Mapping):
         pairs = cast("Mapping[object, object]", value).items()
-        return "{" + ", ".join(f"{_yaml(k)}: {_yaml(v)}" for k, v in pairs) + "}"
+        return "{" + ", ".join(f"{yaml_scalar(k)}: {yaml_scalar(v)}" for k, v in pairs) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_yaml, cast("Sequence[object]", value))) + "]"
+        return "[" + ", ".join(map(yaml_scalar, cast("Sequence[object]", value))) + "]"
     # What Helm puts in later knows how it is written; numbers and booleans are JSON.
     return str(value) if hasattr(value, "helm") else json.dumps(value)
 
@@ -112,8 +113,8 @@ def _text(value: object) -> str:
 
 
 _WRITTEN: Final[dict[str, Callable[[object], str]]] = {
-    ".yaml": _yaml,
-    ".yml": _yaml,
+    ".yaml": yaml_scalar,
+    ".yml": yaml_scalar,
     ".tf": _hcl,
     ".hcl": _hcl,
     ".tfvars": _hcl,

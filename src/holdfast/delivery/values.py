@@ -10,12 +10,30 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from holdfast.delivery.images import Images
-from holdfast.delivery.plan import NATS, PORTS, REDIS, Plan, Workload, port_of, url_name
-from holdfast.runtime.variables import BROKER_COPIES, BROKER_URL, OURS, REDIS_URL
+from holdfast.delivery.plan import (
+    COLLECTOR,
+    NATS,
+    PORTS,
+    POSTGRES,
+    REDIS,
+    Plan,
+    Workload,
+    port_of,
+    url_name,
+)
+from holdfast.runtime.variables import (
+    BROKER_COPIES,
+    BROKER_URL,
+    OURS,
+    REDIS_URL,
+    database_variable,
+)
 from holdfast.system import Environment, External
 from holdfast.system.settings import variable_name
 
 NATS_NODES: Final = 3
+AUTHORITY: Final = "/etc/holdfast/database/ca.crt"
+"""Where a pod finds the authority of its database's certificate."""
 DRAIN_S: Final = 20
 PRIVATE: Final = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8"),
@@ -38,33 +56,38 @@ def values_of(plan: Plan, environment: Environment, images: Images) -> dict[str,
         "host": host_of(plan, environment),
         "pods": {w.name: _pods(w, environment) for w in plan.everything},
         "variables": {w.name: variables_of(plan, w, environment) for w in plan.everything},
-        "secrets": f"{plan.system.name}/{environment.name}",
+        "secrets": {w.name: _secrets(plan, w, environment) for w in plan.everything},
         "databases": {
             "managed": managed,
             "in_cluster": not managed,
-            "peers": [{"ipBlock": {"cidr": network}} for network in environment.database_networks]
+            "peers": [{"ipBlock": {"cidr": cidr}} for cidr in environment.database_networks]
             if managed
             else [{"podSelector": {"matchLabels": {"cnpg.io/cluster": "postgres"}}}],
             "authority": "database-authority" if managed else "postgres-ca",
+            "store": f"{_stored(plan, environment)}/database",
         },
+        "images": {name: images.server(name) for name in (NATS, REDIS, COLLECTOR, "cnpg")},
         "externals": {
             external.name: _external(plan, external, environment) for external in plan.externals
         },
         "storage": "10Gi" if environment.size == "small" else "50Gi",
+        "passwords": {
+            name: _password(plan, name, environment)
+            for name in (plan.migrate.databases if plan.migrate else ())
+        },
     }
 
 
 def variables_of(plan: Plan, workload: Workload, environment: Environment) -> dict[str, str]:
     """Return {variable: value} of a process, without its secrets."""
     variables = {
+        variable_name(OURS, "compute_threads"): "1",
         variable_name(OURS, "drain_s"): str(DRAIN_S),
         variable_name(OURS, "log_form"): "json",
         variable_name(OURS, "log_kept_mb"): "0",
         variable_name(OURS, "log_level"): environment.log_level,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://collector.{plan.system.deploy.monitoring_namespace}"
-        f":{PORTS['collector']}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://collector:{PORTS[COLLECTOR]}",
         "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={environment.name}",
-        "OTEL_SERVICE_NAME": workload.name,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": f"{environment.traced:g}",
     }
@@ -76,6 +99,45 @@ def variables_of(plan: Plan, workload: Workload, environment: Environment) -> di
     for external in workload.externals:
         variables[url_name(external)] = environment.urls.get(external.name, external.url)
     return dict(sorted({**variables, **workload.settings}.items()))
+
+
+def _stored(plan: Plan, environment: Environment) -> str:
+    """Return below which name the store keeps the secrets of an environment."""
+    return f"{plan.system.name}/{environment.name}"
+
+
+def _password(plan: Plan, service: str, environment: Environment) -> dict[str, str]:
+    """Return where the store keeps the password of a service's role."""
+    key = f"{_stored(plan, environment)}/{service}"
+    return {"key": key, "property": variable_name(service, "database_password")}
+
+
+def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[str, Any]:
+    """Return what External Secrets fetches for a process, and what it makes of it.
+
+    The store has the whole URL of a managed database; of one in the cluster, the password.
+    """
+    data: dict[str, dict[str, str]] = {}
+    made: dict[str, str] = {}
+    for service in workload.databases:
+        url, password = database_variable(service), variable_name(service, "database_password")
+        if environment.databases == "managed":
+            data[url] = {"key": f"{_stored(plan, environment)}/{service}", "property": url}
+            made[url] = f"{{{{ .{url} }}}}"
+        else:
+            data[password] = _password(plan, service, environment)
+            made[url] = (
+                f"postgresql://{service}:{{{{ .{password} | urlquery }}}}@postgres-rw:"
+                f"{PORTS[POSTGRES]}/{service}?sslmode=verify-full&sslrootcert={AUTHORITY}"
+            )
+    for name in workload.secrets:
+        key = f"{_stored(plan, environment)}/{workload.name}"
+        data[name] = {"key": key, "property": name}
+        made[name] = f"{{{{ .{name} }}}}"
+    return {
+        "data": [{"secretKey": name, "remoteRef": ref} for name, ref in data.items()],
+        "template": made,
+    }
 
 
 def _pods(workload: Workload, environment: Environment) -> dict[str, Any]:

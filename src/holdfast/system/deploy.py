@@ -85,9 +85,11 @@ class Deploy:
         environments: in the order in which a release passes through them.
         gateway: the gateway's pods.
         namespace: on each cluster; the system's name without it.
-        entry_namespace, monitoring_namespace: where the cluster's own Gateway and its Prometheus
-            and collector run; nobody else from there is let in.
-        entry: the name of the Gateway (of the Gateway API) in `entry_namespace`.
+        entry: what lets clients in: a Gateway of the Gateway API, or a classic Ingress.
+        entry_class: its GatewayClass or IngressClass.
+        issuer: the ClusterIssuer of cert-manager that its certificate is from.
+        entry_namespace, monitoring_namespace, keda_namespace: where the cluster's own proxies,
+            its Prometheus and Jaeger, and KEDA run; nobody else is let in from there.
         store: the ClusterSecretStore of External Secrets.
         networks: {External's name: CIDRs from where it answers}; one that is not here may be
             anywhere but in private networks.
@@ -98,9 +100,12 @@ class Deploy:
     environments: Sequence[Environment] = field(default_factory=_environments)
     gateway: Pods = field(default_factory=Pods)
     namespace: str | None = None
-    entry_namespace: str = "gateway-system"
-    entry: str = "public"
+    entry: Literal["gateway", "ingress"] = "gateway"
+    entry_class: str = "envoy"
+    issuer: str = "letsencrypt"
+    entry_namespace: str = "envoy-gateway-system"
     monitoring_namespace: str = "monitoring"
+    keda_namespace: str = "keda"
     store: str = "secrets"
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)

@@ -24,6 +24,10 @@ _HOST = re.compile(
 _CPU = re.compile(r"[1-9][0-9]{0,5}m|[1-9][0-9]{0,2}")
 _MEMORY = re.compile(r"[1-9][0-9]{0,6}(Mi|Gi)")
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
+_LABELS = (
+    *("namespace", "entry_class", "issuer", "store"),
+    *("entry_namespace", "monitoring_namespace", "keda_namespace"),
+)
 PODS_MAX = 500
 
 
@@ -82,7 +86,9 @@ def _whole(system: str, deploy: Deploy) -> Iterator[str]:
             f"{deploy.at}: Deploy(repository={deploy.repository!r}): clusters pull from it; write "
             "a https:// or ssh:// URL"
         )
-    for name in ("namespace", "entry_namespace", "monitoring_namespace", "entry", "store"):
+    if deploy.entry not in ("gateway", "ingress"):
+        yield f"{deploy.at}: Deploy(entry={deploy.entry!r}); write 'gateway' or 'ingress'"
+    for name in _LABELS:
         value = getattr(deploy, name)
         value = system if value is None else value
         if not _is(value, str) or not _LABEL.fullmatch(value):
