@@ -108,9 +108,9 @@ reference: .venv/.test     ## docs/reference.md, docs/metrics.md and docs/logs.m
 	$(BIN)/python -m tests.docs.protocol
 
 lock:                      ## resolve the locked versions again (needs uv)
-	for name in run local test bench mutants deploy checkov; do \
-	  uv pip compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-	    --allow-unsafe --custom-compile-command "make lock" --output-file requirements/$$name.txt \
+	for name in run local backend image test bench mutants deploy checkov; do \
+	  uv pip compile --quiet --python-version 3.11 --strip-extras --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --allow-unsafe --custom-compile-command "make lock" --output-file requirements/$$name.txt \
 	    requirements/$$name.in || exit 1; \
 	done
 	uv pip compile --quiet --no-deps --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -1,6 +1,6 @@
 """The shop as one declaration: `holdfast run shop` runs it."""
 
-from holdfast import Deploy, Environment, Gateway, Rate, System, Tokens
+from holdfast import Build, Deploy, Environment, Gateway, Rate, System, Tokens
 from shop.inventory.service import inventory
 from shop.notifications.service import notifications
 from shop.orders.service import orders
@@ -34,6 +34,12 @@ shop = System(
                 urls={"processor": "https://api.processor.example.com"},
             ),
         ],
+        build=Build(
+            requirements="requirements/image.txt",
+            sources=["shop"],
+            project=["pyproject.toml", "README.md", "LICENSE", "src"],  # Holdfast itself
+            backend="requirements/backend.txt",
+        ),
     ),
 )
 

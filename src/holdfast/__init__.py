@@ -8,6 +8,7 @@ from holdfast.contract import Cancelled, Command, Event, Failure, Model, Query, 
 # What is declared, and what handlers take.
 from holdfast.system import (
     Attempts,
+    Build,
     Caller,
     Cors,
     Deploy,
@@ -33,6 +34,7 @@ from holdfast.system import (
 
 __all__ = [
     "Attempts",
+    "Build",
     "Caller",
     "Cancelled",
     "Command",

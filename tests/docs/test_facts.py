@@ -12,6 +12,8 @@ from holdfast.runtime.settings import ProcessSettings
 from shop.system import shop
 from tests.docs.snippets import ROOT, blocks, section
 
+_IN_THE_IMAGE = ("postgres", "nats", "redis", "otel")
+
 
 def test_every_setting_is_listed_with_its_default() -> None:
     """The table of settings is `ProcessSettings`, field by field."""
@@ -50,6 +52,20 @@ def test_what_is_needed_is_what_is_locked() -> None:
     locked = (ROOT / "requirements" / "run.in").read_text().split()
 
     assert {re.split(r"[<>=~]", line)[0] for line in locked} - {"setuptools"} == wanted
+
+
+def test_what_the_image_has_is_what_servers_need() -> None:
+    """requirements/image.in is what pyproject.toml needs with the clients of all servers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *(p for e in _IN_THE_IMAGE for p in extras[e])]
+    wanted = {re.split(r"[<>=~]", line)[0] for line in needed}
+    listed = (ROOT / "requirements" / "image.in").read_text().splitlines()
+
+    assert {line for line in listed if not line.startswith("-c ")} == wanted
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    listed = (ROOT / "requirements" / "backend.in").read_text().splitlines()
+    assert [line for line in listed if not line.startswith("-c ")] == backend
 
 
 def test_the_picture_is_the_graph() -> None:

@@ -18,6 +18,7 @@ from holdfast.system import System
 class RenderedPart(StrEnum):
     """The folders that are rendered."""
 
+    IMAGE = "image"
     OBSERVABILITY = "observability"
     KUBERNETES = "kubernetes"
     KUSTOMIZE = "kustomize"

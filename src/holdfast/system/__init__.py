@@ -1,7 +1,7 @@
 """What users declare, and the graph that is read from it."""
 
 from holdfast.system.attempts import Attempts
-from holdfast.system.deploy import Deploy, Environment, Pods
+from holdfast.system.deploy import Build, Deploy, Environment, Pods
 from holdfast.system.external import External, ExternalAnswer
 from holdfast.system.gateway import Cors, Gateway
 from holdfast.system.graph import Graph, GraphEdge
@@ -18,6 +18,7 @@ from holdfast.system.tokens import Tokens
 
 __all__ = [
     "Attempts",
+    "Build",
     "Caller",
     "Cors",
     "Deploy",

@@ -71,6 +71,29 @@ class Environment:
     at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What the system's image is built from: files and folders, named from the repository's root.
+
+    Nothing else of the repository is sent to whoever builds.
+
+    Attributes:
+        requirements: all packages of the image, locked with hashes, as `pip --require-hashes` reads
+            them. Holdfast is one of them, with its extras, unless it is the `project`.
+        sources: what is copied to the image as it is, and imported from there. None: the package
+            that commands name, `shop` of `shop.system`.
+        project: what `pip install` takes of the repository, `pyproject.toml` among it; empty where
+            the repository is no package.
+        backend: the packages that build the project, locked with hashes; they do not come along.
+    """
+
+    requirements: str = "requirements.txt"
+    sources: Sequence[str] | None = None
+    project: Sequence[str] = ()
+    backend: str | None = None
+    at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)
+
+
 def _environments() -> tuple[Environment, ...]:
     return (Environment("staging", size="small"), Environment("production"))
 
@@ -93,6 +116,7 @@ class Deploy:
         store: the ClusterSecretStore of External Secrets.
         networks: {External's name: CIDRs from where it answers}; one that is not here may be
             anywhere but in private networks.
+        build: what the image is built from.
     """
 
     registry: str = "registry.example.com"
@@ -108,4 +132,5 @@ class Deploy:
     keda_namespace: str = "keda"
     store: str = "secrets"
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    build: Build = field(default_factory=Build)
     at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)

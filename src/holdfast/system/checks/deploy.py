@@ -11,6 +11,7 @@ from pydantic import SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
 from holdfast.contract.secret_names import is_secret_name
+from holdfast.system.checks.build import build_problems
 from holdfast.system.deploy import Deploy, Environment, Pods
 from holdfast.system.service import Service
 from holdfast.system.tables import settings_of
@@ -37,6 +38,7 @@ def deploy_problems(system: str, services: Sequence[Service], deploy: Deploy) ->
         yield f"System(deploy={deploy!r}): that is no Deploy; write `Deploy(registry=…, …)`"
         return
     yield from _whole(system, deploy)
+    yield from build_problems(deploy)
     yield from _pods("gateway", deploy.gateway, f"{deploy.at}: Deploy(gateway=…)")
     if deploy.gateway.bulk:
         yield f"{deploy.at}: Deploy(gateway=Pods(bulk=True)): who asks does not wait; remove it"
