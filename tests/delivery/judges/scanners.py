@@ -1,0 +1,118 @@
+"""Scanners of manifests, images, modules and workflows: checkov, hadolint, zizmor and schemas.
+
+What is passed over has its reason here, and nowhere else: no comment in a rendered file silences
+a scanner.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.delivery.judges.programs import program, run, run_apart
+
+Framework = Literal["kubernetes", "dockerfile", "terraform", "github_actions"]
+
+PASSED_OVER: dict[str, dict[str, str]] = {
+    "kubernetes": {
+        "CKV_K8S_11": "a limit of CPU throttles a service that other pods leave room for",
+        "CKV_K8S_35": "settings are variables, and an address with a password is one of them",
+    },
+    "dockerfile": {},
+    "terraform": {},
+    "github_actions": {},
+}
+"""{framework: {check of checkov: why it is not ours}}."""
+
+
+def scanned_workflows(*files: Path) -> list[str]:
+    """Return what checkov finds in workflows, once they are where GitHub looks for them."""
+    with tempfile.TemporaryDirectory() as place:
+        _placed(Path(place), files)
+        return scanned(Path(place), "github_actions")
+
+
+def _placed(folder: Path, files: Sequence[Path]) -> Path:
+    """Copy workflows to where GitHub and the scanners look for them; return that folder."""
+    workflows = folder / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    for file in files:
+        (workflows / file.name).write_text(file.read_text())
+    return workflows
+
+
+def scanned(
+    folder: Path, framework: Framework, *, over: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return what checkov finds in a folder, as `CKV_… file: resource: what it asks`.
+
+    Args:
+        over: further checks that are passed over, each with its reason.
+    Raises:
+        AssertionError: it read nothing, or could not read a file.
+    """
+    passed_over = sorted({**PASSED_OVER[framework], **(over or {})})
+    words = ["--directory", str(folder), "--framework", framework, "--output", "json"]
+    words += ["--skip-download", "--quiet", "--compact"]
+    if passed_over:
+        words += ["--skip-check", ",".join(passed_over)]
+    _, said, errors = run_apart(program("checkov"), *words, more={"LOG_LEVEL": "ERROR"})
+    report = json.loads(said or "{}")
+    assert isinstance(report, dict) and "summary" in report, f"checkov read nothing: {said}{errors}"
+    summary, results = report["summary"], report.get("results", {})
+    assert summary["parsing_errors"] == 0, results["parsing_errors"]
+    assert summary["passed"] + summary["failed"] > 0, f"checkov judged nothing in {folder}"
+    return sorted(
+        f"{one['check_id']} {one['file_path']}: {one['resource']}: {one['check_name']}"
+        for one in results["failed_checks"]
+    )
+
+
+def linted(dockerfile: Path, *registries: str) -> list[str]:
+    """Return what hadolint remarks about a Dockerfile, whatever its level.
+
+    Args:
+        registries: those whose images it may build from.
+    """
+    trusted = [word for registry in registries for word in ("--trusted-registry", registry)]
+    code, said = run(
+        *(program("hadolint"), "--failure-threshold", "style", "--format", "json", *trusted),
+        dockerfile,
+    )
+    found = [f"{one['code']} line {one['line']}: {one['message']}" for one in json.loads(said)]
+    assert bool(found) == (code != 0), said
+    return found
+
+
+def audited(*files: Path) -> list[str]:
+    """Return what zizmor, as an auditor, finds in workflows."""
+    with tempfile.TemporaryDirectory() as place:
+        workflows = _placed(Path(place), files)
+        code, said, errors = run_apart(
+            *(program("zizmor"), "--offline", "--no-progress", "--persona", "auditor"),
+            *("--format", "json", workflows),
+        )
+    assert code in (0, 11, 12, 13, 14), f"zizmor could not judge: {errors}"
+    return sorted(f"{one['ident']} {_file_of(one)}: {one['desc']}" for one in json.loads(said))
+
+
+def _file_of(finding: Any) -> str:
+    """Return the name of the file that a finding of zizmor is about."""
+    return Path(finding["locations"][0]["symbolic"]["key"]["Local"]["verbatim_path"]).name
+
+
+def matched(file: Path, schema: str) -> list[str]:
+    """Return where a file does not match a schema that check-jsonschema brings.
+
+    Args:
+        schema: such as `vendor.github-workflows` or `vendor.compose-spec`.
+    """
+    code, said = run(
+        *(program("check-jsonschema"), "--builtin-schema", schema, "--output-format", "json", file)
+    )
+    report = json.loads(said[said.index("{") :])
+    found = [f"{one['path']}: {one['message']}" for one in report.get("errors", [])]
+    found += [f"{one['message']}" for one in report.get("parse_errors", [])]
+    assert bool(found) == (code != 0), said
+    return found
