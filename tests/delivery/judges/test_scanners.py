@@ -95,6 +95,15 @@ def test_a_workflow_that_is_broken_is_refused(tmp_path: Path) -> None:
     assert matched(file, "vendor.github-workflows") != []
 
 
+def test_a_workflow_that_checkov_passes_over_is_not_passed(tmp_path: Path) -> None:
+    """Beside one that it reads: a permission that it does not know makes it skip the file."""
+    file = tmp_path / "newer.yml"
+    file.write_text(WORKFLOW.read_text().replace("packages: write", "artifact-metadata: write"))
+
+    with pytest.raises(AssertionError, match=r"read nothing in newer\.yml"):
+        scanned_workflows(WORKFLOW, file)
+
+
 def test_a_workflow_that_cannot_be_read_is_not_passed(tmp_path: Path) -> None:
     """zizmor ends with its own error, which is not taken for no finding."""
     file = tmp_path / "broken.yml"
