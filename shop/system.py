@@ -17,8 +17,8 @@ shop = System(
         per_address=Rate(per_s=500, burst=1_000),  # an address may be a whole office
     ),
     deploy=Deploy(
-        registry="registry.example.com/holdfast",
-        repository="https://git.example.com/holdfast/shop.git",
+        registry="ghcr.io/example",
+        repository="https://github.com/example/shop.git",
         environments=[
             Environment(
                 "staging",

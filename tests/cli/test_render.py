@@ -6,7 +6,7 @@ from tests.cli.conftest import Cli
 def test_it_writes_what_differs(cli: Cli) -> None:
     """The second time nothing does."""
     first = cli("render", "shop", "--only", "observability", "--to", "deploy", "--json")
-    again = cli("render", "shop", "--to", "deploy")
+    again = cli("render", "shop", "--only", "observability", "--to", "deploy")
 
     found = sorted(
         path.relative_to(cli.folder / "deploy").as_posix()

@@ -1,0 +1,4 @@
+case "$environment" in
+  [= names | join(" | ") =]) ;;
+  *) fail "there is no environment '$environment'; there is [= names | join(", ") =]" ;;
+esac
