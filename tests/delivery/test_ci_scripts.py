@@ -14,9 +14,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 def deploy(clone: Repository, environment: str, digest: str) -> str:
-    """Lock a digest and deploy it by Git; return the commit."""
-    locked = clone.script("lock-image", environment, digest)
-    assert locked.code == 0, locked.err
+    """Release a digest and deploy it by Git; return the commit."""
+    clone.release(environment, digest)
     said = clone.script("deploy", "git", environment)
     assert said.code == 0, said.err
     return said.out.strip()
@@ -76,7 +75,7 @@ def test_somebody_else_deployed_meanwhile(clone: Repository, tmp_path: Path) -> 
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
     try:
-        clone.script("lock-image", "live", THIRD)
+        clone.release("live", THIRD)
         refused = clone.script("deploy", "git", "live")
         back = clone.script("rollback", "git", "live")
     finally:
@@ -91,7 +90,6 @@ def test_somebody_else_deployed_meanwhile(clone: Repository, tmp_path: Path) -> 
 def test_a_digest_is_rendered_everywhere(clone: Repository) -> None:
     """A wrong one changes nothing, and what cannot be rendered is not locked."""
     lock = clone.folder / "deploy" / "images.lock"
-    clone.script("lock-image", "live", FIRST)
     before = lock.read_text()
 
     wrong = clone.script("lock-image", "live", "latest")
@@ -100,7 +98,9 @@ def test_a_digest_is_rendered_everywhere(clone: Repository) -> None:
     broken = clone.script("lock-image", "live", SECOND, "--no-such-option")
     kept = lock.read_text()
     server = clone.script("lock-image", "nats", THIRD)
+    nats = (clone.folder / "deploy/kubernetes/live/nats.yaml").read_text()
     forgotten = clone.script("lock-image", "live", "unresolved")
+    refused = clone.script("deploy", "git", "live")
 
     assert "'latest' is no digest; write sha256: and 64 hex digits" in wrong.err
     assert "has no 'moon'" in nobody.err
@@ -108,8 +108,11 @@ def test_a_digest_is_rendered_everywhere(clone: Repository) -> None:
     assert (wrong.code, nobody.code, unasked.code) == (1, 1, 1)
     assert broken.code != 0 and kept == before
     assert server.code == forgotten.code == 0
-    assert f'nats = "{THIRD}"' in lock.read_text()
+    assert f'nats = "{THIRD}"' in lock.read_text() and f"@{THIRD}" in nats
     assert 'live = "unresolved"' in lock.read_text()
+    assert refused.code == 1
+    assert "live has images without a digest, which its cluster refuses" in refused.err
+    assert "team/night:unresolved" in refused.err
 
 
 def test_a_registry_is_asked_for_a_server(clone: Repository, tmp_path: Path) -> None:

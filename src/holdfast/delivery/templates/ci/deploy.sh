@@ -13,6 +13,10 @@ helm and kubectl act on the cluster of the current context."
 [% include "ci/begin.sh" %]
 
 mode=$1 environment=$2
+case "$mode" in
+  git | helm | kubectl) ;;
+  *) fail "'$mode' is no way to deploy; write git, helm or kubectl" ;;
+esac
 [% include "ci/place.sh" %]
 [% include "ci/environment.sh" %]
 lacking=$(grep -rhoE '(image|imageName): .*' "$folder/kubernetes/$environment" | grep -v '@sha256:' | sort -u) || true
@@ -106,7 +110,4 @@ apply() {
   run kubectl apply --server-side --field-manager=holdfast "$@" || fail "not everything was applied"
 }
 
-case "$mode" in
-  git | helm | kubectl) "with_$mode" ;;
-  *) fail "'$mode' is no way to deploy; write git, helm or kubectl" ;;
-esac
+"with_$mode"
