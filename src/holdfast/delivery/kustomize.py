@@ -17,6 +17,8 @@ from holdfast.delivery.yaml import Value, dump
 
 FOLDER: Final = "kustomize"
 API: Final = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+# PyYAML's own reader takes ten times as long as libyaml, which is not in every build of it.
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Manifest = dict[str, Any]
 Name = tuple[str, str, str, str]
 """apiVersion, kind, namespace and name: what an object is known by."""
@@ -35,7 +37,7 @@ def files(rendering: Rendering) -> Files:
     found["base/kustomization.yaml"] = above + dump({**API, "resources": sorted(base)})
     before = objects_of(base)
     for environment, text in texts.items():
-        after = objects_of(text)
+        after = before if text is base else objects_of(text)
         own = [after[name] for name in after if name not in before]
         overlay: dict[str, Value] = {**API, "resources": ["../../base"]}
         if own:
@@ -49,7 +51,7 @@ def files(rendering: Rendering) -> Files:
 
 def objects_of(texts: Mapping[str, str]) -> dict[Name, Manifest]:
     """Return the objects of some files, by what they are known by."""
-    documents = (d for text in texts.values() for d in yaml.safe_load_all(text) if d)
+    documents = (d for text in texts.values() for d in yaml.load_all(text, _LOADER) if d)
     return {_name(document): document for document in documents}
 
 

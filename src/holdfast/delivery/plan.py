@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from holdfast.communication import PORT
 from holdfast.contract.envelope import Lane
 from holdfast.runtime.variables import KEYS_URL, url_variable
-from holdfast.system import External, Pods, Service, System
+from holdfast.system import External, Graph, Pods, Service, System
 from holdfast.system.checks.deploy import is_secret
 from holdfast.system.settings import variable_name
 from holdfast.system.tables import settings_of
@@ -121,18 +121,18 @@ def plan_of(system: System, *, typed: str) -> Plan:
     Args:
         typed: what commands call the system.
     """
-    services = tuple(_service(system, service, typed) for service in system.services)
+    graph, keeper = system.graph(), _keeper(system)
+    services = tuple(_service(graph, service, typed, keeper) for service in system.services)
     gateway = _gateway(system, typed)
     migrate = _migrate(system, typed)
     workloads = (gateway, *services)
-    flows = tuple(sorted(_flows(system, workloads, migrate)))
+    flows = tuple(sorted(_flows(graph, keeper, workloads, migrate)))
     namespace = system.deploy.namespace or system.name
     return Plan(system, typed, namespace, workloads, migrate, flows)
 
 
-def _service(system: System, service: Service, typed: str) -> Workload:
+def _service(graph: Graph, service: Service, typed: str, keeper: Service | None) -> Workload:
     settings, secrets = _settings(service)
-    graph = system.graph()
     asked = any(e.receiver == service.name and e.kind == "query" for e in graph.edges)
     return Workload(
         service.name,
@@ -141,8 +141,8 @@ def _service(system: System, service: Service, typed: str) -> Workload:
         (service.name,),
         broker=True,
         limits=any(route.attempts for route in service.routes),
-        listens=bool(service.routes or service.mounts) or asked or service is _keeper(system),
-        durables=tuple(f"{system.name}_{service.name}_{lane}" for lane in Lane),
+        listens=bool(service.routes or service.mounts) or asked or service is keeper,
+        durables=tuple(f"{graph.system}_{service.name}_{lane}" for lane in Lane),
         externals=tuple(sorted(service.reaches, key=lambda external: external.name)),
         settings=settings,
         secrets=secrets,
@@ -176,16 +176,20 @@ def _migrate(system: System, typed: str) -> Workload | None:
 
 
 def _flows(
-    system: System, workloads: tuple[Workload, ...], migrate: Workload | None
+    graph: Graph,
+    keeper: Service | None,
+    workloads: tuple[Workload, ...],
+    migrate: Workload | None,
 ) -> Iterator[Flow]:
     yield Flow(ENTRY, GATEWAY, PORT, ("clients",))
-    yield from _between(system)
+    yield from _between(graph, keeper)
+    letters = _letters(graph)
     for workload in workloads:
         name = workload.name
         yield Flow(MONITORING, name, OPS_PORT, ("metrics",))
         yield Flow(name, COLLECTOR, PORTS[COLLECTOR], ("spans",))
         if workload.broker:
-            yield Flow(name, NATS, PORTS[NATS], _letters(system, name))
+            yield Flow(name, NATS, PORTS[NATS], letters.get(name, ("readiness",)))
         if workload.limits:
             yield Flow(name, REDIS, PORTS[REDIS], ("rate limits",))
         for external in workload.externals:
@@ -197,28 +201,29 @@ def _flows(
             yield Flow(workload.name, POSTGRES, PORTS[POSTGRES], opened)
 
 
-def _between(system: System) -> Iterator[Flow]:
+def _between(graph: Graph, keeper: Service | None) -> Iterator[Flow]:
     """Yield who asks whom over HTTP: the gateway's routes, and queries."""
     why: dict[tuple[str, str], set[str]] = {}
-    for edge in system.graph().edges:
+    for edge in graph.edges:
         if edge.kind in ("route", "mount", "query") and edge.sender != edge.receiver:
             said = f"{edge.kind} {edge.message}"
             why.setdefault((edge.sender, edge.receiver), set()).add(said)
-    if (keeper := _keeper(system)) is not None:
+    if keeper is not None:
         why.setdefault((GATEWAY, keeper.name), set()).add("query of the gateway's keys")
     for (sender, receiver), edges in why.items():
         yield Flow(sender, receiver, PORT, tuple(sorted(edges)))
 
 
-def _letters(system: System, name: str) -> tuple[str, ...]:
-    if name == GATEWAY:
-        return ("readiness",)
-    kinds = ("command", "undo", "event")
-    return tuple(
-        f"{edge.kind} {edge.message} {'to ' + edge.receiver if edge.sender == name else ''}".strip()
-        for edge in system.graph().edges
-        if edge.kind in kinds and name in (edge.sender, edge.receiver)
-    ) or ("readiness",)
+def _letters(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Return {service: the letters that it sends and takes}, in the order of the graph."""
+    found: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        if edge.kind in ("command", "undo", "event"):
+            said = f"{edge.kind} {edge.message}"
+            found.setdefault(edge.sender, []).append(f"{said} to {edge.receiver}")
+            if edge.receiver != edge.sender:
+                found.setdefault(edge.receiver, []).append(said)
+    return {name: tuple(dict.fromkeys(said)) for name, said in found.items()}
 
 
 def _keeper(system: System) -> Service | None:
