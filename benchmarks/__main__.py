@@ -34,6 +34,7 @@ FIGURES = (
     "simulation",
     "walk",
     "scrape",
+    "render",
 )
 
 
