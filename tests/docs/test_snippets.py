@@ -10,7 +10,8 @@ from holdfast.cli.main import COMMANDS
 from tests.docs.conftest import Page
 from tests.docs.snippets import PAGES, ROOT, Block, blocks
 
-READY = {"curl", "kill", "sqlite3", "cp", "export", "git", "cd", "rm"}
+READY = {"cd", "cp", "curl", "export", "git", "kill", "rm", "sqlite3"}
+READY |= {"docker", "helm", "kubectl", "terraform"}
 """Programs that a reader has."""
 
 SUBCOMMANDS = {
