@@ -27,10 +27,18 @@ def _of(container: Mapping[str, Any], items: list[Object]) -> set[str]:
                 keys = {*(item.get("data") or {}), *(item.get("stringData") or {})}
                 found |= {prefix + key for key in keys}
             if item["kind"] == "ExternalSecret" and "secretRef" in source:
-                target = (item["spec"].get("target") or {}).get("name", item["metadata"]["name"])
-                if target == named:
-                    found |= {prefix + e["secretKey"] for e in item["spec"].get("data", [])}
+                found |= {prefix + key for key in _fetched(item, named)}
     return found
+
+
+def _fetched(item: Object, secret: str) -> set[str]:
+    """Return the keys of a Secret that an ExternalSecret makes, if it is that one."""
+    spec = item["spec"]
+    target = spec.get("target") or {}
+    if target.get("name", item["metadata"]["name"]) != secret:
+        return set()
+    template = (target.get("template") or {}).get("data")
+    return set(template or ()) or {entry["secretKey"] for entry in spec.get("data", [])}
 
 
 def variables_of_compose(document: Mapping[str, Any]) -> dict[str, set[str]]:

@@ -136,8 +136,6 @@ def _ways(items: list[Object], direction: str) -> Iterator[Way]:
                 for subject in subjects:
                     for other, pod in _parties(peer, space, pods):
                         target = pod if direction == "egress" else subject
-                        if pod is subject:
-                            continue
                         for port, protocol in _ports(rule, target):
                             one, two = party(subject), other
                             if direction == "ingress":
