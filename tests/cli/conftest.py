@@ -1,6 +1,7 @@
 """The command in processes of its own, in an empty working directory."""
 
 import http.client
+import importlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -64,19 +66,32 @@ class Cli:
         )
         return Done(ended.returncode, ended.stdout, ended.stderr)
 
-    def quick(self, *arguments: str) -> Done:
-        """Run one command inside the test's process: the same code, without its start."""
+    def quick(self, *arguments: str, **environ: str) -> Done:
+        """Run one command inside the test's process: the same code, without its start.
+
+        What it imports of `folder` is forgotten afterwards, so that the next one reads it again.
+        """
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
         code: object = 0
-        argv, path = sys.argv, list(sys.path)
+        argv, path, known = sys.argv, list(sys.path), set(sys.modules)
+        compiled, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it dates by the second
         sys.argv, sys.path[:0] = ["holdfast", *arguments], [str(HERE)]
+        importlib.invalidate_caches()
         try:
-            with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
+            with (
+                chdir(self.folder),
+                patch.dict(os.environ, environ),
+                redirect_stdout(out),
+                redirect_stderr(err),
+            ):
                 main()
         except SystemExit as exc:
             code = exc.code or 0
         finally:
-            sys.argv, sys.path[:] = argv, path
+            sys.argv, sys.path[:], sys.dont_write_bytecode = argv, path, compiled
+            for name in set(sys.modules) - known:
+                if (getattr(sys.modules[name], "__file__", "") or "").startswith(str(self.folder)):
+                    del sys.modules[name]
         assert isinstance(code, int)
         return Done(code, *(text.buffer.getvalue().decode() for text in (out, err)))
 

@@ -62,7 +62,9 @@ def test_it_serves_on_a_socket(
     server = serve("run", "tiny", "--host", f"unix:{path}", *options)
     mode = stat.S_IMODE(path.stat().st_mode)
     status = post(printed(server, "gateway"), "a")
-    second = cli("run", "tiny", "--host", f"unix:{path}", "--ops-port", "0", "--data", "other")
+    second = cli.quick(
+        "run", "tiny", "--host", f"unix:{path}", "--ops-port", "0", "--data", "other"
+    )
     code = server.stop()
 
     assert (status, code) == (202, 0)
@@ -99,7 +101,7 @@ def test_services_find_each_other_at_any_address(
 )
 def test_an_address_that_is_not_ours_is_named(cli: Cli, host: str, told: str) -> None:
     """One line."""
-    done = cli("run", "tiny", "--host", host, "--port", "8999")
+    done = cli.quick("run", "tiny", "--host", host, "--port", "8999")
 
     assert done.code == 1
     assert done.err.startswith(f"holdfast: cannot listen on {told}:8999")
@@ -109,7 +111,7 @@ def test_an_address_that_is_not_ours_is_named(cli: Cli, host: str, told: str) ->
 @pytest.mark.parametrize("host", ["unix:", "unix:run/a.sock", "unix://run/a.sock"])
 def test_a_socket_that_is_none_is_refused(cli: Cli, host: str) -> None:
     """With how it is written."""
-    done = cli("run", "tiny", "--host", host)
+    done = cli.quick("run", "tiny", "--host", host)
 
     assert done.code == 2
     assert "unix:/path/of.sock" in done.err

@@ -60,7 +60,7 @@ def test_a_command_that_looks_refuses_an_open_folder(cli: Cli) -> None:
     data = cli.folder / "data"
     data.mkdir(mode=0o755)
 
-    done = cli("sagas", "list", "tiny", "--data", "data")
+    done = cli.quick("sagas", "list", "tiny", "--data", "data")
 
     assert done.code == 1
     assert f"`chmod -R go= {data}`" in done.err
@@ -102,7 +102,7 @@ def test_a_folder_of_before_is_closed_by_one_command(
     for path in within(data):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
-    refused = cli(*words)
+    refused = cli.quick(*words)
     told = refused.err.partition("`")[2].partition("`")[0]
     subprocess.run(told.split(), check=True)
     again = serve(*words)

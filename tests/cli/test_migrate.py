@@ -33,15 +33,15 @@ def columns(cli: Cli) -> list[str]:
 def test_a_table_gets_a_column(cli: Cli, serve: Callable[..., Server]) -> None:
     """The commands of a developer's day, in their order."""
     declare(cli)
-    first = cli("migrate", "notes", "--service", "notes", "--new", "first")
+    first = cli.quick("migrate", "notes", "--service", "notes", "--new", "first")
     serve("run", "notes").stop()
     declare(cli, ', Column("text", Text)')
-    drift = cli("migrate", "notes", "--check")
-    second = cli("migrate", "notes", "--service", "notes", "--new", "add text")
-    refused = cli("run", "notes", "--port", "0")
-    checked = cli("migrate", "notes", "--check")
+    drift = cli.quick("migrate", "notes", "--check")
+    second = cli.quick("migrate", "notes", "--service", "notes", "--new", "add text")
+    refused = cli.quick("run", "notes", "--port", "0")
+    checked = cli.quick("migrate", "notes", "--check")
     migrated = cli("migrate", "notes")
-    again = cli("migrate", "notes")
+    again = cli.quick("migrate", "notes")
     code = serve("run", "notes").stop()
 
     assert "revisions/notes_0001_first.py is written" in first.out
@@ -63,12 +63,12 @@ def test_a_table_gets_a_column(cli: Cli, serve: Callable[..., Server]) -> None:
 def test_a_revision_that_breaks_the_running_version_is_refused(cli: Cli) -> None:
     """`--check` looks at what the database lacks; nothing is changed."""
     declare(cli, ', Column("text", Text)')
-    cli("migrate", "notes", "--service", "notes", "--new", "first")
-    cli("migrate", "notes")
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "first")
+    cli.quick("migrate", "notes")
     declare(cli)
-    retired = cli("migrate", "notes", "--service", "notes", "--new", "retire text")
-    cli("migrate", "notes", "--service", "notes", "--new", "drop text", "--contract")
-    done = cli("migrate", "notes", "--check")
+    retired = cli.quick("migrate", "notes", "--service", "notes", "--new", "retire text")
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "drop text", "--contract")
+    done = cli.quick("migrate", "notes", "--check")
 
     assert "note.text stays for the version that is running" in retired.out
     assert done.code == 1
@@ -81,10 +81,10 @@ def test_the_command_to_run_names_the_data_folder(cli: Cli, serve: Callable[...,
     declare(cli, migrations="")
     serve("run", "notes", "--data", "my data").stop()
     declare(cli)
-    cli("migrate", "notes", "--service", "notes", "--new", "first")
-    refused = cli("run", "notes", "--port", "0", "--data", "my data")
-    again = cli("migrate", "notes", "--service", "notes", "--data", "my data")
-    noted = cli("migrate", "notes", "--service", "notes", "--data", "my data", "--baseline")
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "first")
+    refused = cli.quick("run", "notes", "--port", "0", "--data", "my data")
+    again = cli.quick("migrate", "notes", "--service", "notes", "--data", "my data")
+    noted = cli.quick("migrate", "notes", "--service", "notes", "--data", "my data", "--baseline")
     code = serve("run", "notes", "--data", "my data").stop()
 
     command = "`holdfast migrate notes --data 'my data' --service notes"
@@ -98,8 +98,8 @@ def test_options_that_exclude_each_other_are_told(cli: Cli) -> None:
     """One thing at a time."""
     declare(cli)
 
-    assert "are one each" in cli("migrate", "notes", "--check", "--baseline").err
-    assert "are one each" in cli("migrate", "notes", "--contract").err
+    assert "are one each" in cli.quick("migrate", "notes", "--check", "--baseline").err
+    assert "are one each" in cli.quick("migrate", "notes", "--contract").err
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_options_that_exclude_each_other_are_told(cli: Cli) -> None:
 def test_what_does_not_fit_is_one_line(cli: Cli, options: tuple[str, ...], told: str) -> None:
     """It says what to add."""
     declare(cli, migrations="")
-    done = cli("migrate", "notes", *options)
+    done = cli.quick("migrate", "notes", *options)
 
     assert done.code in (1, 2)
     assert told in done.err
@@ -123,8 +123,8 @@ def test_what_does_not_fit_is_one_line(cli: Cli, options: tuple[str, ...], told:
 def test_nothing_is_new_without_a_change(cli: Cli) -> None:
     """An empty revision would only be in the way."""
     declare(cli)
-    cli("migrate", "notes", "--service", "notes", "--new", "first")
-    done = cli("migrate", "notes", "--service", "notes", "--new", "nothing")
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "first")
+    done = cli.quick("migrate", "notes", "--service", "notes", "--new", "nothing")
 
     assert (done.code, done.err) == (2, "holdfast: the tables of notes are those of notes_0001\n")
 
@@ -132,9 +132,9 @@ def test_nothing_is_new_without_a_change(cli: Cli) -> None:
 def test_a_folder_in_use_is_left_alone(cli: Cli, serve: Callable[..., Server]) -> None:
     """Whoever serves it has read what its tables are."""
     declare(cli)
-    cli("migrate", "notes", "--service", "notes", "--new", "first")
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "first")
     server = serve("run", "notes")
-    done = cli("migrate", "notes")
+    done = cli.quick("migrate", "notes")
 
     assert (done.code, "is in use by process" in done.err) == (1, True)
     assert server.stop() == 0
@@ -143,12 +143,12 @@ def test_a_folder_in_use_is_left_alone(cli: Cli, serve: Callable[..., Server]) -
 def test_a_database_on_a_server_is_migrated_there(cli: Cli, serve: Callable[..., Server]) -> None:
     """A new one is made when its server is started here; an old one waits for the command."""
     declare(cli)
-    cli("migrate", "notes", "--service", "notes", "--new", "first")
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "first")
     serve("run", "notes", "--on", "postgres").stop()
     declare(cli, ', Column("text", Text)')
-    cli("migrate", "notes", "--service", "notes", "--new", "add text")
-    refused = cli("run", "notes", "--on", "postgres", "--port", "0")
-    migrated = cli("migrate", "notes", "--on", "postgres")
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "add text")
+    refused = cli.quick("run", "notes", "--on", "postgres", "--port", "0")
+    migrated = cli.quick("migrate", "notes", "--on", "postgres")
     code = serve("run", "notes", "--on", "postgres").stop()
 
     assert (refused.code, "`holdfast migrate notes --on postgres" in refused.err) == (1, True)
@@ -171,10 +171,10 @@ system = System("both", services=[keeping("left"), keeping("right")])
 def test_all_that_a_start_lacks_is_said_at_once(cli: Cli) -> None:
     """A line for each service, with what to type; following them, nothing more is lacking."""
     (cli.folder / "both.py").write_text(BOTH)
-    refused = cli("run", "both", "--port", "0")
+    refused = cli.quick("run", "both", "--port", "0")
     typed = [line.split("`")[1] for line in refused.err.splitlines()]
-    written = [cli(*line.split()[1:]) for line in typed]
-    migrated = [cli(*done.out.split("`")[1].split()[1:]) for done in written]
+    written = [cli.quick(*line.split()[1:]) for line in typed]
+    migrated = [cli.quick(*done.out.split("`")[1].split()[1:]) for done in written]
 
     assert typed == [f"holdfast migrate both --service {n} --new first" for n in ("left", "right")]
     assert [done.code for done in (*written, *migrated)] == [0, 0, 0, 0]

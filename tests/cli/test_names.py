@@ -55,7 +55,7 @@ def test_an_unknown_name_is_one_line(cli: Cli, arguments: list[str], line: str) 
         "from tiny import tiny\nfrom holdfast import System\nother = System('other', services=[])\n"
     )
 
-    done = cli(*arguments)
+    done = cli.quick(*arguments)
 
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"holdfast: {line}")
@@ -68,7 +68,7 @@ def test_an_unknown_name_is_one_line(cli: Cli, arguments: list[str], line: str) 
 )
 def test_help_says_what_to_type(cli: Cli, arguments: list[str]) -> None:
     """Help is printed for the command and for each of its parts."""
-    done = cli(*arguments)
+    done = cli.quick(*arguments)
 
     assert done.code == (0 if arguments else 2)
     assert f"Usage: holdfast {' '.join(arguments[:-1])}".rstrip() in done.out + done.err
@@ -108,9 +108,9 @@ def test_all_problems_of_a_declaration_are_printed(cli: Cli) -> None:
     """`check` prints a line for each and exits 1; `run` refuses to start, with the same lines."""
     (cli.folder / "wrong.py").write_text(WRONG)
 
-    done = cli("check", "wrong")
-    as_json = cli("check", "wrong", "--json")
-    run = cli("run", "wrong")
+    done = cli.quick("check", "wrong")
+    as_json = cli.quick("check", "wrong", "--json")
+    run = cli.quick("run", "wrong")
 
     problems = done.out.splitlines()
     assert (done.code, as_json.code, run.code) == (1, 1, 1)
@@ -123,7 +123,7 @@ def test_all_problems_of_a_declaration_are_printed(cli: Cli) -> None:
 
 def test_the_graph_as_lines_json_and_mermaid(cli: Cli) -> None:
     """In a pipe each edge is a tab-separated line without a title."""
-    lines, document = cli("graph", "tiny").rows, cli.quick("graph", "tiny", "--json").json()
+    lines, document = cli.quick("graph", "tiny").rows, cli.quick("graph", "tiny", "--json").json()
     mermaid = cli.quick("graph", "tiny", "--mermaid").out
 
     assert ["desk", "shed", "command", "Pack.v1"] in lines

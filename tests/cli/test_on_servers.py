@@ -78,7 +78,7 @@ def test_what_operators_see_of_several_processes(
 )
 def test_what_cannot_be_is_one_line(cli: Cli, options: tuple[str, ...], told: str) -> None:
     """It says what to write instead."""
-    done = cli("run", "tiny", *options)
+    done = cli.quick("run", "tiny", *options)
 
     assert done.code in (1, 2)
     assert told in done.err
@@ -96,7 +96,7 @@ def test_what_cannot_be_is_one_line(cli: Cli, options: tuple[str, ...], told: st
 )
 def test_a_wrong_url_is_one_line(cli: Cli, environ: dict[str, str], told: str) -> None:
     """It names the variable."""
-    done = cli("run", "tiny", **environ)
+    done = cli.quick("run", "tiny", **environ)
 
     assert done.code == 1
     assert next(iter(environ)) in done.err

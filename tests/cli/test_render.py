@@ -5,8 +5,8 @@ from tests.cli.conftest import Cli
 
 def test_it_writes_what_differs(cli: Cli) -> None:
     """The second time nothing does."""
-    first = cli("render", "shop", "--only", "observability", "--to", "deploy", "--json")
-    again = cli("render", "shop", "--only", "observability", "--to", "deploy")
+    first = cli.quick("render", "shop", "--only", "observability", "--to", "deploy", "--json")
+    again = cli.quick("render", "shop", "--only", "observability", "--to", "deploy")
 
     found = sorted(
         path.relative_to(cli.folder / "deploy").as_posix()
@@ -22,11 +22,11 @@ def test_it_writes_what_differs(cli: Cli) -> None:
 
 def test_what_is_declared_no_more_is_named(cli: Cli) -> None:
     """It stays: whoever renders decides whether it goes."""
-    cli("render", "shop", "--to", "deploy")
+    cli.quick("render", "shop", "--to", "deploy")
     old = cli.folder / "deploy/observability/grafana/old.json"
     old.write_text((old.parent / "holdfast_shop.json").read_text())
 
-    said = cli("render", "shop", "--to", "deploy")
+    said = cli.quick("render", "shop", "--to", "deploy")
 
     assert "deploy/observability/grafana/old.json is not declared any more" in said.out
     assert old.exists()
@@ -38,7 +38,7 @@ def test_somebodys_own_file_is_one_line(cli: Cli) -> None:
     mine.parent.mkdir(parents=True)
     mine.write_text("mine\n")
 
-    refused = cli("render", "shop", "--to", "deploy")
+    refused = cli.quick("render", "shop", "--to", "deploy")
 
     assert (refused.code, refused.out) == (1, "")
     assert refused.err.count("\n") == 1
@@ -53,8 +53,8 @@ def test_a_wrong_declaration_is_refused_before_anything_is_written(cli: Cli) -> 
         "wrong = System('wrong', [Service('one', slo=Slo(availability=99.9))], slo=Slo(share=2))\n"
     )
 
-    rendered = cli("render", "wrong", "--to", "deploy")
-    checked = cli("check", "wrong")
+    rendered = cli.quick("render", "wrong", "--to", "deploy")
+    checked = cli.quick("check", "wrong")
 
     assert (rendered.code, checked.code) == (1, 1)
     assert rendered.err.replace("holdfast: ", "") == checked.out
@@ -67,5 +67,5 @@ def test_a_wrong_declaration_is_refused_before_anything_is_written(cli: Cli) -> 
 
 def test_a_part_that_there_is_not_is_refused(cli: Cli) -> None:
     """As any word that does not fit."""
-    assert cli("render", "shop", "--only", "kitchen", "--to", "deploy").code == 2
-    assert cli("render", "shop").code == 2
+    assert cli.quick("render", "shop", "--only", "kitchen", "--to", "deploy").code == 2
+    assert cli.quick("render", "shop").code == 2

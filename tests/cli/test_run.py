@@ -90,7 +90,7 @@ def test_a_busy_folder_is_one_line(cli: Cli, serve: Serve) -> None:
     """The line names the folder, its owner, and what to do."""
     server = serve("run", "tiny")
 
-    done = cli("run", "tiny", "--port", "0")
+    done = cli.quick("run", "tiny", "--port", "0")
 
     assert done.code == 1
     assert f"is in use by process {server.pid}; stop it, or give another folder" in done.err
@@ -103,7 +103,7 @@ def test_a_port_in_use_is_one_line(cli: Cli, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ports = {"--port": "0", "--ops-port": "0", option: port}
-        done = cli("run", "tiny", *[word for pair in ports.items() for word in pair])
+        done = cli.quick("run", "tiny", *[word for pair in ports.items() for word in pair])
 
     line = f"holdfast: 127.0.0.1:{port} is in use by another process; choose another port with"
     assert done.code == 1
@@ -113,7 +113,7 @@ def test_a_port_in_use_is_one_line(cli: Cli, option: str) -> None:
 
 def test_an_address_of_another_machine_is_one_line(cli: Cli) -> None:
     """An address that is not ours cannot be listened on."""
-    done = cli("run", "tiny", "--host", "203.0.113.7", "--port", "0")
+    done = cli.quick("run", "tiny", "--host", "203.0.113.7", "--port", "0")
 
     assert done.code == 1
     assert done.err.startswith("holdfast: cannot listen on 203.0.113.7:")
@@ -122,8 +122,8 @@ def test_an_address_of_another_machine_is_one_line(cli: Cli) -> None:
 
 def test_bad_settings_are_listed(cli: Cli) -> None:
     """Each bad variable is a line with the variable, its value, and what it should be."""
-    done = cli("run", "tiny", HOLDFAST_DRAIN_S="soon", HOLDFAST_THREADS="0", FAX_URL="fax")
-    url = cli("run", "tiny", FAX_URL="fax")
+    done = cli.quick("run", "tiny", HOLDFAST_DRAIN_S="soon", HOLDFAST_THREADS="0", FAX_URL="fax")
+    url = cli.quick("run", "tiny", FAX_URL="fax")
 
     lines = done.err.splitlines()
     assert (done.code, url.code) == (1, 1)
@@ -141,8 +141,8 @@ def test_a_data_folder_that_is_none_is_one_line(cli: Cli) -> None:
     (cli.folder / "data" / "desk.db").write_bytes(b"this is no database" * 100)
     (cli.folder / "data" / "desk.db").chmod(0o600)
 
-    in_the_way = cli("run", "tiny", "--port", "0", "--data", "file")
-    garbled = cli("run", "tiny", "--port", "0", "--data", "data")
+    in_the_way = cli.quick("run", "tiny", "--port", "0", "--data", "file")
+    garbled = cli.quick("run", "tiny", "--port", "0", "--data", "data")
 
     assert (in_the_way.code, garbled.code) == (1, 1)
     assert in_the_way.err.startswith("holdfast: ")

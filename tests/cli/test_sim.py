@@ -77,7 +77,7 @@ def test_what_never_ran_is_told(cli: Cli) -> None:
     """Nothing was found out about it."""
     facts = cli("sim", "counting", "--seeds", "2", "--size", "2", "--json").json()
     table = cli("sim", "counting", "--seeds", "2", "--size", "2")
-    story = cli("sim", "counting", "--seed", "1", "--size", "2")
+    story = cli.quick("sim", "counting", "--seed", "1", "--size", "2")
 
     assert facts["never_ran"] == ["handler till.Lift"]
     assert ["never ran", "handler till.Lift"] in table.rows
@@ -95,7 +95,7 @@ def test_a_broken_workload_is_one_line(cli: Cli) -> None:
 def test_one_seed_tells_its_story(cli: Cli) -> None:
     """As a timeline, the same every time, and as a page of its own."""
     first, second = (
-        cli("sim", "counting", "--seed", "3", "--size", "3", "--report", "story.html")
+        cli.quick("sim", "counting", "--seed", "3", "--size", "3", "--report", "story.html")
         for _ in range(2)
     )
     page = (cli.folder / "story.html").read_text()
@@ -111,7 +111,7 @@ def test_one_seed_tells_its_story(cli: Cli) -> None:
 def test_a_failing_seed_says_what_broke(cli: Cli) -> None:
     """The story ends with it, and so does the command."""
     for seed in range(30):
-        done = cli("sim", "counting", "--seed", str(seed), "--size", "4", COUNT_BADLY="1")
+        done = cli.quick("sim", "counting", "--seed", str(seed), "--size", "4", COUNT_BADLY="1")
         if done.code:
             break
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_run_is_one_line(cli: Cli, arguments: tuple[str, ...], to
 def test_a_broken_kept_file_is_one_line(cli: Cli) -> None:
     """It names the file."""
     Path(cli.folder / "counting-1.json").write_text("{")
-    done = cli("sim", "counting", "--seeds", "1", "--kept", ".")
+    done = cli.quick("sim", "counting", "--seeds", "1", "--kept", ".")
 
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert "counting-1.json is no kept run" in done.err

@@ -53,15 +53,15 @@ def test_what_a_version_would_leave_alone_is_found_before_it_runs(cli: Cli) -> N
     file, data = cli.folder / "trips.py", cli.folder / "data"
     file.write_text(TRIPS.format(**OLD))
     asyncio.run(run_before(file, data))
-    same = cli("check", "trips", "--data", str(data))
+    same = cli.quick("check", "trips", "--data", str(data))
     file.write_text(TRIPS.format(**NEW))
-    alone = cli("check", "trips")
+    alone = cli.quick("check", "trips")
     before = (data / "desk.db").read_bytes()
-    renamed = cli("check", "trips", "--data", str(data))
+    renamed = cli.quick("check", "trips", "--data", str(data))
     after = (data / "desk.db").read_bytes()
     file.write_text(TRIPS.format(**KNOWING))
-    knowing = cli("check", "trips", "--data", str(data))
-    elsewhere = cli("check", "trips", "--data", str(cli.folder / "nothing"))
+    knowing = cli.quick("check", "trips", "--data", str(data))
+    elsewhere = cli.quick("check", "trips", "--data", str(cli.folder / "nothing"))
 
     assert [done.code for done in (same, alone, renamed, knowing, elsewhere)] == [0, 0, 1, 0, 0]
     assert same.out == "ok: 1 service, 0 edges; looked into 1 database\n"
@@ -85,9 +85,9 @@ def test_a_saga_that_a_version_does_not_know_is_listed_as_parked(cli: Cli) -> No
     parked = ("sagas", "list", "trips", "--state", "parked", "--json", "--data", str(data))
     running_ = ("sagas", "list", "trips", "--state", "running", "--json", "--data", str(data))
     file.write_text(TRIPS.format(**NEW))
-    unknown = [cli(*parked).json(), cli(*running_).json()]
+    unknown = [cli.quick(*parked).json(), cli.quick(*running_).json()]
     file.write_text(TRIPS.format(**KNOWING))
-    known = [cli(*parked).json(), cli(*running_).json()]
+    known = [cli.quick(*parked).json(), cli.quick(*running_).json()]
 
     assert [[saga["type"] for saga in found] for found in unknown] == [["travel"], []]
     assert unknown[0][0]["error"].startswith("waits for a version that knows it: saga travel ")

@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_refused(cli: Cli, typed: list[str], said: str) -> 
 def test_a_database_that_is_away_is_named(cli: Cli) -> None:
     """What the others do not know it may: it is not said that there is nothing."""
     url = "postgresql://nobody:x@127.0.0.1:9/{service}"
-    done = cli("trace", "tiny", "a", DATABASE_URL=url)
+    done = cli.quick("trace", "tiny", "a", DATABASE_URL=url)
 
     assert done.code == 1
     assert done.err.startswith("holdfast: a is not known, but not all was read: desk: Transaction")

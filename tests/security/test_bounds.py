@@ -37,6 +37,7 @@ from .forge import (
     claims,
     header,
     issuer_jwks,
+    jwk_id,
     private_key,
     public_jwk,
     token,
@@ -153,7 +154,7 @@ def rsa_jwk(bits: int, exponent: int = 65_537) -> dict[str, Any]:
         *(({**RS, "alg": "Ed25519"}, False), ({**RS, "alg": "RS256"}, True)),
         *(({**ED, name: "AA"}, False) for name in ("d", "p", "q", "dp", "dq", "qi", "oth", "k")),
     ],
-    ids=lambda value: str(value)[:60] if isinstance(value, dict) else str(value),
+    ids=jwk_id,
 )
 def test_a_key_holds_its_bounds(jwk: dict[str, Any], fits: bool) -> None:
     """Bits, exponents, uses; and any member of a secret half makes it worthless."""

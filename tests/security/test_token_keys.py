@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from holdfast.errors import BadAnswer
 from holdfast.security import read_jwks
 
-from .forge import KIDS, b64, b64_int, private_key, public_jwk
+from .forge import KIDS, b64, b64_int, jwk_id, private_key, public_jwk
 
 ED = public_jwk(private_key("EdDSA"), "ed")
 EC = public_jwk(private_key("ES256"), "ec")
@@ -120,7 +120,7 @@ def test_an_unusable_set_is_refused(document: Any, complaint: str) -> None:
         ({**EC, "kid": "ed"}, ["EdDSA", "ES256"]),
         (public_jwk(private_key("EdDSA", 5), "ed"), ["EdDSA", "EdDSA"]),
     ],
-    ids=lambda value: str(value)[:60],
+    ids=jwk_id,
 )
 def test_a_name_may_stand_for_several_keys(other: object, algorithms: list[str]) -> None:
     """Only those that may sign count, in either order; the same key twice is one key."""
