@@ -1,9 +1,12 @@
 """What an operator does to a system: the same commands, whether it runs or not."""
 
 import re
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +17,9 @@ from tests.cli.conftest import Cli, Server
 NOBODY = str(UUID(int=1))
 
 
-@pytest.fixture
-def rude() -> Iterator[str]:
-    """A third party that hangs up after the request: what came of it cannot be told."""
+@contextmanager
+def rude_third_party() -> Iterator[str]:
+    """One that hangs up after the request: what came of it cannot be told."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
@@ -33,29 +36,53 @@ def rude() -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.fixture
+def rude() -> Iterator[str]:
+    """Its address."""
+    with rude_third_party() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def handled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a system that has handled one parcel, has another parked, one letter dead."""
+    cli = Cli(tmp_path_factory.mktemp("handled"))
+    with rude_third_party() as url:
+        server = Server(cli, ("run", "tiny"), {"FAX_URL": url})
+        try:
+            server.post("/v1/parcels", {"note": "a", "kg": 3})
+            server.post("/v1/parcels", {"note": "heavy", "kg": 40})
+            server.post("/v1/parcels", {"note": "locked"})
+            cli.quick("send", "tiny", "Announce", '{"text": "all is well"}')
+            while not cli.quick("dead-letters", "list", "tiny").rows or "running" in _states(cli):
+                pass  # the test's time-out is the bound
+            assert server.stop() == 0
+        finally:
+            server.end()
+    return cli.folder
+
+
 @pytest.fixture(params=["running", "stopped"])
 def operate(
-    request: pytest.FixtureRequest, cli: Cli, serve: Callable[..., Server], rude: str
+    request: pytest.FixtureRequest,
+    handled: Path,
+    cli: Cli,
+    serve: Callable[..., Server],
+    rude: str,
 ) -> Cli:
-    """A system that has handled one parcel, has another parked, and one letter dead."""
-    server = serve("run", "tiny", environ={"FAX_URL": rude})
-    server.post("/v1/parcels", {"note": "a", "kg": 3})
-    server.post("/v1/parcels", {"note": "heavy", "kg": 40})
-    server.post("/v1/parcels", {"note": "locked"})
-    cli.quick("send", "tiny", "Announce", '{"text": "all is well"}')
-    while not cli.quick("dead-letters", "list", "tiny").rows or "running" in _states(cli):
-        pass  # the test's time-out is the bound
-    if request.param == "stopped":
-        assert server.stop() == 0
+    """That system on a copy of its folder."""
+    shutil.copytree(handled, cli.folder, dirs_exist_ok=True)
+    if request.param == "running":
+        serve("run", "tiny", environ={"FAX_URL": rude})
     return cli
 
 
 def test_sagas_are_listed_shown_and_retried(operate: Cli) -> None:
     """The list finds the parked one, its timeline says why, and a retry resumes it."""
     states = _states(operate)
-    parked = operate("sagas", "list", "tiny", "--state", "parked")
+    parked = operate.quick("sagas", "list", "tiny", "--state", "parked")
     name, service, kind, state, _, ended, error = parked.rows[0]
-    shown = operate("sagas", "show", "tiny", name)
+    shown = operate.quick("sagas", "show", "tiny", name)
     again = operate("sagas", "retry", "tiny", name)
     (operate.folder / "key").touch()
     retried = operate.quick("sagas", "retry", "tiny", name)
@@ -128,7 +155,7 @@ def test_a_dead_letter_is_replayed_or_dropped(operate: Cli, verb: str, line: str
 def test_a_parked_saga_is_cancelled(operate: Cli) -> None:
     """It ends as failed, whether the system runs or not; what has ended is refused."""
     name = operate.quick("sagas", "list", "tiny", "--state", "parked").rows[0][0]
-    done = operate("sagas", "cancel", "tiny", name)
+    done = operate.quick("sagas", "cancel", "tiny", name)
     again = operate.quick("sagas", "cancel", "tiny", name)
     shown = operate.quick("sagas", "list", "tiny", "--state", "failed").rows[0]
 
@@ -140,7 +167,7 @@ def test_a_parked_saga_is_cancelled(operate: Cli) -> None:
 
 def test_letters_are_tried_now(operate: Cli) -> None:
     """One of three ways must be given; nothing waits here."""
-    nothing = operate("letters", "retry-now", "tiny", "--all")
+    nothing = operate.quick("letters", "retry-now", "tiny", "--all")
     to = operate.quick("letters", "retry-now", "tiny", "--to", "shed", "--json")
     neither = operate.quick("letters", "retry-now", "tiny")
     both = operate.quick("letters", "retry-now", "tiny", "--all", "--to", "shed")
@@ -153,7 +180,7 @@ def test_letters_are_tried_now(operate: Cli) -> None:
 
 def test_an_event_is_sent_by_hand(operate: Cli) -> None:
     """As if its service had published it."""
-    sent = operate("send", "tiny", "Closed", '{"why": "snow"}')
+    sent = operate.quick("send", "tiny", "Closed", '{"why": "snow"}')
 
     assert (sent.code, sent.out) == (0, "Closed is published by shed, for desk\n")
 

@@ -34,8 +34,8 @@ def test_a_failing_seed_is_shrunk_kept_and_run_again(cli: Cli) -> None:
     options = ("--seeds", "30", "--size", "4", "--kept", str(kept), "--json")
     done = cli("sim", "counting", *options, COUNT_BADLY="1")
     files = sorted(kept.glob("counting-*.json"))
-    again = cli("sim", "counting", "--seeds", "1", *options[2:], COUNT_BADLY="1")
-    mended = cli("sim", "counting", "--seeds", "1", *options[2:])
+    again = cli.quick("sim", "counting", "--seeds", "1", *options[2:], COUNT_BADLY="1")
+    mended = cli.quick("sim", "counting", "--seeds", "1", *options[2:])
 
     assert done.code == 1
     broken = done.json()["violations"]
@@ -75,8 +75,8 @@ def test_ctrl_c_keeps_the_report(cli: Cli) -> None:
 
 def test_what_never_ran_is_told(cli: Cli) -> None:
     """Nothing was found out about it."""
-    facts = cli("sim", "counting", "--seeds", "2", "--size", "2", "--json").json()
-    table = cli("sim", "counting", "--seeds", "2", "--size", "2")
+    facts = cli.quick("sim", "counting", "--seeds", "2", "--size", "2", "--json").json()
+    table = cli.quick("sim", "counting", "--seeds", "2", "--size", "2")
     story = cli.quick("sim", "counting", "--seed", "1", "--size", "2")
 
     assert facts["never_ran"] == ["handler till.Lift"]
@@ -86,7 +86,7 @@ def test_what_never_ran_is_told(cli: Cli) -> None:
 
 def test_a_broken_workload_is_one_line(cli: Cli) -> None:
     """With its line, at the first seed."""
-    done = cli("sim", "counting", "--seeds", "1000000", "--size", "2", COUNT_BROKEN="1")
+    done = cli.quick("sim", "counting", "--seeds", "1000000", "--size", "2", COUNT_BROKEN="1")
 
     assert (done.code, len(done.err.splitlines())) == (1, 1)
     assert re.search(r"the workload raised KeyError: .*counting\.py:\d+\), with seed \d", done.err)
@@ -132,7 +132,7 @@ def test_every_crash_point_of_the_path(cli: Cli) -> None:
 
 def test_a_safeguard_that_is_off_is_missed(cli: Cli) -> None:
     """Nothing is kept of that: it is no fault of the system."""
-    done = cli("sim", "counting", "--seeds", "30", "--without", "send_until_answered")
+    done = cli.quick("sim", "counting", "--seeds", "30", "--without", "send_until_answered")
 
     assert done.code == 1
     assert int(violated(done)) > 0

@@ -272,7 +272,7 @@ async def test_the_realm_is_the_policys() -> None:
         ({"audience": ""}, "must not be empty"),
         ({"algorithms": frozenset()}, "algorithms must be"),
         ({"algorithms": frozenset({"HS256"})}, "algorithms must be"),
-        ({"algorithms": frozenset({"EdDSA", "none"})}, "algorithms must be"),
+        pytest.param({"algorithms": frozenset({"EdDSA", "none"})}, "algorithms must be", id="none"),
         ({"typ": "id_token"}, "typ must be"),
         ({"typ": ()}, "typ must be"),
         ({"typ": ("at+jwt", "any")}, "typ must be"),
