@@ -34,8 +34,8 @@ run: $(if $(ON),.venv/.local,setup)  ## serve the shop until Ctrl-C; ON=postgres
 demo: setup                ## 500 orders, a SIGKILL half way, and the books afterwards
 	$(BIN)/holdfast demo shop
 
-test: .venv/.test          ## the tests, but those of minutes: `make sim`, `make chaos`
-	$(BIN)/pytest
+test: .venv/.test          ## the tests, on all cores up to four, but those of minutes: `make sim`, `make chaos`
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 sim: .venv/.test           ## seeds for 100 s, every crash point, and what is found without each safeguard
 	$(BIN)/holdfast sim shop --seeds 1000000 --seconds 100

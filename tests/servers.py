@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from holdfast.runtime.children import free_port
+
 BIN = Path(sys.executable).parent
 
 
@@ -198,14 +200,6 @@ def nats_cluster() -> Iterator[list[Nats]]:
         for node in nodes:
             node.stop()
             shutil.rmtree(node.folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for_port(port: int, seconds: float = 120.0) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from holdfast.errors import CallError
@@ -22,11 +24,16 @@ class DidNotStart(Exception):
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback address that is free now.
+
+    It is below those that the kernel gives to outgoing connections, so that none of them takes it
+    while its child is dead.
+    """
+    while True:
+        port = 16_000 + secrets.randbelow(16_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Child:

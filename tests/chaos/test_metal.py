@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from holdfast.runtime.children import free_port
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.testing import Client
@@ -26,7 +27,7 @@ from shop.demo.children import Child
 from shop.demo.customers import Customers, Placed, wishes
 from shop.system import shop
 from tests.chaos.books import Tables
-from tests.servers import Nats, free_port, nats_cluster
+from tests.servers import Nats, nats_cluster
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.runtime.children import free_port
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import GATEWAY, Supervisor
 from holdfast.testing import Client
@@ -16,7 +17,6 @@ from shop.demo.books import read_books, settled, unfinished
 from shop.demo.customers import Customers, Placed, Wish
 from shop.system import shop
 from tests.chaos.books import Tables
-from tests.servers import free_port
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.runtime.children import free_port
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.testing import Client
-from shop.demo.children import Child, free_port
+from shop.demo.children import Child
 from shop.system import shop
 from tests.otlp_receiver import Receiver, receiving
 from tests.shop.test_traces import CONFIRMED, UNDONE, environ, once, order, orders

@@ -15,10 +15,10 @@ from holdfast import Slo, System
 from holdfast.delivery import observability, write
 from holdfast.delivery.objective_rules import recorded_names
 from holdfast.delivery.promql import names_in
+from holdfast.runtime.children import free_port
 from holdfast.testing import Client, Running, running
 from shop.system import shop
 from tests.delivery.tools import tool
-from tests.servers import free_port
 
 pytestmark = pytest.mark.rules
 

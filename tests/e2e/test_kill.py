@@ -5,10 +5,11 @@ import random
 import sys
 from pathlib import Path
 
+from holdfast.runtime.children import free_port
 from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import Files, read_books, settled, unfinished
-from shop.demo.children import Child, free_port
+from shop.demo.children import Child
 from shop.demo.customers import Customers, Placed, wishes
 
 KILLS = 20

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from holdfast.engines.postgres import _BEGIN, IDLE_MS
 from tests.servers import Nats, Postgres, nats_server, postgres_server
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody be put out because this machine is slow; whoever tests the limit sets it again."""
+    patient = _BEGIN.replace(f"= {IDLE_MS}", "= 600000")
+    monkeypatch.setattr("holdfast.engines.postgres._BEGIN", patient)
 
 
 @pytest.fixture(scope="session")

@@ -72,8 +72,11 @@ async def test_transactions_of_replicas_take_turns(postgres: Postgres) -> None:
     assert found is not None
 
 
-async def test_who_stands_still_at_the_gate_is_put_out(postgres: Postgres) -> None:
+async def test_who_stands_still_at_the_gate_is_put_out(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stopped process holds the others up for a second, and then has lost its transaction."""
+    monkeypatch.setattr("holdfast.engines.postgres._BEGIN", _BEGIN)
     async with two_replicas(postgres) as (one, two):
         stopped = await one.begin()
         begun = asyncio.get_running_loop().time()

@@ -159,23 +159,20 @@ async def test_an_order_shows_its_lines_at_the_agreed_price(open_shop: Shop) -> 
     assert shown["placed_at"].endswith("Z")
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"lines": []}, 422),
-        ({"lines": TEA * 21}, 422),
-        ({"lines": [{"sku": "TEA-100G", "quantity": 0}]}, 422),
-        ({"lines": [{"sku": "TEA-100G", "quantity": 101}]}, 422),
-        ({"lines": TEA, "total_cents": 1}, 422),
-        ({"lines": [{"sku": "NO-SUCH-THING", "quantity": 1}]}, 409),
-    ],
-)
-async def test_what_cannot_be_an_order_is_refused(open_shop: Shop, body: Any, status: int) -> None:
+async def test_what_cannot_be_an_order_is_refused(open_shop: Shop) -> None:
     """Nothing is written, and nothing is started."""
+    bodies: list[Any] = [
+        {"lines": []},
+        {"lines": TEA * 21},
+        {"lines": [{"sku": "TEA-100G", "quantity": 0}]},
+        {"lines": [{"sku": "TEA-100G", "quantity": 101}]},
+        {"lines": TEA, "total_cents": 1},
+        {"lines": [{"sku": "NO-SUCH-THING", "quantity": 1}]},
+    ]
     token = await open_shop.login("ada@example.org")
-    refused = await open_shop.client.post("/v1/orders", token=token, json=body)
+    refused = [await open_shop.client.post("/v1/orders", token=token, json=b) for b in bodies]
 
-    assert refused.status == status
+    assert [answer.status for answer in refused] == [422, 422, 422, 422, 422, 409]
     assert open_shop.rows("orders", "SELECT count(*) FROM customer_order") == [(0,)]
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from holdfast import Slo
+from holdfast.runtime.children import free_port
 from holdfast.testing import Client, Running, running
-from shop.demo.children import Child, free_port
+from shop.demo.children import Child
 from shop.system import shop
 from tests.otlp_receiver import Receiver, Seen, receiving
 from tests.shop.conftest import Cards

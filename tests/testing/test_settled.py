@@ -113,8 +113,14 @@ async def errand(command: Errand, tx: Tx) -> None:
     done.append(command.what)
 
 
-@pytest.mark.parametrize("tomorrow", [0, 1_200])
-@pytest.mark.parametrize("error", [LookupError("a bug"), Unreachable("away", edge="printer")])
+@pytest.mark.parametrize(
+    ("tomorrow", "error"),
+    [
+        (0, LookupError("a bug")),
+        (0, Unreachable("away", edge="printer")),
+        (1_200, Unreachable("away", edge="printer")),
+    ],
+)
 @virtual_time
 async def test_a_letter_to_oneself_that_failed_is_waited_for(
     tomorrow: int, error: Exception

@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 
 from holdfast.errors import CallError
+from holdfast.runtime.children import free_port
 from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import Files, read_books, settled, unfinished
-from shop.demo.children import Child, free_port
+from shop.demo.children import Child
 from shop.demo.customers import wishes
 
 pytestmark = pytest.mark.chaos

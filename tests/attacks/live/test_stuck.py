@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import CallError
+from holdfast.runtime.children import free_port
 from holdfast.testing import Client, Running, running
-from shop.demo.children import Child, free_port
+from shop.demo.children import Child
 from tests.attacks.live.stuck import system
 
 LIMIT = 1 << 20
