@@ -10,7 +10,7 @@ from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, SystemName, data_folder
 from holdfast.cli.output import print_json
 from holdfast.errors import DeclarationError
-from holdfast.runtime.settings import environment
+from holdfast.runtime.environment import environment
 from holdfast.runtime.strangers import strangers_in
 from holdfast.runtime.variables import DATABASE_URL, names_database
 
@@ -35,7 +35,7 @@ def command(system: SystemName, data: Data = None, as_json: AsJson = False) -> N
         declared.check()
         graph = declared.graph()
         services, edges = len(graph.services), len(graph.edges)
-        environ = environment()
+        environ = environment(declared)
         if data is not None or any(names_database(name) for name in environ):
             folder = data_folder(data, declared.name)
             found, lines = asyncio.run(strangers_in(declared, folder, environ))

@@ -16,10 +16,10 @@ from holdfast.errors import Invalid, UnknownName
 from holdfast.migrations import Revisions, upgrade
 from holdfast.observability import Context, SpanKind, SpanSort, Tracing, current, semconv
 from holdfast.runtime.engines import database_url
+from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.servers import Servers, kinds_of
-from holdfast.runtime.settings import environment
 from holdfast.runtime.telemetry import traced_command
 from holdfast.system import System
 
@@ -146,7 +146,7 @@ async def _each(
     """Do something to each database; return the problems."""
     problems: list[str] = []
     names = [service.name for service in system.services]
-    environ = environment()
+    environ = environment(system)
     async with AsyncExitStack() as stack:
         if kinds := kinds_of(on):
             servers = Servers(path / "servers", kinds, system)

@@ -11,10 +11,11 @@ from holdfast.cli.load import Loaded
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
+from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.servers import Servers
-from holdfast.runtime.settings import environment, process_settings
+from holdfast.runtime.settings import process_settings
 from holdfast.runtime.supervisor import GATEWAY, Supervisor
 
 
@@ -90,7 +91,7 @@ class _Apart:
 
     async def run(self) -> None:
         """Start all of it, serve until this is cancelled, stop all of it."""
-        environ = environment()
+        environ = environment(self._loaded.system)
         try:
             if self._servers is not None:
                 await self._servers.start()

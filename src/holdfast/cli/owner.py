@@ -29,8 +29,9 @@ from holdfast.errors import (
     Unreachable,
 )
 from holdfast.observability import Logger
+from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
-from holdfast.runtime.settings import environment, process_settings
+from holdfast.runtime.settings import process_settings
 from holdfast.system import System
 
 ANSWER_S = 30.0
@@ -91,7 +92,7 @@ async def _ask(socket: str, request: Request) -> Response:
 async def _open(system: System, path: Path, request: Request, *, to_look: bool) -> Response:
     from holdfast.runtime.process import Options, Process  # whoever asks an owner need not wait
 
-    environ = environment()
+    environ = environment(system)
     options = Options(data=path, environ=environ, settings=process_settings(environ))
     logger = Logger(sys.stderr.buffer, MachineClock(), system.name, "warning")
     process = Process(system, options, logger)

@@ -24,11 +24,12 @@ from holdfast.communication.origin import LOOPBACK, PORT, Origin
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
+from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
 from holdfast.runtime.servers import Servers, kinds_of
-from holdfast.runtime.settings import environment, process_settings
+from holdfast.runtime.settings import process_settings
 
 _ADDRESS = re.compile(r"\('(?P<host>[^']*)', (?P<port>\d+)")
 
@@ -106,9 +107,9 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
     Args:
         servers: started before, and stopped after.
     """
-    environ = environment()
-    settings = process_settings(environ)
     system = loaded.system
+    environ = environment(system, where.services)
+    settings = process_settings(environ)
     options = Options(
         data=data_folder(where.data, system.name),
         typed=loaded.typed(where.data),

@@ -9,7 +9,7 @@ from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName
 from holdfast.cli.output import complain
 from holdfast.cli.run import Where, serve_here
 from holdfast.communication.origin import LOOPBACK, PORT
-from holdfast.runtime.settings import environment
+from holdfast.runtime.environment import environment
 from holdfast.runtime.supervisor import GATEWAY
 from holdfast.runtime.variables import BROKER_URL
 from holdfast.system import Graph
@@ -33,7 +33,7 @@ def command(
     in this process, and what the others would have to do is listed on stderr.
     """
     loaded = load(system)
-    apart = bool(environment().get(BROKER_URL))
+    apart = bool(environment(loaded.system, services).get(BROKER_URL))
     gateway = GATEWAY in services or not apart
     hosted = tuple(name for name in dict.fromkeys(services) if name != GATEWAY)
     for name in hosted:

@@ -10,7 +10,7 @@ from holdfast.cli.load import Loaded, load
 from holdfast.cli.options import AsJson, DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import print_json
 from holdfast.errors import Invalid, UnknownName, Unreachable
-from holdfast.runtime.settings import environment
+from holdfast.runtime.environment import environment
 from holdfast.story import (
     OrderRows,
     OrderStory,
@@ -75,7 +75,8 @@ def told(loaded: Loaded, meant: Wanted, data: Path | None) -> OrderStory:
         UnknownName: nothing is known of it.
         Unreachable: a database could not be read, and the others know nothing of it.
     """
-    system, folder, environ = loaded.system, data_folder(data, loaded.system.name), environment()
+    system, folder = loaded.system, data_folder(data, loaded.system.name)
+    environ = environment(system)
     is_up = runs(system, folder, environ)
     held = uvloop.run(_read(loaded, meant, data))
     story = tell(system, held, meant, typed=loaded.typed(data), runs=is_up)
@@ -92,6 +93,8 @@ def told(loaded: Loaded, meant: Wanted, data: Path | None) -> OrderStory:
 
 async def _read(loaded: Loaded, meant: Wanted, data: Path | None) -> list[OrderRows]:
     folder = data_folder(data, loaded.system.name)
-    where = databases_of(loaded.system, folder, environment(), typed=loaded.typed(data))
+    where = databases_of(
+        loaded.system, folder, environment(loaded.system), typed=loaded.typed(data)
+    )
     async with where as databases:
         return await find(loaded.system, databases, meant)

@@ -1,6 +1,5 @@
 """The settings of a process, from the environment."""
 
-import os
 from collections.abc import Mapping
 from typing import Literal
 
@@ -34,11 +33,6 @@ class ProcessSettings(Model):
     threads: int = Field(default=8, ge=1, le=256)
     compute_threads: int = Field(default=0, ge=0, le=256)
     share_port: bool = False
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of this process; nothing else reads it."""
-    return dict(os.environ)
 
 
 def process_settings(environ: Mapping[str, str]) -> ProcessSettings:

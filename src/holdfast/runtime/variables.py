@@ -40,6 +40,11 @@ def database_variable(service: str) -> str:
     return variable_name(service, DATABASE_URL)
 
 
+def file_variable(variable: str) -> str:
+    """Return the variable that says which file has the value of another."""
+    return f"{variable}_FILE"
+
+
 def names_database(variable: str) -> bool:
     """Whether a variable says where databases are: all of them, or one service's."""
     return variable.endswith(DATABASE_URL)

@@ -1,0 +1,113 @@
+"""The environment of a process: what it was told, and what it was told to read from files.
+
+Secrets come as files where everybody who may list processes may read their variables: Compose and
+Kubernetes mount them. `<VARIABLE>_FILE` says where one is.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from holdfast.errors import SettingError
+from holdfast.runtime.settings import ProcessSettings
+from holdfast.runtime.trace_settings import OtelSettings
+from holdfast.runtime.variables import (
+    BROKER_COPIES,
+    BROKER_URL,
+    DATABASE_POOLED,
+    DATABASE_URL,
+    KEYS_URL,
+    OTEL,
+    OURS,
+    REDIS_URL,
+    database_variable,
+    file_variable,
+    url_variable,
+)
+from holdfast.system import System
+from holdfast.system.settings import variable_name
+from holdfast.system.tables import settings_of
+
+FILE_BYTES_MAX: Final = 65_536
+"""Of the file of a variable: the kernel gives no child a longer one than twice that."""
+_ALWAYS: Final = (
+    *(DATABASE_URL, DATABASE_POOLED, BROKER_URL, BROKER_COPIES, REDIS_URL, KEYS_URL),
+    *(variable_name(OURS, field) for field in ProcessSettings.model_fields),
+    *(variable_name(OTEL, field) for field in OtelSettings.model_fields),
+)
+
+
+def environment(system: System, services: Collection[str] | None = None) -> dict[str, str]:
+    """Return the environment of this process; nothing else reads it.
+
+    Args:
+        services: those whose own settings and databases it needs; None: all.
+    Raises:
+        SettingError: each file that cannot be read, with its variable.
+    """
+    return from_files(os.environ, variables_read(system, services), _read)
+
+
+def variables_read(system: System, services: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return the variables that a process reads for some services; None: for all."""
+    return tuple(dict.fromkeys((*_ALWAYS, *_of_system(system, services))))
+
+
+def _of_system(system: System, services: Collection[str] | None) -> Iterator[str]:
+    for service in system.services:
+        yield url_variable(service.name)
+        if services is not None and service.name not in services:
+            continue
+        yield database_variable(service.name)
+        yield from (url_variable(external.name) for external in service.reaches)
+        for kind in settings_of(service):
+            yield from (variable_name(service.name, field) for field in kind.model_fields)
+
+
+def from_files(
+    environ: Mapping[str, str], names: Collection[str], read: Callable[[str], str]
+) -> dict[str, str]:
+    """Return an environment in which `<NAME>_FILE` is replaced by NAME with what the file has.
+
+    One line break at its end is not part of the value. A variable that is one of `names` itself
+    is no other's file, whatever it is called.
+
+    Args:
+        names: the variables that may be in files; others are left as they are.
+        read: a path's text; raises OSError or ValueError.
+    Raises:
+        SettingError: each that is set twice, or whose file cannot be read or has nothing.
+    """
+    found, problems = dict(environ), list[str]()
+    for name in names:
+        variable = file_variable(name)
+        path = found.get(variable, "")
+        if not path or variable in names:
+            continue
+        if found.get(name):
+            problems.append(f"{name} and {variable} are both set; unset one of them")
+            continue
+        try:
+            text = read(path).removesuffix("\n").removesuffix("\r")
+        except (OSError, ValueError) as exc:
+            said = getattr(exc, "strerror", None) or exc
+            problems.append(f"{variable}={path!r}: {said}; set it to a file that can be read")
+            continue
+        if not text:
+            problems.append(f"{variable}={path!r}: nothing is in it; write the value of {name}")
+        found[name] = text
+        del found[variable]
+    if problems:
+        raise SettingError(problems)
+    return found
+
+
+def _read(path: str) -> str:
+    with Path(path).open("rb") as file:
+        content = file.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise ValueError(f"it has more than {FILE_BYTES_MAX} bytes")
+    if b"\0" in content:
+        raise ValueError("it has a NUL, which no variable can hold")
+    return content.decode()
