@@ -226,3 +226,16 @@ def test_the_collector_sends_where_jaeger_listens() -> None:
     traces = query["storage"]["traces"]
     assert traces == jaeger["exporters"]["jaeger_storage_exporter"]["trace_storage"]
     assert list(storage["backends"]) == [traces]
+
+
+def test_in_a_cluster_the_port_of_operations_is_scraped_and_no_other() -> None:
+    """Pods of the system alone, in its namespace; the job is called what the rules ask for."""
+    [scrape] = documents("in-cluster")["observability/prometheus/in-cluster.yml"]["scrape_configs"]
+    kept = {r["source_labels"][0]: r["regex"] for r in scrape["relabel_configs"] if "regex" in r}
+
+    assert scrape["job_name"] == "shop"
+    assert scrape["kubernetes_sd_configs"][0]["namespaces"] == {"names": ["shop"]}
+    assert kept == {
+        "__meta_kubernetes_pod_label_app_kubernetes_io_part_of": "shop",
+        "__meta_kubernetes_pod_container_port_name": "ops",
+    }

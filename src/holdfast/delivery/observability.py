@@ -48,6 +48,7 @@ def runbook(alert: str) -> str:
 def _documents(system: System, runbooks: str) -> Iterator[tuple[str, Value]]:
     yield "prometheus/prometheus.yml", prometheus.configuration(system)
     yield "prometheus/targets/local.yml", prometheus.targets()
+    yield "prometheus/in-cluster.yml", prometheus.in_cluster(system)
     for name, value in prometheus.rules(system, runbooks).items():
         yield f"prometheus/rules/{name}.yml", value
     for name, value in tests_of(system, runbooks):

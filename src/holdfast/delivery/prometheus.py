@@ -30,6 +30,42 @@ def configuration(system: System) -> Value:
     }
 
 
+def in_cluster(system: System) -> Value:
+    """Return `scrape_configs` for a Prometheus in the cluster that has no operator.
+
+    Whoever has the operator takes the ServiceMonitor beside the manifests instead.
+    """
+    labels = "__meta_kubernetes_pod_label_app_kubernetes_io"
+    kept = (
+        (f"{labels}_part_of", system.name),
+        ("__meta_kubernetes_pod_container_port_name", "ops"),
+    )
+    named = {
+        "service": f"{labels}_component",
+        "pod": "__meta_kubernetes_pod_name",
+        "namespace": "__meta_kubernetes_namespace",
+    }
+    relabelled: list[Value] = [
+        {"source_labels": [label], "regex": value, "action": "keep"} for label, value in kept
+    ]
+    # `service` is what a process says of itself: what the cluster calls it has another name.
+    relabelled += [
+        {"source_labels": [label], "target_label": f"kubernetes_{name}"}
+        for name, label in named.items()
+    ]
+    namespace = system.deploy.namespace or system.name
+    return {
+        "scrape_configs": [
+            {
+                "job_name": system.name,
+                "sample_limit": 100_000,
+                "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": [namespace]}}],
+                "relabel_configs": relabelled,
+            }
+        ]
+    }
+
+
 def targets() -> Value:
     """Return the targets of a system that runs on this machine, as `holdfast run` serves it."""
     return [{"targets": ["localhost:8001"]}]
