@@ -69,3 +69,47 @@ def test_a_part_that_there_is_not_is_refused(cli: Cli) -> None:
     """As any word that does not fit."""
     assert cli.quick("render", "shop", "--only", "kitchen", "--to", "deploy").code == 2
     assert cli.quick("render", "shop").code == 2
+
+
+def test_check_says_what_is_not_as_declared_and_writes_nothing(cli: Cli) -> None:
+    """A changed file, one that is gone, and one that is declared no more."""
+    whole = cli.quick("render", "shop", "--only", "kubernetes", "--to", "deploy")
+    folder = cli.folder / "deploy/kubernetes/production"
+    well = cli.quick("render", "shop", "--only", "kubernetes", "--to", "deploy", "--check")
+    (folder / "orders.yaml").write_text((folder / "orders.yaml").read_text() + "# mine\n")
+    (folder / "nats.yaml").rename(folder / "old.yaml")
+
+    refused = cli.quick("render", "shop", "--only", "kubernetes", "--to", "deploy", "--check")
+
+    assert (whole.code, well.code, refused.code) == (0, 0, 1)
+    assert well.out.endswith("files are as the declaration says\n")
+    told = [
+        line.removeprefix("holdfast: deploy/kubernetes/production/")
+        for line in refused.err.splitlines()
+    ]
+    assert told == [
+        "nats.yaml: No such file or directory",
+        "orders.yaml is not what the declaration says",
+        "old.yaml is not declared any more; delete it",
+        "holdfast: write them anew with `holdfast render shop --to deploy`",
+    ]
+    assert (folder / "orders.yaml").read_text().endswith("# mine\n")
+
+
+def test_a_lock_that_names_no_digest_is_refused(cli: Cli) -> None:
+    """By its line; a digest that is known is everywhere where the image is."""
+    cli.quick("render", "shop", "--to", "deploy")
+    lock = cli.folder / "deploy/images.lock"
+    text, digest = lock.read_text(), f"sha256:{'a' * 64}"
+    lock.write_text(text.replace('staging = "unresolved"', f'staging = "{digest}"'))
+    cli.quick("render", "shop", "--to", "deploy")
+    staged = (cli.folder / "deploy/kubernetes/staging/orders.yaml").read_text()
+    kept = lock.read_text()
+    lock.write_text(text.replace('staging = "unresolved"', 'staging = "latest"'))
+
+    refused = cli.quick("render", "shop", "--to", "deploy")
+
+    assert f'/shop@{digest}"' in staged
+    assert f'staging = "{digest}"' in kept
+    assert (refused.code, refused.out) == (1, "")
+    assert "images.lock: staging = 'latest': write sha256:<64 hex digits>" in refused.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.delivery import strangers, write
+from holdfast.delivery import differences, strangers, write
 from holdfast.delivery.files import head
 from holdfast.errors import DeclarationError
 
@@ -66,3 +66,17 @@ def test_what_is_declared_no_more_is_told(tmp_path: Path) -> None:
     (tmp_path / "a" / "mine.yml").write_text("mine\n")
 
     assert strangers({"a/now.yml": HEAD}, tmp_path) == ["a/old.yml"]
+
+
+def test_a_kept_file_has_every_edge_that_is_declared(tmp_path: Path) -> None:
+    """It may differ in all else."""
+    rendered = f"{HEAD}# edge: a → b: query Q.v1\nport: 1\n    # edge: a → c: event E.v1\n"
+    mine = f"{HEAD}# holdfast: kept\nport: 2\n  # edge: a → b: query Q.v1\n"
+    write({"one.yml": rendered}, tmp_path)
+    (tmp_path / "one.yml").write_text(mine)
+
+    [lacking] = differences({"one.yml": rendered}, tmp_path)
+
+    assert lacking == f"{tmp_path / 'one.yml'} is kept, and lacks `# edge: a → c: event E.v1`"
+    (tmp_path / "one.yml").write_text(f"{mine}# edge: a → c: event E.v1\n")
+    assert differences({"one.yml": rendered}, tmp_path) == []
