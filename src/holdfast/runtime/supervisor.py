@@ -267,9 +267,11 @@ async def _is_ready(operations: Origin) -> bool:
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(operations.host, operations.port)
-            writer.write(asked.encode())
-            line = await reader.readline()
-            writer.close()
+            try:
+                writer.write(asked.encode())
+                line = await reader.readline()
+            finally:
+                writer.close()
     except (OSError, TimeoutError):
         return False
     return b" 200 " in line
