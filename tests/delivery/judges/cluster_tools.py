@@ -90,29 +90,50 @@ def idle_entries(overlay: Path) -> list[str]:
     """Return entries of an overlay whose absence changes nothing: they are no-ops, silently.
 
     Kustomize passes over a patch without a target, images and replacements that name nobody. Each
-    entry of the lists and mappings below is taken away once, and the build compared.
+    entry of the lists below is taken away once, and what is built compared; patches that are each
+    for an object of its own are taken away together, and each of those objects must change.
     """
     with tempfile.TemporaryDirectory() as place:
         root = Path(place) / "root"
         shutil.copytree(_root_of(overlay), root, symlinks=True)
         copied = root / overlay.resolve().relative_to(_root_of(overlay).resolve())
-        file = copied / "kustomization.yaml"
-        [whole] = objects_of(file)
+        [whole] = objects_of(copied / "kustomization.yaml")
         built = kustomized(copied)
-        found = []
+        alone = _alone(whole)
+        changed = _changed(built, copied, {**whole, "patches": []}) if alone else set()
+        found = [("patches", at) for at, target in sorted(alone.items()) if target not in changed]
         for key, at in _entries(whole):
             kept = [entry for index, entry in enumerate(whole[key]) if index != at]
-            file.write_text(json.dumps({**whole, key: kept}))
-            if not _differs(built, copied):
-                found.append(f"{overlay.name}: {key}[{at}] changes nothing")
-        return found
+            if not (key == "patches" and at in alone):
+                found += [] if _changed(built, copied, {**whole, key: kept}) else [(key, at)]
+        return [f"{overlay.name}: {key}[{at}] changes nothing" for key, at in found]
 
 
-def _differs(built: list[Object], folder: Path) -> bool:
+def _alone(whole: Object) -> dict[int, tuple[str, str]]:
+    """Return {index: (kind, name)} of the patches whose object no other patch is for."""
+    targets = {
+        at: (patch["target"]["kind"], patch["target"]["name"])
+        for at, patch in enumerate(whole.get("patches") or ())
+        if {"kind", "name"} <= patch.get("target", {}).keys()
+    }
+    return {
+        at: target for at, target in targets.items() if list(targets.values()).count(target) == 1
+    }
+
+
+def _changed(built: list[Object], folder: Path, overlay: Object) -> set[tuple[str, str]]:
+    """Return (kind, name) of what another overlay in the folder builds differently.
+
+    What does not build any more is a change of everything.
+    """
+    (folder / "kustomization.yaml").write_text(json.dumps(overlay))
+    ours = {(item["kind"], item["metadata"]["name"]): item for item in built}
     try:
-        return any(unequal(built, kustomized(folder)))
-    except AssertionError:  # without it the rest does not build, so it does something
-        return True
+        items = kustomized(folder)
+    except AssertionError:
+        return set(ours)
+    theirs = {(item["kind"], item["metadata"]["name"]): item for item in items}
+    return {key for key in {*ours, *theirs} if any(unequal(ours.get(key), theirs.get(key)))}
 
 
 def _entries(whole: Object) -> Iterator[tuple[str, int]]:
