@@ -14,12 +14,11 @@ from holdfast.delivery.objective_rules import recorded
 from holdfast.delivery.parts import Rendering
 from holdfast.delivery.promql import equal
 from holdfast.delivery.registry import registry_of
+from holdfast.delivery.release import FOLDER, branch_of
 from holdfast.delivery.templates import json_text
 from holdfast.delivery.values import host_of
 
 PART: Final = "ci"
-FOLDER: Final = "deploy"
-"""Where a repository keeps what is rendered, named from its root."""
 SCRIPTS: Final = ("setup", "test", "lock-image", "deploy", "slo-check", "rollback")
 FAST: Final = BURNS[0]
 """The burn that a release is held to, over its short window alone: that of the first page."""
@@ -63,6 +62,8 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "image": rendering.images.name,
         "registry": registry_of(system.deploy.registry),
         "folder": FOLDER,
+        "branch": branch_of("$environment"),
+        "branches": branch_of("ENVIRONMENT"),
         "uses": uses,
         "workloads": [workload.name for workload in plan.workloads],
         "migrates": plan.migrate is not None,

@@ -24,6 +24,7 @@ class RenderedPart(StrEnum):
     KUSTOMIZE = "kustomize"
     HELM = "helm"
     CI = "ci"
+    GITOPS = "gitops"
 
 
 PARTS: Final = tuple(RenderedPart)

@@ -2,7 +2,7 @@
 least=2 most=2
 usage="usage: ci/deploy.sh git|helm|kubectl ENVIRONMENT
 
-  git      commits the rendered folder to the branch environments/ENVIRONMENT and pushes it to
+  git      commits the rendered folder to the branch [= branches =] and pushes it to
            origin; Argo CD or Flux do the rest. Prints the commit
   helm     upgrades the release [= system =], and waits until it is well
   kubectl  applies the manifests, waits for the migration, then for every process
@@ -43,7 +43,7 @@ with_git() {
   local root branch tree parent commit
   root=$(git -C "$folder" rev-parse --show-toplevel) || fail "$folder is in no Git repository"
   cd "$root"
-  branch="environments/$environment"
+  branch="[= branch =]"
   # A commit of the folder alone, made beside the index and the working tree.
   export GIT_INDEX_FILE="$said.index"
   git add --force -- "$folder"

@@ -3,7 +3,7 @@ least=2 most=3
 usage="usage: ci/rollback.sh git ENVIRONMENT [COMMIT]
        ci/rollback.sh helm ENVIRONMENT
 
-  git   reverts the last deployment on the branch environments/ENVIRONMENT, and pushes that
+  git   reverts the last deployment on the branch [= branches =], and pushes that
   helm  rolls the release [= system =] back, on the cluster of the current context
 
   ENVIRONMENT  [= names | join(", ") =]
@@ -31,7 +31,7 @@ before() {
 }
 
 with_git() {
-  local branch="environments/$environment" tip last earlier target commit
+  local branch="[= branch =]" tip last earlier target commit
   cd "$folder"
   git fetch --quiet origin "refs/heads/$branch" || fail "origin has no $branch; nothing was deployed by Git"
   tip=$(git rev-parse FETCH_HEAD)

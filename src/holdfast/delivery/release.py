@@ -1,0 +1,15 @@
+"""Release: where what is rendered lies in a repository, and what each environment's cluster follows.
+
+A cluster follows a branch of its own, which has one commit for each deployment: so production is what
+was brought there, whatever is merged meanwhile, and to go back is to revert the last commit.
+"""
+
+from typing import Final
+
+FOLDER: Final = "deploy"
+"""Where a repository keeps what is rendered, named from its root."""
+
+
+def branch_of(environment: str) -> str:
+    """Return the branch that the cluster of an environment follows."""
+    return f"environments/{environment}"
