@@ -39,6 +39,7 @@ shop = System(
             sources=["shop"],
             project=["pyproject.toml", "README.md", "LICENSE", "src"],  # Holdfast itself
             backend="requirements/backend.txt",
+            development=["requirements/run.txt", "requirements/test.txt"],
         ),
     ),
 )

@@ -113,3 +113,21 @@ def test_a_lock_that_names_no_digest_is_refused(cli: Cli) -> None:
     assert f'staging = "{digest}"' in kept
     assert (refused.code, refused.out) == (1, "")
     assert "images.lock: staging = 'latest': write sha256:<64 hex digits>" in refused.err
+
+
+def test_what_it_costs_is_a_table_and_nothing_is_written(cli: Cli) -> None:
+    """Or JSON; a folder need not be named."""
+    (cli.folder / "prices.toml").write_text(
+        'currency = "EUR"\ncpu_hour = 0.04\ngib_hour = 0.005\nstorage_gib_month = 0.1\n'
+        "egress_gib = 0.09\n[databases]\nsmall = 30\nlarge = 400\n"
+    )
+
+    table = cli.quick("render", "shop", "--cost", "prices.toml")
+    found = cli.quick("render", "shop", "--cost", "prices.toml", "--json").json()
+
+    assert (table.code, table.err) == (0, "")
+    assert table.rows[0] == ["staging", "gateway", "1 … 1 … 2", "8.21 … 8.21 … 16.43"]
+    last = found["month"][-1]
+    assert (found["currency"], last["environment"], last["what"]) == ("EUR", "production", "total")
+    assert table.rows[-1][3].split(" … ")[0] == f"{last['month']['least']:.2f}"
+    assert [path.name for path in cli.folder.iterdir()] == ["prices.toml"]

@@ -28,6 +28,7 @@ def test_a_path_is_one_of_the_repository(path: str) -> None:
         Build(sources=[path]),
         Build(project=["pyproject.toml", path], backend="backend.txt"),
         Build(project=["pyproject.toml"], backend=path),
+        Build(development=[path]),
     ]
 
     said = [problems(build) for build in each]

@@ -1,21 +1,28 @@
 """`holdfast render`: what would otherwise be kept by hand beside the declaration."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, SystemName
-from holdfast.cli.output import print_json
+from holdfast.cli.output import print_json, print_rows
 from holdfast.delivery import RUNBOOKS, differences, strangers, write
-from holdfast.delivery.parts import PARTS, RenderedPart, render, rendering_of
+from holdfast.delivery.parts import PARTS, RenderedPart, Rendering, render, rendering_of
+from holdfast.delivery.prices import read_prices
 from holdfast.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from holdfast.delivery.cost import Spread
 
 Only = Annotated[
     list[RenderedPart] | None, typer.Option("--only", help="Render this part; all without this.")
 ]
-To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where to write.")]
+To = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="FOLDER", help="Where to write; needed but for --cost."),
+]
 Check = Annotated[
     bool, typer.Option("--check", help="Write nothing; exit 1 if the folder is not as rendered.")
 ]
@@ -36,12 +43,22 @@ Runbooks = Annotated[
     ),
 ]
 
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        "--cost",
+        metavar="FILE",
+        help="Write nothing; print what the system costs in a month, at the prices of a file.",
+    ),
+]
+
 
 def command(
     system: SystemName,
-    to: To,
+    to: To = None,
     only: Only = None,
     check: Check = False,
+    cost: Prices = None,
     templates: Own = None,
     runbooks: Runbooks = RUNBOOKS,
     as_json: AsJson = False,
@@ -50,8 +67,11 @@ def command(
 
     The same declaration gives the same bytes. A file that was not rendered is not written over.
     """
+    if to is None and cost is None:
+        raise typer.BadParameter("name the folder to write to", param_hint="--to")
     loaded = load(system)
     loaded.system.check()
+    to = to or Path("deploy")
     rendering = rendering_of(
         loaded.system,
         to,
@@ -59,6 +79,9 @@ def command(
         runbooks=runbooks.rstrip("/"),
         templates=templates,
     )
+    if cost is not None:
+        _print_costs(rendering, cost, as_json=as_json)
+        return
     files = render(rendering, tuple(dict.fromkeys(only)) if only else PARTS)
     left = strangers(files, to)
     if check:
@@ -77,3 +100,34 @@ def command(
         print(f"{to / path} is not declared any more")
     said = "are as the declaration says" if check else f"written to {to}"
     print(f"{len(files) if check else len(changed)} of {len(files)} files {said}")
+
+
+def _print_costs(rendering: Rendering, file: Path, *, as_json: bool) -> None:
+    from holdfast.delivery.cost import costs_of  # it reads YAML, which rendering need not
+
+    prices = read_prices(
+        file,
+        workloads=[workload.name for workload in rendering.plan.workloads],
+        environments=[environment.name for environment in rendering.system.deploy.environments],
+    )
+    costs = costs_of(rendering, prices)
+    if as_json:
+        print_json({"currency": prices.currency, "month": costs})
+        return
+    rows = [
+        {
+            "environment": cost.environment,
+            "what": cost.what,
+            "pods": "-" if cost.pods is None else _spread(cost.pods, "g"),
+            prices.currency: _spread(cost.month, ".2f"),
+        }
+        for cost in costs
+    ]
+    print_rows(rows, list(rows[0]), nothing="nothing costs anything")
+
+
+def _spread(spread: "Spread", form: str) -> str:
+    """Return a number at its least, as it is expected, and at its most."""
+    return " … ".join(
+        format(round(at, 2), form) for at in (spread.least, spread.typical, spread.most)
+    )

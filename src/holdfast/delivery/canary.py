@@ -6,7 +6,7 @@ may wait, has nothing by which a canary could be judged, and keeps its Deploymen
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from holdfast.delivery.burn import BURNS, ERRORS_MIN, plain
 from holdfast.delivery.files import Files
@@ -51,7 +51,11 @@ def files(rendering: Rendering) -> Files:
     services = dict.fromkeys(i.objective.service for i in indicators_of(rendering.system))
     analyses = [_analysis(rendering, service) for service in services]
     rollouts = [_rollout(rendering, *each) for each in judged.values()]
-    found = {"kustomization": [kustomization], "analyses": analyses, "rollouts": rollouts}
+    found: dict[str, list[Value]] = {
+        "kustomization": [kustomization],
+        "analyses": analyses,
+        "rollouts": rollouts,
+    }
     return {
         f"component/{file}.yaml": "---\n".join(map(dump, documents))
         for file, documents in found.items()
@@ -160,22 +164,22 @@ def share_of(indicator: Indicator) -> str:
     return checked(f"({errors} >= {ERRORS_MIN}) / {events} or {events} * 0", recorded_names())
 
 
-def _patches(rendering: Rendering, names: list[str]) -> Iterator[dict[str, Value]]:
+def _patches(rendering: Rendering, names: list[str]) -> Iterator[Value]:
     """Yield patches by which what scales a workload scales its Rollout."""
     environment = rendering.system.deploy.environments[-1]
     texts = manifests(rendering, values_of(rendering.plan, environment, rendering.images))
     for version, kind, _, name in objects_of(texts):
         if kind in SCALERS and name in names:
             group, _, bare = version.rpartition("/")
-            rollout = {"apiVersion": ARGO, "kind": "Rollout", "name": name}
-            operation = {"op": "replace", "path": f"/spec/{SCALERS[kind]}", "value": rollout}
+            rollout: Value = {"apiVersion": ARGO, "kind": "Rollout", "name": name}
+            operation: Value = {"op": "replace", "path": f"/spec/{SCALERS[kind]}", "value": rollout}
             yield {
                 "target": {"group": group, "version": bare, "kind": kind, "name": name},
                 "patch": dump([operation]).rstrip("\n"),
             }
 
 
-def _metadata(rendering: Rendering, name: str) -> dict[str, Any]:
+def _metadata(rendering: Rendering, name: str) -> Value:
     system = rendering.system.name
     labels = {"app.kubernetes.io/part-of": system, "app.kubernetes.io/managed-by": "holdfast"}
     return {"name": name, "namespace": rendering.plan.namespace, "labels": labels}

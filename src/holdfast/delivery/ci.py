@@ -61,6 +61,7 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "prometheus": {name: f"PROMETHEUS_URL_{name.replace('-', '_').upper()}" for name in names},
         "image": rendering.images.name,
         "registry": registry_of(system.deploy.registry),
+        "build": system.deploy.build,
         "folder": FOLDER,
         "branch": branch_of("$environment"),
         "branches": branch_of("ENVIRONMENT"),

@@ -9,7 +9,6 @@ from holdfast.delivery.kustomize import objects_of
 from holdfast.delivery.parts import Rendering
 from holdfast.delivery.release import FOLDER, branch_of
 from holdfast.delivery.values import values_of
-from holdfast.delivery.yaml import dump
 
 PART: Final = "gitops"
 

@@ -1,7 +1,7 @@
-"""Release: where what is rendered lies in a repository, and what each environment's cluster follows.
+"""Release: where what is rendered lies in a repository, and what an environment's cluster follows.
 
-A cluster follows a branch of its own, which has one commit for each deployment: so production is what
-was brought there, whatever is merged meanwhile, and to go back is to revert the last commit.
+A cluster follows a branch of its own, which has one commit for each deployment: so production is
+what was brought there, whatever is merged meanwhile, and to go back is to revert the last commit.
 """
 
 from typing import Final

@@ -192,11 +192,18 @@ class Hole:
         return f"{{{{ toJson {self.expression} }}}}"
 
 
-def digest(value: object) -> str:
-    """Return ten hex digits that change with a value; of a hole, what computes them in Helm."""
+def digest(value: object, *more: object) -> str:
+    """Return ten hex digits that change with any of the values; of holes, what computes them."""
     if isinstance(value, Hole):
-        return f"{{{{ toJson {value.expression} | sha256sum | trunc 10 }}}}"
-    return hashlib.sha256(_go_json(value).encode()).hexdigest()[:10]
+        holes = (each.expression for each in (value, *more) if isinstance(each, Hole))
+        return f"{{{{ toJson {_together(*holes)} | sha256sum | trunc 10 }}}}"
+    what = [value, *more] if more else value
+    return hashlib.sha256(_go_json(what).encode()).hexdigest()[:10]
+
+
+def _together(*expressions: str) -> str:
+    """Return an expression of Helm for one value, or for the list of several."""
+    return expressions[0] if len(expressions) == 1 else f"(list {' '.join(expressions)})"
 
 
 def _go_json(value: object) -> str:

@@ -85,12 +85,16 @@ class Build:
         project: what `pip install` takes of the repository, `pyproject.toml` among it; empty where
             the repository is no package.
         backend: the packages that build the project, locked with hashes; they do not come along.
+        development: what tests and `holdfast render` need, in locks with hashes; it is for CI and
+            comes into no image. Holdfast is there too, with the extra `render`, unless it is the
+            `project`.
     """
 
     requirements: str = "requirements.txt"
     sources: Sequence[str] | None = None
     project: Sequence[str] = ()
     backend: str | None = None
+    development: Sequence[str] = ("requirements-dev.txt",)
     at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)
 
 

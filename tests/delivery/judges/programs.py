@@ -15,12 +15,13 @@ PREFIX = Path(sys.prefix)
 RELEASES = {"35": ("4.1.4", "1.35.2"), "36": ("4.2.3", "1.36.3"), "37": ("4.3.1", "1.37.1")}
 """{minor version of Kubernetes: (Helm, kubectl)}, as one archive brings them."""
 NEWEST = max(RELEASES)
+ELSEWHERE = {"checkov": "checkov/bin", "shellcheck": "shellcheck/usr/bin"}
+"""{program: the folder that it is in, if it is not among the commands of the environment}."""
 
 
 def program(name: str) -> Path:
     """Return the path of a program that a package brings, such as `hadolint`."""
-    folder = "checkov/bin" if name == "checkov" else "bin"
-    return _there(PREFIX / folder / name)
+    return _there(PREFIX / ELSEWHERE.get(name, "bin") / name)
 
 
 def helm(minor: str = NEWEST) -> Path:

@@ -135,3 +135,14 @@ def matched(file: Path, schema: str) -> list[str]:
     found += [f"{one['message']}" for one in report.get("parse_errors", [])]
     assert bool(found) == (code != 0), said
     return found
+
+
+def checked_scripts(*files: Path) -> list[str]:
+    """Return what shellcheck remarks about scripts of Bash, whatever its level."""
+    words = ("--severity", "style", "--shell", "bash", "--format", "json")
+    code, said, errors = run_apart(program("shellcheck"), *words, *files)
+    assert code in (0, 1), errors
+    return [
+        f"SC{one['code']} {Path(one['file']).name} line {one['line']}: {one['message']}"
+        for one in json.loads(said)
+    ]

@@ -17,7 +17,9 @@ def test_helm_and_kubectl_are_the_official_ones(minor: str) -> None:
     assert f"Client Version: v{wanted_kubectl}" in said
 
 
-@pytest.mark.parametrize("name", ["checkov", "hadolint", "zizmor", "check-jsonschema"])
+@pytest.mark.parametrize(
+    "name", ["checkov", "hadolint", "zizmor", "check-jsonschema", "shellcheck"]
+)
 def test_a_program_is_there(name: str) -> None:
     """It says which version it is; where it is missing the test fails, and is not skipped."""
     code, said = run(program(name), "--version")

@@ -6,7 +6,14 @@ import pytest
 
 from tests.delivery.judges.compose import compose_problems
 from tests.delivery.judges.samples import FOLDER
-from tests.delivery.judges.scanners import audited, linted, matched, scanned, scanned_workflows
+from tests.delivery.judges.scanners import (
+    audited,
+    checked_scripts,
+    linted,
+    matched,
+    scanned,
+    scanned_workflows,
+)
 from tests.delivery.judges.workflows import workflow_problems
 
 pytestmark = pytest.mark.deploy
@@ -177,3 +184,15 @@ def test_a_compose_file_that_is_broken_is_refused(
 
     problems = compose_problems(file)
     assert any(said in problem for problem in problems), problems
+
+
+def test_a_script_that_is_broken_is_refused(tmp_path: Path) -> None:
+    """Where a name with a blank in it would be two; without that it is accepted."""
+    file = tmp_path / "remove.sh"
+    script = '#!/usr/bin/env bash\nset -euo pipefail\nrm -r "$1"\n'
+    file.write_text(script.replace('"$1"', "$1"))
+    found = checked_scripts(file)
+    file.write_text(script)
+
+    assert len(found) == 1 and found[0].startswith("SC2086 remove.sh line 3")
+    assert checked_scripts(file) == []

@@ -104,7 +104,9 @@ def _order(jobs: dict[str, Any], scripts: Mapping[str, str]) -> Iterator[str]:
         reached = {stage for job in (*_before(name, jobs), name) for stage in doing[job]}
         missing = [stage for stage in STAGES if stage not in reached]
         yield from (f"{name}: deploys, and need not wait for {stage}" for stage in missing)
-    back = [job for job in jobs.values() if re.search(r"\bfailure\(\)", str(job.get("if", "")))]
+    back = [
+        job for job in jobs.values() if re.search(r"\b(failure|always)\(\)", str(job.get("if", "")))
+    ]
     if deploying and not any(set(_needs(job)) & _after(deploying, jobs) for job in back):
         yield "no job rolls back when a deployment fails"
 

@@ -20,6 +20,7 @@ def build_problems(deploy: Deploy) -> Iterator[str]:
         ("sources", build.sources or ()),
         ("project", build.project),
         ("backend", [] if build.backend is None else [build.backend]),
+        ("development", build.development),
     ):
         for path in paths:
             if not _PATH.fullmatch(path):

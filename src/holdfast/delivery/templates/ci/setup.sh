@@ -3,5 +3,12 @@ least=0 most=0
 usage="usage: ci/setup.sh, at the root of the repository"
 [% include "ci/begin.sh" %]
 
+pip=(.venv/bin/pip install --quiet --disable-pip-version-check)
 python3 -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+[% for lock in build.development %]
+"${pip[@]}" --require-hashes --requirement [= lock =]
+[% endfor %]
+[% if build.project %]
+"${pip[@]}" --require-hashes --requirement [= build.backend =]
+"${pip[@]}" --no-deps --no-build-isolation --editable .
+[% endif %]
