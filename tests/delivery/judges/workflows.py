@@ -20,6 +20,7 @@ STAGES = {
 """{what a job does: by which words of its steps it is seen}."""
 
 _OUTPUT = re.compile(r"\b(needs|steps)\.([\w-]+)\.outputs\.([\w-]+)")
+_FAILED = re.compile(r"\bfailure\(\)|\bneeds\.[\w-]+\.result *!= *'success'")
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
 _PINNED = re.compile(r"uses:\s*['\"]?[\w./-]+@[0-9a-f]{40}['\"]?\s+# v\d+(\.\d+)*\s*$")
 
@@ -104,9 +105,7 @@ def _order(jobs: dict[str, Any], scripts: Mapping[str, str]) -> Iterator[str]:
         reached = {stage for job in (*_before(name, jobs), name) for stage in doing[job]}
         missing = [stage for stage in STAGES if stage not in reached]
         yield from (f"{name}: deploys, and need not wait for {stage}" for stage in missing)
-    back = [
-        job for job in jobs.values() if re.search(r"\b(failure|always)\(\)", str(job.get("if", "")))
-    ]
+    back = [job for job in jobs.values() if _FAILED.search(str(job.get("if", "")))]
     if deploying and not any(set(_needs(job)) & _after(deploying, jobs) for job in back):
         yield "no job rolls back when a deployment fails"
 
