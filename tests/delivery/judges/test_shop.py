@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.delivery import write
-from holdfast.delivery.images import LOCK, UNRESOLVED
-from holdfast.delivery.parts import render, rendering_of
 from holdfast.delivery.plan import (
     COLLECTOR,
     ENTRY,
@@ -56,9 +53,10 @@ from tests.delivery.judges.programs import RELEASES
 from tests.delivery.judges.quantities import quantity_problems
 from tests.delivery.judges.references import reference_problems
 from tests.delivery.judges.scaling import disruption_problems, scaling_problems
-from tests.delivery.judges.scanners import linted, scanned
+from tests.delivery.judges.scanners import audited, linted, matched, scanned, scanned_workflows
 from tests.delivery.judges.schemas import MINORS, schema_problems
 from tests.delivery.judges.spelling import spelling_problems
+from tests.delivery.judges.workflows import workflow_problems
 
 pytestmark = pytest.mark.deploy
 
@@ -69,18 +67,6 @@ DURABLES = {name for workload in PLAN.workloads for name in workload.durables}
 BESIDE_CHART = ("Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 """Kinds that whoever owns the cluster applies, and not the chart of one system."""
 OUTSIDE = (f"ClusterIssuer/{shop.deploy.issuer}", f"ClusterSecretStore/{shop.deploy.store}")
-
-
-@pytest.fixture(scope="module")
-def deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that is rendered for the shop, once CI has resolved the digests of its images."""
-    folder = tmp_path_factory.mktemp("deploy")
-    write(render(rendering_of(shop, folder, typed="shop")), folder)
-    lock = folder / LOCK
-    assert UNRESOLVED in lock.read_text()
-    lock.write_text(lock.read_text().replace(f'"{UNRESOLVED}"', f'"sha256:{"1" * 64}"'))
-    write(render(rendering_of(shop, folder, typed="shop")), folder)
-    return folder
 
 
 @pytest.fixture(params=ENVIRONMENTS)
@@ -289,3 +275,15 @@ def test_the_image_is_accepted(deploy: Path) -> None:
     """By hadolint at every level, and by checkov."""
     assert linted(deploy / "image" / "Dockerfile", "docker.io") == []
     assert scanned(deploy / "image", "dockerfile") == []
+
+
+def test_the_workflow_is_accepted(deploy: Path) -> None:
+    """By its schema, by zizmor as an auditor, by checkov, and by what flows between its jobs."""
+    workflow = deploy / "ci" / "github" / f"{shop.name}.yml"
+    scripts = {f"ci/{file.name}": file.read_text() for file in (deploy / "ci").glob("*.sh")}
+
+    assert matched(workflow, "vendor.github-workflows") == []
+    assert audited(workflow) == []
+    assert scanned_workflows(workflow) == []
+    assert workflow_problems(workflow, scripts=scripts) == []
+    assert spelling_problems(workflow.read_text(), keys=frozenset(("on",))) == []

@@ -57,10 +57,12 @@ with_helm() {
   target=$(helm history [= system =] --namespace [= namespace =] --output json | jq -r '
     def number: .revision;
     def deployed($all): # the revision whose state one has: itself, unless it was a rollback
-      . as $one | ($one.description | capture("^Rollback to (?<to>[0-9]+)$")? | .to | tonumber) as $to
-      | ([$all[] | select(number == $to)] | first | deployed($all)) // $one;
+      . as $one
+      | (.description | capture("^Rollback to (?<to>[0-9]+)$") | .to | tonumber) // null
+      | . as $to | [$all[] | select(number == $to)] | first
+      | if . == null then $one else deployed($all) end;
     . as $all | max_by(number) | deployed($all) as $last
-    | [$all[] | select(number < ($last | number) and .status == "superseded") | deployed($all) | number
+    | [$all[] | select(number < ($last | number) and (.status == "superseded" or .status == "deployed")) | deployed($all) | number
        | select(. < ($last | number))] | max // empty')
   [ -n "$target" ] || fail "no release before this one went well; there is nothing to go back to"
   helm rollback [= system =] "$target" --namespace [= namespace =] --wait --timeout 10m ||
