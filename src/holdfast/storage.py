@@ -253,6 +253,7 @@ class Transaction(Statements, Savepoints, MessageRows, DueRows, Floors, SagaRows
 
         Raises:
             TransactionLost: nothing was kept.
+            Refused: nothing was kept: a deferred constraint does not hold.
             CommitUnknown: the answer was lost; see `Database.remote`.
         """
         ...

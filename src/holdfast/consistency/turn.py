@@ -43,6 +43,7 @@ class Turn:
         alone: it gets a transaction of its own.
         lost: how many transactions it was run in that were lost: after one its statements are no
             longer joined with others', after two it is alone.
+        unkept: what the database said to a COMMIT of this turn alone; its next run fails so.
         patient: it is run until it is committed, however often its transaction is lost.
         prepares: it has a part before the transaction; see `prepare`.
         begun: it has been given its transaction.
@@ -52,6 +53,7 @@ class Turn:
 
     effects: Effects
     lost: int = 0
+    unkept: Exception | None = None
     begun: bool = False
     alone: bool = False
     patient: bool = False

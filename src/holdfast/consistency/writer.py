@@ -17,7 +17,13 @@ from typing import ClassVar
 from holdfast.consistency.ledger import BelowFloor, Ledger
 from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
 from holdfast.contract.envelope import Kind, MessageRow, State
-from holdfast.errors import CommitUnknown, DeadlineExceeded, Overloaded, TransactionLost
+from holdfast.errors import (
+    CommitUnknown,
+    DeadlineExceeded,
+    Overloaded,
+    Refused,
+    TransactionLost,
+)
 from holdfast.storage import Sharing, Transaction
 
 LOOKS_MAX = 5
@@ -209,6 +215,8 @@ class Writer:
         self, tx: Transaction | None, batch: Sequence[Waiting], exc: BaseException
     ) -> None:
         self._lost += 1
+        if isinstance(exc, Refused) and len(batch) == 1:  # a deferred constraint: it is this turn's
+            batch[0][0].unkept = exc
         for _, future in batch:
             lost = RunAgain(f"{type(exc).__name__}: {exc}")
             lost.__cause__ = exc
@@ -232,6 +240,8 @@ class Writer:
         await tx.savepoint()
         try:
             try:
+                if turn.unkept is not None:
+                    raise turn.unkept
                 await turn.run(tx)
             except TransactionLost:
                 raise

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, Executable, Table, insert
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
 from holdfast.engines.lists import hastened
@@ -125,7 +125,7 @@ class SqliteTransaction:
             raise refusal_of(told) or told from exc
 
     async def verify(self) -> None:
-        """SQLite says it at the commit only."""
+        """SQLite says it at the commit only, which raises Refused."""
 
     async def savepoint(self, *, exact: bool = False) -> None:
         if self._over or not self._sql.in_transaction:
@@ -344,7 +344,11 @@ class SqliteTransaction:
     async def commit(self) -> bool:
         if self._over or not self._sql.in_transaction:
             self.check_open()
-        self._sql.execute("COMMIT")
+        try:
+            self._sql.execute("COMMIT")
+        except sqlite3.IntegrityError as exc:  # a deferred constraint
+            refused = refusal_of(IntegrityError("COMMIT", None, exc))
+            raise refused or exc from exc
         if self._sql.in_transaction:
             raise TransactionLost("SQLite did not commit")
         self._over = True
