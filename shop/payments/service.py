@@ -10,7 +10,7 @@ processor = External(
     "processor",
     url="http://127.0.0.1:8090",
     key_life_s=86_400,
-    local="python -m shop.processor --port {port} --ledger {data}/processor.db",
+    local="python -m shop.processor --host {host} --port {port} --ledger {data}/processor.db",
 )
 payments = Service(
     "payments", tables=metadata, migrations="shop.payments:migrations", reaches=[processor]

@@ -322,7 +322,8 @@ def test_names_that_a_cluster_needs_itself_and_secrets_in_the_code_are_refused()
         region: str
 
     nats = Service("nats")
-    tail = Service("tail-", deploy=Pods(bulk=True))
+    stood_for = External("grafana", "https://grafana.example", local="python -m grafana")
+    tail = Service("tail-", reaches=[stood_for], deploy=Pods(bulk=True))
 
     @nats.handles
     async def weigh(command: Weigh, settings: Keys) -> None: ...
@@ -337,6 +338,7 @@ def test_names_that_a_cluster_needs_itself_and_secrets_in_the_code_are_refused()
     for part in (
         "Service('nats'): on a cluster something else has this name",
         "Service('tail-'): no host ends with -",
+        "External('grafana', local=…): in Compose something else has this name",
         "it has jobs and has to be there",
         "the setting password is secret and has a default in the code",
         "the setting region has no default",

@@ -10,7 +10,7 @@ from holdfast.cli.main import COMMANDS
 from tests.docs.conftest import Page
 from tests.docs.snippets import PAGES, ROOT, Block, blocks
 
-READY = {"cd", "cp", "curl", "export", "git", "kill", "rm", "sqlite3"}
+READY = {"bash", "cd", "cp", "curl", "export", "git", "kill", "rm", "sqlite3"}
 READY |= {"docker", "helm", "kubectl", "terraform"}
 """Programs that a reader has."""
 

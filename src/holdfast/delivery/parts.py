@@ -19,6 +19,7 @@ class RenderedPart(StrEnum):
     """The folders that are rendered."""
 
     IMAGE = "image"
+    COMPOSE = "compose"
     OBSERVABILITY = "observability"
     KUBERNETES = "kubernetes"
     KUSTOMIZE = "kustomize"

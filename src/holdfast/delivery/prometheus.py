@@ -9,7 +9,7 @@ from holdfast.system import System
 SCRAPE_S = 15
 
 
-def configuration(system: System) -> Value:
+def configuration(system: System, *, alertmanager: str = "localhost:9093") -> Value:
     """Return `prometheus.yml`; who runs where is in `targets/*.yml`, which it reads anew.
 
     The address of a process is where it serves its operations: `--ops-port`.
@@ -18,7 +18,7 @@ def configuration(system: System) -> Value:
         "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
         "rule_files": ["rules/*.yml"],
         "alerting": {
-            "alertmanagers": [{"static_configs": [{"targets": ["localhost:9093"]}]}],
+            "alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}],
         },
         "scrape_configs": [
             {

@@ -37,7 +37,7 @@ class StandIn:
         self.name = external.name
         self.restarts = 0
         words = shlex.split(external.local)
-        self._command = [word.format(port=self.port, data=data) for word in words]
+        self._command = [word.format(port=self.port, data=data, host=LOOPBACK) for word in words]
         if self._command[0] == "python":
             self._command[0] = sys.executable
         self._process: asyncio.subprocess.Process | None = None

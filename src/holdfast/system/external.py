@@ -26,7 +26,8 @@ class External:
         policy: time-out, retries, breaker and bulkhead of this edge.
         local: how `holdfast run` starts a stand-in beside the system when `<NAME>_URL` is not
             set: a command with `{port}` and `{data}`, such as `python -m shop.processor --port
-            {port} --ledger {data}/processor.db`.
+            {port} --ledger {data}/processor.db`, and `{host}` where it takes what it listens on:
+            in a container that is every address.
     """
 
     name: str

@@ -16,8 +16,13 @@ from holdfast.system.deploy import Deploy, Environment, Pods
 from holdfast.system.service import Service
 from holdfast.system.tables import settings_of
 
-RESERVED = frozenset({"nats", "redis", "postgres", "collector", "migrate", "default", "kubernetes"})
-"""Names of what stands beside the services on a cluster."""
+RESERVED = frozenset(
+    (
+        *("nats", "redis", "postgres", "collector", "migrate", "default", "kubernetes"),
+        *("jaeger", "prometheus", "alertmanager", "grafana"),
+    )
+)
+"""Names of what stands beside the services, on a cluster or in Compose."""
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST = re.compile(
     r"(?=.{4,253}\Z)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+"
@@ -55,6 +60,11 @@ def deploy_problems(system: str, services: Sequence[Service], deploy: Deploy) ->
 
 def _externals(service: Service, deploy: Deploy) -> Iterator[str]:
     for external in service.reaches:
+        if external.local and external.name in RESERVED:
+            yield (
+                f"{service.name} reaches External({external.name!r}, local=…): in Compose "
+                "something else has this name; rename it"
+            )
         for environment in deploy.environments:
             url = environment.urls.get(external.name, external.url)
             if _is_loopback(urlsplit(url).hostname or ""):

@@ -1,0 +1,219 @@
+"""Compose: the whole of a system on one machine with Docker, with everything that watches it.
+
+It is no environment of the system's: databases, broker and third parties are beside it, one of
+each, and what is secret is made by a script.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from holdfast.communication import PORT
+from holdfast.delivery import prometheus
+from holdfast.delivery.files import Files, head
+from holdfast.delivery.image import USER
+from holdfast.delivery.parts import Rendering
+from holdfast.delivery.plan import (
+    COLLECTOR,
+    GATEWAY,
+    JAEGER_OTLP,
+    MIGRATE,
+    NATS,
+    NATS_MONITOR,
+    OPS_PORT,
+    PORTS,
+    POSTGRES,
+    REDIS,
+    Plan,
+    Workload,
+)
+from holdfast.delivery.templates import Written, yaml_scalar
+from holdfast.delivery.values import DRAIN_S, variables_of
+from holdfast.delivery.yaml import Value, dump
+from holdfast.runtime.variables import (
+    BROKER_COPIES,
+    BROKER_URL,
+    database_variable,
+    file_variable,
+)
+from holdfast.system import Environment, External
+
+FOLDER: Final = "compose"
+DATA: Final = f"/data:uid={USER},gid={USER},mode=0700"
+_PROBE: Final = (
+    "import urllib.request as r; r.urlopen('http://127.0.0.1:{}/health/ready', timeout=2)"
+)
+_LISTENS: Final = "import socket; socket.create_connection(('127.0.0.1', {}), 2)"
+_REDIS: Final = (
+    *("redis-server", "--port", str(PORTS[REDIS]), "--protected-mode", "no"),
+    *("--save", "", "--appendonly", "no"),
+    *("--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl"),
+)
+_BASH: Final = "#!/usr/bin/env bash\n"
+_HEALTHY, _STARTED = "service_healthy", "service_started"
+
+
+def files(rendering: Rendering) -> Files:
+    """Return {path: text} of the file, and of what it mounts beside `observability/`."""
+    plan, above = rendering.plan, head(rendering.system.name, FOLDER)
+    words = _words(rendering)
+    texts = {
+        "compose.yml": above + rendering.templates.render(f"{FOLDER}/compose.yml", **words),
+        "secrets.sh": _BASH + above + rendering.templates.render(f"{FOLDER}/secrets.sh", **words),
+        ".gitignore": f"{above}/secrets/\n",
+        "prometheus/prometheus.yml": above
+        + dump(prometheus.configuration(plan.system, alertmanager="alertmanager:9093")),
+        "prometheus/targets.yml": above + dump(_targets(plan)),
+        "grafana/datasources.yml": above + dump(_datasources()),
+        "grafana/dashboards.yml": above + dump(_dashboards(plan)),
+    }
+    if words["brokered"]:
+        values = {"port": PORTS[NATS], "monitor": NATS_MONITOR}
+        conf = rendering.templates.render(f"{FOLDER}/nats.conf", **values)
+        texts["nats.conf"] = above + conf
+    if words["databases"]:
+        roles = rendering.templates.render(f"{FOLDER}/roles.sh", **words)
+        texts["postgres/roles.sh"] = _BASH + above + roles
+    return {f"{FOLDER}/{name}": text for name, text in texts.items()}
+
+
+def environment_of(plan: Plan) -> Environment:
+    """Return this machine as an environment: whoever has a stand-in is where that listens."""
+    urls = {e.name: f"http://{e.name}:{PORT}" for e in plan.externals if e.local}
+    return Environment("local", size="small", databases="cluster", traced=1.0, urls=urls)
+
+
+def variables(plan: Plan, workload: Workload) -> dict[str, str]:
+    """Return {variable: value} of a process: those that it has on a cluster, with one broker."""
+    told = variables_of(plan, workload, environment_of(plan))
+    if workload.broker:
+        told |= {BROKER_URL: f"nats://{NATS}:{PORTS[NATS]}", BROKER_COPIES: "1"}
+    return {name: value.replace("$", "$$") for name, value in told.items()}  # Compose's own sign
+
+
+def secrets(workload: Workload) -> dict[str, str]:
+    """Return {variable that names a file: secret} of a process."""
+    urls = {database_variable(name): f"{name}_database_url" for name in workload.databases}
+    own = {name: name.lower() for name in workload.secrets}
+    return {file_variable(name): secret for name, secret in {**urls, **own}.items()}
+
+
+def _words(rendering: Rendering) -> dict[str, object]:
+    """Return {name: what a template finds under it}."""
+    plan = rendering.plan
+    databases = plan.migrate.databases if plan.migrate else ()
+    passwords = [f"{name}_database_password" for name in databases]
+    used = {name: None for w in plan.everything for name in secrets(w).values()}
+    servers = ["grafana_password", *(["postgres_password"] if databases else [])]
+    urls = [f"{name}_database_url" for name in databases]
+    return {
+        "plan": plan,
+        "gateway": GATEWAY,
+        "migrate": MIGRATE,
+        "images": {name: rendering.images.server(name) for name in _SERVERS},
+        "commands": {w.name: _command(plan, w) for w in plan.everything},
+        "variables": {w.name: variables(plan, w) for w in plan.everything},
+        "secrets": {w.name: secrets(w) for w in plan.everything},
+        "awaited": {w.name: _awaited(plan, w) for w in plan.everything},
+        "databases": databases,
+        "passwords": passwords,
+        "made": [*servers, *passwords, *used],
+        "others": [name for name in used if name not in urls],
+        "stand_ins": [external for external in plan.externals if external.local],
+        "stand_in": _stand_in,
+        "brokered": any(w.broker for w in plan.everything),
+        "limited": any(w.limits for w in plan.everything),
+        "confined": _confined,
+        "data": DATA,
+        "ready": _PROBE.format(OPS_PORT),
+        "listens": _LISTENS.format(PORT),
+        "redis": _REDIS,
+        "user": USER,
+        "drain_s": DRAIN_S,
+        "http_port": PORT,
+        "nats_monitor": NATS_MONITOR,
+        "postgres_port": PORTS[POSTGRES],
+        "otlp_http": PORTS[COLLECTOR],
+        "otlp_grpc": JAEGER_OTLP,
+    }
+
+
+_SERVERS: Final = (
+    *(POSTGRES, NATS, REDIS, COLLECTOR),
+    *("jaeger", "prometheus", "alertmanager", "grafana"),
+)
+
+
+def _command(plan: Plan, workload: Workload) -> list[str]:
+    data = ["--data", f"/data/{plan.system.name}"]
+    if workload.name == MIGRATE:
+        return [*workload.arguments, *data]
+    ports = ["--port", str(PORT), "--ops-port", str(OPS_PORT)]
+    return [*workload.arguments, "--host", "0.0.0.0", *ports, *data]  # noqa: S104  # in its network
+
+
+def _awaited(plan: Plan, workload: Workload) -> dict[str, str]:
+    """Return {service: in what state it has to be before a process is started}."""
+    if workload.name == MIGRATE:
+        return {POSTGRES: _HEALTHY}
+    awaited = {MIGRATE: "service_completed_successfully"} if workload.databases else {}
+    awaited |= {NATS: _HEALTHY} if workload.broker else {}
+    awaited |= {REDIS: _HEALTHY} if workload.limits else {}
+    awaited |= {external.name: _HEALTHY for external in workload.externals if external.local}
+    return awaited | {COLLECTOR: _STARTED}
+
+
+def _stand_in(external: External) -> list[str]:
+    """Return the words of the command that stands for a third party."""
+    words = shlex.split((external.local or "").replace("$", "$$"))
+    return [word.format(port=PORT, data="/data", host="0.0.0.0") for word in words]  # noqa: S104
+
+
+def _confined(tmpfs: Sequence[str] = ()) -> Written:
+    """Return the lines that take from a container what it does not need."""
+    lines = ["read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]']
+    if tmpfs:
+        lines.append(f"tmpfs: [{', '.join(yaml_scalar(place) for place in tmpfs)}]")
+    return Written("\n".join(f"    {line}" for line in lines))
+
+
+def _targets(plan: Plan) -> Value:
+    return [{"targets": [f"{workload.name}:{OPS_PORT}" for workload in plan.workloads]}]
+
+
+def _datasources() -> Value:
+    """Return where Grafana looks; from an exemplar a click leads to its trace."""
+    exemplars = [{"name": "trace_id", "datasourceUid": "jaeger"}]
+    found: list[Mapping[str, Value]] = [
+        {
+            "name": "Prometheus",
+            "uid": "prometheus",
+            "type": "prometheus",
+            "access": "proxy",
+            "url": "http://prometheus:9090",
+            "isDefault": True,
+            "jsonData": {
+                "timeInterval": f"{prometheus.SCRAPE_S}s",
+                "exemplarTraceIdDestinations": exemplars,
+            },
+        },
+        {
+            "name": "Jaeger",
+            "uid": "jaeger",
+            "type": "jaeger",
+            "access": "proxy",
+            "url": "http://jaeger:16686",
+        },
+    ]
+    return {"apiVersion": 1, "datasources": found}
+
+
+def _dashboards(plan: Plan) -> Value:
+    provider: dict[str, Value] = {
+        "name": plan.system.name,
+        "folder": plan.system.name,
+        "type": "file",
+        "allowUiUpdates": False,
+        "options": {"path": "/etc/grafana/dashboards"},
+    }
+    return {"apiVersion": 1, "providers": [provider]}

@@ -1,0 +1,60 @@
+"""Compose, as it is rendered for the shop: every judge accepts it, and the files that it mounts."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from holdfast.delivery import write
+from holdfast.delivery.parts import RenderedPart, render, rendering_of
+from shop.system import shop
+from tests.delivery import tools
+from tests.delivery.judges.compose import compose_problems
+from tests.delivery.judges.programs import program, run
+from tests.delivery.judges.scanners import matched
+from tests.delivery.judges.spelling import spelling_problems
+
+pytestmark = pytest.mark.deploy
+
+
+@pytest.fixture(scope="module")
+def deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file, and what it mounts."""
+    folder = tmp_path_factory.mktemp("deploy")
+    parts = (RenderedPart.COMPOSE, RenderedPart.OBSERVABILITY)
+    write(render(rendering_of(shop, folder, typed="shop"), parts), folder)
+    return folder
+
+
+def test_the_file_is_accepted(deploy: Path) -> None:
+    """By Compose's own schema, and by the checks of what that leaves green."""
+    file = deploy / "compose" / "compose.yml"
+
+    assert matched(file, "vendor.compose-spec") == []
+    assert compose_problems(file) == []
+    for each in (deploy / "compose").rglob("*.yml"):
+        assert spelling_problems(each.read_text()) == []
+
+
+def test_nats_reads_its_configuration(deploy: Path, tmp_path: Path) -> None:
+    """The server itself says so."""
+    text = (deploy / "compose" / "nats.conf").read_text()
+    (tmp_path / "nats.conf").write_text(text.replace("/data", str(tmp_path)))
+
+    code, said = run(program("nats-server"), "-t", "-c", tmp_path / "nats.conf")
+
+    assert code == 0, said
+
+
+def test_prometheus_reads_its_configuration(deploy: Path, tmp_path: Path) -> None:
+    """With rules and targets where they are mounted."""
+    prometheus = deploy / "compose" / "prometheus"
+    shutil.copytree(deploy / "observability" / "prometheus" / "rules", tmp_path / "rules")
+    (tmp_path / "targets").mkdir()
+    shutil.copy(prometheus / "targets.yml", tmp_path / "targets" / "compose.yml")
+    shutil.copy(prometheus / "prometheus.yml", tmp_path)
+
+    code, said = tools.run("promtool", "check", "config", "prometheus.yml", within=tmp_path)
+
+    assert code == 0, said
+    assert "2 rule files found" in said
