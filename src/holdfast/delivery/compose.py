@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from holdfast.communication import PORT
+from holdfast.communication import LOOPBACK, PORT
 from holdfast.delivery import prometheus
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.image import USER
@@ -40,10 +40,10 @@ from holdfast.system import Environment, External
 
 FOLDER: Final = "compose"
 DATA: Final = f"/data:uid={USER},gid={USER},mode=0700"
-_PROBE: Final = (
-    "import urllib.request as r; r.urlopen('http://127.0.0.1:{}/health/ready', timeout=2)"
+_READY: Final = (
+    f"import urllib.request as r; r.urlopen('http://{LOOPBACK}:{OPS_PORT}/health/ready', timeout=2)"
 )
-_LISTENS: Final = "import socket; socket.create_connection(('127.0.0.1', {}), 2)"
+_LISTENS: Final = f"import socket; socket.create_connection(('{LOOPBACK}', {PORT}), 2)"
 _REDIS: Final = (
     *("redis-server", "--port", str(PORTS[REDIS]), "--protected-mode", "no"),
     *("--save", "", "--appendonly", "no"),
@@ -125,8 +125,8 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "limited": any(w.limits for w in plan.everything),
         "confined": _confined,
         "data": DATA,
-        "ready": _PROBE.format(OPS_PORT),
-        "listens": _LISTENS.format(PORT),
+        "ready": _READY,
+        "listens": _LISTENS,
         "redis": _REDIS,
         "user": USER,
         "drain_s": DRAIN_S,
