@@ -173,4 +173,4 @@ async def test_requests_that_go_wrong_at_the_door_have_spans() -> None:
 
     assert answer.status == 404
     assert (span.sort.name, span.error) == ("GET", "")
-    assert dict(span.attributes)["http.response.status_code"] == 404
+    assert dict(span.own)["http.response.status_code"] == 404

@@ -5,7 +5,15 @@ import pytest
 
 from holdfast.observability import spans as module
 from holdfast.observability.span import SpanEvent, SpanKind, SpanRecord, SpanSort
-from holdfast.observability.spans import HELD_S, HELD_SPANS_MAX, KEPT_TRACES_MAX, Additions, Spans
+from holdfast.observability.spans import (
+    CHUNK,
+    CROWD_MAX,
+    HELD_S,
+    HELD_SPANS_MAX,
+    KEPT_TRACES_MAX,
+    Additions,
+    Spans,
+)
 from tests.observability.fakes import SetClock
 from tests.observability.recorded import span_of
 
@@ -127,7 +135,9 @@ def test_a_trace_that_is_sampled_later_is_there_from_its_beginning() -> None:
     some.record(span_of(1, 2, sampled=True))
     some.record(span_of(1, 3, sampled=False))
 
-    assert taken(some) == [1, 2, 3]
+    assert sorted(taken(some)) == [1, 2, 3]
+    some.record(span_of(1, 4, sampled=False))
+    assert taken(some) == [4]
     assert some.stats().held == 0
 
 
@@ -144,38 +154,70 @@ def test_the_names_of_kept_traces_are_bounded() -> None:
 
 
 def test_what_is_held_is_bounded_in_number() -> None:
-    """The oldest traces go, whole."""
+    """The oldest go, a chunk at a time."""
     some = spans(queue_max=3 * HELD_SPANS_MAX)
     for number in range(HELD_SPANS_MAX // 2 + 1):
         some.record(span_of(number + 1, 2 * number + 1, sampled=False))
         some.record(span_of(number + 1, 2 * number + 2, sampled=False))
 
-    assert some.stats().held == HELD_SPANS_MAX
-    assert some.stats().let_go == 2
-    some.keep(f"{1:032x}")
+    stats = some.stats()
+    assert HELD_SPANS_MAX - CHUNK < stats.held <= HELD_SPANS_MAX
+    assert stats.held + stats.let_go == HELD_SPANS_MAX + 2
+    assert stats.let_go == CHUNK
+    some.keep(f"{CHUNK // 2:032x}")
     assert taken(some) == []
-    some.keep(f"{2:032x}")
-    assert taken(some) == [3, 4]
+    some.keep(f"{CHUNK // 2 + 1:032x}")
+    assert taken(some) == [CHUNK + 1, CHUNK + 2]
 
 
 def test_one_trace_does_not_crowd_out_the_others() -> None:
-    """Of one that never ends, the beginning is held."""
+    """Of one that never ends the beginning is held; others that are there meanwhile stay."""
     some = spans()
-    most = module._TRACE_SPANS_MAX
-    for number in range(most + 5):
-        some.record(span_of(1, number + 1, sampled=False))
+    for number in range(CROWD_MAX + 5 * CHUNK):
+        some.record(span_of(1 if number % CHUNK else number + 2, number + 1, sampled=False))
 
-    assert (some.stats().held, some.stats().let_go) == (most, 5)
+    stats = some.stats()
+    others = [number for number in range(CROWD_MAX + 5 * CHUNK) if not number % CHUNK]
+    assert CROWD_MAX <= stats.held - len(others) < CROWD_MAX + CHUNK
+    assert stats.held + stats.let_go == CROWD_MAX + 5 * CHUNK
+    for number in others:
+        some.keep(f"{number + 2:032x}")
+    assert taken(some) == [number + 1 for number in others]
     some.keep(f"{1:032x}")
-    assert taken(some) == list(range(1, most + 1))
+    assert taken(some)[:3] == [2, 3, 4]
     assert some.stats().held == 0
 
 
+def test_a_trace_has_room_again_after_a_while() -> None:
+    """One that lives for days is not left out for ever because it was loud once."""
+    some = spans()
+    for number in range(2 * CROWD_MAX):
+        some.record(span_of(1, number + 1, sampled=False))
+    assert some.stats().let_go > 0
+    for number in range(CHUNK):
+        late = HELD_S + 2.0
+        some.record(span_of(1, 9_000 + number, sampled=False, begun=late, ended=late))
+
+    assert (some.stats().held, some.stats().let_go) == (CHUNK, 2 * CROWD_MAX)
+
+
+def test_what_is_sought_is_bounded() -> None:
+    """Where every second trace is sampled, what is held is looked through before it is many."""
+    some = spans(queue_max=3 * KEPT_TRACES_MAX)
+    some.record(span_of(1, 1, sampled=False))
+    for number in range(KEPT_TRACES_MAX + 1):
+        some.record(span_of(number + 1, number + 2, sampled=True))
+
+    assert not some._sought
+    assert sorted(taken(some))[:2] == [1, 2]
+
+
 def test_what_is_held_is_bounded_in_time() -> None:
-    """All of it that is too old goes, not one trace for each that comes."""
+    """All of it that is too old goes, not one chunk for each that comes."""
     some = spans()
     for number in (1, 2, 3):
         some.record(span_of(number, number, sampled=False, begun=0.0, ended=1.0))
+        assert some.stats().held == number  # each is a chunk: whoever exports looks so often
     some.record(span_of(4, 4, sampled=False, begun=1.0, ended=1.0 + HELD_S))
     assert (some.stats().held, some.stats().let_go) == (4, 0)
 

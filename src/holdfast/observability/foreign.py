@@ -47,9 +47,10 @@ _PLAIN = (str, bool, int, float)
 class CurrentSpan(trace.Span):
     """A span of Holdfast's as OpenTelemetry's API sees it; what is set on it goes with it."""
 
+    _made: trace.SpanContext | None = None
+
     def __init__(self, context: Context, owner: "OtelSpans") -> None:
         self.context, self.owner = context, owner
-        self._made: trace.SpanContext | None = None
 
     def get_span_context(self) -> trace.SpanContext:
         if self._made is None:
@@ -108,6 +109,28 @@ class CurrentSpan(trace.Span):
         self.owner.in_loop(lambda: self.owner.spans.add(self.context.span_id, additions))
 
 
+class CurrentContext(OtelContext):
+    """Where a span of Holdfast's is the current one; few ask for it, so that it is made then."""
+
+    __slots__ = ("context", "owner", "span")
+
+    def __init__(self, context: Context, owner: "OtelSpans") -> None:
+        self.context, self.owner = context, owner
+        self.span: CurrentSpan | None = None
+
+    def get(self, key: str, default: object = None) -> object:
+        """Return the span, which is all that is here."""
+        if key != _CURRENT:
+            return default
+        if self.span is None:
+            self.span = CurrentSpan(self.context, self.owner)
+        return self.span
+
+    def copy(self) -> dict[str, object]:
+        """Return what OpenTelemetry makes the next context of."""
+        return {_CURRENT: self.get(_CURRENT)}
+
+
 class OtelSpans:
     """Implements `trace.ForeignSpans` for one process; made in its loop."""
 
@@ -122,12 +145,11 @@ class OtelSpans:
         if not context.trace_id:
             attach(OtelContext())
             return
-        span = CurrentSpan(context, self)
         if context.baggage:
             base = W3CBaggagePropagator().extract({"baggage": context.baggage}, OtelContext())
-            attach(trace.set_span_in_context(span, base))
+            attach(trace.set_span_in_context(CurrentSpan(context, self), base))
         else:
-            attach(OtelContext({_CURRENT: span}))
+            attach(CurrentContext(context, self))
 
     def current(self) -> OtelContext:
         """See `ForeignSpans.current`."""
@@ -138,11 +160,12 @@ class OtelSpans:
         if isinstance(outer, OtelContext):
             attach(outer)
 
-    def innermost(self, context: Context) -> str:
+    def innermost(self, context: Context, current: object) -> str:
         """See `ForeignSpans.innermost`."""
-        span = get_current().get(_CURRENT)
-        if span is None or type(span) is CurrentSpan:
-            return context.span_id  # `isinstance` with an abstract class takes longer than the rest
+        if type(current) is CurrentContext or not (
+            isinstance(current, OtelContext) and _CURRENT in current
+        ):
+            return context.span_id
         found = trace.get_current_span().get_span_context()
         if found.is_valid and f"{found.trace_id:032x}" == context.trace_id:
             return f"{found.span_id:016x}"

@@ -31,6 +31,7 @@ from holdfast.ports import Clock
 _REMEMBERED_MAX = 1_000
 _BROKEN_OFF = "cancelled"
 _NOTHING: Outer = NO_CONTEXT, None
+_OF_REQUESTS = (semconv.SCHEME, semconv.PATH, semconv.CLIENT_ADDRESS)
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
@@ -62,10 +63,22 @@ class Tracing(msgspec.Struct, frozen=True):
         return Part(self, sort, attributes)
 
 
-def served(method: str, route: str, *, slow_s: float = NEVER_SLOW) -> SpanSort:
-    """Return the sort of the spans of a route, at the gateway or in its service."""
+def served(
+    method: str, route: str, *, slow_s: float = NEVER_SLOW, names: tuple[str, ...] = ()
+) -> SpanSort:
+    """Return the sort of the spans of a route, at the gateway or in its service.
+
+    Args:
+        names: of the attributes that each of them has before its status.
+    """
     attributes = ((semconv.METHOD, method), (semconv.ROUTE, route)) if route else ()
-    return SpanSort(f"{method} {route}".rstrip(), SpanKind.SERVER, attributes, slow_s)
+    return SpanSort(
+        f"{method} {route}".rstrip(),
+        SpanKind.SERVER,
+        attributes,
+        slow_s,
+        names=(*names, semconv.STATUS),
+    )
 
 
 class Operation:
@@ -92,14 +105,15 @@ class Operation:
 
     def begin(self, cause: Cause) -> Span:
         """Begin work that something else asked for; its context is the current one."""
-        return self._begun(self._tracer.enter(cause, service=self._service))
+        context = self._tracer.enter(cause, service=self._service)
+        return self._begun(context, self._tracer.outer())
 
     def part(self) -> Span:
         """Begin a part of what is under way already; its context is the current one."""
-        return self._begun(self._tracer.part(self._service))
-
-    def _begun(self, context: Context) -> Span:
         outer = self._tracer.outer()
+        return self._begun(self._tracer.part(self._service, outer), outer)
+
+    def _begun(self, context: Context, outer: Outer) -> Span:
         self._tracer.make_current(context)
         self._outcomes.active += 1
         return Span(context, self._clock.monotonic(), outer)
@@ -126,18 +140,18 @@ def _record(
     ended: float,
     outcome: int | str | None,
     error: BaseException | None,
-    attributes: Attributes,
+    values: tuple[Value, ...],
 ) -> SpanRecord:
     """Return what a run leaves: an HTTP status below 500 is no error of who answered so."""
     bad = ""
     if isinstance(outcome, int):
-        attributes += ((semconv.STATUS, outcome),)
+        values += (outcome,)
         if outcome < 500:
-            return SpanRecord(sort, span.context, span.begun, ended, attributes)
+            return SpanRecord(sort, span.context, span.begun, ended, values=values)
         bad = str(outcome)
     elif outcome is None:
         bad = _BROKEN_OFF
-    made = SpanRecord(sort, span.context, span.begun, ended, attributes, bad)
+    made = SpanRecord(sort, span.context, span.begun, ended, error=bad, values=values)
     return made if error is None else made.failed(error)
 
 
@@ -168,7 +182,7 @@ class Part:
         tracing = self._tracing
         if tracing.spans is not None:
             self._outer = tracing.tracer.outer()
-            self.context = tracing.tracer.part(self._outer[0].service)
+            self.context = tracing.tracer.part(self._outer[0].service, self._outer)
             tracing.tracer.make_current(self.context)
             self._begun = tracing.clock.monotonic()
         return self
@@ -231,16 +245,17 @@ class Requests:
             route = route or "unmatched"
             self._logger.request(span.context, method, route, status, seconds, request.client)
         if self._spans is not None:
-            attributes: Attributes = (
-                (semconv.SCHEME, request.scheme),
-                (semconv.PATH, request.path),
-                (semconv.CLIENT_ADDRESS, request.client),
-            )
-            self._spans.record(_record(sort, span, ended, status, None, attributes))
+            values = (request.scheme, request.path, request.client)
+            self._spans.record(_record(sort, span, ended, status, None, values))
 
     def _learn(self, method: str, route: str) -> tuple[RouteOutcomes, SpanSort]:
         outcomes = self._metrics.route("gateway", method, route)
-        sort = served(outcomes.method, route, slow_s=self._slow_s.get((method, route), NEVER_SLOW))
+        sort = served(
+            outcomes.method,
+            route,
+            slow_s=self._slow_s.get((method, route), NEVER_SLOW),
+            names=_OF_REQUESTS,
+        )
         if len(self._outcomes) < _REMEMBERED_MAX:
             self._outcomes[method, route] = outcomes, sort
         return outcomes, sort

@@ -70,7 +70,7 @@ def encoded(span: SpanRecord, offset_s: float) -> bytes:
     ]
     if context.tracestate:
         parts.append(_text(3, context.tracestate))
-    for name, value in span.attributes:
+    for name, value in span.own:
         parts.append(_attribute(9, name, value))
     if span.events or span.links:
         parts += (_field(11, _event(event, offset_s)) for event in span.events)

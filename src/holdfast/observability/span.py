@@ -36,6 +36,7 @@ class SpanSort(msgspec.Struct, frozen=True, cache_hash=True):
 
     Attributes:
         slow_s: a span that took longer is kept, whatever the sampling says.
+        names: of the attributes whose values each span has.
         scope, scope_version: the library that made it; "" is Holdfast.
     """
 
@@ -45,6 +46,7 @@ class SpanSort(msgspec.Struct, frozen=True, cache_hash=True):
     slow_s: float = NEVER_SLOW
     scope: str = ""
     scope_version: str = ""
+    names: tuple[str, ...] = ()
 
 
 class SpanEvent(msgspec.Struct, frozen=True, gc=False):
@@ -67,9 +69,10 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         begun, ended: seconds of the clock's monotonic scale.
-        attributes: beyond those of its sort.
+        attributes: beyond those of its sort, and beyond `values`.
         error: its `error.type`; "" when it went well, also if a declared failure was the answer.
         message: what the error says, for people.
+        values: of the first of its sort's names: the pairs are made if the span is exported.
     """
 
     sort: SpanSort
@@ -81,6 +84,12 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
     events: tuple[SpanEvent, ...] = ()
     links: tuple[SpanLink, ...] = ()
+    values: tuple[Value, ...] = ()
+
+    @property
+    def own(self) -> Attributes:
+        """All attributes but those that are the same for its sort."""
+        return (*zip(self.sort.names, self.values, strict=False), *self.attributes)
 
     @property
     def is_wanted(self) -> bool:

@@ -2,10 +2,13 @@
 
 A trace that is sampled is exported as it comes. One that is not is held back: if something in it
 goes wrong, or takes longer than its objective allows, it is exported after all. What is held is
-bounded in number and in time; the oldest traces go first.
+bounded in number and in time; the oldest spans go first.
+
+Nearly all that is held is let go, so that holding must cost nothing: spans are kept in chunks, in
+the order in which they came, and looked through when there is something to be found in them.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +20,9 @@ from holdfast.ports import Clock
 HELD_SPANS_MAX = 10_000
 HELD_S = 60.0
 KEPT_TRACES_MAX = 4_096
-_TRACE_SPANS_MAX = 1_000
-_FRESH_MAX = 64
+CHUNK = 64
+CROWD = 40
+CROWD_MAX = 1_000
 _SAID_MAX = 128
 _SAID_SPANS_MAX = 10_000
 
@@ -46,7 +50,8 @@ class Additions(msgspec.Struct, frozen=True, gc=False):
         """Return the span with what was said; of an attribute that is set twice, the last value."""
         return msgspec.structs.replace(
             span,
-            attributes=tuple(dict((*span.attributes, *self.attributes)).items()),
+            attributes=tuple(dict((*span.own, *self.attributes)).items()),
+            values=(),
             events=(*span.events, *self.events),
             error=span.error or self.error,
             message=span.message or self.message,
@@ -68,9 +73,12 @@ class Spans:
         self.on_full: Callable[[], None] | None = None
         self._queue_max, self._full_at = queue_max, full_at
         self._queue: deque[SpanRecord] = deque()
-        self._held: OrderedDict[str, list[SpanRecord]] = OrderedDict()
-        self._fresh: list[SpanRecord] = []  # to be held; sorted in together, which costs less
+        self._fresh: list[SpanRecord] = []  # the chunk that is not full
+        self._held: deque[list[SpanRecord]] = deque()
+        self._crowds: Counter[str] = Counter()
+        self._crowds_until = 0.0
         self._kept: OrderedDict[str, None] = OrderedDict()
+        self._sought: set[str] = set()  # traces that may have spans among those held
         self._said: OrderedDict[str, list[Additions]] = OrderedDict()
         self._stats = SpanStats()
 
@@ -89,27 +97,31 @@ class Spans:
             for additions in self._said.pop(context.span_id, ()):
                 span = additions.to(span)
         if context.sampled:
-            self._sort_in()
-            if context.trace_id in self._held:  # it was decided elsewhere, after its beginning
-                self.keep(context.trace_id)
+            if self._fresh or self._held:  # it may have been decided after its beginning
+                self._seek(context.trace_id)
             self._export(span)
-        elif span.is_wanted:
+            return
+        if span.is_wanted:
             self.keep(context.trace_id)
-            self._export(span)
-        else:
-            self._fresh.append(span)
-            if len(self._fresh) >= _FRESH_MAX:
-                self._sort_in()
+        self._fresh.append(span)
+        if len(self._fresh) >= CHUNK:
+            self._sort_in()
 
     def keep(self, trace_id: str) -> None:
         """Export all of a trace: what is held of it, and what will come."""
-        self._sort_in()
+        self._remember(trace_id)
+        self._seek(trace_id)
+
+    def _remember(self, trace_id: str) -> None:
         self._kept[trace_id] = None
         if len(self._kept) > KEPT_TRACES_MAX:
             self._kept.popitem(last=False)
-        for span in self._held.pop(trace_id, ()):
-            self._stats.held -= 1
-            self._export(span)
+
+    def _seek(self, trace_id: str) -> None:
+        """Have a trace looked for among what is held, with others at once."""
+        self._sought.add(trace_id)
+        if len(self._sought) > KEPT_TRACES_MAX:
+            self._find()
 
     def _export(self, span: SpanRecord) -> None:
         queue, stats = self._queue, self._stats
@@ -123,37 +135,70 @@ class Spans:
 
     def _sort_in(self) -> None:
         """Hold back what has come, or export it with the rest of its trace."""
-        if not self._fresh:
-            return
         fresh, self._fresh = self._fresh, []
-        held, kept, stats = self._held, self._kept, self._stats
-        for span in fresh:
-            trace_id = span.context.trace_id
-            if trace_id in kept:
-                self._export(span)
-                continue
-            found = held.get(trace_id)
-            if found is None:
-                held[trace_id] = [span]
-            elif len(found) < _TRACE_SPANS_MAX:
-                found.append(span)
-            else:
-                stats.let_go += 1
-                continue
-            stats.held += 1
-        old = fresh[-1].ended - HELD_S
-        while stats.held > HELD_SPANS_MAX or (held and next(iter(held.values()))[0].ended < old):
-            self._let_go()
+        fresh = self._export_of(fresh, self._sought)
+        if not fresh:
+            return
+        held, stats = self._held, self._stats
+        ended = fresh[-1].ended
+        fresh = self._uncrowded(fresh, ended)
+        if fresh:
+            held.append(fresh)
+        stats.held += len(fresh)
+        while held and (stats.held > HELD_SPANS_MAX or held[0][-1].ended < ended - HELD_S):
+            gone = len(held.popleft())
+            stats.held -= gone
+            stats.let_go += gone
 
-    def _let_go(self) -> None:
-        """Forget the oldest trace that is held back."""
-        _, spans = self._held.popitem(last=False)
-        self._stats.held -= len(spans)
-        self._stats.let_go += len(spans)
+    def _uncrowded(self, chunk: list[SpanRecord], now: float) -> list[SpanRecord]:
+        """Let go of a trace that fills chunks and has enough held, so that others have room."""
+        of = [span.context.trace_id for span in chunk]
+        if len(set(of)) > CHUNK - CROWD:  # no trace can have so many
+            return chunk
+        [(trace_id, count)] = Counter(of).most_common(1)
+        if count < CROWD:
+            return chunk
+        if self._crowds_until < now:
+            self._crowds_until = now + HELD_S
+            self._crowds.clear()
+        before = self._crowds[trace_id]
+        self._crowds[trace_id] += count
+        if before < CROWD_MAX:
+            return chunk
+        self._stats.let_go += count
+        return [span for span in chunk if span.context.trace_id != trace_id]
+
+    def _export_of(self, spans: list[SpanRecord], sought: set[str]) -> list[SpanRecord]:
+        """Export those whose traces are kept or sought; return the others.
+
+        What is found is kept from now on: the trace has parts that were begun before its decision.
+        """
+        kept = self._kept
+        if not kept and not sought:
+            return spans
+        others: list[SpanRecord] = []
+        for span in spans:
+            trace_id = span.context.trace_id
+            if trace_id not in kept:
+                if trace_id not in sought:
+                    others.append(span)
+                    continue
+                self._remember(trace_id)
+            self._export(span)
+        return others
+
+    def _find(self) -> None:
+        """Export what is held of the traces that are sought."""
+        self._sort_in()
+        sought, self._sought = self._sought, set()
+        if sought:
+            held = [self._export_of(chunk, sought) for chunk in self._held]
+            self._held = deque(chunk for chunk in held if chunk)
+            self._stats.held = sum(map(len, self._held))
 
     def take(self, most: int) -> list[SpanRecord]:
         """Take up to so many for an export."""
-        self._sort_in()
+        self._find()
         queue = self._queue
         return [queue.popleft() for _ in range(min(most, len(queue)))]
 
@@ -163,6 +208,6 @@ class Spans:
 
     def stats(self) -> SpanStats:
         """Return the counts."""
-        self._sort_in()
+        self._find()
         self._stats.queued = len(self._queue)
         return self._stats

@@ -140,8 +140,12 @@ class ForeignSpans(Protocol):
         """Let what is recorded be below what it was below before."""
         ...
 
-    def innermost(self, context: Context) -> str:
-        """Return the id of the span that is the current one within `context`'s, or its own."""
+    def innermost(self, context: Context, current: object) -> str:
+        """Return the id of the span that is the current one within `context`'s, or its own.
+
+        Args:
+            current: what `current` returned.
+        """
         ...
 
 
@@ -212,9 +216,9 @@ class Tracer:
         sampled = int(trace_id[-14:], 16) >= self._threshold
         return Context(correlation_id, trace_id, span_id, sampled, service)
 
-    def part(self, service: str) -> Context:
-        """Return the context of a part of what is under way, run by `service`."""
-        now = current.get()
+    def part(self, service: str, outer: Outer) -> Context:
+        """Return the context of a part of what is under way, `outer`, run by `service`."""
+        now, within = outer
         if not now.trace_id:
             return self.enter(now.cause, service=service)
         foreign = self._foreign
@@ -224,7 +228,7 @@ class Tracer:
             self.new_span_id(),
             now.sampled,
             service,
-            now.span_id if foreign is None else foreign.innermost(now),
+            now.span_id if foreign is None else foreign.innermost(now, within),
             now.random,
             now.tracestate,
             now.baggage,
