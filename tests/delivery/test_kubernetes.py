@@ -201,7 +201,7 @@ def test_settings_and_secrets_reach_the_pods_that_read_them() -> None:
     assert config["immutable"] is True
     fetched = {entry["secretKey"]: entry["remoteRef"] for entry in secrets["data"]}
     assert fetched["SCALE_TOKEN"] == {
-        "key": "depot/production/scale",
+        "key": "depot-production-scale",
         "property": "SCALE_TOKEN",
     }
     assert "SCALE_TARE_KEY" not in fetched  # it has a default, and nobody asks for another

@@ -26,6 +26,7 @@ class RenderedPart(StrEnum):
     HELM = "helm"
     CI = "ci"
     GITOPS = "gitops"
+    TERRAFORM = "terraform"
 
 
 PARTS: Final = tuple(RenderedPart)

@@ -54,7 +54,7 @@ def values_of(plan: Plan, environment: Environment, images: Images) -> dict[str,
         "environment": environment.name,
         "image": images.of(environment.name),
         "host": host_of(plan, environment),
-        "pods": {w.name: _pods(w, environment) for w in plan.everything},
+        "pods": {w.name: pods_of(w, environment) for w in plan.everything},
         "variables": {w.name: variables_of(plan, w, environment) for w in plan.everything},
         "secrets": {w.name: _secrets(plan, w, environment) for w in plan.everything},
         "databases": {
@@ -64,7 +64,7 @@ def values_of(plan: Plan, environment: Environment, images: Images) -> dict[str,
             if managed
             else [{"podSelector": {"matchLabels": {"cnpg.io/cluster": "postgres"}}}],
             "authority": "database-authority" if managed else "postgres-ca",
-            "store": f"{_stored(plan, environment)}/database",
+            "store": secret_of(plan, environment, "database"),
         },
         "images": {name: images.server(name) for name in (NATS, REDIS, COLLECTOR, "cnpg")},
         "externals": {
@@ -101,14 +101,14 @@ def variables_of(plan: Plan, workload: Workload, environment: Environment) -> di
     return dict(sorted({**variables, **workload.settings}.items()))
 
 
-def _stored(plan: Plan, environment: Environment) -> str:
-    """Return below which name the store keeps the secrets of an environment."""
-    return f"{plan.system.name}/{environment.name}"
+def secret_of(plan: Plan, environment: Environment, name: str) -> str:
+    """Return what the store calls a secret of an environment; Google's takes no other signs."""
+    return f"{plan.system.name}-{environment.name}-{name}"
 
 
 def _password(plan: Plan, service: str, environment: Environment) -> dict[str, str]:
     """Return where the store keeps the password of a service's role."""
-    key = f"{_stored(plan, environment)}/{service}"
+    key = secret_of(plan, environment, service)
     return {"key": key, "property": variable_name(service, "database_password")}
 
 
@@ -122,7 +122,7 @@ def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[s
     for service in workload.databases:
         url, password = database_variable(service), variable_name(service, "database_password")
         if environment.databases == "managed":
-            data[url] = {"key": f"{_stored(plan, environment)}/{service}", "property": url}
+            data[url] = {"key": secret_of(plan, environment, service), "property": url}
             made[url] = f"{{{{ .{url} }}}}"
         else:
             data[password] = _password(plan, service, environment)
@@ -131,7 +131,7 @@ def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[s
                 f"{PORTS[POSTGRES]}/{service}?sslmode=verify-full&sslrootcert={AUTHORITY}"
             )
     for name in workload.secrets:
-        key = f"{_stored(plan, environment)}/{workload.name}"
+        key = secret_of(plan, environment, workload.name)
         data[name] = {"key": key, "property": name}
         made[name] = f"{{{{ .{name} }}}}"
     return {
@@ -140,7 +140,7 @@ def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[s
     }
 
 
-def _pods(workload: Workload, environment: Environment) -> dict[str, Any]:
+def pods_of(workload: Workload, environment: Environment) -> dict[str, Any]:
     pods, small = workload.pods, environment.size == "small"
     least = 0 if pods.bulk else pods.least
     return {

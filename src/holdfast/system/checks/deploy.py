@@ -20,6 +20,7 @@ RESERVED = frozenset(
     (
         *("nats", "redis", "postgres", "collector", "migrate", "default", "kubernetes"),
         *("jaeger", "prometheus", "alertmanager", "grafana"),
+        *("database", "databases", "database-admin", "database-authority"),
     )
 )
 """Names of what stands beside the services, on a cluster or in Compose."""

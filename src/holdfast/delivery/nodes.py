@@ -1,0 +1,54 @@
+"""Nodes: how many machines of a cluster the pods of a system want, from what they request."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.delivery.plan import Plan
+from holdfast.delivery.values import pods_of
+from holdfast.system import Environment
+
+CORES: Final = 3.2
+"""What a node of four cores has left for pods, after what each node runs itself."""
+MEMORY_MIB: Final = 13_000
+"""Likewise, of 16 GiB."""
+BESIDE_CORES, BESIDE_MIB = 3.0, 6_144
+"""What stands beside the services: NATS, Redis, collectors, and the controllers of a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """How many nodes, between which an autoscaler decides."""
+
+    least: int
+    most: int
+
+
+def nodes_of(plan: Plan, environment: Environment) -> Nodes:
+    """Return how many nodes hold all pods, at their least and at their most.
+
+    One node more than that at the most, so that one can be emptied; and never less than one in each
+    zone, or two where the environment is small.
+    """
+    floor = 2 if environment.size == "small" else 3
+    least = max(floor, _holding(plan, environment, "least"))
+    return Nodes(least, max(least, _holding(plan, environment, "most")) + 1)
+
+
+def _holding(plan: Plan, environment: Environment, bound: str) -> int:
+    cores, memory = BESIDE_CORES, float(BESIDE_MIB)
+    for workload in plan.everything:
+        pods = pods_of(workload, environment)
+        cores += pods[bound] * cores_in(pods["cpu"])
+        memory += pods[bound] * mebibytes_in(pods["memory"])
+    return math.ceil(max(cores / CORES, memory / MEMORY_MIB))
+
+
+def cores_in(quantity: str) -> float:
+    """Return the cores of `250m` or `2`."""
+    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+def mebibytes_in(quantity: str) -> int:
+    """Return the MiB of `256Mi` or `1Gi`."""
+    return int(quantity[:-2]) * (1024 if quantity.endswith("Gi") else 1)

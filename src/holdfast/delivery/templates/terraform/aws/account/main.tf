@@ -1,0 +1,40 @@
+# What the environments of [= system | plain =] share in one account of AWS: where states and images are
+# kept, and who may push images. It is applied first, once, with a state of its own:
+#
+#   terraform init && terraform apply
+#
+# After that the state can be moved to the bucket that it made: add `backend "s3" {}` in backend.tf.
+terraform {
+  required_version = ">= 1.11"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+  default_tags {
+    tags = { system = [= system =] }
+  }
+}
+
+module "state" {
+  source = "../modules/state"
+  bucket = var.state_bucket
+}
+
+module "registry" {
+  source     = "../modules/registry"
+  repository = [= images =]
+  readers    = var.cluster_accounts
+}
+
+module "pipeline" {
+  source   = "../modules/pipeline"
+  name     = [= system =]
+  registry = module.registry.arn
+  subjects = var.subjects
+}

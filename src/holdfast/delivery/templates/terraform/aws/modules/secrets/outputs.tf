@@ -1,0 +1,9 @@
+output "names" {
+  description = "{workload: its secret's name}."
+  value       = { for workload, secret in aws_secretsmanager_secret.workload : workload => secret.name }
+}
+
+output "readable" {
+  description = "ARNs of all secrets that the cluster can read."
+  value       = local.readable
+}

@@ -1,0 +1,4 @@
+variable "bucket" {
+  description = "Its name, which nobody else in the world has."
+  type        = string
+}

@@ -1,0 +1,4 @@
+output "written" {
+  description = "{workload: the version of its secret}."
+  value       = module.values.written
+}

@@ -1,0 +1,24 @@
+variable "name" {
+  description = "The system and its environment, which is the label `deployment`."
+  type        = string
+}
+
+variable "billing_account" {
+  description = "Who pays."
+  type        = string
+}
+
+variable "monthly" {
+  description = "What a month may cost."
+  type        = number
+}
+
+variable "currency" {
+  description = "Of the billing account."
+  type        = string
+}
+
+variable "told" {
+  description = "Addresses of email, five at most."
+  type        = list(string)
+}

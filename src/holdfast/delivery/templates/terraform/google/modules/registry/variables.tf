@@ -1,0 +1,9 @@
+variable "repository" {
+  description = "The name of the repository."
+  type        = string
+}
+
+variable "region" {
+  description = "Where it is."
+  type        = string
+}
