@@ -1,6 +1,5 @@
 """Real servers for tests: started from their wheels, stopped at the end."""
 
-import itertools
 import os
 import shutil
 import signal
@@ -21,29 +20,60 @@ BIN = Path(sys.executable).parent
 
 
 class Postgres:
-    """A Postgres server that makes a fresh database for whoever asks.
+    """A Postgres server that hands out empty databases.
 
     Args:
         url: of its database `postgres`.
-        before: what is in front of it, through which the fresh ones are reached.
+        before: what is in front of it, through which the databases are reached.
         server: what started it.
     """
-
-    _numbers = itertools.count(1)
 
     def __init__(self, url: str, before: str = "", server: Any = None) -> None:
         self.url = url
         self._before = before
         self._server = server
+        self._made = 0
+        self._lent: list[str] = []
+        self._free: list[str] = []
 
     async def database(self) -> str:
-        """Make an empty database; return its URL."""
+        """Make a database, or empty one that was given back; return its URL."""
         import asyncpg
 
-        name = f"test_{next(self._numbers)}"
         connection = await asyncpg.connect(self.url)
-        await connection.execute(f"CREATE DATABASE {name}")
+        if self._free:
+            name = self._free.pop()
+            await self._empty(connection, name)
+        else:
+            self._made += 1
+            name = f"test_{self._made}"
+            await connection.execute(f"CREATE DATABASE {name}")
         await connection.close()
+        self._lent.append(name)
+        return self._address(name)
+
+    def give_back(self) -> None:
+        """Take back all that was handed out; to make a database is to copy hundreds of files."""
+        self._free += self._lent
+        self._lent.clear()
+
+    async def _empty(self, operator: Any, name: str) -> None:
+        """Put everybody out, and leave nothing in it, neither tables nor settings nor counts."""
+        import asyncpg
+
+        await operator.execute(f"ALTER DATABASE {name} RESET ALL")
+        await operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await operator.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = $1", name
+        )
+        connection = await asyncpg.connect(self.url.replace("/postgres?", f"/{name}?"))
+        await connection.execute(
+            "DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner; "
+            "GRANT USAGE ON SCHEMA public TO PUBLIC; SELECT pg_stat_reset()"
+        )
+        await connection.close()
+
+    def _address(self, name: str) -> str:
         if self._before:
             return f"{self._before}/{name}"
         return self.url.replace("/postgres?", f"/{name}?")

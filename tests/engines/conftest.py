@@ -1,11 +1,11 @@
-"""The servers that engines run on, one of each for all tests."""
+"""What engines run on, beside Postgres."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from holdfast.engines.postgres import _BEGIN, IDLE_MS
-from tests.servers import Nats, Postgres, nats_server, postgres_server
+from tests.servers import Nats, nats_server
 
 
 @pytest.fixture(autouse=True)
@@ -13,13 +13,6 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody be put out because this machine is slow; whoever tests the limit sets it again."""
     patient = _BEGIN.replace(f"= {IDLE_MS}", "= 600000")
     monkeypatch.setattr("holdfast.engines.postgres._BEGIN", patient)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running Postgres."""
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A service with a history, and databases to run it on."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text
 
 from holdfast import Service
 from holdfast.migrations import Revisions
-from tests.servers import Postgres, postgres_server
+from tests.servers import Postgres
 
 FIRST = """
 import sqlalchemy as sa
@@ -24,13 +24,6 @@ revision, down_revision, branch_labels, depends_on = "shelf_0002", "shelf_0001",
 def upgrade():
     op.add_column("book", sa.Column("title", sa.Text()))
 """
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running Postgres."""
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

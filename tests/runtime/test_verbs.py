@@ -1,7 +1,7 @@
 """What an operator does: cancel a saga, have letters tried now, publish an event."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,16 +14,9 @@ from holdfast.errors import Conflict, Invalid, UnknownName
 from holdfast.runtime.control import Control
 from holdfast.testing import Running, running
 from tests.runtime import ferry
-from tests.servers import Postgres, postgres_server
+from tests.servers import Postgres
 
 PATIENT = replace(ferry.QUICK, retry_ms=3_600_000, retry_cap_ms=3_600_000, tries_max=8)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """One server for the module."""
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -13,7 +13,7 @@ from holdfast.migrations.revisions import ours
 from holdfast.migrations.upgrade import over
 from holdfast.migrations.verdict import verdict
 from shop.system import shop
-from tests.servers import postgres_server
+from tests.servers import Postgres
 
 
 def changes(revisions: Revisions, connection: Connection) -> Any:
@@ -29,11 +29,12 @@ async def test_no_change_is_without_a_revision(service: Service) -> None:
     assert (await verdict(Revisions("shop", service), None)).problems == []
 
 
-async def test_the_tables_on_postgres_are_those_of_the_code() -> None:
+@pytest.mark.parametrize("service", shop.services, ids=lambda service: service.name)
+async def test_the_tables_on_postgres_are_those_of_the_code(
+    service: Service, postgres: Postgres
+) -> None:
     """Types and defaults, too."""
-    with postgres_server() as server:
-        for service in shop.services:
-            revisions, url = Revisions("shop", service), await server.database()
-            await upgrade(revisions, url)
+    revisions, url = Revisions("shop", service), await postgres.database()
+    await upgrade(revisions, url)
 
-            assert await over(url, revisions, changes) == []
+    assert await over(url, revisions, changes) == []
