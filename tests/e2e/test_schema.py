@@ -31,7 +31,7 @@ def test_no_generated_request_gets_a_server_error(server: Server, tmp_path: Path
         "--phases",
         "examples,coverage,fuzzing",
         "--max-examples",
-        "60",
+        "30",
         "--seed",
         "20261122",
         "--continue-on-failure",
