@@ -1,6 +1,7 @@
 # The commands of this repository. `make demo` and `make test` are all that a newcomer needs.
 PYTHON ?= python3
 BIN := .venv/bin
+ABREAST := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: setup run demo test sim chaos rules deploy-test bench mutants check reference lock clean
 
@@ -35,12 +36,12 @@ demo: setup                ## 500 orders, a SIGKILL half way, and the books afte
 	$(BIN)/holdfast demo shop
 
 test: .venv/.test          ## the tests, on all cores up to four, but those of minutes: `make sim`, `make chaos`
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest $(ABREAST)
 
 sim: .venv/.test           ## seeds for 100 s, every crash point, and what is found without each safeguard
 	$(BIN)/holdfast sim shop --seeds 1000000 --seconds 100
 	$(BIN)/holdfast sim shop --every-crash-point
-	$(BIN)/pytest -m sim tests/simulation
+	$(BIN)/pytest -m sim $(ABREAST) tests/simulation
 
 .venv/.pgbouncer:          ## where it is not installed, Debian's package beside the others
 	command -v pgbouncer >/dev/null || ( mkdir -p .venv/pgbouncer && cd .venv/pgbouncer && \

@@ -30,11 +30,13 @@ class TestBehindPgBouncer(DatabaseContract):
     """The contract, through the pool."""
 
     @pytest.fixture(autouse=True)
-    def server(self, pooled: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    def server(self, pooled: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Keep the server; nobody is put out because this machine is slow."""
         self.postgres = pooled
         patient = _BEGIN.replace(f"= {IDLE_MS}", "= 600000")
         monkeypatch.setattr("holdfast.engines.postgres._BEGIN", patient)
+        yield
+        pooled.give_back()
 
     async def make(self) -> Database:
         """Return a database that is empty."""
