@@ -65,7 +65,7 @@ def applied(
     A conflict is (path, other manager); with one, nothing is applied.
     """
     have = leaves(current) if current else {}
-    want = leaves(config)
+    want = leaves(config) if config else {}
     kept: Owners = {path: set(managers) for path, managers in owners.items()}
     conflicts = [
         (path, other)
