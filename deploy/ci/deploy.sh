@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Rendered by `holdfast render shop --only ci` from the declaration of shop.
+# It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else.
+
+# Brings what is rendered to an environment.
+least=2 most=2
+usage="usage: ci/deploy.sh git|helm|kubectl ENVIRONMENT
+
+  git      commits the rendered folder to the branch environments/ENVIRONMENT and pushes it to
+           origin; Argo CD or Flux do the rest. Prints the commit
+  helm     upgrades the release shop, and waits until it is well
+  kubectl  applies the manifests, waits for the migration, then for every process
+
+  ENVIRONMENT  staging, production
+
+helm and kubectl act on the cluster of the current context."
+set -euo pipefail
+
+fail() {
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+if [ "${1:-}" = "--help" ]; then
+  echo "$usage"
+  exit 0
+fi
+if (( $# < least || $# > most )); then
+  echo "$usage" >&2
+  exit 2
+fi
+
+mode=$1 environment=$2
+case "$mode" in
+  git | helm | kubectl) ;;
+  *) fail "'$mode' is no way to deploy; write git, helm or kubectl" ;;
+esac
+# The folder that this was rendered to, wherever it is called from.
+folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PATH="$PWD/.venv/bin:$PATH"
+case "$environment" in
+  staging | production) ;;
+  *) fail "there is no environment '$environment'; there is staging, production" ;;
+esac
+lacking=$(grep -rhoE '(image|imageName): .*' "$folder/kubernetes/$environment" | grep -v '@sha256:' | sort -u) || true
+[ -z "$lacking" ] || fail "$environment has images without a digest, which its cluster refuses:
+$lacking
+Resolve each with ci/lock-image.sh; images.lock lists them."
+
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+
+# Runs a command, and says what a conflict is and how it ends.
+run() {
+  local rc=0
+  "$@" 2> "$said" || rc=$?
+  cat "$said" >&2
+  if (( rc != 0 )) && grep -qi conflict "$said"; then
+    fail "somebody else has changed fields that are declared here; they are named above.
+Declare what they wrote, or have them let go; \`--force-conflicts\` of $1 takes the fields over."
+  fi
+  return "$rc"
+}
+
+with_git() {
+  local root branch tree parent commit
+  root=$(git -C "$folder" rev-parse --show-toplevel) || fail "$folder is in no Git repository"
+  cd "$root"
+  branch="environments/$environment"
+  # A commit of the folder alone, made beside the index and the working tree.
+  export GIT_INDEX_FILE="$said.index"
+  git add --force -- "$folder"
+  tree=$(git write-tree)
+  rm -f "$GIT_INDEX_FILE"
+  unset GIT_INDEX_FILE
+  parent=
+  if git fetch --quiet origin "refs/heads/$branch" 2> "$said"; then
+    parent=$(git rev-parse FETCH_HEAD)
+    if [ "$tree" = "$(git rev-parse "$parent^{tree}")" ]; then
+      echo "$branch is so already" >&2
+      echo "$parent"
+      return
+    fi
+  elif ! grep -q "couldn't find remote ref" "$said"; then
+    fail "origin cannot be read: $(cat "$said")"
+  fi
+  commit=$(git commit-tree "$tree" ${parent:+-p "$parent"} -m "$(message)")
+  git push --quiet origin "$commit:refs/heads/$branch" >&2 ||
+    fail "$branch was not pushed. If somebody else has deployed meanwhile, look what, and run this again."
+  echo "$commit"
+}
+
+message() {
+  echo "shop to $environment"
+  echo
+  sed -n "s/^$environment = /Image: /p" "$folder/images.lock" | head -n 1 | tr -d '"'
+  echo "Source: $(git rev-parse HEAD)"
+}
+
+with_helm() {
+  run helm upgrade --install shop "$folder/helm/shop" \
+    --namespace shop --values "$folder/helm/shop/values-$environment.yaml" \
+    --reset-values --wait --timeout 10m --history-max 10 ||
+    fail "the release is not well. See \`helm history shop -n shop\`; ci/rollback.sh helm $environment goes back"
+}
+
+with_kubectl() {
+  local manifests="$folder/kubernetes/$environment" file first=()
+  kubectl get namespace shop > /dev/null ||
+    fail "whoever owns the cluster makes the namespace: kubectl apply --server-side -f $manifests/namespace.yaml"
+  for file in authority.yaml postgres.yaml network.yaml nats.yaml redis.yaml migrate.yaml; do
+    [ ! -f "$manifests/$file" ] || first+=(-f "$manifests/$file")
+  done
+  apply "${first[@]}"
+  local job
+  job=$(kubectl get -f "$manifests/migrate.yaml" -o name | grep -m 1 '^job')
+  kubectl wait --namespace shop --for=condition=complete --timeout=30m "$job" ||
+    fail "the migration has not ended; what runs is as before. See: kubectl logs -n shop $job"
+  all=()
+  for file in "$manifests"/*.yaml; do
+    [ "${file##*/}" = namespace.yaml ] || all+=(-f "$file")
+  done
+  apply "${all[@]}"
+  for file in gateway users inventory orders payments notifications; do
+    kubectl rollout status --namespace shop --timeout=10m "deployment/$file" ||
+      fail "$file is not well. Its old pods serve on; deploy what was deployed before to go back"
+  done
+}
+
+apply() {
+  run kubectl apply --server-side --field-manager=holdfast "$@" || fail "not everything was applied"
+}
+
+"with_$mode"

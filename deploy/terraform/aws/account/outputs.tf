@@ -1,0 +1,17 @@
+# Rendered by `holdfast render shop --only terraform` from the declaration of shop.
+# It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else.
+
+output "state_bucket" {
+  description = "For `terraform init -backend-config=bucket=` of each environment."
+  value       = module.state.bucket
+}
+
+output "registry" {
+  description = "What images are named, without a tag; all before the last / is `Deploy(registry=…)`."
+  value       = module.registry.url
+}
+
+output "push_role" {
+  description = "What `aws-actions/configure-aws-credentials` is told as role-to-assume."
+  value       = module.pipeline.role
+}

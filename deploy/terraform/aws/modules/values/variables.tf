@@ -1,0 +1,32 @@
+# Rendered by `holdfast render shop --only terraform` from the declaration of shop.
+# It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else.
+
+variable "workloads" {
+  description = "{workload: its secret, the variables in it, and how often it was written}."
+  type = map(object({
+    secret   = string
+    url      = optional(string)
+    password = optional(string)
+    given    = optional(list(string), [])
+    written  = number
+  }))
+}
+
+variable "databases" {
+  description = "The server of managed databases; null where they are in the cluster."
+  type        = string
+  default     = null
+}
+
+variable "authority_path" {
+  description = "Where pods find the authority of the server's certificate."
+  type        = string
+}
+
+variable "given" {
+  description = "{workload: {variable: value}} of what only people know."
+  type        = map(map(string))
+  default     = {}
+  sensitive   = true
+  ephemeral   = true
+}

@@ -1,0 +1,49 @@
+# Rendered by `holdfast render shop --only terraform` from the declaration of shop.
+# It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else.
+
+# `terraform init -backend=false && terraform test`: without an account, and nothing is made.
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { region = "eu-central-1" }
+  }
+}
+
+variables {
+  region         = "eu-central-1"
+  administrators = ["arn:aws:iam::123456789012:role/administrator"]
+  told           = ["operations@example.com"]
+}
+
+run "plan" {
+  command = plan
+
+  assert {
+    condition     = output.cluster == "shop-staging"
+    error_message = "The cluster has another name."
+  }
+
+  assert {
+    condition = output.secrets == {
+      "users"         = "shop-staging-users"
+      "inventory"     = "shop-staging-inventory"
+      "orders"        = "shop-staging-orders"
+      "payments"      = "shop-staging-payments"
+      "notifications" = "shop-staging-notifications"
+    }
+    error_message = "External Secrets looks for other names."
+  }
+}
+
+run "nobody_is_everybody" {
+  command = plan
+  variables {
+    api_networks = ["0.0.0.0/0"]
+  }
+  expect_failures = [var.api_networks]
+}

@@ -1,0 +1,27 @@
+# Rendered by `holdfast render shop --only terraform` from the declaration of shop.
+# It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else.
+
+output "cluster" {
+  description = "For `aws eks update-kubeconfig --name`."
+  value       = module.cluster.name
+}
+
+output "secrets" {
+  description = "{workload: the name of its secret}."
+  value       = module.secrets.names
+}
+
+output "store" {
+  description = "The ClusterSecretStore: `terraform output -raw store | kubectl apply -f -`."
+  value = yamlencode({
+    apiVersion = "external-secrets.io/v1"
+    kind       = "ClusterSecretStore"
+    metadata   = { name = "secrets" }
+    spec = {
+      # Only from the namespace of the system.
+      conditions = [{ namespaces = ["shop"] }]
+      # No `auth`: the controller has a role by Pod Identity.
+      provider = { aws = { service = "SecretsManager", region = var.region } }
+    }
+  })
+}
