@@ -90,10 +90,7 @@ with_kubectl() {
   done
   apply "${first[@]}"
 [% if migrates %]
-  local job
-  job=$(kubectl get -f "$manifests/migrate.yaml" -o name | grep -m 1 '^job')
-  kubectl wait --namespace [= namespace =] --for=condition=complete --timeout=30m "$job" ||
-    fail "the migration has not ended; what runs is as before. See: kubectl logs -n [= namespace =] $job"
+  migrated
 [% endif %]
   all=()
   for file in "$manifests"/*.yaml; do
@@ -106,6 +103,24 @@ with_kubectl() {
   done
 }
 
+[% if migrates %]
+# Waits until the migration's Job has ended, well or not.
+migrated() {
+  local job ended until=$(( SECONDS + 1800 ))
+  job=$(kubectl get -f "$manifests/migrate.yaml" -o name | grep -m 1 '^job')
+  while :; do
+    ended=$(kubectl get --namespace [= namespace =] "$job" -o jsonpath='{.status.conditions[?(@.status=="True")].type}')
+    case " $ended " in
+      *" Complete "*) return ;;
+      *" Failed "*) break ;;
+    esac
+    (( SECONDS < until )) || break
+    sleep 2
+  done
+  fail "the migration has not gone well; what runs is as before. See: kubectl logs -n [= namespace =] $job"
+}
+
+[% endif %]
 apply() {
   run kubectl apply --server-side --field-manager=holdfast "$@" || fail "not everything was applied"
 }

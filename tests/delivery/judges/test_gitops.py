@@ -1,4 +1,4 @@
-"""The workflow, and what has clusters follow Git, before the programs that judge them."""
+"""The workflow, its scripts, and what has clusters follow Git, before their judges."""
 
 from collections.abc import Iterator
 from pathlib import Path
