@@ -9,6 +9,7 @@ from holdfast.delivery.cost import HOURS, Cost, Spread, costs_of
 from holdfast.delivery.parts import rendering_of
 from holdfast.delivery.prices import Load, Prices, read_prices
 from holdfast.errors import DeclarationError
+from shop.system import shop
 
 
 class Print(Command[None]):
@@ -204,3 +205,18 @@ def test_no_file_is_told(tmp_path: Path) -> None:
     """In one line."""
     with pytest.raises(DeclarationError, match="No such file or directory; give another file"):
         read_prices(tmp_path / "none.toml", workloads=[], environments=[])
+
+
+def test_the_prices_of_the_documentation_are_right(tmp_path: Path) -> None:
+    """Whoever copies them has a table."""
+    page = (Path(__file__).parents[2] / "docs" / "delivery.md").read_text()
+    (tmp_path / "prices.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    rendering = rendering_of(shop, tmp_path, typed="shop")
+
+    found = read_prices(
+        tmp_path / "prices.toml",
+        workloads=[workload.name for workload in rendering.plan.workloads],
+        environments=["staging", "production"],
+    )
+
+    assert costs_of(rendering, found)[-1].month.typical > found.databases["large"]

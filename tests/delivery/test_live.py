@@ -1,19 +1,24 @@
 """A real Prometheus scrapes the shop, and evaluates the rules that were rendered for it."""
 
 import asyncio
+import re
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
 
 from holdfast import Slo, System
 from holdfast.delivery import observability, write
+from holdfast.delivery.canary import share_of
+from holdfast.delivery.indicators import indicators_of
 from holdfast.delivery.objective_rules import recorded_names
+from holdfast.delivery.parts import RenderedPart, render, rendering_of
 from holdfast.delivery.promql import names_in
 from holdfast.runtime.children import free_port
 from holdfast.testing import Client, Running, running
@@ -31,6 +36,7 @@ class Prometheus:
     """A running server, and the names in what was rendered for it."""
 
     client: Client
+    url: str
     names: frozenset[str]
 
     async def until(self, path: str, holds: Callable[[Any], bool]) -> Any:
@@ -42,6 +48,11 @@ class Prometheus:
                 return found
             await asyncio.sleep(0.2)
 
+    async def asked(self, query: str) -> list[float]:
+        """Return the values that a query gives."""
+        answer = await self.client.get(f"/api/v1/query?query={quote(query)}")
+        return [float(each["value"][1]) for each in answer.json()["data"]["result"]]
+
     async def firing(self, severity: str) -> set[str]:
         """Return the names of the alerts of a severity that fire."""
         found = (await self.client.get("/api/v1/alerts")).json()["data"]["alerts"]
@@ -50,6 +61,20 @@ class Prometheus:
             for alert in found
             if alert["state"] == "firing" and alert["labels"]["severity"] == severity
         }
+
+
+SETTLED = [each for each in indicators_of(PROMISED) if each.sli == "settlement"]
+
+
+async def checked(seen: Prometheus, folder: Path) -> tuple[int, str]:
+    """Run the check that follows a deployment; return its exit code and what it says."""
+    write(render(rendering_of(PROMISED, folder, typed="shop"), (RenderedPart.CI,)), folder)
+    script = folder / "ci" / "slo-check.sh"
+    done = await asyncio.create_subprocess_exec(
+        script, seen.url, "0", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said, _ = await done.communicate()
+    return done.returncode or 0, said.decode()
 
 
 @asynccontextmanager
@@ -78,7 +103,8 @@ async def prometheus(system: System, ops_url: str, folder: Path) -> AsyncIterato
             stdout=log,
             stderr=log,
         )
-    client = Client(f"http://127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}"
+    client = Client(url)
     rules = [yaml.safe_load(f.read_text()) for f in home.glob("rules/*.yml")]
     boards = [yaml.safe_load(text) for path, text in files.items() if path.endswith(".json")]
     expressions = [rule["expr"] for d in rules for group in d["groups"] for rule in group["rules"]]
@@ -86,7 +112,7 @@ async def prometheus(system: System, ops_url: str, folder: Path) -> AsyncIterato
     names = {name for expression in expressions for name in names_in(expression)}
     try:
         await ready(client, process, folder / "log")
-        yield Prometheus(client, frozenset(names))
+        yield Prometheus(client, url, frozenset(names))
     finally:
         await client.close()
         process.terminate()
@@ -130,6 +156,7 @@ async def test_whoever_breaks_payments_is_paged(tmp_path: Path) -> None:
         headers = await customer(run)  # whose requests are seen to be counted
         await seen.until("label/__name__/values", seen.names.issubset)
         before = await seen.firing("page")
+        kept = await checked(seen, tmp_path)
 
         for _ in range(8):
             await order(run, headers, "tok_silent_before")  # the processor's answer never comes
@@ -143,7 +170,14 @@ async def test_whoever_breaks_payments_is_paged(tmp_path: Path) -> None:
             ),
         )
         after = await seen.firing("page")
+        broken = await checked(seen, tmp_path)
+        shares = {each.objective.name: await seen.asked(share_of(each)) for each in SETTLED}
 
+    assert kept[0] == 0, kept
+    assert kept[1].count("\n") == len(list(indicators_of(PROMISED)))
+    assert broken[0] == 1
+    assert re.search(r"orders checkout: settlement: \d+ of \d+ went wrong in 5m", broken[1])
+    assert shares == {"orders checkout": [pytest.approx(1.0, abs=0.5)]}
     assert set(recorded_names()) <= seen.names
     assert before == set()
     assert after == {"SettlementBudgetBurn"}

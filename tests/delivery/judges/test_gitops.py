@@ -1,4 +1,4 @@
-"""The workflow, its scripts, and what has clusters follow Git, before their judges."""
+"""The scripts of the pipeline, and what has clusters follow Git, before their judges."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,43 +6,16 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from holdfast.delivery import write
-from holdfast.delivery.parts import PARTS, render, rendering_of
 from shop.system import shop
 from tests.delivery.judges.cluster_tools import kustomized
 from tests.delivery.judges.objects import Object, objects_of
 from tests.delivery.judges.programs import RELEASES
-from tests.delivery.judges.scanners import (
-    audited,
-    checked_scripts,
-    matched,
-    scanned_workflows,
-)
+from tests.delivery.judges.scanners import checked_scripts
 from tests.delivery.judges.schemas import schema_problems
-from tests.delivery.judges.workflows import workflow_problems
 
 pytestmark = pytest.mark.deploy
 
 ENVIRONMENTS = [environment.name for environment in shop.deploy.environments]
-
-
-@pytest.fixture(scope="module")
-def deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The whole folder that is rendered for the shop."""
-    folder = tmp_path_factory.mktemp("rendered") / "deploy"
-    write(render(rendering_of(shop, folder, typed="shop"), PARTS), folder)
-    return folder
-
-
-def test_the_workflow_is_accepted_by_every_judge(deploy: Path) -> None:
-    """GitHub's schema, zizmor as an auditor, checkov, and our own of what flows between jobs."""
-    workflow = deploy / "ci" / "github" / "shop.yml"
-
-    assert matched(workflow, "vendor.github-workflows") == []
-    assert matched(workflow, "custom.github-workflows-require-timeout") == []
-    assert audited(workflow) == []
-    assert scanned_workflows(workflow) == []
-    assert workflow_problems(workflow) == []
 
 
 def test_the_scripts_are_accepted_by_shellcheck(deploy: Path) -> None:
