@@ -29,14 +29,20 @@ def running(clone: Repository, environment: str) -> str:
 
 
 def test_a_digest_goes_to_the_branch_that_the_cluster_follows(clone: Repository) -> None:
-    """The rendered folder alone, in one commit that says what it is; the clone stays as it is."""
+    """What it reads alone, in one commit that says what it is; the clone stays as it is."""
     before = clone.git("rev-parse", "HEAD")
+    secret = clone.folder / "deploy" / "compose" / "secrets" / "orders"
+    secret.parent.mkdir(parents=True, exist_ok=True)
+    secret.write_text("password")
 
     commit = deploy(clone, "live", FIRST)
     again = clone.script("deploy", "git", "live")
     second = deploy(clone, "live", SECOND)
 
-    assert all(path.startswith("deploy/") for path in clone.on("environments/live").split("\n"))
+    read = ("images.lock", "kubernetes", "kustomize", "helm", "gitops")
+    there = clone.on("environments/live").split("\n")
+    assert {path.split("/")[1] for path in there} == {*read}
+    assert {path.split("/")[0] for path in there} == {"deploy"}
     assert running(clone, "live") == SECOND
     assert clone.git("rev-parse", f"{second}^") == commit
     assert (again.code, again.out.strip()) == (0, commit)

@@ -14,7 +14,7 @@ from holdfast.delivery.objective_rules import recorded
 from holdfast.delivery.parts import Rendering
 from holdfast.delivery.promql import equal
 from holdfast.delivery.registry import registry_of
-from holdfast.delivery.release import FOLDER, branch_of
+from holdfast.delivery.release import FOLDER, FOLLOWED, branch_of
 from holdfast.delivery.templates import json_text
 from holdfast.delivery.values import host_of
 
@@ -63,6 +63,7 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "registry": registry_of(system.deploy.registry),
         "build": system.deploy.build,
         "folder": FOLDER,
+        "followed": FOLLOWED,
         "branch": branch_of("$environment"),
         "branches": branch_of("ENVIRONMENT"),
         "uses": uses,

@@ -8,6 +8,8 @@ from typing import Final
 
 FOLDER: Final = "deploy"
 """Where a repository keeps what is rendered, named from its root."""
+FOLLOWED: Final = ("kubernetes", "kustomize", "helm", "gitops")
+"""The parts that a cluster reads: its branch has them, and `images.lock`."""
 
 
 def branch_of(environment: str) -> str:

@@ -2,7 +2,7 @@
 least=2 most=2
 usage="usage: ci/deploy.sh git|helm|kubectl ENVIRONMENT
 
-  git      commits the rendered folder to the branch [= branches =] and pushes it to
+  git      commits what is rendered for clusters to the branch [= branches =] and pushes it to
            origin; Argo CD or Flux do the rest. Prints the commit
   helm     upgrades the release [= system =], and waits until it is well
   kubectl  applies the manifests, waits for the migration, then for every process
@@ -40,13 +40,16 @@ Declare what they wrote, or have them let go; \`--force-conflicts\` of $1 takes 
 }
 
 with_git() {
-  local root branch tree parent commit
+  local root branch part tree parent commit
   root=$(git -C "$folder" rev-parse --show-toplevel) || fail "$folder is in no Git repository"
   cd "$root"
   branch="[= branch =]"
-  # A commit of the folder alone, made beside the index and the working tree.
+  # A commit of what a cluster reads, and nothing else that lies there; made beside the index and
+  # the working tree.
   export GIT_INDEX_FILE="$said.index"
-  git add --force -- "$folder"
+  for part in images.lock [= followed | join(" ") =]; do
+    [ ! -e "$folder/$part" ] || git add -- "$folder/$part"
+  done
   tree=$(git write-tree)
   rm -f "$GIT_INDEX_FILE"
   unset GIT_INDEX_FILE
