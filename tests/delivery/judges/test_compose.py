@@ -1,6 +1,10 @@
 """Compose, as it is rendered for the shop: every judge accepts it, and the files that it mounts."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +62,28 @@ def test_prometheus_reads_its_configuration(deploy: Path, tmp_path: Path) -> Non
 
     assert code == 0, said
     assert "2 rule files found" in said
+
+
+def test_what_it_says_runs(deploy: Path) -> None:
+    """Servers, migration, processes and stand-in, each at its name: an order is confirmed.
+
+    Without Docker: from their wheels instead of their images, in a network of their own.
+    """
+    assert os.geteuid() == 0, "it needs root: run `sudo make deploy-test`"
+    subprocess.run([deploy / "compose" / "secrets.sh"], check=True, stdout=subprocess.DEVNULL)
+    words = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork"]
+    words += ["--kill-child", sys.executable, "-m", "tests.delivery.compose_machine"]
+
+    done = subprocess.run(
+        [*words, deploy / "compose"],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        timeout=500,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    found = json.loads(done.stdout)
+    assert found["order"] == "confirmed"
+    assert set(found["codes"].values()) == {0}
+    assert {"gateway", "orders", "processor"} <= set(found["codes"])

