@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from tests.delivery.judges.choices import choice_problems
 from tests.delivery.judges.environment import secret_problems
 from tests.delivery.judges.metrics import query_problems
 from tests.delivery.judges.names import name_problems, port_problems
@@ -32,7 +33,7 @@ queries = partial(query_problems, known={"holdfast_messages_total"})
 CHECKS: list[Check] = [
     *(security_problems, endings, probe_problems, resource_problems, quantity_problems),
     *(policy_problems, half_open, reference_problems, scaling, disruption_problems),
-    *(name_problems, port_problems, queries, secret_problems),
+    *(name_problems, port_problems, queries, secret_problems, choice_problems),
 ]
 
 
@@ -194,6 +195,12 @@ REFUSED = [
     (port_problems, ORDERS, f"{BOX}/ports/1/name", "http", "two ports are http"),
     (port_problems, ORDERS, f"{BOX}/env/0/name", "ORDERS-URL", "no name of a variable"),
     (port_problems, SERVICE, "spec/ports/0/name", GONE, "each has a name"),
+    # Words of a list, and nothing.
+    (choice_problems, ORDERS, f"{BOX}/imagePullPolicy", "Sometimes", "it takes Always"),
+    (choice_problems, SERVICE, "spec/trafficDistribution", "PreferNear", "it takes PreferClose"),
+    (choice_problems, BUDGET, "spec/unhealthyPodEvictionPolicy", "Always", "it takes AlwaysAllow"),
+    (choice_problems, POLICY, "spec/policyTypes", ["ingress"], "it takes Egress, Ingress"),
+    (choice_problems, ORDERS, f"{POD}/nodeSelector", None, "nodeSelector is null"),
     # Queries and secrets.
     (
         *(queries, ("PrometheusRule", "store"), "spec/groups/0/rules/0/expr"),

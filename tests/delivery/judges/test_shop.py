@@ -25,6 +25,7 @@ from holdfast.runtime.trace_settings import OtelSettings
 from holdfast.system.settings import variable_name
 from holdfast.system.tables import settings_of
 from shop.system import shop
+from tests.delivery.judges.choices import choice_problems
 from tests.delivery.judges.cluster_tools import (
     ChartError,
     decoding_problems,
@@ -102,7 +103,7 @@ def known_metrics() -> set[str]:
 CHECKS: list[Callable[[list[Object]], list[str]]] = [
     *(security_problems, probe_problems, resource_problems, quantity_problems),
     *(policy_problems, half_open, disruption_problems, name_problems, port_problems),
-    *(secret_problems, rule_problems),
+    *(secret_problems, rule_problems, choice_problems),
     partial(ending_problems, drain_s=DRAIN_S),
     partial(reference_problems, outside=OUTSIDE),
     partial(scaling_problems, durables=DURABLES),
