@@ -6,7 +6,7 @@
 least=2 most=2
 usage="usage: ci/deploy.sh git|helm|kubectl ENVIRONMENT
 
-  git      commits the rendered folder to the branch environments/ENVIRONMENT and pushes it to
+  git      commits what is rendered for clusters to the branch environments/ENVIRONMENT and pushes it to
            origin; Argo CD or Flux do the rest. Prints the commit
   helm     upgrades the release shop, and waits until it is well
   kubectl  applies the manifests, waits for the migration, then for every process
@@ -63,13 +63,16 @@ Declare what they wrote, or have them let go; \`--force-conflicts\` of $1 takes 
 }
 
 with_git() {
-  local root branch tree parent commit
+  local root branch part tree parent commit
   root=$(git -C "$folder" rev-parse --show-toplevel) || fail "$folder is in no Git repository"
   cd "$root"
   branch="environments/$environment"
-  # A commit of the folder alone, made beside the index and the working tree.
+  # A commit of what a cluster reads, and nothing else that lies there; made beside the index and
+  # the working tree.
   export GIT_INDEX_FILE="$said.index"
-  git add --force -- "$folder"
+  for part in images.lock kubernetes kustomize helm gitops; do
+    [ ! -e "$folder/$part" ] || git add -- "$folder/$part"
+  done
   tree=$(git write-tree)
   rm -f "$GIT_INDEX_FILE"
   unset GIT_INDEX_FILE
@@ -112,10 +115,7 @@ with_kubectl() {
     [ ! -f "$manifests/$file" ] || first+=(-f "$manifests/$file")
   done
   apply "${first[@]}"
-  local job
-  job=$(kubectl get -f "$manifests/migrate.yaml" -o name | grep -m 1 '^job')
-  kubectl wait --namespace shop --for=condition=complete --timeout=30m "$job" ||
-    fail "the migration has not ended; what runs is as before. See: kubectl logs -n shop $job"
+  migrated
   all=()
   for file in "$manifests"/*.yaml; do
     [ "${file##*/}" = namespace.yaml ] || all+=(-f "$file")
@@ -125,6 +125,22 @@ with_kubectl() {
     kubectl rollout status --namespace shop --timeout=10m "deployment/$file" ||
       fail "$file is not well. Its old pods serve on; deploy what was deployed before to go back"
   done
+}
+
+# Waits until the migration's Job has ended, well or not.
+migrated() {
+  local job ended until=$(( SECONDS + 1800 ))
+  job=$(kubectl get -f "$manifests/migrate.yaml" -o name | grep -m 1 '^job')
+  while :; do
+    ended=$(kubectl get --namespace shop "$job" -o jsonpath='{.status.conditions[?(@.status=="True")].type}')
+    case " $ended " in
+      *" Complete "*) return ;;
+      *" Failed "*) break ;;
+    esac
+    (( SECONDS < until )) || break
+    sleep 2
+  done
+  fail "the migration has not gone well; what runs is as before. See: kubectl logs -n shop $job"
 }
 
 apply() {

@@ -78,15 +78,16 @@ with_helm() {
   [ -z "$expected" ] || fail "helm knows no commits; leave $expected out"
   local target
   target=$(helm history shop --namespace shop --output json | jq -r '
-    def number: .revision;
-    def deployed($all): # the revision whose state one has: itself, unless it was a rollback
-      . as $one
-      | (.description | capture("^Rollback to (?<to>[0-9]+)$") | .to | tonumber) // null
-      | . as $to | [$all[] | select(number == $to)] | first
-      | if . == null then $one else deployed($all) end;
-    . as $all | max_by(number) | deployed($all) as $last
-    | [$all[] | select(number < ($last | number) and (.status == "superseded" or .status == "deployed")) | deployed($all) | number
-       | select(. < ($last | number))] | max // empty')
+    # The revision whose state one has: itself, unless it rolled back to another one.
+    def state($all):
+      ([.description | capture("^Rollback to (?<to>[0-9]+)") | .to | tonumber] | first) as $to
+      | ([$all[] | select(.revision == $to)] | first) as $other
+      | if $other == null then . else $other | state($all) end;
+    . as $all
+    | (max_by(.revision) | state($all) | .revision) as $last
+    | [$all[] | select(.status == "superseded" or .status == "deployed") | state($all) | .revision
+       | select(. < $last)]
+    | max // empty')
   [ -n "$target" ] || fail "no release before this one went well; there is nothing to go back to"
   helm rollback shop "$target" --namespace shop --wait --timeout 10m ||
     fail "revision $target did not get well either; see \`helm history shop -n shop\`"
