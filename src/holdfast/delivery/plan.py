@@ -105,8 +105,13 @@ class Plan:
         return tuple(c for c in self.flows if c.receiver == receiver)
 
     def of(self, sender: str) -> tuple[Flow, ...]:
-        """Return to whom it may open connections."""
-        return tuple(c for c in self.flows if c.sender == sender)
+        """Return to whom it may open connections; first those that differ by environment.
+
+        A patch of Kustomize names them by their place, which no further edge moves so.
+        """
+        apart = {POSTGRES, *(external.name for external in self.externals)}
+        flows = (flow for flow in self.flows if flow.sender == sender)
+        return tuple(sorted(flows, key=lambda flow: flow.receiver not in apart))
 
     @property
     def externals(self) -> tuple[External, ...]:
