@@ -169,3 +169,15 @@ def test_kubectl_deploys_after_the_migration(release: Release) -> None:
     assert jobs and jobs[0] < min(at for at in services if "/deployments/" in asked[at])
     code, said = release.script("deploy", "kubectl", "production")
     assert code == 0, said
+
+
+def test_a_migration_that_fails_stops_a_deployment(release: Release) -> None:
+    """What runs stays as it is, and nobody waits for a Job that has ended."""
+    assert release.script("deploy", "kubectl", "production")[0] == 0
+    release.lock(THIRD)
+    release.server.store.never_ready.add(THIRD)
+
+    code, said = release.script("deploy", "kubectl", "production")
+
+    assert code == 1 and "the migration" in said
+    assert release.running() == {FIRST}

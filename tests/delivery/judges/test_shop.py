@@ -37,13 +37,15 @@ from tests.delivery.judges.cluster_tools import (
 from tests.delivery.judges.configurations import admitted, nats_problems, rule_problems
 from tests.delivery.judges.environment import (
     environment_problems,
+    same_variables,
     secret_problems,
+    variables_of_compose,
     variables_of_pods,
 )
 from tests.delivery.judges.metrics import query_problems
 from tests.delivery.judges.names import name_problems, port_problems
 from tests.delivery.judges.network import Way, half_open, policy_problems, way_problems, ways
-from tests.delivery.judges.objects import Object, differences, objects_of, of_kind, pods_of
+from tests.delivery.judges.objects import Object, differences, objects_of, of_kind, parsed, pods_of
 from tests.delivery.judges.pods import (
     ending_problems,
     probe_problems,
@@ -288,3 +290,25 @@ def test_the_workflow_is_accepted(deploy: Path) -> None:
     assert scanned_workflows(workflow) == []
     assert workflow_problems(workflow, scripts=scripts) == []
     assert spelling_problems(workflow.read_text(), keys=frozenset(("on",))) == []
+
+
+def test_compose_tells_processes_what_pods_are_told(deploy: Path, environment: str) -> None:
+    """Variable by variable; a secret is a file in the one and a value in the other."""
+    [document] = parsed((deploy / "compose" / "compose.yml").read_text())
+    told = {
+        name: {variable.removesuffix(variables.file_variable("")) for variable in found}
+        for name, found in variables_of_compose(document).items()
+    }
+    pods = variables_of_pods(objects_of(deploy / "kubernetes" / environment))
+    [migrate] = [name for name in pods if name.startswith(MIGRATE)]
+    pods[MIGRATE] = pods.pop(migrate)
+
+    processes = {workload.name for workload in PLAN.everything}
+    assert told.keys() & pods.keys() >= processes
+    assert (
+        same_variables(
+            {name: told[name] for name in processes}, {name: pods[name] for name in processes}
+        )
+        == []
+    )
+    assert environment_problems(told, known_variables()) == []
