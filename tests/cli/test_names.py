@@ -121,6 +121,34 @@ def test_all_problems_of_a_declaration_are_printed(cli: Cli) -> None:
     assert run.err.splitlines() == [f"holdfast: {line}" for line in problems]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            'desk = Service("desk", slo=Slo(avail=0.9))',
+            "Slo.__init__() got an unexpected keyword argument 'avail'",
+        ),
+        (
+            'Service("desk").get("/a", pub=True)',
+            "Service.get() got an unexpected keyword argument 'pub'",
+        ),
+        ("Service()", "Service.__init__() missing 1 required positional argument: 'name'"),
+    ],
+)
+def test_an_argument_that_holdfast_does_not_take_is_a_wrong_declaration(
+    cli: Cli, line: str, said: str
+) -> None:
+    """With its place; a mistake in a call of the user's own code is none of these."""
+    (cli.folder / "slip.py").write_text(f"from holdfast import Service, Slo\n{line}\n")
+    (cli.folder / "own.py").write_text("def slo(): ...\nslo(avail=0.9)\n")
+
+    done, own = cli.quick("check", "slip"), cli.quick("check", "own")
+
+    assert (done.code, own.code) == (1, 2)
+    assert done.out.splitlines() == [f"{cli.folder / 'slip.py'}:2: {said}"]
+    assert "own cannot be imported: TypeError: slo() got" in own.err
+
+
 def test_the_graph_as_lines_json_and_mermaid(cli: Cli) -> None:
     """In a pipe each edge is a tab-separated line without a title."""
     lines, document = cli.quick("graph", "tiny").rows, cli.quick("graph", "tiny", "--json").json()

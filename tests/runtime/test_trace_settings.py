@@ -184,6 +184,7 @@ def test_a_bad_value_is_named_with_its_remedy(name: str, value: str, remedy: str
 
     assert problem.startswith(f"{name}={value!r}: ")
     assert remedy in problem
+    assert "None" not in problem  # which nobody can write
 
 
 def test_all_that_is_bad_is_one_report() -> None:

@@ -9,7 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from holdfast.errors import HoldfastError, UnknownName
+from holdfast import system as declarations
+from holdfast.errors import DeclarationError, HoldfastError, UnknownName
 from holdfast.system import System
 
 
@@ -38,7 +39,8 @@ def load(name: str) -> Loaded:
     Raises:
         UnknownName: there is no such module or attribute, it is no System, or the module cannot
             be imported.
-        DeclarationError: the module itself found that its declaration is wrong.
+        DeclarationError: the module itself found that its declaration is wrong, or gives arguments
+            that Holdfast does not take.
     """
     _search_here()
     module_name, colon, attribute = name.partition(":")
@@ -102,10 +104,18 @@ def _module(name: str) -> ModuleType | None:
         where = f"{frames[-1].filename}:{frames[-1].lineno}"
         if isinstance(exc, SyntaxError):
             where = f"{exc.filename}:{exc.lineno}"
+        if isinstance(exc, TypeError) and _is_of_ours(str(exc)):
+            raise DeclarationError([f"{where}: {exc}"]) from exc
         raise UnknownName(
             f"{name} cannot be imported: {type(exc).__name__}: {' '.join(str(exc).split())} "
             f"({where})"
         ) from exc
+
+
+def _is_of_ours(said: str) -> bool:
+    """Whether a TypeError is of a call of Holdfast's own: `Slo.__init__() got an …`."""
+    name, called, _ = said.partition("() ")
+    return bool(called) and name.partition(".")[0] in declarations.__all__
 
 
 def _attribute(module: ModuleType, attribute: str) -> System:

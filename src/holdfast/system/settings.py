@@ -74,5 +74,6 @@ def _problem(
     secret = secret or (info is not None and is_structured(info.annotation))
     shown = "(a secret)" if secret else repr(given[field])
     default = info.default if info is not None else PydanticUndefined
-    hint = "" if default is PydanticUndefined or secret else f"; the default is {default!r}"
+    unsaid = secret or default is None or default is PydanticUndefined
+    hint = "" if unsaid else f"; the default is {default!r}"
     return f"{name}={shown}: {error['msg']}{hint}"
