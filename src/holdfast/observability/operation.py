@@ -105,16 +105,15 @@ class Operation:
 
     def begin(self, cause: Cause) -> Span:
         """Begin work that something else asked for; its context is the current one."""
-        context = self._tracer.enter(cause, service=self._service)
-        return self._begun(context, self._tracer.outer())
+        tracer = self._tracer
+        context, outer = tracer.enter(cause, service=self._service), tracer.outer()
+        tracer.make_current(context)
+        self._outcomes.active += 1
+        return Span(context, self._clock.monotonic(), outer)
 
     def part(self) -> Span:
         """Begin a part of what is under way already; its context is the current one."""
-        outer = self._tracer.outer()
-        return self._begun(self._tracer.part(self._service, outer), outer)
-
-    def _begun(self, context: Context, outer: Outer) -> Span:
-        self._tracer.make_current(context)
+        context, outer = self._tracer.enter_part(self._service)
         self._outcomes.active += 1
         return Span(context, self._clock.monotonic(), outer)
 
@@ -181,9 +180,7 @@ class Part:
     def __enter__(self) -> "Part":
         tracing = self._tracing
         if tracing.spans is not None:
-            self._outer = tracing.tracer.outer()
-            self.context = tracing.tracer.part(self._outer[0].service, self._outer)
-            tracing.tracer.make_current(self.context)
+            self.context, self._outer = tracing.tracer.enter_part("")
             self._begun = tracing.clock.monotonic()
         return self
 
