@@ -23,10 +23,10 @@ from holdfast.runtime.supervisor import Supervisor
 from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import read_books, settled, unfinished
-from shop.demo.children import Child
 from shop.demo.customers import Customers, Placed, wishes
 from shop.system import shop
 from tests.chaos.books import Tables
+from tests.children import card_processor
 from tests.servers import Nats, nats_cluster
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
@@ -54,17 +54,7 @@ class Metal:
     def __init__(self, folder: Path, nodes: list[Nats], chance: random.Random) -> None:
         self.folder, self.nodes, self.chance = folder, nodes, chance
         self.servers = Servers(folder / "servers", ["postgres"], shop)
-        self.processor = Child(
-            "card processor",
-            [
-                *("-m", "shop.processor", "--port", str(port := free_port()), "--hang-s", "3"),
-                *("--ledger", str(folder / "processor.db")),
-            ],
-            url=f"http://127.0.0.1:{port}",
-            ready="/health",
-            log=folder / "processor.log",
-            environ={},
-        )
+        self.processor = card_processor(folder, hang_s=3.0)
         self.told: list[str] = []
 
     async def start(self) -> None:

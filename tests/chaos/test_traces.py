@@ -17,9 +17,9 @@ from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.testing import Client
 from shop.demo.books import SERVICES, settled, unfinished
-from shop.demo.children import Child
 from shop.system import shop
 from tests.chaos.books import Tables
+from tests.children import card_processor
 from tests.otlp_receiver import Receiver, Seen, receiving
 from tests.shop.test_traces import (
     CONFIRMED,
@@ -67,17 +67,7 @@ async def on_servers(
     Args:
         delay_ms: how long spans wait in a process before they are exported.
     """
-    processor = Child(
-        "card processor",
-        [
-            *("-m", "shop.processor", "--port", str(card_port := free_port()), "--hang-s", "600"),
-            *("--ledger", str(folder / "processor.db")),
-        ],
-        url=f"http://127.0.0.1:{card_port}",
-        ready="/health",
-        log=folder / "processor.log",
-        environ={},
-    )
+    processor = card_processor(folder, hang_s=600.0)
     servers = Servers(folder / "servers", ["postgres", "nats"], shop)
     port = free_port()
     client = Client(f"http://127.0.0.1:{port}")

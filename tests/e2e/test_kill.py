@@ -5,12 +5,10 @@ import random
 import sys
 from pathlib import Path
 
-from holdfast.runtime.children import free_port
-from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import Files, read_books, settled, unfinished
-from shop.demo.children import Child
 from shop.demo.customers import Customers, Placed, wishes
+from tests.children import shop_in
 
 KILLS = 20
 AT_ONCE = 8
@@ -23,33 +21,9 @@ async def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> N
     seed = random.randrange(2**32)
     print(f"seed {seed}", file=sys.stderr)  # shown when the test fails
     chance = random.Random(seed)
-    processor = Child(
-        "card processor",
-        [
-            *("-m", "shop.processor", "--port", str(card_port := free_port()), "--hang-s", "3"),
-            *("--ledger", str(tmp_path / "processor.db")),
-        ],
-        url=f"http://127.0.0.1:{card_port}",
-        ready="/health",
-        log=tmp_path / "processor.log",
-        environ={},
-    )
-    shop = Child(
-        "shop",
-        [
-            *("-m", "holdfast.cli", "run", "shop", "--port", str(port := free_port())),
-            *("--ops-port", "0", "--data", str(tmp_path / "data")),
-        ],
-        url=f"http://127.0.0.1:{port}",
-        ready="/health/ready",
-        log=tmp_path / "shop.log",
-        environ={"PROCESSOR_URL": processor.url, "HOLDFAST_LOG_LEVEL": "warning"},
-    )
-    client = Client(shop.url)
     placed: list[Placed] = []
-    try:
-        await processor.start()
-        await shop.start()
+    quiet = {"HOLDFAST_LOG_LEVEL": "warning"}
+    async with shop_in(tmp_path, hang_s=3.0, environ=quiet) as (shop, client):
         customers = Customers(client, chance)
         await customers.register()
         wanted = iter(enumerate(wishes(50_000, chance)))
@@ -80,10 +54,6 @@ async def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> N
         ):
             await asyncio.sleep(0.2)
         assert await shop.stop() == 0
-    finally:
-        await client.close()
-        await shop.kill()
-        await processor.kill()
 
     findings = audit([p.id for p in placed], read_books(Files(data), tmp_path / "processor.db"))
     assert findings.all() == [], f"seed {seed}"

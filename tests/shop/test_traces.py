@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from holdfast import Slo
-from holdfast.runtime.children import free_port
 from holdfast.testing import Client, Running, running
-from shop.demo.children import Child
 from shop.system import shop
+from tests.children import shop_in
 from tests.otlp_receiver import Receiver, Seen, receiving
 from tests.shop.conftest import Cards
 
@@ -169,37 +168,13 @@ async def test_a_kill_between_two_steps_leaves_one_trace(
 
     The span of the try that died was never recorded; that of the next one links to it.
     """
-    processor = Child(
-        "card processor",
-        [
-            *("-m", "shop.processor", "--port", str(card_port := free_port()), "--hang-s", "600"),
-            *("--ledger", str(tmp_path / "processor.db")),
-        ],
-        url=f"http://127.0.0.1:{card_port}",
-        ready="/health",
-        log=tmp_path / "processor.log",
-        environ={},
-    )
-    run = Child(
-        "shop",
-        [
-            *("-m", "holdfast.cli", "run", "shop", "--port", str(port := free_port())),
-            *("--ops-port", "0", "--data", str(tmp_path / "data")),
-        ],
-        url=f"http://127.0.0.1:{port}",
-        ready="/health/ready",
-        log=tmp_path / "shop.log",
-        environ={"PROCESSOR_URL": processor.url, **environ(receiver)},
-    )
-    client = Client(run.url)
 
     def came(*names: str) -> bool:
         seen = [span.name for span in receiver.spans]
         return all(name in seen for name in names)
 
-    try:
-        await processor.start()
-        await run.start()
+    settings = environ(receiver)
+    async with shop_in(tmp_path, hang_s=600.0, environ=settings) as (run, client):
         await order(client, "tok_silent_before")
         await until(lambda: came("send payments.Charge.v1", "process inventory.Reserve.v1"))
         await run.kill()
@@ -210,10 +185,6 @@ async def test_a_kill_between_two_steps_leaves_one_trace(
             )
         )
         assert await run.stop() == 0
-    finally:
-        await client.close()
-        await run.kill()
-        await processor.kill()
 
     assert orders(receiver) == [CONFIRMED], (tmp_path / "shop.log").read_text()
     assert once(receiver.spans)

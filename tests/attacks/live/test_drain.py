@@ -9,12 +9,11 @@ from uuid import UUID
 import pytest
 
 from holdfast.errors import CallError
-from holdfast.runtime.children import free_port
 from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import Files, read_books, settled, unfinished
-from shop.demo.children import Child
 from shop.demo.customers import wishes
+from tests.children import shop_in
 
 pytestmark = pytest.mark.chaos
 
@@ -32,52 +31,29 @@ async def enter(client: Client, number: int) -> str:
 
 async def test_stopping_under_load_loses_no_order_and_answers_no_5xx(tmp_path: Path) -> None:
     """Connections may end, answers may not: each accepted request gets its own, and exit is 0."""
-    processor = Child(
-        "card processor",
-        [
-            *("-m", "shop.processor", "--port", str(card_port := free_port())),
-            *("--ledger", str(tmp_path / "processor.db")),
-        ],
-        url=f"http://127.0.0.1:{card_port}",
-        ready="/health",
-        log=tmp_path / "processor.log",
-        environ={},
-    )
-    shop = Child(
-        "shop",
-        [
-            *("-m", "holdfast.cli", "run", "shop", "--port", str(port := free_port())),
-            *("--ops-port", "0", "--data", str(tmp_path / "data")),
-        ],
-        url=f"http://127.0.0.1:{port}",
-        ready="/health/ready",
-        log=tmp_path / "shop.log",
-        environ={"PROCESSOR_URL": processor.url, "HOLDFAST_LOG_LEVEL": "warning"},
-    )
     chance = random.Random(7)
     wanted = iter(wishes(20_000, chance))
     statuses: Counter[int] = Counter()
     taken: list[UUID] = []
-    client = Client(shop.url)
     running, enough = asyncio.Event(), asyncio.Event()
 
-    async def order(token: str) -> None:
-        for wish in wanted:
-            await running.wait()
-            if enough.is_set():
-                return
-            try:
-                answer = await client.post("/v1/orders", json=wish.body(), token=token)
-            except CallError:
-                statuses[0] += 1
-                continue
-            statuses[answer.status] += 1
-            if answer.status == 202:
-                taken.append(UUID(answer.json()["id"]))
+    quiet = {"HOLDFAST_LOG_LEVEL": "warning"}
+    async with shop_in(tmp_path, hang_s=3.0, environ=quiet) as (shop, client):
 
-    try:
-        await processor.start()
-        await shop.start()
+        async def order(token: str) -> None:
+            for wish in wanted:
+                await running.wait()
+                if enough.is_set():
+                    return
+                try:
+                    answer = await client.post("/v1/orders", json=wish.body(), token=token)
+                except CallError:
+                    statuses[0] += 1
+                    continue
+                statuses[answer.status] += 1
+                if answer.status == 202:
+                    taken.append(UUID(answer.json()["id"]))
+
         tokens = [await enter(client, number) for number in range(4)]
         async with asyncio.TaskGroup() as load:
             for number in range(AT_ONCE):
@@ -102,10 +78,6 @@ async def test_stopping_under_load_loses_no_order_and_answers_no_5xx(tmp_path: P
         ):
             await asyncio.sleep(0.1)
         assert await shop.stop() == 0
-    finally:
-        await client.close()
-        await shop.kill()
-        await processor.kill()
 
     assert [status for status in statuses if status >= 500] == [], statuses
     findings = audit(taken, read_books(Files(data), tmp_path / "processor.db"))
