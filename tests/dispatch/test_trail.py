@@ -185,7 +185,7 @@ async def test_a_second_try_links_the_first(tmp_path: Path, error: Exception) ->
 
 
 async def test_what_was_rolled_back_has_sent_nothing(tmp_path: Path) -> None:
-    """The route's span says why; the letter is not there, and neither is its span."""
+    """The route's span has the answer; the letter is not there, and neither is its span."""
     spans = Spans(LoopClock())
     async with hosting(shop(), tmp_path, spans=spans) as hosted:
         caused()
