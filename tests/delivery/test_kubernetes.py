@@ -357,3 +357,16 @@ def test_manifests_with_holes_are_those_of_every_environment() -> None:
     assert '{{ toJson (index .Values "image") }}' in holes["orders.yaml"]
     assert "{{" not in holes["network.yaml"]
     assert objects_of({"network.yaml": holes["network.yaml"]})
+
+
+def test_a_third_party_called_issuer_is_not_the_gateways() -> None:
+    """It has its own variable, and the gateway's keys have theirs."""
+    issuer = External("issuer", url="https://mint.example")
+    desk = Service("desk", reaches=[issuer])
+    tokens = Tokens(issuer="https://id.example", audience="x", keys="https://id.example/keys")
+    files = rendered(System("mint", [desk], Gateway(tokens=tokens)))
+    data = {n.rpartition("-")[0]: c["data"] for n, c in of_kind(files, "ConfigMap").items()}
+
+    assert data["desk"]["ISSUER_URL"] == "https://mint.example"
+    assert "GATEWAY_KEYS_URL" not in data["desk"]
+    assert data["gateway"]["GATEWAY_KEYS_URL"] == "https://id.example/keys"

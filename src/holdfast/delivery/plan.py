@@ -25,6 +25,8 @@ MONITORING: Final = "monitoring"
 """Prometheus, which scrapes, and Jaeger, which keeps traces."""
 KEDA: Final = "keda"
 """Asks NATS how much waits, and scales by it."""
+KEYS: Final = "gateway.keys"
+"""Who publishes the keys of tokens, as a third party of the gateway; no External has the name."""
 NATS, REDIS, POSTGRES, COLLECTOR = "nats", "redis", "postgres", "collector"
 
 OPS_PORT: Final = PORT + 1
@@ -165,7 +167,7 @@ def _gateway(system: System, typed: str) -> Workload:
         limits=True,
         listens=True,
         durables=(),
-        externals=(External("issuer", keys),) if keys else (),
+        externals=(External(KEYS, keys),) if keys else (),
         settings={KEYS_URL: keys} if keys else {},
         secrets=(),
     )
@@ -265,4 +267,4 @@ def port_of(url: str) -> int:
 
 def url_name(external: External) -> str:
     """Return the variable that says where a third party is."""
-    return KEYS_URL if external.name == "issuer" else url_variable(external.name)
+    return KEYS_URL if external.name == KEYS else url_variable(external.name)
