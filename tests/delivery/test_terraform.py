@@ -124,6 +124,7 @@ def test_what_people_give_has_a_place(cloud: str) -> None:
     """A secret setting is a typed variable that comes into no state; without one there is none."""
     variables = MINT[f"terraform/{cloud}/production/secrets/variables.tf"]
 
+    assert "press = object({" in variables  # a type has no quotes around its names
     assert "PRESS_SEAL_KEY = string" in variables
     assert "ephemeral = true" in variables
     assert 'variable "secrets"' not in FILES[f"terraform/{cloud}/production/secrets/variables.tf"]

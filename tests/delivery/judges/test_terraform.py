@@ -1,5 +1,6 @@
 """What is rendered for clouds: modules fit together, and scanners and schemas accept it."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.delivery.judges.quantities import quantity_problems
 from tests.delivery.judges.references import reference_problems
 from tests.delivery.judges.scanners import scanned
 from tests.delivery.judges.schemas import MINORS, schema_problems
+from tests.delivery.judges.stand_ins import stand_ins
 from tests.delivery.test_terraform import CLOUDS, mint
 
 pytestmark = pytest.mark.deploy
@@ -79,11 +81,50 @@ def test_the_job_of_databases_is_one_that_a_cluster_takes(terraform: Path) -> No
     assert reference_problems([*beside, *job], outside=OUTSIDE) == []
 
 
-@pytest.mark.skipif(
-    shutil.which("terraform") is None, reason="no terraform here: its layout is not judged"
+ITSELF = pytest.mark.skipif(
+    shutil.which("terraform") is None,
+    reason="there is no terraform on the PATH: what it says itself is not judged",
 )
+
+
+@ITSELF
 def test_terraform_itself_has_nothing_to_lay_out(terraform: Path) -> None:
     """`terraform fmt` changes no file, and so reads each."""
     code, said = run("terraform", "fmt", "-check", "-diff", "-recursive", terraform)
 
     assert code == 0, said
+
+
+@ITSELF
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_terraform_itself_validates_and_plans(terraform: Path, cloud: str, tmp_path: Path) -> None:
+    """`validate` in each root, and the tests beside it, with stand-ins of the providers."""
+    copy = Path(shutil.copytree(terraform / cloud, tmp_path / cloud))
+    roots = [f.parent for f in sorted(copy.rglob("main.tf")) if "modules" not in f.parts]
+    with stand_ins("\n".join(file.read_text() for file in copy.rglob("*.tf"))) as more:
+        for root in roots:
+            assert done(root, more, "init", "-backend=false", "-input=false") == 0
+            assert done(root, more, "validate") == 0
+            assert done(root, more, "test") == 0
+
+
+@ITSELF
+def test_terraform_itself_refuses_what_is_wrong(terraform: Path, tmp_path: Path) -> None:
+    """An argument that nobody knows, and a database that would be less protected."""
+    copy = Path(shutil.copytree(terraform / "aws", tmp_path / "aws"))
+    root, server = copy / "production", copy / "modules" / "databases" / "main.tf"
+    right = server.read_text()
+    with stand_ins("\n".join(file.read_text() for file in copy.rglob("*.tf"))) as more:
+        done(root, more, "init", "-backend=false", "-input=false")
+        server.write_text(right.replace("storage_encrypted", "storage_encryptd"))
+        assert done(root, more, "validate") == 1
+        server.write_text(re.sub(r"multi_az .*", "multi_az = false", right))
+        assert done(root, more, "validate") == 0
+        assert done(root, more, "test") == 1
+
+
+def done(root: Path, more: dict[str, str], *words: str) -> int:
+    """Run Terraform in a root; return its exit code, and print what it says."""
+    code, said = run("terraform", *words, "-no-color", within=root, more=more)
+    print(root.name, *words, said)
+    return code

@@ -14,7 +14,7 @@ variable "secrets" {
   description = "What only people know, {workload: {variable: value}}; read when a secret is written."
   type = object({
 [% for workload in given %]
-    [= workload.name =] = object({
+    [= workload.name | plain =] = object({
 [% for name in workload.given %]
       [= name | plain =] = string
 [% endfor %]
