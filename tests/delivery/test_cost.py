@@ -77,8 +77,8 @@ def test_what_may_wait_has_no_pod_while_nothing_waits(tmp_path: Path) -> None:
 
 
 def test_a_load_needs_pods_that_are_no_busier_than_their_scaler_lets_them(tmp_path: Path) -> None:
-    """500 requests of 7 ms are 3.5 cores, at 70 % five pods; never more than the most."""
-    found = costs(tmp_path, prices(desk=500.0))
+    """450 requests of 7 ms are 3.15 cores, at 70 % 4.5 pods, so 5; never more than the most."""
+    found = costs(tmp_path, prices(desk=450.0))
     over = costs(tmp_path, prices(desk=5000.0))
 
     assert found["live", "desk"].pods == Spread(3, 5, 6)

@@ -370,3 +370,23 @@ def test_a_third_party_called_issuer_is_not_the_gateways() -> None:
     assert data["desk"]["ISSUER_URL"] == "https://mint.example"
     assert "GATEWAY_KEYS_URL" not in data["desk"]
     assert data["gateway"]["GATEWAY_KEYS_URL"] == "https://id.example/keys"
+
+
+def test_whatever_a_migration_is_made_of_is_in_its_name(tmp_path: Path) -> None:
+    """A Job cannot be changed: another image, variable or size has to be another one."""
+
+    def job(**changes: Any) -> str:
+        *before, last = shop.deploy.environments
+        deploy = replace(shop.deploy, environments=[*before, replace(last, **changes)])
+        rendering = rendering_of(replace(shop, deploy=deploy), tmp_path, typed="shop")
+        values = values_of(rendering.plan, deploy.environments[-1], rendering.images)
+        texts = {"migrate.yaml": manifests(rendering, values)["migrate.yaml"]}
+        (name,) = (name for _, kind, _, name in objects_of(texts) if kind == "Job")
+        return name
+
+    plain, again = job(), job()
+    (tmp_path / "images.lock").write_text(f'[system]\nproduction = "sha256:{"1" * 64}"\n')
+    image = job()
+
+    assert plain == again
+    assert len({plain, image, job(traced=0.5)}) == 3
