@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import holdfast.delivery
 from holdfast import Command, Deploy, Environment, Gateway, Pods, Service, Settings, System
 from holdfast.delivery.hcl import aligned
 from holdfast.delivery.networks import networks_of
@@ -19,6 +20,7 @@ from holdfast.errors import DeclarationError
 from shop.system import shop
 
 CLOUDS = ("aws", "google")
+ROOT = Path(holdfast.delivery.__file__).parent / "templates"
 
 
 class Stamp(Command[None]):
@@ -275,3 +277,17 @@ def test_arguments_stand_in_one_column() -> None:
     assert aligned(text) == (
         'a        = 1\nlong_one = "x"\n\nb = {\n  c    = 2\n  "dd" = 3\n}\nif = a == 1\n'
     )
+
+
+def test_the_workflow_is_told_what_was_made() -> None:
+    """Its variables, by which jobs enter the registry, are outputs of what environments share."""
+    login = (ROOT / "ci" / "login.yml").read_text()
+    used = set(re.findall(r"vars\.((?:AWS|GOOGLE)_\w+)", login))
+    said = {
+        variable
+        for path, text in FILES.items()
+        if path.endswith(("account/outputs.tf", "project/outputs.tf"))
+        for variable in re.findall(r"variable ((?:AWS|GOOGLE)_\w+)", text)
+    }
+
+    assert used == said != set()

@@ -12,11 +12,11 @@ output "registry" {
 }
 
 output "workload_identity_provider" {
-  description = "What `google-github-actions/auth` is told."
+  description = "The variable GOOGLE_IDENTITY_PROVIDER of the repository on GitHub."
   value       = module.pipeline.provider
 }
 
 output "push_account" {
-  description = "What it is told as service_account."
+  description = "The variable GOOGLE_SERVICE_ACCOUNT of the repository on GitHub."
   value       = module.pipeline.service_account
 }

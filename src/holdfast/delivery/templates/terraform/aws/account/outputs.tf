@@ -9,6 +9,6 @@ output "registry" {
 }
 
 output "push_role" {
-  description = "What `aws-actions/configure-aws-credentials` is told as role-to-assume."
+  description = "The variable AWS_ROLE of the repository on GitHub."
   value       = module.pipeline.role
 }
