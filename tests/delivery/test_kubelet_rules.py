@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.delivery.kubelet.containers import NotStartable, Told, launch
 from tests.delivery.kubelet.dns import answer
 from tests.delivery.kubelet.images import Image
 from tests.delivery.kubelet.manifests import Object, Objects, parse
+from tests.delivery.kubelet.operators import carried_out, secret_of
 from tests.delivery.kubelet.policies import PodAt, World, filter_table
 from tests.delivery.kubelet.probes import Health, Streak, Timing
 from tests.delivery.kubelet.quantities import share, whole
@@ -435,6 +437,71 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
     """The API server would, too."""
     with pytest.raises(ValueError, match="is no quantity"):
         whole(text)
+
+
+EXTERNAL = """
+kind: ExternalSecret
+metadata: {name: web, namespace: shop}
+spec:
+  target: {name: made, template: {data: {URL: "db://me:%s@here"}}}
+  data: [{secretKey: word, remoteRef: {key: shop/web, property: word}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "word"),
+    [
+        ("{{ .word }}", "a b+c/"),
+        ("{{ .word | urlquery }}", "a+b%2Bc%2F"),
+        ('{{ .word | urlquery | replace "+" "%20" }}', "a%20b%2Bc%2F"),
+    ],
+)
+def test_an_external_secret_becomes_one(action: str, word: str) -> None:
+    """Its template is filled as Go fills it: a space is a plus, which is none in a password."""
+    (external,) = parse(EXTERNAL.replace("%s", action.replace('"', '\\"')))
+    made = secret_of(
+        external, lambda key, name: "a b+c/" if (key, name) == ("shop/web", "word") else ""
+    )
+
+    assert (made["metadata"]["name"], made["metadata"]["namespace"]) == ("made", "shop")
+    assert made["stringData"] == {"URL": f"db://me:{word}@here"}
+
+
+@pytest.mark.parametrize("action", ["{{ .word | upper }}", "{{ if .word }}"])
+def test_a_template_that_says_more_is_refused(action: str) -> None:
+    """It would be filled as no operator fills it."""
+    (external,) = parse(EXTERNAL.replace("%s", action))
+
+    with pytest.raises(ValueError, match="what is not known here"):
+        secret_of(external, lambda key, name: "x")
+
+
+def test_a_cluster_of_postgres_becomes_one_behind_its_services(tmp_path: Path) -> None:
+    """With its roles' Secrets, the databases that are of it, and the certificate of its name."""
+    given = parse("""
+kind: Cluster
+metadata: {name: pg, namespace: shop}
+spec:
+  managed: {roles: [{name: web, login: true, passwordSecret: {name: pg-web}}]}
+---
+kind: Database
+metadata: {name: web, namespace: shop}
+spec: {name: web, owner: web, cluster: {name: pg}}
+---
+kind: Database
+metadata: {name: other, namespace: shop}
+spec: {name: other, owner: web, cluster: {name: another}}
+""")
+    made = Objects(carried_out(given, store=lambda key, name: "x", folder=tmp_path))
+    stateful = made.find("StatefulSet", "shop", "pg")
+    authority = made.find("Secret", "shop", "pg-ca")
+
+    assert stateful is not None and authority is not None
+    spec = stateful["spec"]["template"]["spec"]
+    assert {"name": "DATABASES", "value": '{"web": "web"}'} in spec["containers"][0]["env"]
+    assert {"name": "role-web", "secret": {"secretName": "pg-web"}} in spec["volumes"]
+    assert authority["stringData"]["ca.crt"].startswith("-----BEGIN CERTIFICATE")
+    assert all(made.find("Service", "shop", f"pg-{of}") for of in ("rw", "ro", "r"))
 
 
 def test_shares_are_rounded_towards_what_is_safe() -> None:

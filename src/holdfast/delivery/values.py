@@ -32,6 +32,8 @@ from holdfast.system import Environment, External
 from holdfast.system.settings import variable_name
 
 NATS_NODES: Final = 3
+QUOTED: Final = 'urlquery | replace "+" "%20"'
+"""How a template of External Secrets quotes a password: in a URL's password, "+" is no space."""
 AUTHORITY: Final = "/etc/holdfast/database/ca.crt"
 """Where a pod finds the authority of its database's certificate."""
 DRAIN_S: Final = 20
@@ -127,7 +129,7 @@ def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[s
         else:
             data[password] = _password(plan, service, environment)
             made[url] = (
-                f"postgresql://{service}:{{{{ .{password} | urlquery }}}}@postgres-rw:"
+                f"postgresql://{service}:{{{{ .{password} | {QUOTED} }}}}@postgres-rw:"
                 f"{PORTS[POSTGRES]}/{service}?sslmode=verify-full&sslrootcert={AUTHORITY}"
             )
     for name in workload.secrets:

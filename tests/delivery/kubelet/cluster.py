@@ -116,12 +116,12 @@ class Cluster:
         return sorted(found, key=lambda pod: pod.name)
 
     async def ready(self, timeout_s: float = 120.0) -> None:
-        """Return when all Jobs are done and all workloads have all their new pods ready.
+        """Return when `is_ready`.
 
         Raises:
             NotReady: one has failed, or the time is over.
         """
-        await self.until(self._is_ready, timeout_s)
+        await self.until(self.is_ready, timeout_s)
 
     async def until(self, holds: Callable[[], bool], timeout_s: float) -> None:
         """Return when something holds. Raises NotReady."""
@@ -183,7 +183,8 @@ class Cluster:
         seen = [pod.seen() for pod in self.pods.values() if not pod.over]
         await self.network.update(self.objects, seen)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether all Jobs are done and all workloads have all their new pods ready."""
         settled = not self._event.is_set() and not self._busy
         return settled and self._controllers.ready(self.objects)
 

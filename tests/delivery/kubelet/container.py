@@ -40,7 +40,7 @@ class Container:
         node: Node,
         told: Callable[[str], None],
     ) -> None:
-        self.declared, self._launch, self._image, self._mounts = declared, launch, image, mounts
+        self.declared, self._launch, self.image, self._mounts = declared, launch, image, mounts
         self._place, self._ports, self._address, self._node = place, ports, address, node
         self._told = told
         self.name: str = declared["name"]
@@ -58,7 +58,7 @@ class Container:
         folder.mkdir(parents=True)
         self._sandbox = Sandbox(self._node, self._launch, self._limits, self.log)
         place = replace(self._place, folder=folder)
-        await self._sandbox.start(self._image, self._mounts, place)
+        await self._sandbox.start(self.image, self._mounts, place)
         self.health = Health.at_start(self.declared)
         self._told(f"{self.name} is started")
         async with asyncio.TaskGroup() as group:

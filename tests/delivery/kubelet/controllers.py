@@ -1,10 +1,11 @@
 """Controllers: they have as many pods as is declared, made from what is declared now."""
 
 import asyncio
+import time
 
 from tests.delivery.kubelet.manifests import Key, Object, Objects
 from tests.delivery.kubelet.network import ClusterNetwork
-from tests.delivery.kubelet.pod import Origin, Pod, Surroundings
+from tests.delivery.kubelet.pod import BACK_OFF_MAX_S, BACK_OFF_S, Origin, Pod, Surroundings
 from tests.delivery.kubelet.rollout import Member, template_hash
 from tests.delivery.kubelet.workloads import KINDS, next_step, pod_names, pod_of, replicas_of
 
@@ -20,6 +21,7 @@ class Controllers:
         self._network, self._surroundings = network, surroundings
         self.pods: dict[tuple[str, str], Pod] = {}
         self._done: set[tuple[Key, str]] = set()
+        self._due: dict[tuple[Key, int], float] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     def step(self, objects: Objects) -> None:
@@ -88,7 +90,17 @@ class Controllers:
             self._done.add((key, template))
             self._surroundings.changed()
         elif all(pod.phase == "Failed" for pod in own) and len(own) <= _retries(job):
+            self._retry(key, job, len(own))
+
+    def _retry(self, key: Key, job: Object, failed: int) -> None:
+        """Create a Job's next pod, later each time."""
+        now = time.monotonic()
+        pause_s = min(BACK_OFF_S * 2 ** (failed - 1), BACK_OFF_MAX_S) if failed else 0.0
+        due = self._due.setdefault((key, failed), now + pause_s)
+        if now >= due:
             self._create(key, job, 1)
+        else:
+            asyncio.get_running_loop().call_later(due - now, self._surroundings.changed)
 
     def _create(self, key: Key, workload: Object, count: int) -> None:
         template = template_hash(workload["spec"]["template"])

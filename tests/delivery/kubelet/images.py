@@ -29,7 +29,8 @@ class Image:
     Attributes:
         root: its files.
         binds: {path in it: what of this machine is there}.
-        size: bytes of its files, where it was built.
+        unpacked_bytes, packed_bytes: its files, and what a registry keeps of them, by gzip; of one
+            that was built.
     """
 
     root: Path
@@ -39,7 +40,8 @@ class Image:
     user: str = ""
     workdir: str = "/"
     binds: Mapping[str, Path] = field(default_factory=dict)
-    size: int = 0
+    unpacked_bytes: int = 0
+    packed_bytes: int = 0
 
 
 def base() -> Image:
@@ -66,6 +68,7 @@ async def build(dockerfile: Path, context: Path, *, name: str) -> Image:
     work = HOME / "buildah"
     work.mkdir(parents=True, exist_ok=True)
     text = dockerfile.read_text()
+    ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     local = work / f"{name}.Dockerfile"
     local.write_text(_from_base(text))
     (work / "pip.conf").write_text(_pip_conf())
@@ -79,12 +82,15 @@ async def build(dockerfile: Path, context: Path, *, name: str) -> Image:
       b commit -q --rm $c {BASE}; }} >&2
     b bud --isolation chroot --network host --pull-never --layers --format docker \
       --volume {_CERTIFICATES}:{_CERTIFICATES}:ro --volume {work}/pip.conf:/etc/pip.conf:ro \
+      {f"--ignorefile {ignored}" if ignored.exists() else ""} \
       --tag {name} --file {local} {context} >&2
     id=$(b inspect --type image --format '{{{{.FromImageID}}}}' {name})
     if [ ! -e {HOME}/images/$id.json ]; then
-      mkdir -p {HOME}/images; rm -rf {HOME}/images/$id
+      mkdir -p {HOME}/images
+      find {HOME}/images -mindepth 1 -maxdepth 1 ! -name base -exec rm -rf {{}} +
       c=$(b from --pull-never {name}); cp -a "$(b mount $c)" {HOME}/images/$id
       b umount $c >/dev/null; b rm $c >/dev/null
+      tar -C {HOME}/images/$id -c . | gzip | wc -c > {HOME}/images/$id.packed
       b inspect --type image {name} > {HOME}/images/$id.json
     fi
     echo $id"""
@@ -143,11 +149,12 @@ def _unpacked(root: Path) -> Image:
         dict(pair.split("=", 1) for pair in said.get("Env") or ()),
         said.get("User", ""),
         said.get("WorkingDir") or "/",
-        size=_bytes_of(root),
+        unpacked_bytes=bytes_of(root),
+        packed_bytes=int(root.with_name(f"{root.name}.packed").read_text()),
     )
 
 
-def _bytes_of(root: Path) -> int:
+def bytes_of(root: Path) -> int:
     """Return how much the files of a folder are, as `du --apparent-size` counts them."""
     said = subprocess.run(["du", "-s", "-b", root], capture_output=True, check=True)
     return int(said.stdout.split()[0])

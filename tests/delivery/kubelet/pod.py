@@ -61,6 +61,7 @@ class Pod:
     Attributes:
         phase: Pending, Running, Succeeded or Failed. reason: what it waits for, or why it failed.
         events: (seconds since it was made, what happened).
+        volumes: {name: where it is on this machine}.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Pod:
         self._serves_until = 0.0
         self._was_ready = False
         self._folder = at.folder / "pods" / f"{self.name}-{uuid4().hex[:6]}"
-        self._volumes: Mapping[str, Path] = {}
+        self.volumes: Mapping[str, Path] = {}
         self._networked = False
         self._stop = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -213,7 +214,7 @@ class Pod:
         self._folder.mkdir(parents=True)
         objects, links = at.objects(), at.links(self.namespace)
         told = Told(self.name, self.namespace, self.address, uuid4().hex, self.metadata, links)
-        self._volumes = await make(self.spec, self._folder / "volumes", objects, told, at.node)
+        self.volumes = await make(self.spec, self._folder / "volumes", objects, told, at.node)
         own = self._own_files(self._folder)
         for declared in [*(self.spec.get("initContainers") or []), *self.spec["containers"]]:
             name = declared["name"]
@@ -222,7 +223,7 @@ class Pod:
                 declared,
                 launch(self.spec, declared, image, objects, told),
                 image,
-                [*mounts(declared, self._volumes), *own],
+                [*mounts(declared, self.volumes), *own],
                 Place(self._folder / "containers" / name, self.network, self.name[:63], at.group),
                 named_ports(self.spec),
                 self.address,
@@ -246,7 +247,7 @@ class Pod:
     async def _watch_volumes(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            if full := over_their_size(self.spec, self._volumes):
+            if full := over_their_size(self.spec, self.volumes):
                 self.reason = f"evicted: {', '.join(full)} holds more than its sizeLimit"
                 self._note(self.reason)
                 self._stop.set()

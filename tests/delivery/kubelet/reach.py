@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 
 from holdfast.engines.network import SystemNetwork
+from holdfast.ports import Listener
 from tests.delivery.kubelet.node import Node
 
 REACH_S = 3.0
@@ -33,6 +34,33 @@ class FromNetwork(SystemNetwork):
         name = host if tls else None
         loop = asyncio.get_running_loop()
         return await loop.create_connection(factory, sock=made, ssl=tls, server_hostname=name)
+
+    async def listen(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        path: str | None = None,
+    ) -> Listener:
+        """Listen on an address of the network. Raises OSError."""
+        assert path is None
+        made = self._node.socket(self._network)
+        made.bind((host, port))
+        loop = asyncio.get_running_loop()
+        return _Listening(await loop.create_server(factory, sock=made, ssl=tls), (host, port))
+
+
+class _Listening:
+    """Implements `ports.Listener`."""
+
+    def __init__(self, server: asyncio.Server, address: tuple[str, int]) -> None:
+        self._server, self.address = server, address
+
+    def close(self) -> None:
+        """Stop accepting."""
+        self._server.close()
 
 
 async def reaches(node: Node, network: str, host: str, port: int) -> bool:

@@ -17,7 +17,8 @@ from tests.delivery.kubelet.containers import Launch, Mount
 from tests.delivery.kubelet.images import Image
 from tests.delivery.kubelet.node import Node, children_of
 
-START_S = 10.0
+SHARED_BYTES = str(64 << 20)
+"""Of /dev/shm, as container runtimes have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def bubblewrap(
     """Return the words that run a container in a root that has its layer and all mount points."""
     words = ["bwrap", "--ro-bind" if launch.read_only_root else "--bind", str(root), "/"]
     words += ["--proc", "/proc", "--dev", "/dev", "--ro-bind", "/sys", "/sys"]
+    words += ["--perms", "1777", "--size", SHARED_BYTES, "--tmpfs", "/dev/shm"]
     for path, source in image.binds.items():
         words += ["--ro-bind", str(source), path]
     for mount in sorted(mounts, key=lambda m: m.path.count("/")):

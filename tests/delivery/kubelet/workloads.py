@@ -24,7 +24,7 @@ def replicas_of(workload: Object, objects: Objects) -> int:
             meta["name"],
         ):
             fewest = "minReplicas" if key.kind == "HorizontalPodAutoscaler" else "minReplicaCount"
-            return int(scaler["spec"].get(fewest, 1))
+            return max(1, int(scaler["spec"].get(fewest, 1)))  # none: until something waits
     return 1
 
 
