@@ -176,7 +176,7 @@ async def test_a_client_that_sleeps_holds_no_drain_up(serve: Serve, tmp_path: Pa
     listener = await server.start("127.0.0.1", 0, tls=tls)
     sleeper = Sleeper(listener.address[1], certificate)
     sleeper.start()
-    await asyncio.to_thread(sleeper.answered.wait, 20)
+    await asyncio.to_thread(sleeper.answered.wait, 300)
 
     try:
         async with asyncio.timeout(20):  # asyncio itself would wait for 30 s

@@ -418,7 +418,7 @@ async def test_threads_may_log() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(300)
 
     assert sorted(line["n"] for line in log.lines()) == sorted([*range(200)] * 4)
     log.logger.close()

@@ -35,14 +35,14 @@ async def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path) -
     program = tmp_path / "program"
     member.command = [str(program), str(member.operations.port)]
     started = asyncio.create_task(supervisor.start())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while member.starts < 2:
             await asyncio.sleep(0.01)
     there = tmp_path / "there"
     there.write_text(f"#!{sys.executable}\n{READY}")
     there.chmod(0o700)
     there.rename(program)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         await started
     pid = member.pid
     await supervisor.stop()
