@@ -1,6 +1,9 @@
 # The commands of this repository. `make demo` and `make test` are all that a newcomer needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# what Python has compiled is kept, whatever this shell says: tests start hundreds of processes
+export PYTHONDONTWRITEBYTECODE :=
+# tests side by side, on as many processes as there are cores, up to four
 ABREAST := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: setup run demo test sim chaos rules deploy-test bench mutants check reference lock clean
@@ -35,7 +38,7 @@ run: $(if $(ON),.venv/.local,setup)  ## serve the shop until Ctrl-C; ON=postgres
 demo: setup                ## 500 orders, a SIGKILL half way, and the books afterwards
 	$(BIN)/holdfast demo shop
 
-test: .venv/.test          ## the tests, on all cores up to four, but those of minutes: `make sim`, `make chaos`
+test: .venv/.test          ## the tests, but those of minutes: `make sim`, `make chaos`
 	$(BIN)/pytest $(ABREAST)
 
 sim: .venv/.test           ## seeds for 100 s, every crash point, and what is found without each safeguard
