@@ -1,5 +1,6 @@
 """What the test kubelet decides, without a cluster: policies, names, probes, roll-outs."""
 
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.delivery.kubelet.containers import NotStartable, Told, launch
 from tests.delivery.kubelet.dns import answer
 from tests.delivery.kubelet.images import Image
 from tests.delivery.kubelet.manifests import Object, Objects, parse
+from tests.delivery.kubelet.node import NoNode, needs_root
 from tests.delivery.kubelet.operators import carried_out, secret_of
 from tests.delivery.kubelet.policies import PodAt, World, filter_table
 from tests.delivery.kubelet.probes import Health, Streak, Timing
@@ -502,6 +504,14 @@ spec: {name: other, owner: web, cluster: {name: another}}
     assert {"name": "role-web", "secret": {"secretName": "pg-web"}} in spec["volumes"]
     assert authority["stringData"]["ca.crt"].startswith("-----BEGIN CERTIFICATE")
     assert all(made.find("Service", "shop", f"pg-{of}") for of in ("rw", "ro", "r"))
+
+
+def test_who_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails, and skips nothing: what was not run was not proved."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with pytest.raises(NoNode, match="sudo make deploy-test"):
+        needs_root()
 
 
 def test_shares_are_rounded_towards_what_is_safe() -> None:
