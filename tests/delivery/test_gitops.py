@@ -76,6 +76,22 @@ def test_a_project_allows_the_kinds_that_are_rendered_and_no_other(tmp_path: Pat
     assert [each["namespace"] for each in spec["destinations"]] == ["after-dark"]
 
 
+def test_what_a_migration_needs_is_there_before_it(tmp_path: Path) -> None:
+    """Argo CD waits for the Job, so that its account, values and secrets are of earlier waves."""
+    files = rendered(shop, tmp_path, RenderedPart.KUBERNETES)
+
+    for name in ("staging", "production"):
+        waves = {
+            each["kind"]: int(
+                each["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0)
+            )
+            for each in yaml.safe_load_all(files[f"kubernetes/{name}/migrate.yaml"])
+        }
+        job = waves.pop("Job")
+        assert {"ConfigMap", "ExternalSecret", "NetworkPolicy", "ServiceAccount"} == set(waves)
+        assert max(waves.values()) < job < 0
+
+
 def test_a_canary_is_judged_by_its_own_promises(tmp_path: Path) -> None:
     """The gateway by those of all routes; who promises nothing has no Rollout."""
     files = rendered(shop, tmp_path, RenderedPart.GITOPS)

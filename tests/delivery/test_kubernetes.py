@@ -1,10 +1,12 @@
 """The manifests follow from the declaration: an edge of the graph is an edge of the network."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -30,6 +32,7 @@ from holdfast.delivery.kubernetes import manifests
 from holdfast.delivery.kustomize import objects_of
 from holdfast.delivery.parts import RenderedPart, render, rendering_of
 from holdfast.delivery.plan import plan_of
+from holdfast.delivery.templates import Templates
 from holdfast.delivery.values import Hole, values_of
 from holdfast.errors import DeclarationError
 from shop.system import shop
@@ -286,6 +289,15 @@ def test_a_users_own_template_comes_first(tmp_path: Path) -> None:
         render(rendering_of(shop, tmp_path, typed="shop", templates=tmp_path / "own"), PART)
 
 
+@pytest.mark.parametrize("name", ["own.yaml", "own.tf", "own.sh"])
+def test_a_value_that_is_not_there_is_told_in_every_format(tmp_path: Path, name: str) -> None:
+    """With the template's name, and not as what the format makes of nothing."""
+    (tmp_path / name).write_text("one = [= nothing =]\n")
+
+    with pytest.raises(DeclarationError, match=rf"template {name}.*'nothing' is undefined"):
+        Templates(tmp_path).render(name)
+
+
 WRONG = [
     (Deploy(registry="https://x"), "registry='https://x'"),
     (Deploy(environments=[Environment("a", host="localhost")]), "a host has a dot"),
@@ -299,6 +311,13 @@ WRONG = [
     (Deploy(networks={"carrier": ["0.0.0.0/0"]}), "is everywhere"),
     (Deploy(networks={"carrier": ["10.0.0.300"]}), "10.0.0.300"),
     (Deploy(environments=[Environment("a", traced=2)]), "a share is 0..1"),
+    (Deploy(environments=[Environment("a", log_level="loud")]), "log_level='loud'"),  # type: ignore[arg-type]  # wrong on purpose
+    (Deploy(entry="door"), "write 'gateway' or 'ingress'"),  # type: ignore[arg-type]  # wrong on purpose
+    (Deploy(networks={"carier": ["192.0.2.0/24"]}), "no service reaches 'carier'"),
+    (
+        Deploy(environments=[Environment("a", urls={"courier": "https://x.example"})]),
+        "reaches 'courier'",
+    ),
 ]
 
 
@@ -390,3 +409,35 @@ def test_whatever_a_migration_is_made_of_is_in_its_name(tmp_path: Path) -> None:
 
     assert plain == again
     assert len({plain, image, job(traced=0.5)}) == 3
+
+
+def test_the_gateways_keys_may_be_elsewhere_in_an_environment() -> None:
+    """Within the organisation's own networks too."""
+    tokens = Tokens(issuer="https://id.example", audience="x", keys="https://id.example/keys")
+    here = Environment("here", urls={"gateway.keys": "https://id.inside.example:8443/keys"})
+    deploy = Deploy(environments=[here], networks={"gateway.keys": ["10.9.0.0/24"]})
+    files = rendered(System("mint", [], Gateway(tokens=tokens), deploy=deploy), "here")
+    [data] = [c["data"] for n, c in of_kind(files, "ConfigMap").items() if n.startswith("gateway-")]
+    egress = of_kind(files, "NetworkPolicy")["gateway"]["spec"]["egress"]
+
+    assert data["GATEWAY_KEYS_URL"] == "https://id.inside.example:8443/keys"
+    assert {
+        "to": [{"ipBlock": {"cidr": "10.9.0.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 8443}],
+    } in egress
+
+
+def test_a_chart_takes_its_own_values_whatever_services_are_called() -> None:
+    """`secrets`, `peers` and `host` are names of values, and may be those of services."""
+    peers = External("peers", "https://peers.example")
+    names = ("secrets", "passwords", "variables", "host", "image", "cpu")
+    services = [Service(name, reaches=[peers]) for name in names]
+    rendering = rendering_of(System("odd", services), Path("/nowhere"), typed="odd")
+    files = render(rendering, (RenderedPart.HELM,))
+    schema = jsonschema_rs.validator_for(json.loads(files["helm/odd/values.schema.json"]))
+
+    for environment in rendering.system.deploy.environments:
+        values = values_of(rendering.plan, environment, rendering.images)
+        assert [error.message for error in schema.iter_errors(values)] == []
+        values["pods"]["secrets"]["leest"] = 1
+        assert not schema.is_valid(values)

@@ -11,6 +11,7 @@ from holdfast.cli.output import print_json, print_rows
 from holdfast.delivery import RUNBOOKS, differences, strangers, write
 from holdfast.delivery.parts import PARTS, RenderedPart, Rendering, render, rendering_of
 from holdfast.delivery.prices import read_prices
+from holdfast.delivery.release import FOLDER
 from holdfast.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def command(
         raise typer.BadParameter("name the folder to write to", param_hint="--to")
     loaded = load(system)
     loaded.system.check()
-    to = to or Path("deploy")
+    to = to or Path(FOLDER)
     rendering = rendering_of(
         loaded.system,
         to,

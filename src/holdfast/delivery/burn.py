@@ -50,6 +50,8 @@ BURNS: Final = (
     Burn("ticket", Decimal("0.1"), 24, 120),
     Burn("ticket", Decimal("0.1"), 72, 360),
 )
+FAST: Final = BURNS[0]
+"""What a new release is held to, over the short window alone: the burn of the first page."""
 ERRORS_MIN: Final = 5
 """So many errors in the long window, at least: one of fifteen requests of a night is no outage."""
 

@@ -8,7 +8,7 @@ may wait, has nothing by which a canary could be judged, and keeps its Deploymen
 from collections.abc import Iterator
 from typing import Final
 
-from holdfast.delivery.burn import BURNS, ERRORS_MIN, plain
+from holdfast.delivery.burn import ERRORS_MIN, FAST, plain
 from holdfast.delivery.files import Files
 from holdfast.delivery.indicators import Indicator, indicators_of
 from holdfast.delivery.kubernetes import manifests
@@ -21,8 +21,6 @@ from holdfast.delivery.values import values_of
 from holdfast.delivery.yaml import Value, dump
 
 ARGO: Final = "argoproj.io/v1alpha1"
-FAST: Final = BURNS[0]
-"""The burn that a canary is held to, over its short window: that of the first page."""
 STEPS: Final = (20, 50)
 """Percent of the pods that are new; at each, it is watched for `PAUSE`."""
 PAUSE: Final = "5m"

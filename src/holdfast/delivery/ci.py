@@ -7,21 +7,20 @@ import shlex
 from typing import Final
 
 from holdfast.delivery.actions import uses
-from holdfast.delivery.burn import BURNS, ERRORS_MIN, plain
+from holdfast.delivery.burn import ERRORS_MIN, FAST, plain
 from holdfast.delivery.files import Files, head
+from holdfast.delivery.images import PYTHON
 from holdfast.delivery.indicators import indicators_of
 from holdfast.delivery.objective_rules import recorded
-from holdfast.delivery.parts import Rendering
+from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.promql import equal
 from holdfast.delivery.registry import registry_of
 from holdfast.delivery.release import FOLDER, FOLLOWED, branch_of
 from holdfast.delivery.templates import json_text
 from holdfast.delivery.values import host_of
 
-PART: Final = "ci"
+PART: Final = RenderedPart.CI
 SCRIPTS: Final = ("setup", "test", "lock-image", "deploy", "slo-check", "rollback")
-FAST: Final = BURNS[0]
-"""The burn that a release is held to, over its short window alone: that of the first page."""
 BEFORE: Final = (
     *("authority.yaml", "postgres.yaml", "network.yaml", "nats.yaml", "redis.yaml"),
     "migrate.yaml",
@@ -67,6 +66,7 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "branch": branch_of("$environment"),
         "branches": branch_of("ENVIRONMENT"),
         "uses": uses,
+        "python": PYTHON,
         "workloads": [workload.name for workload in plan.workloads],
         "migrates": plan.migrate is not None,
         "before": BEFORE,

@@ -12,7 +12,7 @@ from holdfast.communication import LOOPBACK, PORT
 from holdfast.delivery import prometheus
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.image import USER
-from holdfast.delivery.parts import Rendering
+from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
     COLLECTOR,
     GATEWAY,
@@ -27,6 +27,7 @@ from holdfast.delivery.plan import (
     Plan,
     Workload,
 )
+from holdfast.delivery.release import FOLDER
 from holdfast.delivery.templates import Written, yaml_scalar
 from holdfast.delivery.values import DRAIN_S, variables_of
 from holdfast.delivery.yaml import Value, dump
@@ -38,7 +39,7 @@ from holdfast.runtime.variables import (
 )
 from holdfast.system import Environment, External
 
-FOLDER: Final = "compose"
+PART: Final = RenderedPart.COMPOSE
 DATA: Final = f"/data:uid={USER},gid={USER},mode=0700"
 _READY: Final = (
     f"import urllib.request as r; r.urlopen('http://{LOOPBACK}:{OPS_PORT}/health/ready', timeout=2)"
@@ -55,11 +56,11 @@ _HEALTHY, _STARTED = "service_healthy", "service_started"
 
 def files(rendering: Rendering) -> Files:
     """Return {path: text} of the file, and of what it mounts beside `observability/`."""
-    plan, above = rendering.plan, head(rendering.system.name, FOLDER)
+    plan, above = rendering.plan, head(rendering.system.name, PART)
     words = _words(rendering)
     texts = {
-        "compose.yml": above + rendering.templates.render(f"{FOLDER}/compose.yml", **words),
-        "secrets.sh": _BASH + above + rendering.templates.render(f"{FOLDER}/secrets.sh", **words),
+        "compose.yml": above + rendering.templates.render(f"{PART}/compose.yml", **words),
+        "secrets.sh": _BASH + above + rendering.templates.render(f"{PART}/secrets.sh", **words),
         ".gitignore": f"{above}/secrets/\n",
         "prometheus/prometheus.yml": above
         + dump(prometheus.configuration(plan.system, alertmanager="alertmanager:9093")),
@@ -69,12 +70,12 @@ def files(rendering: Rendering) -> Files:
     }
     if words["brokered"]:
         values = {"port": PORTS[NATS], "monitor": NATS_MONITOR}
-        conf = rendering.templates.render(f"{FOLDER}/nats.conf", **values)
+        conf = rendering.templates.render(f"{PART}/nats.conf", **values)
         texts["nats.conf"] = above + conf
     if words["databases"]:
-        roles = rendering.templates.render(f"{FOLDER}/roles.sh", **words)
+        roles = rendering.templates.render(f"{PART}/roles.sh", **words)
         texts["postgres/roles.sh"] = _BASH + above + roles
-    return {f"{FOLDER}/{name}": text for name, text in texts.items()}
+    return {f"{PART}/{name}": text for name, text in texts.items()}
 
 
 def environment_of(plan: Plan) -> Environment:
@@ -108,6 +109,7 @@ def _words(rendering: Rendering) -> dict[str, object]:
     urls = [f"{name}_database_url" for name in databases]
     return {
         "plan": plan,
+        "folder": FOLDER,
         "gateway": GATEWAY,
         "migrate": MIGRATE,
         "images": {name: rendering.images.server(name) for name in _SERVERS},

@@ -15,6 +15,7 @@ from holdfast.delivery.kustomize import Manifest, objects_of
 from holdfast.delivery.parts import Rendering
 from holdfast.delivery.plan import GATEWAY
 from holdfast.delivery.prices import Prices
+from holdfast.delivery.quantity import number_of
 from holdfast.delivery.values import values_of
 from holdfast.system import Environment
 
@@ -22,7 +23,6 @@ HOURS: Final = 730.0
 """Of a month: 365 days * 24 / 12."""
 BUSY: Final = 0.7
 """The share of what they request that pods use before there are more of them."""
-_UNITS: Final = {"": 1.0, "m": 0.001, "Ki": 2.0**-20, "Mi": 2.0**-10, "Gi": 1.0, "Ti": 2.0**10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class _Bill:
     def __init__(self, rendering: Rendering, environment: Environment, prices: Prices) -> None:
         self._rendering, self._environment, self._prices = rendering, environment, prices
         self._values = values_of(rendering.plan, environment, rendering.images)
+        self._bulk = {w.name for w in rendering.plan.workloads if w.pods.bulk}
         self._load = prices.load
         self._per_second = (
             None if prices.load is None else prices.load.per_second.get(environment.name)
@@ -97,7 +98,10 @@ class _Bill:
             yield Cost(
                 self._environment.name, name, pods, pods.times(self._month(pod, _disk(spec)))
             )
-            if name == GATEWAY and (egress := self._egress(pods.most * _cpu(pod))) is not None:
+            if (
+                name == GATEWAY
+                and (egress := self._egress(pods.most * _requested(pod, "cpu"))) is not None
+            ):
                 yield Cost(self._environment.name, "egress", None, egress)
         if self._values["databases"]["managed"] and self._rendering.plan.migrate is not None:
             month = self._prices.databases[self._environment.size]
@@ -115,15 +119,14 @@ class _Bill:
         if self._load is None or self._per_second is None:
             return Spread(least, least, most)
         work = self._per_second.get(name, 0.0) * self._load.cpu_ms / 1000
-        needed = work / (_cpu(pod) * BUSY)
-        waits = self._rendering.system.service(name).deploy.bulk if name != GATEWAY else False
-        typical = needed if waits else math.ceil(needed)
+        needed = work / (_requested(pod, "cpu") * BUSY)
+        typical = needed if name in self._bulk else math.ceil(needed)
         return Spread(least, min(max(typical, least), most), most)
 
     def _month(self, pod: Manifest, disk_gib: float) -> float:
         """Return what one pod costs in a month."""
-        memory = sum(_number(each["resources"]["requests"]["memory"]) for each in pod["containers"])
-        hour = _cpu(pod) * self._prices.cpu_hour + memory * self._prices.gib_hour
+        cores, gib = _requested(pod, "cpu"), _requested(pod, "memory")
+        hour = cores * self._prices.cpu_hour + gib * self._prices.gib_hour
         return hour * HOURS + disk_gib * self._prices.storage_gib_month
 
     def _egress(self, cores_most: float) -> Spread | None:
@@ -140,15 +143,9 @@ def _disk(spec: Manifest) -> float:
     """Return the GiB of the disks that each pod of a thing has."""
     own = spec.get("storage", {}).get("size", "0")
     claims = [c["spec"]["resources"]["requests"] for c in spec.get("volumeClaimTemplates", ())]
-    return _number(own) + sum(_number(claim["storage"]) for claim in claims)
+    return number_of(own) + sum(number_of(claim["storage"]) for claim in claims)
 
 
-def _cpu(pod: Manifest) -> float:
-    """Return the cores that a pod requests."""
-    return sum(_number(each["resources"]["requests"]["cpu"]) for each in pod["containers"])
-
-
-def _number(quantity: str) -> float:
-    """Return a quantity as Kubernetes writes it: of CPU in cores, of bytes in GiB."""
-    digits = quantity.rstrip("KMGTim")
-    return float(digits) * _UNITS[quantity[len(digits) :]]
+def _requested(pod: Manifest, what: str) -> float:
+    """Return the cores, or the GiB of memory, that a pod requests."""
+    return sum(number_of(each["resources"]["requests"][what]) for each in pod["containers"])

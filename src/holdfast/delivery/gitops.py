@@ -6,11 +6,11 @@ from holdfast.delivery import canary
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.kubernetes import manifests
 from holdfast.delivery.kustomize import objects_of
-from holdfast.delivery.parts import Rendering
+from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.release import FOLDER, branch_of
 from holdfast.delivery.values import values_of
 
-PART: Final = "gitops"
+PART: Final = RenderedPart.GITOPS
 
 
 def files(rendering: Rendering) -> Files:

@@ -10,11 +10,11 @@ import msgspec
 
 from holdfast.delivery.files import MARK, Files, head
 from holdfast.delivery.kubernetes import CLUSTER_WIDE, WHEN, manifests
-from holdfast.delivery.parts import Rendering
+from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.values import Hole, values_of
 from holdfast.delivery.yaml import dump
 
-FOLDER: Final = "helm"
+PART: Final = RenderedPart.HELM
 _DIGEST: Final = r"^[a-z0-9./:_-]+(:unresolved|@sha256:[0-9a-f]{64})$"
 _PATTERNS: Final = {
     "image": _DIGEST,
@@ -22,14 +22,15 @@ _PATTERNS: Final = {
     "cpu": r"^[1-9][0-9]*m?$",
     "memory": r"^[1-9][0-9]*(Mi|Gi)$",
     "storage": r"^[1-9][0-9]*(Mi|Gi|Ti)$",
-    "cidr": r"^[0-9a-f.:]+/[0-9]{1,3}$",
 }
 """{name of a value: what it matches}; RE2, without look-ahead."""
+_LOOSE: Final = ("variables", "secrets", "passwords")
+"""The values that have names of their own in each environment."""
 
 
 def files(rendering: Rendering) -> Files:
     """Return {path: text} of the chart."""
-    name, above = rendering.system.name, head(rendering.system.name, FOLDER)
+    name, above = rendering.system.name, head(rendering.system.name, PART)
     environments = rendering.system.deploy.environments
     values = {e.name: values_of(rendering.plan, e, rendering.images) for e in environments}
     default = values[environments[-1].name]
@@ -37,14 +38,14 @@ def files(rendering: Rendering) -> Files:
         "Chart.yaml": above + dump(_chart(name)),
         "values.yaml": above + dump(default),
         "values.schema.json": _json(schema_of(default, name)),
-        "templates/NOTES.txt": rendering.templates.render(f"{FOLDER}/NOTES.txt", system=name),
+        "templates/NOTES.txt": rendering.templates.render(f"{PART}/NOTES.txt", system=name),
         ".helmignore": above + "*.orig\n*~\n",
     }
     chart |= {f"values-{e}.yaml": above + dump(of) for e, of in values.items()}
     for file, text in manifests(rendering, Hole()).items():
         if file != CLUSTER_WIDE:
             chart[f"templates/{file}"] = above + _only_when(file, text)
-    return {f"{FOLDER}/{name}/{path}": text for path, text in chart.items()}
+    return {f"{PART}/{name}/{path}": text for path, text in chart.items()}
 
 
 def _chart(name: str) -> dict[str, str]:
@@ -54,7 +55,7 @@ def _chart(name: str) -> dict[str, str]:
         "description": f"The system {name}, as its declaration says.",
         "type": "application",
         "version": "0.1.0",
-        "kubeVersion": ">=1.34.0-0",
+        "kubeVersion": ">=1.35.0-0",
     }
 
 
@@ -68,24 +69,32 @@ def _only_when(file: str, text: str) -> str:
 
 def schema_of(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the JSON schema of the values: nothing unknown, and nothing missing."""
-    schema = _schema("", values)
-    schema["properties"]["global"] = {"type": "object"}  # which Helm puts in by itself
+    properties = {
+        key: _loose(key, value) if key in _LOOSE else _schema(key, value)
+        for key, value in values.items()
+    }
     above = {"$schema": "http://json-schema.org/draft-07/schema#", "$comment": f"{MARK}{name}`"}
-    return above | schema
+    schema = above | _object(properties)
+    properties["global"] = {"type": "object"}  # which Helm puts in by itself
+    return schema
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what has these properties, all of them, and no other."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(properties),
+        "properties": properties,
+    }
 
 
 def _schema(name: str, value: object) -> dict[str, Any]:
-    if name in ("variables", "secrets", "passwords", "peers"):
-        return _loose(name, value)
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value).items()
-        properties = {key: _schema(key, inner) for key, inner in pairs}
-        return {
-            "type": "object",
-            "additionalProperties": False,
-            "required": list(properties),
-            "properties": properties,
-        }
+        return _object({key: _schema(key, inner) for key, inner in pairs})
+    if isinstance(value, list):  # of peers
+        return {"type": "array", "minItems": 1, "items": {"type": "object", "minProperties": 1}}
     if isinstance(value, bool):
         return {"type": "boolean"}
     if isinstance(value, int):
@@ -95,45 +104,19 @@ def _schema(name: str, value: object) -> dict[str, Any]:
 
 
 def _loose(name: str, value: object) -> dict[str, Any]:
-    """Return the schema of what has names of its own in each environment."""
-    if name == "peers":
-        return {"type": "array", "minItems": 1, "items": {"type": "object", "minProperties": 1}}
-    texts: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
-    inner = texts if name in ("variables", "passwords") else _SECRETS
-    names = list(cast("dict[str, object]", value))
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": names,
-        "properties": dict.fromkeys(names, inner),
-    }
+    """Return the schema of what a workload has under names that differ by environment."""
+    inner = _secrets() if name == "secrets" else _TEXTS
+    return _object(dict.fromkeys(cast("dict[str, object]", value), inner))
 
 
-_SECRETS: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["data", "template"],
-    "properties": {
-        "template": {"type": "object", "additionalProperties": {"type": "string"}},
-        "data": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["secretKey", "remoteRef"],
-                "properties": {
-                    "secretKey": {"type": "string"},
-                    "remoteRef": {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "required": ["key", "property"],
-                        "properties": {"key": {"type": "string"}, "property": {"type": "string"}},
-                    },
-                },
-            },
-        },
-    },
-}
+_TEXT: Final = {"type": "string"}
+_TEXTS: Final = {"type": "object", "additionalProperties": _TEXT}
+
+
+def _secrets() -> dict[str, Any]:
+    """Return the schema of what External Secrets fetches, and of what it makes of it."""
+    fetched = _object({"secretKey": _TEXT, "remoteRef": _object({"key": _TEXT, "property": _TEXT})})
+    return _object({"data": {"type": "array", "items": fetched}, "template": _TEXTS})
 
 
 def _json(value: object) -> str:

@@ -5,9 +5,11 @@ Built in two stages: what installs packages stays in the first.
 
 from typing import Final
 
+from holdfast.communication import PORT
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import OPS_PORT, Plan
+from holdfast.delivery.release import FOLDER
 
 USER: Final = 10001
 """The number of the user and the group that everything runs as; no name, and no home."""
@@ -23,7 +25,9 @@ def files(rendering: Rendering) -> Files:
         "sources": sources_of(plan),
         "base": rendering.images.server("python"),
         "user": USER,
+        "http_port": PORT,
         "ops_port": OPS_PORT,
+        "folder": FOLDER,
     }
     above = head(plan.system.name, part)
     names = ("Dockerfile", "Dockerfile.dockerignore")

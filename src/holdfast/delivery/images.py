@@ -19,8 +19,10 @@ LOCK: Final = "images.lock"
 UNRESOLVED: Final = "unresolved"
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
+PYTHON: Final = "3.11"
+"""The version that a system runs on, and that CI tests it with."""
 SERVERS: Final = {
-    "python": "docker.io/library/python:3.11-slim-bookworm",
+    "python": f"docker.io/library/python:{PYTHON}-slim-bookworm",
     "postgres": "docker.io/library/postgres:18.6-bookworm",
     "cnpg": "ghcr.io/cloudnative-pg/postgresql:18.6-standard-bookworm",
     "nats": "docker.io/library/nats:2.15.1-alpine",

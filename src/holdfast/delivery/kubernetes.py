@@ -10,13 +10,17 @@ from typing import Any, Final
 from holdfast.communication import PORT
 from holdfast.delivery import collector, prometheus
 from holdfast.delivery.files import Files, head
+from holdfast.delivery.image import USER
+from holdfast.delivery.labels import labels_of, selector_of
 from holdfast.delivery.nats import nats_conf
-from holdfast.delivery.parts import Rendering
+from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
     ENTRY,
     GATEWAY,
+    JAEGER_OTLP,
     MONITORING,
     NATS_MONITOR,
+    NATS_ROUTES,
     OPS_PORT,
     PORTS,
     POSTGRES,
@@ -24,10 +28,10 @@ from holdfast.delivery.plan import (
     Plan,
 )
 from holdfast.delivery.templates import Written, yaml_scalar
-from holdfast.delivery.values import DRAIN_S, NATS_NODES, Hole, values_of
+from holdfast.delivery.values import AUTHORITY, DRAIN_S, NATS_NODES, Hole, values_of
 from holdfast.delivery.yaml import Value, dump
 
-FOLDER: Final = "kubernetes"
+PART: Final = RenderedPart.KUBERNETES
 PRESTOP_S: Final = 5
 CLUSTER_WIDE: Final = "namespace.yaml"
 """What only whoever owns the cluster may apply; it is in no Helm chart."""
@@ -39,12 +43,12 @@ Env = Mapping[str, Any] | Hole
 
 def files(rendering: Rendering) -> Files:
     """Return {path: text} of every environment's manifests."""
-    above = head(rendering.system.name, FOLDER)
+    above = head(rendering.system.name, PART)
     rendered: Files = {}
     for environment in rendering.system.deploy.environments:
         values = values_of(rendering.plan, environment, rendering.images)
         for name, text in manifests(rendering, values).items():
-            rendered[f"{FOLDER}/{environment.name}/{name}"] = above + text
+            rendered[f"{PART}/{environment.name}/{name}"] = above + text
     return rendered
 
 
@@ -58,7 +62,7 @@ def manifests(rendering: Rendering, env: Env) -> dict[str, str]:
     for name, template, more in _templates(rendering.plan):
         if name in WHEN and not isinstance(env, Hole) and not env["databases"][WHEN[name]]:
             continue
-        found[name] = rendering.templates.render(f"{FOLDER}/{template}", **put_in, **more)
+        found[name] = rendering.templates.render(f"{PART}/{template}", **put_in, **more)
     return found
 
 
@@ -94,8 +98,13 @@ class _Words:
             "env": self._env,
             "http_port": PORT,
             "ops_port": OPS_PORT,
-            "nats_monitor": str(NATS_MONITOR),
+            "ports": PORTS,
+            "nats_routes": NATS_ROUTES,
+            "nats_monitor": NATS_MONITOR,
             "nats_nodes": NATS_NODES,
+            "jaeger_otlp": JAEGER_OTLP,
+            "user": USER,
+            "authority": AUTHORITY,
             "nats_conf": nats_conf(self._plan),
             "collector_conf": dump(collector.configuration()),
             "prestop_s": PRESTOP_S,
@@ -109,15 +118,11 @@ class _Words:
 
     def labels(self, component: str) -> dict[str, str]:
         """Return what selects the pods of a component."""
-        return {
-            "app.kubernetes.io/part-of": self._plan.system.name,
-            "app.kubernetes.io/component": component,
-        }
+        return selector_of(self._plan.system.name, component)
 
     def all_labels(self, component: str) -> dict[str, str]:
         """Return the labels of everything of a component."""
-        name = {"app.kubernetes.io/name": component, "app.kubernetes.io/managed-by": "holdfast"}
-        return self.labels(component) | name
+        return labels_of(self._plan.system.name, component)
 
     def metadata(self, name: str, component: str = "network", *, wave: int = 0) -> Written:
         """Return the lines below `metadata:`.

@@ -11,11 +11,11 @@ import yaml
 
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.kubernetes import manifests
-from holdfast.delivery.parts import Rendering
+from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.values import values_of
 from holdfast.delivery.yaml import Value, dump
 
-FOLDER: Final = "kustomize"
+PART: Final = RenderedPart.KUSTOMIZE
 API: Final = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 # PyYAML's own reader takes ten times as long as libyaml, which is not in every build of it.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -26,7 +26,7 @@ Name = tuple[str, str, str, str]
 
 def files(rendering: Rendering) -> Files:
     """Return {path: text} of the base and the overlays."""
-    above = head(rendering.system.name, FOLDER)
+    above = head(rendering.system.name, PART)
     environments = rendering.system.deploy.environments
     texts = {
         e.name: manifests(rendering, values_of(rendering.plan, e, rendering.images))
@@ -46,7 +46,7 @@ def files(rendering: Rendering) -> Files:
         if patches := list(patches_of(before, after)):
             overlay["patches"] = patches
         found[f"overlays/{environment}/kustomization.yaml"] = above + dump(overlay)
-    return {f"{FOLDER}/{path}": text for path, text in found.items()}
+    return {f"{PART}/{path}": text for path, text in found.items()}
 
 
 def objects_of(texts: Mapping[str, str]) -> dict[Name, Manifest]:

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from holdfast.delivery.plan import Plan
+from holdfast.delivery.quantity import number_of
 from holdfast.delivery.values import pods_of
 from holdfast.system import Environment
 
 CORES: Final = 3.2
 """What a node of four cores has left for pods, after what each node runs itself."""
-MEMORY_MIB: Final = 13_000
+MEMORY_GIB: Final = 12.7
 """Likewise, of 16 GiB."""
-BESIDE_CORES, BESIDE_MIB = 3.0, 6_144
+BESIDE_CORES, BESIDE_GIB = 3.0, 6.0
 """What stands beside the services: NATS, Redis, collectors, and the controllers of a cluster."""
 
 
@@ -36,19 +37,9 @@ def nodes_of(plan: Plan, environment: Environment) -> Nodes:
 
 
 def _holding(plan: Plan, environment: Environment, bound: str) -> int:
-    cores, memory = BESIDE_CORES, float(BESIDE_MIB)
+    cores, memory = BESIDE_CORES, BESIDE_GIB
     for workload in plan.everything:
         pods = pods_of(workload, environment)
-        cores += pods[bound] * cores_in(pods["cpu"])
-        memory += pods[bound] * mebibytes_in(pods["memory"])
-    return math.ceil(max(cores / CORES, memory / MEMORY_MIB))
-
-
-def cores_in(quantity: str) -> float:
-    """Return the cores of `250m` or `2`."""
-    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
-
-
-def mebibytes_in(quantity: str) -> int:
-    """Return the MiB of `256Mi` or `1Gi`."""
-    return int(quantity[:-2]) * (1024 if quantity.endswith("Gi") else 1)
+        cores += pods[bound] * number_of(pods["cpu"])
+        memory += pods[bound] * number_of(pods["memory"])
+    return math.ceil(max(cores / CORES, memory / MEMORY_GIB))

@@ -77,7 +77,7 @@ def rendering_of(
 
 
 def render(rendering: Rendering, parts: tuple[RenderedPart, ...] = PARTS) -> Files:
-    """Return {path: text} of some parts, and of the lock of images.
+    """Return {path: text} of some parts, and of the lock of images if any part names one.
 
     Raises:
         DeclarationError: a user's template is wrong.

@@ -4,8 +4,8 @@ Everything that is rendered for a cluster is read from it, so that one edge of t
 everywhere.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from holdfast.contract.envelope import Lane
 from holdfast.runtime.variables import KEYS_URL, url_variable
 from holdfast.system import External, Graph, Pods, Service, System
 from holdfast.system.checks.deploy import is_secret
+from holdfast.system.deploy import KEYS
 from holdfast.system.settings import variable_name
 from holdfast.system.tables import settings_of
 
@@ -23,10 +24,6 @@ ENTRY: Final = "entry"
 """The cluster's own Gateway, through which clients come."""
 MONITORING: Final = "monitoring"
 """Prometheus, which scrapes, and Jaeger, which keeps traces."""
-KEDA: Final = "keda"
-"""Asks NATS how much waits, and scales by it."""
-KEYS: Final = "gateway.keys"
-"""Who publishes the keys of tokens, as a third party of the gateway; no External has the name."""
 NATS, REDIS, POSTGRES, COLLECTOR = "nats", "redis", "postgres", "collector"
 
 OPS_PORT: Final = PORT + 1
@@ -69,14 +66,14 @@ class Workload:
     name: str
     arguments: tuple[str, ...]
     pods: Pods
-    databases: tuple[str, ...]
-    broker: bool
-    limits: bool
-    listens: bool
-    durables: tuple[str, ...]
-    externals: tuple[External, ...]
-    settings: dict[str, str]
-    secrets: tuple[str, ...]
+    databases: tuple[str, ...] = ()
+    broker: bool = False
+    limits: bool = False
+    listens: bool = False
+    durables: tuple[str, ...] = ()
+    externals: tuple[External, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ class Plan:
 
     def to(self, receiver: str) -> tuple[Flow, ...]:
         """Return who may open connections to it."""
-        return tuple(c for c in self.flows if c.receiver == receiver)
+        return tuple(flow for flow in self.flows if flow.receiver == receiver)
 
     def of(self, sender: str) -> tuple[Flow, ...]:
         """Return to whom it may open connections; first those that differ by environment.
@@ -162,14 +159,10 @@ def _gateway(system: System, typed: str) -> Workload:
         GATEWAY,
         ("serve", typed, GATEWAY),
         system.deploy.gateway,
-        (),
         broker=True,
         limits=True,
         listens=True,
-        durables=(),
         externals=(External(KEYS, keys),) if keys else (),
-        settings={KEYS_URL: keys} if keys else {},
-        secrets=(),
     )
 
 
@@ -177,9 +170,7 @@ def _migrate(system: System, typed: str) -> Workload | None:
     names = tuple(service.name for service in system.services)
     if not names:
         return None
-    pods = Pods(least=1, most=1)
-    arguments = ("migrate", typed)
-    return Workload(MIGRATE, arguments, pods, names, False, False, False, (), (), {}, ())
+    return Workload(MIGRATE, ("migrate", typed), Pods(least=1, most=1), names)
 
 
 def _flows(

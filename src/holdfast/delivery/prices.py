@@ -9,12 +9,13 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from holdfast.errors import DeclarationError
+from holdfast.system.deploy import Size
 
 PRICES: Final = ("cpu_hour", "gib_hour", "storage_gib_month", "egress_gib")
-SIZES: Final = ("small", "large")
+SIZES: Final[tuple[str, ...]] = get_args(Size)
 LOADS: Final = ("cpu_ms", "answer_kib")
 Table = dict[str, Any]
 """A table of TOML, before it was looked at."""

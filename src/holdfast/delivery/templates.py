@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from holdfast.delivery.values import digest
+from holdfast.delivery.values import Hole, digest
 from holdfast.delivery.yaml import text as yaml_text
 from holdfast.errors import DeclarationError, SettingError
 
@@ -20,7 +20,7 @@ try:
 except ImportError as exc:  # an extra
     raise SettingError([f"`holdfast render` needs `pip install holdfast[render]`: {exc}"]) from exc
 
-HELM: Final = "{{"
+HELM: Final = "{{ "
 """Begins what Helm puts in later; such a text is written as it is."""
 
 
@@ -56,6 +56,10 @@ class Templates:
 
 
 def _environment(loader: jinja2.BaseLoader, written: Callable[[object], str]) -> jinja2.Environment:
+    def defined(value: object) -> str:
+        """Write a value; one that is not there says so itself, before it is taken for another."""
+        return written(str(value) if isinstance(value, jinja2.Undefined) else value)
+
     environment = jinja2.Environment(
         loader=loader,
         block_start_string="[%",
@@ -69,7 +73,7 @@ def _environment(loader: jinja2.BaseLoader, written: Callable[[object], str]) ->
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701  # none of the formats is HTML
-        finalize=written,
+        finalize=defined,
     )
     environment.filters |= {"plain": Written, "json": json_text, "digest": digest}
     return environment
@@ -91,14 +95,14 @@ def yaml_scalar(value: object) -> str:
     if isinstance(value, Written):
         return value
     if isinstance(value, str):
-        return f'"{value}"' if HELM in value and "{{ " in value else yaml_text(value)
+        return f'"{value}"' if HELM in value else yaml_text(value)
     if isinstance(value, Mapping):
         pairs = cast("Mapping[object, object]", value).items()
         return "{" + ", ".join(f"{yaml_scalar(k)}: {yaml_scalar(v)}" for k, v in pairs) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(yaml_scalar, cast("Sequence[object]", value))) + "]"
     # What Helm puts in later knows how it is written; numbers and booleans are JSON.
-    return str(value) if hasattr(value, "helm") else json.dumps(value)
+    return str(value) if isinstance(value, Hole) else json.dumps(value)
 
 
 def _hcl(value: object) -> str:

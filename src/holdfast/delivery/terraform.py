@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.hcl import aligned
+from holdfast.delivery.image import USER
+from holdfast.delivery.labels import labels_of, selector_of
 from holdfast.delivery.networks import networks_of
 from holdfast.delivery.nodes import nodes_of
 from holdfast.delivery.parts import RenderedPart, Rendering
-from holdfast.delivery.plan import POSTGRES, Plan
+from holdfast.delivery.plan import PORTS, POSTGRES, Plan
 from holdfast.delivery.values import AUTHORITY, secret_of
 from holdfast.errors import DeclarationError
 from holdfast.runtime.variables import database_variable
@@ -24,33 +26,15 @@ from holdfast.system.settings import variable_name
 NAME_MAX: Final = 40
 """Characters of `<system>-<environment>`, from which a cloud's names for roles are made."""
 
-_THREE: Final = ("main", "variables", "outputs")
+_THREE: Final[tuple[str, ...]] = ("main", "variables", "outputs")
 _ROOT: Final = tuple(f"{noun}.tf" for noun in _THREE)
-MODULES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
-    "aws": {
-        "budget": _THREE,
-        "cluster": (*_THREE, "addons", "nodes"),
-        "databases": _THREE,
-        "key": _THREE,
-        "network": _THREE,
-        "pipeline": _THREE,
-        "registry": _THREE,
-        "secrets": _THREE,
-        "state": _THREE,
-        "values": _THREE,
-    },
-    "google": {
-        "budget": _THREE,
-        "cluster": (*_THREE, "nodes"),
-        "databases": _THREE,
-        "key": _THREE,
-        "network": _THREE,
-        "pipeline": _THREE,
-        "registry": _THREE,
-        "secrets": _THREE,
-        "state": _THREE,
-        "values": _THREE,
-    },
+_MODULES: Final = (
+    *("budget", "cluster", "databases", "key", "network"),
+    *("pipeline", "registry", "secrets", "state", "values"),
+)
+MODULES: Final = {
+    "aws": dict.fromkeys(_MODULES, _THREE) | {"cluster": (*_THREE, "addons", "nodes")},
+    "google": dict.fromkeys(_MODULES, _THREE) | {"cluster": (*_THREE, "nodes")},
 }
 """{cloud: {module: its files}}."""
 SHARED: Final = {"aws": "account", "google": "project"}
@@ -118,20 +102,14 @@ def _named(plan: Plan, cloud: str) -> Iterator[tuple[str, str, dict[str, object]
 def _job(rendering: Rendering, environment: Environment) -> str:
     """Return the manifests of the job that makes the databases of services."""
     plan = rendering.plan
-    selector = {
-        "app.kubernetes.io/part-of": plan.system.name,
-        "app.kubernetes.io/component": "databases",
-    }
-    more = {
-        "app.kubernetes.io/name": "databases",
-        "app.kubernetes.io/managed-by": "holdfast",
-    }
     return rendering.templates.render(
         "terraform/databases.yaml",
         **_values(plan, environment),
         image=rendering.images.server(POSTGRES),
-        selector=selector,
-        labels=selector | more,
+        user=USER,
+        port=PORTS[POSTGRES],
+        selector=selector_of(plan.system.name, "databases"),
+        labels=labels_of(plan.system.name, "databases"),
         peers=[{"ipBlock": {"cidr": network}} for network in environment.database_networks],
     )
 
@@ -177,7 +155,7 @@ def _values(plan: Plan, environment: Environment) -> dict[str, object]:
             "database": secret_of(plan, environment, "database"),
             "admin": secret_of(plan, environment, "database-admin"),
         },
-        "authority_path": AUTHORITY,
+        "authority": AUTHORITY,
     }
 
 

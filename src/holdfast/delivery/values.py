@@ -6,7 +6,6 @@ Kustomize patches, and, with holes in their place, what Helm fills.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, Final
 
 from holdfast.delivery.images import Images
@@ -34,8 +33,8 @@ from holdfast.system.settings import variable_name
 NATS_NODES: Final = 3
 QUOTED: Final = 'urlquery | replace "+" "%20"'
 """How a template of External Secrets quotes a password: in a URL's password, "+" is no space."""
-AUTHORITY: Final = "/etc/holdfast/database/ca.crt"
-"""Where a pod finds the authority of its database's certificate."""
+AUTHORITY: Final = "/etc/holdfast/database"
+"""The folder in which a pod finds `ca.crt`, the authority of its database's certificate."""
 DRAIN_S: Final = 20
 PRIVATE: Final = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8"),
@@ -130,7 +129,7 @@ def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[s
             data[password] = _password(plan, service, environment)
             made[url] = (
                 f"postgresql://{service}:{{{{ .{password} | {QUOTED} }}}}@postgres-rw:"
-                f"{PORTS[POSTGRES]}/{service}?sslmode=verify-full&sslrootcert={AUTHORITY}"
+                f"{PORTS[POSTGRES]}/{service}?sslmode=verify-full&sslrootcert={AUTHORITY}/ca.crt"
             )
     for name in workload.secrets:
         key = secret_of(plan, environment, workload.name)
@@ -143,6 +142,7 @@ def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[s
 
 
 def pods_of(workload: Workload, environment: Environment) -> dict[str, Any]:
+    """Return how many pods a workload has in an environment, and what each requests."""
     pods, small = workload.pods, environment.size == "small"
     least = 0 if pods.bulk else pods.least
     return {
@@ -166,7 +166,6 @@ class Hole:
     """Stands for a value that Helm puts in: `hole.pods.orders.least`, `hole["pods"]["orders"]`."""
 
     __slots__ = ("_path",)
-    helm = True
 
     def __init__(self, *path: str) -> None:
         self._path = path
@@ -214,11 +213,3 @@ def _go_json(value: object) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def filled(values: Mapping[str, Any], path: str) -> object:
-    """Return the value at a dotted path."""
-    found: Any = values
-    for name in path.split("."):
-        found = found[name]
-    return found

@@ -31,7 +31,7 @@ def _lines(value: Value) -> Iterator[str]:
     elif isinstance(value, Sequence) and not isinstance(value, str) and value:
         for inner in value:
             first, *rest = _lines(inner) if _nests(inner) else _under("", inner)
-            yield f"- {first.strip()}" if not _nests(inner) else f"- {first}"
+            yield f"- {first.lstrip()}"
             yield from (f"  {line}" if line else "" for line in rest)
     else:
         yield _scalar(value)

@@ -3,10 +3,14 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Size = Literal["small", "large"]
 Databases = Literal["managed", "cluster"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Entry = Literal["gateway", "ingress"]
+KEYS: Final = "gateway.keys"
+"""Who publishes the keys of tokens, as a third party of the gateway; no External has the name."""
 
 
 def _declared_at() -> str:
@@ -57,7 +61,8 @@ class Environment:
         database_networks: from where managed databases answer, as CIDRs.
         log_level: `HOLDFAST_LOG_LEVEL`.
         traced: the share of traces that are sampled.
-        urls: {External's name: its url here}, such as that of a third party's sandbox.
+        urls: {External's name: its url here}, such as that of a third party's sandbox;
+            `gateway.keys` is who publishes the keys of tokens.
     """
 
     name: str
@@ -65,7 +70,7 @@ class Environment:
     size: Size = "large"
     databases: Databases = "managed"
     database_networks: Sequence[str] = ("10.0.48.0/20",)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: LogLevel = "info"
     traced: float = 0.01
     urls: Mapping[str, str] = field(default_factory=dict[str, str])
     at: str = field(default_factory=_declared_at, init=False, repr=False, compare=False)
@@ -118,8 +123,8 @@ class Deploy:
         entry_namespace, monitoring_namespace, keda_namespace: where the cluster's own proxies,
             its Prometheus and Jaeger, and KEDA run; nobody else is let in from there.
         store: the ClusterSecretStore of External Secrets.
-        networks: {External's name: CIDRs from where it answers}; one that is not here may be
-            anywhere but in private networks.
+        networks: {External's name: CIDRs from where it answers}, `gateway.keys` as in `urls`;
+            one that is not here may be anywhere but in private networks.
         build: what the image is built from.
     """
 
@@ -128,7 +133,7 @@ class Deploy:
     environments: Sequence[Environment] = field(default_factory=_environments)
     gateway: Pods = field(default_factory=Pods)
     namespace: str | None = None
-    entry: Literal["gateway", "ingress"] = "gateway"
+    entry: Entry = "gateway"
     entry_class: str = "envoy"
     issuer: str = "letsencrypt"
     entry_namespace: str = "envoy-gateway-system"

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from pydantic import SecretBytes, SecretStr
@@ -12,7 +12,16 @@ from pydantic.fields import FieldInfo
 
 from holdfast.contract.secret_names import is_secret_name
 from holdfast.system.checks.build import build_problems
-from holdfast.system.deploy import Deploy, Environment, Pods
+from holdfast.system.deploy import (
+    KEYS,
+    Databases,
+    Deploy,
+    Entry,
+    Environment,
+    LogLevel,
+    Pods,
+    Size,
+)
 from holdfast.system.service import Service
 from holdfast.system.tables import settings_of
 
@@ -57,6 +66,18 @@ def deploy_problems(system: str, services: Sequence[Service], deploy: Deploy) ->
     for service in services:
         yield from _service(service)
         yield from _externals(service, deploy)
+    yield from _strangers(services, deploy)
+
+
+def _strangers(services: Sequence[Service], deploy: Deploy) -> Iterator[str]:
+    """Yield the third parties of which something is said, and which nobody reaches."""
+    known = sorted({KEYS, *(external.name for each in services for external in each.reaches)})
+    said = [(f"{deploy.at}: Deploy(networks=…)", deploy.networks)]
+    said += [(f"{e.at}: Environment({e.name!r}, urls=…)", e.urls) for e in deploy.environments]
+    for place, names in said:
+        for name in names:
+            if name not in known:
+                yield f"{place}: no service reaches {name!r}; write one of {', '.join(known)}"
 
 
 def _externals(service: Service, deploy: Deploy) -> Iterator[str]:
@@ -99,8 +120,7 @@ def _whole(system: str, deploy: Deploy) -> Iterator[str]:
             f"{deploy.at}: Deploy(repository={deploy.repository!r}): clusters pull from it; write "
             "a https:// or ssh:// URL"
         )
-    if deploy.entry not in ("gateway", "ingress"):
-        yield f"{deploy.at}: Deploy(entry={deploy.entry!r}); write 'gateway' or 'ingress'"
+    yield from _choice(f"{deploy.at}: Deploy(…)", "entry", deploy.entry, Entry)
     for name in _LABELS:
         value = getattr(deploy, name)
         value = system if value is None else value
@@ -127,13 +147,18 @@ def _environment(environment: Environment) -> Iterator[str]:
         yield from _network(network, f"{place}: database_networks")
     if not 0 <= environment.traced <= 1:
         yield f"{place}: traced={environment.traced!r}: a share is 0..1, 0.01 for one in a hundred"
-    for name, choices in (("size", ("small", "large")), ("databases", ("managed", "cluster"))):
-        value = getattr(environment, name)
-        if value not in choices:
-            yield f"{place}: {name}={value!r}; write {' or '.join(map(repr, choices))}"
+    yield from _choice(place, "size", environment.size, Size)
+    yield from _choice(place, "databases", environment.databases, Databases)
+    yield from _choice(place, "log_level", environment.log_level, LogLevel)
     for name, url in environment.urls.items():
         if not url.startswith(("http://", "https://")):
             yield f"{place}: urls={{{name!r}: {url!r}}}; write https://host[:port]"
+
+
+def _choice(place: str, name: str, value: object, kind: object) -> Iterator[str]:
+    choices = get_args(kind)
+    if value not in choices:
+        yield f"{place}: {name}={value!r}; write {' or '.join(map(repr, choices))}"
 
 
 def _network(network: str, place: str) -> Iterator[str]:

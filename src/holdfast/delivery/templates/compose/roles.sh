@@ -1,6 +1,6 @@
 # A role and a database for each service, which no other role may enter. The server's image runs it
 # once, when its volume is new; after a service was added, run it yourself:
-#   docker compose --file deploy/compose/compose.yml exec postgres bash /docker-entrypoint-initdb.d/roles.sh
+#   docker compose --file [= folder =]/compose/compose.yml exec postgres bash /docker-entrypoint-initdb.d/roles.sh
 set -euo pipefail
 
 for service in [= databases | join(" ") =]; do

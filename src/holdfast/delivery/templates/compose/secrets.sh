@@ -12,7 +12,7 @@ made() {
   printf '%s\n' "$2" >"secrets/.$1"
   chmod 0444 "secrets/.$1"
   mv "secrets/.$1" "secrets/$1"
-  echo "deploy/compose/secrets/$1 is made"
+  echo "[= folder =]/compose/secrets/$1 is made"
 }
 
 random() {

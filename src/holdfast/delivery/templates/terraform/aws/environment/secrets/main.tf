@@ -22,7 +22,7 @@ provider "aws" {
 
 module "values" {
   source         = "../../modules/values"
-  authority_path = [= authority_path =]
+  authority_path = [= authority ~ "/ca.crt" =]
 [% if managed %]
   databases      = [= deployment =]
 [% endif %]

@@ -24,7 +24,7 @@ provider "google" {
 
 module "values" {
   source         = "../../modules/values"
-  authority_path = [= authority_path =]
+  authority_path = [= authority ~ "/ca.crt" =]
 [% if managed %]
   databases      = { server = [= deployment =], admin = [= secrets.admin =], written = lookup(var.written, "admin", 1) }
 [% endif %]
