@@ -15,6 +15,7 @@ shop = System(
         tokens=Tokens(issuer=ISSUER, audience=AUDIENCE, keys=GetSigningKeys),
         per_caller=Rate(per_s=100, burst=500),
         per_address=Rate(per_s=500, burst=1_000),  # an address may be a whole office
+        trusted_proxies=("10.0.0.0/8",),  # of the cluster, whose policies let in no other pods
     ),
     deploy=Deploy(
         registry="ghcr.io/example",

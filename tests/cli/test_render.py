@@ -91,7 +91,8 @@ def test_check_says_what_is_not_as_declared_and_writes_nothing(cli: Cli) -> None
         "nats.yaml: No such file or directory",
         "orders.yaml is not what the declaration says",
         "old.yaml is not declared any more; delete it",
-        "holdfast: write them anew with `holdfast render shop --to deploy`",
+        "holdfast: write them anew with `holdfast render shop --to deploy`; into a file that is "
+        "kept, put the edge yourself",
     ]
     assert (folder / "orders.yaml").read_text().endswith("# mine\n")
 

@@ -254,7 +254,7 @@ def test_environments_differ_in_what_was_said() -> None:
 
 def test_a_classic_ingress_may_stand_in_front() -> None:
     """For clusters that have no Gateway API."""
-    files = rendered(depot(entry="ingress", entry_class="nginx"))
+    files = rendered(depot(entry="ingress", entry_class="nginx", entry_namespace="ingress"))
 
     assert "Gateway" not in {item["kind"] for items in files.values() for item in items}
     assert of_kind(files, "Ingress")["entry"]["spec"]["ingressClassName"] == "nginx"
@@ -289,9 +289,12 @@ def test_a_users_own_template_comes_first(tmp_path: Path) -> None:
         render(rendering_of(shop, tmp_path, typed="shop", templates=tmp_path / "own"), PART)
 
 
-@pytest.mark.parametrize("name", ["own.yaml", "own.tf", "own.sh"])
+@pytest.mark.parametrize(
+    "name", ["kubernetes/network.yaml", "terraform/aws/account/main.tf", "ci/deploy.sh"]
+)
 def test_a_value_that_is_not_there_is_told_in_every_format(tmp_path: Path, name: str) -> None:
     """With the template's name, and not as what the format makes of nothing."""
+    (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text("one = [= nothing =]\n")
 
     with pytest.raises(DeclarationError, match=rf"template {name}.*'nothing' is undefined"):
@@ -312,7 +315,7 @@ WRONG = [
     (Deploy(networks={"carrier": ["10.0.0.300"]}), "10.0.0.300"),
     (Deploy(environments=[Environment("a", traced=2)]), "a share is 0..1"),
     (Deploy(environments=[Environment("a", log_level="loud")]), "log_level='loud'"),  # type: ignore[arg-type]  # wrong on purpose
-    (Deploy(entry="door"), "write 'gateway' or 'ingress'"),  # type: ignore[arg-type]  # wrong on purpose
+    (Deploy(entry="door"), "input should be 'gateway' or 'ingress'"),  # type: ignore[arg-type]  # wrong on purpose
     (Deploy(networks={"carier": ["192.0.2.0/24"]}), "no service reaches 'carier'"),
     (
         Deploy(environments=[Environment("a", urls={"courier": "https://x.example"})]),
@@ -441,3 +444,98 @@ def test_a_chart_takes_its_own_values_whatever_services_are_called() -> None:
         assert [error.message for error in schema.iter_errors(values)] == []
         values["pods"]["secrets"]["leest"] = 1
         assert not schema.is_valid(values)
+
+
+ANY: Any = 5
+TYPES = [
+    (Deploy(gateway=Pods(cpu=ANY)), "Pods(cpu=5): input should be a valid string"),
+    (Deploy(gateway=Pods(settings={"merchant": ANY})), "settings={'merchant': 5}"),
+    (Deploy(registry=ANY), "Deploy(registry=5): input should be a valid string"),
+    (Deploy(environments=[Environment("a", host=ANY)]), "Environment(host=5)"),
+    (Deploy(environments=[ANY]), "input should be an instance of environment"),
+    (Deploy(networks={"carrier": "203.0.113.0/24"}), "'str' instances are not allowed"),
+    (Deploy(environments=[Environment("a", database_networks="10.0.0.0/8")]), "'str' instances"),
+    (Deploy(entry="ingress"), "add `entry_namespace='nginx'`"),
+    (Deploy(gateway=Pods(settings={"a": "b"})), "the gateway has no Settings"),
+]
+
+
+@pytest.mark.parametrize(("deploy", "said"), TYPES, ids=lambda value: str(value)[:40])
+def test_what_is_of_another_type_is_one_line(deploy: Deploy, said: str) -> None:
+    """And no traceback: not everybody runs a type checker."""
+    with pytest.raises(DeclarationError) as caught:
+        replace(depot(), deploy=deploy).check_deploy()
+
+    assert [p for p in caught.value.problems if said in p and f"{Path(__file__).name}:" in p]
+
+
+@pytest.mark.parametrize("name", ["network", "dns", "kustomization", "entry-tls", "postgres-rw"])
+def test_a_service_has_no_name_of_a_file_or_an_object_of_the_platform(name: str) -> None:
+    """It would be rendered over, or over it."""
+    with pytest.raises(DeclarationError, match=f"test_kubernetes.py:.*Service\\('{name}'\\)"):
+        System("odd", [Service(name)]).check_deploy()
+
+
+def test_a_third_party_at_a_private_address_is_let_out_to_where_it_is() -> None:
+    """By default nobody reaches a private network."""
+    inside = External("ledger", url="https://10.1.2.3")
+    desk = Service("desk", reaches=[inside])
+
+    with pytest.raises(DeclarationError, match=r"private address.*networks=\{'ledger'"):
+        System("bank", [desk]).check_deploy()
+    System("bank", [desk], deploy=Deploy(networks={"ledger": ["10.1.0.0/16"]})).check_deploy()
+
+
+@pytest.mark.parametrize("name", ["broker", "redis", "desk-database"])
+def test_a_third_party_takes_no_variable_of_ours(name: str) -> None:
+    """`BROKER_URL` would be both."""
+    desk = Service("desk", reaches=[External(name, url="https://x.example")])
+
+    with pytest.raises(DeclarationError, match="a variable that says where something of Holdfast"):
+        System("odd", [desk]).check()
+
+
+def test_what_replaces_no_template_is_refused(tmp_path: Path) -> None:
+    """A misspelt name would be silent."""
+    (tmp_path / "kubernetes").mkdir()
+    (tmp_path / "kubernetes/netwrok.yaml").write_text("")
+
+    with pytest.raises(DeclarationError, match=r"netwrok\.yaml replaces no.*kubernetes/network"):
+        rendering_of(shop, tmp_path, typed="shop", templates=tmp_path)
+    with pytest.raises(DeclarationError, match="there is no such folder"):
+        rendering_of(shop, tmp_path, typed="shop", templates=tmp_path / "nowhere")
+
+
+def test_two_objects_of_one_name_and_what_is_no_yaml_are_refused() -> None:
+    """The file is named; nothing is rendered."""
+    one = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"
+
+    with pytest.raises(DeclarationError, match=r"b\.yaml: two objects are Secret a"):
+        objects_of({"a.yaml": one, "b.yaml": one})
+    with pytest.raises(DeclarationError, match=r"template kubernetes/a\.yaml"):
+        objects_of({"a.yaml": "kind: ["})
+
+
+def test_a_private_registry_has_its_secret_in_every_pod() -> None:
+    """Of the system's own image."""
+    pods = of_kind(rendered(depot(pull_secret="registry")), "Deployment")
+    found = {
+        name: pods[name]["spec"]["template"]["spec"].get("imagePullSecrets")
+        for name in ("gateway", "desk", "scale", "ledger")
+    }
+
+    assert set(map(str, found.values())) == {"[{'name': 'registry'}]"}
+
+
+def test_what_a_mounted_app_streams_is_not_cut() -> None:
+    """Its answers last as long as somebody reads."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    old = Service("old")
+    old.mount("/old", app)
+    rules = of_kind(rendered(System("mounts", [old])), "HTTPRoute")["entry"]["spec"]["rules"]
+
+    assert rules[0]["timeouts"] == {"request": "0s"}
+    shops = of_kind(rendered(shop), "HTTPRoute")["entry"]["spec"]["rules"]
+    assert shops[0]["timeouts"] == {"request": "15s"}

@@ -54,7 +54,7 @@ def test_a_backend_without_a_project_builds_nothing() -> None:
 
 
 def test_what_is_no_build_is_refused() -> None:
-    """In one line, with what to write."""
+    """In one line, with what is wanted."""
     (said,) = problems(NO_BUILD)
 
-    assert "write `Build(" in said
+    assert "Deploy(build='Dockerfile'): input should be an instance of build" in said

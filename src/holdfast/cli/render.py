@@ -7,7 +7,7 @@ import typer
 
 from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, SystemName
-from holdfast.cli.output import print_json, print_rows
+from holdfast.cli.output import complain, print_json, print_rows
 from holdfast.delivery import RUNBOOKS, differences, strangers, write
 from holdfast.delivery.parts import PARTS, RenderedPart, Rendering, render, rendering_of
 from holdfast.delivery.prices import read_prices
@@ -83,13 +83,22 @@ def command(
     if cost is not None:
         _print_costs(rendering, cost, as_json=as_json)
         return
-    files = render(rendering, tuple(dict.fromkeys(only)) if only else PARTS)
+    parts = tuple(dict.fromkeys(only)) if only else PARTS
+    if RenderedPart.KUBERNETES in parts and not loaded.system.gateway.trusted_proxies:
+        complain(
+            "on a cluster all clients come through proxies, and share one address and one rate: "
+            "name their networks in Gateway(trusted_proxies=…)"
+        )
+    files = render(rendering, parts)
     left = strangers(files, to)
     if check:
         problems = differences(files, to)
         problems += [f"{to / path} is not declared any more; delete it" for path in left]
         if problems:
-            again = f"write them anew with `holdfast render {system} --to {to}`"
+            again = (
+                f"write them anew with `holdfast render {system} --to {to}`; into a file that is "
+                "kept, put the edge yourself"
+            )
             raise DeclarationError([*problems, again])
     changed = [] if check else write(files, to)
     if as_json:

@@ -16,7 +16,6 @@ from holdfast.delivery.nats import nats_conf
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
     ENTRY,
-    GATEWAY,
     JAEGER_OTLP,
     MONITORING,
     NATS_MONITOR,
@@ -30,6 +29,7 @@ from holdfast.delivery.plan import (
 from holdfast.delivery.templates import Written, yaml_scalar
 from holdfast.delivery.values import AUTHORITY, DRAIN_S, NATS_NODES, Hole, values_of
 from holdfast.delivery.yaml import Value, dump
+from holdfast.system import System
 
 PART: Final = RenderedPart.KUBERNETES
 PRESTOP_S: Final = 5
@@ -37,6 +37,10 @@ CLUSTER_WIDE: Final = "namespace.yaml"
 """What only whoever owns the cluster may apply; it is in no Helm chart."""
 WHEN: Final = {"postgres.yaml": "in_cluster", "authority.yaml": "managed"}
 """{file: the value of `databases` with which it is there}; the others always are."""
+
+ENVOY: Final = "envoy"
+ENVOY_NAMESPACE: Final = "envoy-gateway-system"
+"""As Envoy Gateway 1.5 calls them."""
 
 Env = Mapping[str, Any] | Hole
 
@@ -109,7 +113,8 @@ class _Words:
             "collector_conf": dump(collector.configuration()),
             "prestop_s": PRESTOP_S,
             "drain_s": DRAIN_S,
-            "entry_timeout": f"{system.gateway.deadline_s + 5:g}s",
+            "entry_timeout": _longest(system),
+            "entry_class": system.deploy.entry_class or ENVOY,
             "scraped": [w.name for w in self._plan.workloads],
             "scrape_s": prometheus.SCRAPE_S,
             "rules": prometheus.rules(system, self._rendering.runbooks),
@@ -140,7 +145,7 @@ class _Words:
         """Return from whom a policy lets in."""
         deploy = self._plan.system.deploy
         namespaces = {
-            ENTRY: deploy.entry_namespace if flow.receiver == GATEWAY else "",
+            ENTRY: deploy.entry_namespace or ENVOY_NAMESPACE,
             MONITORING: deploy.monitoring_namespace,
         }
         if namespace := namespaces.get(flow.sender):
@@ -182,6 +187,15 @@ class _Words:
             return Written(str(value))
         lines = self.later(dump(value)).rstrip("\n").split("\n")
         return Written("\n" + "\n".join(f"{' ' * indent}{line}".rstrip() for line in lines))
+
+
+def _longest(system: System) -> str:
+    """Return how long the entry waits: longer than the gateway, which answers first.
+
+    What a mounted app streams lasts as long as its client reads; `0s` is no end.
+    """
+    streams = any(service.mounts for service in system.services)
+    return "0s" if streams else f"{system.gateway.deadline_s + 5:g}s"
 
 
 def _pairs(pairs: Mapping[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from holdfast.delivery.kubernetes import manifests
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.values import values_of
 from holdfast.delivery.yaml import Value, dump
+from holdfast.errors import DeclarationError
 
 PART: Final = RenderedPart.KUSTOMIZE
 API: Final = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
@@ -50,9 +51,32 @@ def files(rendering: Rendering) -> Files:
 
 
 def objects_of(texts: Mapping[str, str]) -> dict[Name, Manifest]:
-    """Return the objects of some files, by what they are known by."""
-    documents = (d for text in texts.values() for d in yaml.load_all(text, _LOADER) if d)
-    return {_name(document): document for document in documents}
+    """Return the objects of some files, by what they are known by.
+
+    Raises:
+        DeclarationError: two are known by the same; or a user's template made no YAML.
+    """
+    found: dict[Name, Manifest] = {}
+    problems: list[str] = []
+    for file, text in texts.items():
+        try:
+            documents = [d for d in yaml.load_all(text, _LOADER) if d]
+        except yaml.YAMLError as exc:
+            problems.append(
+                f"template {RenderedPart.KUBERNETES}/{file}: {' '.join(str(exc).split())}"
+            )
+            continue
+        for document in documents:
+            name = _name(document)
+            if name in found:
+                problems.append(
+                    f"{file}: two objects are {name[1]} {name[3]}; rename the service whose name "
+                    "makes it"
+                )
+            found[name] = document
+    if problems:
+        raise DeclarationError(problems)
+    return found
 
 
 def _name(manifest: Manifest) -> Name:

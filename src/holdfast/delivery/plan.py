@@ -185,7 +185,6 @@ def _flows(
     for workload in workloads:
         name = workload.name
         yield Flow(MONITORING, name, OPS_PORT, ("metrics",))
-        yield Flow(name, COLLECTOR, PORTS[COLLECTOR], ("spans",))
         if workload.broker:
             yield Flow(name, NATS, PORTS[NATS], letters.get(name, ("readiness",)))
         if workload.limits:
@@ -194,6 +193,7 @@ def _flows(
             said = "keys" if name == GATEWAY else f"external {external.name}"
             yield Flow(name, external.name, port_of(external.url), (said,))
     for workload in (*workloads, *([migrate] if migrate else [])):
+        yield Flow(workload.name, COLLECTOR, PORTS[COLLECTOR], ("spans",))
         if workload.databases:
             opened = tuple(f"database {name}" for name in workload.databases)
             yield Flow(workload.name, POSTGRES, PORTS[POSTGRES], opened)

@@ -8,6 +8,7 @@ reader would take it for something else.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, cast
 
@@ -29,11 +30,15 @@ class Templates:
 
     Args:
         own: the user's folder of templates, or None.
+    Raises:
+        DeclarationError: that is no folder, or a file in it replaces none of ours.
     """
 
     def __init__(self, own: Path | None = None) -> None:
-        folders: list[jinja2.BaseLoader] = [jinja2.PackageLoader("holdfast.delivery")]
+        ours = jinja2.PackageLoader("holdfast.delivery")
+        folders: list[jinja2.BaseLoader] = [ours]
         if own is not None:
+            _refuse_strangers(own, ours.list_templates())
             folders.insert(0, jinja2.FileSystemLoader(own))
         loader = jinja2.ChoiceLoader(folders)
         self._by_format = {
@@ -53,6 +58,19 @@ class Templates:
             line = getattr(exc, "lineno", None)
             place = f"{name}:{line}" if line else name
             raise DeclarationError([f"template {place}: {exc}"]) from exc
+
+
+def _refuse_strangers(own: Path, ours: Sequence[str]) -> None:
+    if not own.is_dir():
+        raise DeclarationError([f"--templates {own}: there is no such folder"])
+    names = (path.relative_to(own).as_posix() for path in sorted(own.rglob("*")) if path.is_file())
+    if problems := [
+        f"{own / name} replaces no template; those that there are: "
+        + ", ".join(get_close_matches(name, ours, 3, 0) or sorted(ours)[:3])
+        for name in names
+        if name not in ours
+    ]:
+        raise DeclarationError(problems)
 
 
 def _environment(loader: jinja2.BaseLoader, written: Callable[[object], str]) -> jinja2.Environment:

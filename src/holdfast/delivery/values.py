@@ -28,6 +28,7 @@ from holdfast.runtime.variables import (
     database_variable,
 )
 from holdfast.system import Environment, External
+from holdfast.system.checks.deploy import PRIVATE
 from holdfast.system.settings import variable_name
 
 NATS_NODES: Final = 3
@@ -36,11 +37,6 @@ QUOTED: Final = 'urlquery | replace "+" "%20"'
 AUTHORITY: Final = "/etc/holdfast/database"
 """The folder in which a pod finds `ca.crt`, the authority of its database's certificate."""
 DRAIN_S: Final = 20
-PRIVATE: Final = (
-    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8"),
-    *("169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
-)
-"""Where no third party is: private networks, and the metadata of clouds. Source: RFC 6890."""
 
 
 def host_of(plan: Plan, environment: Environment) -> str:

@@ -14,10 +14,11 @@ KEYS: Final = "gateway.keys"
 
 
 def _declared_at() -> str:
-    """Return `file:line` of whoever makes the value whose `__init__` asks."""
+    """Return `file:line` of whoever makes the value: the first frame that no dataclass made."""
     frame = inspect.currentframe()
-    for _ in range(2):  # past this function and the generated __init__
-        frame = None if frame is None else frame.f_back
+    frame = None if frame is None else frame.f_back
+    while frame is not None and frame.f_code.co_filename == "<string>":  # an `__init__` of theirs
+        frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
@@ -48,7 +49,7 @@ class Pods:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One place where the whole system runs: a cluster, or a namespace of one.
+    """One place where the whole system runs: a cluster of its own.
 
     Attributes:
         name: of its files, its secrets and its address.
@@ -84,7 +85,8 @@ class Build:
 
     Attributes:
         requirements: all packages of the image, locked with hashes, as `pip --require-hashes` reads
-            them. Holdfast is one of them, with its extras, unless it is the `project`.
+            them. Holdfast is one of them, with the extras `postgres`, `nats` and `redis` (and
+            `otel` for spans of yours), unless it is the `project`.
         sources: what is copied to the image as it is, and imported from there. None: the package
             that commands name, `shop` of `shop.system`.
         project: what `pip install` takes of the repository, `pyproject.toml` among it; empty where
@@ -118,10 +120,13 @@ class Deploy:
         gateway: the gateway's pods.
         namespace: on each cluster; the system's name without it.
         entry: what lets clients in: a Gateway of the Gateway API, or a classic Ingress.
-        entry_class: its GatewayClass or IngressClass.
+        entry_class: its GatewayClass or IngressClass; None: `envoy`. An Ingress has to have one.
         issuer: the ClusterIssuer of cert-manager that its certificate is from.
-        entry_namespace, monitoring_namespace, keda_namespace: where the cluster's own proxies,
-            its Prometheus and Jaeger, and KEDA run; nobody else is let in from there.
+        entry_namespace: where the proxies behind `entry` run, from which alone clients' requests
+            are let in; None: `envoy-gateway-system`. An Ingress has to have one.
+        monitoring_namespace, keda_namespace: where Prometheus and Jaeger, and KEDA, run.
+        pull_secret: the Secret in the namespace by which images are pulled from a private
+            registry; None: nodes may pull by themselves, as those of clouds do.
         store: the ClusterSecretStore of External Secrets.
         networks: {External's name: CIDRs from where it answers}, `gateway.keys` as in `urls`;
             one that is not here may be anywhere but in private networks.
@@ -134,11 +139,12 @@ class Deploy:
     gateway: Pods = field(default_factory=Pods)
     namespace: str | None = None
     entry: Entry = "gateway"
-    entry_class: str = "envoy"
+    entry_class: str | None = None
     issuer: str = "letsencrypt"
-    entry_namespace: str = "envoy-gateway-system"
+    entry_namespace: str | None = None
     monitoring_namespace: str = "monitoring"
     keda_namespace: str = "keda"
+    pull_secret: str | None = None
     store: str = "secrets"
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     build: Build = field(default_factory=Build)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from holdfast.system.deploy import Build, Deploy
+from holdfast.system.deploy import Deploy
 
 PYPROJECT = "pyproject.toml"
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
@@ -12,9 +12,6 @@ _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)
 def build_problems(deploy: Deploy) -> Iterator[str]:
     """Yield what is wrong, each with its line."""
     build = deploy.build
-    if type(build) is not Build:
-        yield f"{deploy.at}: Deploy(build={build!r}): that is no Build; write `Build(sources=[…])`"
-        return
     for name, paths in (
         ("requirements", [build.requirements]),
         ("sources", build.sources or ()),

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretBytes, SecretStr
@@ -12,16 +12,8 @@ from pydantic.fields import FieldInfo
 
 from holdfast.contract.secret_names import is_secret_name
 from holdfast.system.checks.build import build_problems
-from holdfast.system.deploy import (
-    KEYS,
-    Databases,
-    Deploy,
-    Entry,
-    Environment,
-    LogLevel,
-    Pods,
-    Size,
-)
+from holdfast.system.checks.fields import field_problems
+from holdfast.system.deploy import KEYS, Build, Deploy, Environment, Pods
 from holdfast.system.service import Service
 from holdfast.system.tables import settings_of
 
@@ -30,9 +22,17 @@ RESERVED = frozenset(
         *("nats", "redis", "postgres", "collector", "migrate", "default", "kubernetes"),
         *("jaeger", "prometheus", "alertmanager", "grafana"),
         *("database", "databases", "database-admin", "database-authority"),
+        *("network", "namespace", "dns", "default-deny", "authority", "kustomization", "own"),
+        *("entry", "entry-tls", "entry-redirect", "monitoring"),
     )
 )
 """Names of what stands beside the services, on a cluster or in Compose."""
+_BEGINS = ("postgres-",)  # and those that are made of a service's own name
+PRIVATE = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8"),
+    *("169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+)
+"""Where no third party is: private networks, and the metadata of clouds. Source: RFC 6890."""
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST = re.compile(
     r"(?=.{4,253}\Z)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+"
@@ -42,7 +42,7 @@ _MEMORY = re.compile(r"[1-9][0-9]{0,6}(Mi|Gi)")
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
 _LABELS = (
     *("namespace", "entry_class", "issuer", "store"),
-    *("entry_namespace", "monitoring_namespace", "keda_namespace"),
+    *("entry_namespace", "monitoring_namespace", "keda_namespace", "pull_secret"),
 )
 PODS_MAX = 500
 
@@ -52,11 +52,16 @@ def deploy_problems(system: str, services: Sequence[Service], deploy: Deploy) ->
     if not _is(deploy, Deploy):
         yield f"System(deploy={deploy!r}): that is no Deploy; write `Deploy(registry=…, …)`"
         return
+    if wrong := [*field_problems(deploy), *_nested(services, deploy)]:
+        yield from wrong
+        return
     yield from _whole(system, deploy)
     yield from build_problems(deploy)
-    yield from _pods("gateway", deploy.gateway, f"{deploy.at}: Deploy(gateway=…)")
+    yield from _pods(deploy.gateway, f"{deploy.at}: Deploy(gateway=…)")
     if deploy.gateway.bulk:
         yield f"{deploy.at}: Deploy(gateway=Pods(bulk=True)): who asks does not wait; remove it"
+    for name in (*deploy.gateway.settings, *deploy.gateway.secrets):
+        yield f"{deploy.gateway.at}: the gateway has no Settings; remove {name!r}"
     for environment in deploy.environments:
         yield from _environment(environment)
     names = Counter(environment.name for environment in deploy.environments)
@@ -67,6 +72,23 @@ def deploy_problems(system: str, services: Sequence[Service], deploy: Deploy) ->
         yield from _service(service)
         yield from _externals(service, deploy)
     yield from _strangers(services, deploy)
+
+
+def _nested(services: Sequence[Service], deploy: Deploy) -> Iterator[str]:
+    """Yield the fields that are wrong of what a Deploy holds, and of the services' own Pods."""
+    environments: object = deploy.environments
+    listed = environments if isinstance(environments, list | tuple) else ()
+    for made in (deploy.build, deploy.gateway, *cast("Sequence[object]", listed)):
+        if isinstance(made, Build | Environment | Pods):
+            yield from field_problems(made)
+    for service in services:
+        if _is(service.deploy, Pods):
+            yield from field_problems(service.deploy)
+        else:
+            yield (
+                f"Service({service.name!r}, deploy={service.deploy!r}): that is no Pods; write "
+                "`Pods(least=2, most=10)`"
+            )
 
 
 def _strangers(services: Sequence[Service], deploy: Deploy) -> Iterator[str]:
@@ -89,12 +111,25 @@ def _externals(service: Service, deploy: Deploy) -> Iterator[str]:
             )
         for environment in deploy.environments:
             url = environment.urls.get(external.name, external.url)
-            if _is_loopback(urlsplit(url).hostname or ""):
+            place = f"{environment.at}: Environment({environment.name!r}): {external.name}"
+            if _is_loopback(host := urlsplit(url).hostname or ""):
                 yield (
-                    f"{environment.at}: Environment({environment.name!r}): {external.name} is at "
-                    f"{url}, which is the pod itself; add "
+                    f"{place} is at {url}, which is the pod itself; add "
                     f"`urls={{{external.name!r}: 'https://…'}}`"
                 )
+            elif _is_private(host) and external.name not in deploy.networks:
+                yield (
+                    f"{place} is at {url}, a private address, where no third party is let out to; "
+                    f"add `Deploy(networks={{{external.name!r}: ['10.1.0.0/16']}})` or where it is"
+                )
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network) for network in PRIVATE)
 
 
 def _is(value: object, kind: type) -> bool:
@@ -120,11 +155,15 @@ def _whole(system: str, deploy: Deploy) -> Iterator[str]:
             f"{deploy.at}: Deploy(repository={deploy.repository!r}): clusters pull from it; write "
             "a https:// or ssh:// URL"
         )
-    yield from _choice(f"{deploy.at}: Deploy(…)", "entry", deploy.entry, Entry)
+    for name in ("entry_class", "entry_namespace"):
+        if deploy.entry == "ingress" and getattr(deploy, name) is None:
+            yield (
+                f"{deploy.at}: Deploy(entry='ingress'): say which, and from where it comes; add "
+                f"`{name}='nginx'` or what your cluster has"
+            )
     for name in _LABELS:
-        value = getattr(deploy, name)
-        value = system if value is None else value
-        if not _is(value, str) or not _LABEL.fullmatch(value):
+        value = getattr(deploy, name) or system
+        if not _LABEL.fullmatch(value):
             yield (
                 f"{deploy.at}: Deploy({name}={value!r}): no DNS label; write 1..63 of a-z, 0-9 "
                 "and -, a letter first and no - at the end"
@@ -147,18 +186,9 @@ def _environment(environment: Environment) -> Iterator[str]:
         yield from _network(network, f"{place}: database_networks")
     if not 0 <= environment.traced <= 1:
         yield f"{place}: traced={environment.traced!r}: a share is 0..1, 0.01 for one in a hundred"
-    yield from _choice(place, "size", environment.size, Size)
-    yield from _choice(place, "databases", environment.databases, Databases)
-    yield from _choice(place, "log_level", environment.log_level, LogLevel)
     for name, url in environment.urls.items():
         if not url.startswith(("http://", "https://")):
             yield f"{place}: urls={{{name!r}: {url!r}}}; write https://host[:port]"
-
-
-def _choice(place: str, name: str, value: object, kind: object) -> Iterator[str]:
-    choices = get_args(kind)
-    if value not in choices:
-        yield f"{place}: {name}={value!r}; write {' or '.join(map(repr, choices))}"
 
 
 def _network(network: str, place: str) -> Iterator[str]:
@@ -173,14 +203,15 @@ def _network(network: str, place: str) -> Iterator[str]:
 
 def _service(service: Service) -> Iterator[str]:
     place = f"{service.deploy.at}: Service({service.name!r}, deploy=…)"
-    yield from _pods(service.name, service.deploy, place)
-    if service.name in RESERVED:
+    yield from _pods(service.deploy, place)
+    at = f"{service.deploy.at}: Service({service.name!r})"
+    if service.name in RESERVED or service.name.startswith(_BEGINS):
         yield (
-            f"Service({service.name!r}): on a cluster something else has this name, and a service "
+            f"{at}: on a cluster something else has this name, and a service "
             "is found by it; rename it"
         )
     if service.name.endswith("-"):
-        yield f"Service({service.name!r}): no host ends with -; rename it"
+        yield f"{at}: no host ends with -; rename it"
     if service.deploy.bulk and (why := _awake(service)):
         yield f"{place}: bulk=True: it {why} and has to be there; remove it"
     yield from _settings(service, place)
@@ -197,15 +228,11 @@ def _awake(service: Service) -> str:
     return next((why for found, why in reasons if found), "")
 
 
-def _pods(name: str, pods: Pods, place: str) -> Iterator[str]:
-    if not _is(pods, Pods):
-        yield f"{name}: deploy={pods!r}: that is no Pods; write `Pods(least=2, most=10)`"
-        return
-    numbers = _is(pods.least, int) and _is(pods.most, int)
-    if not numbers or not 1 <= pods.least <= pods.most <= PODS_MAX:
+def _pods(pods: Pods, place: str) -> Iterator[str]:
+    if not 1 <= pods.least <= pods.most <= PODS_MAX:
         yield (
-            f"{place}: Pods(least={pods.least!r}, most={pods.most!r}): write whole numbers, "
-            f"1 <= least <= most <= {PODS_MAX}"
+            f"{place}: Pods(least={pods.least!r}, most={pods.most!r}): write 1 <= least <= most "
+            f"<= {PODS_MAX}"
         )
     if not _CPU.fullmatch(pods.cpu):
         yield f"{place}: Pods(cpu={pods.cpu!r}): write thousandths of a core, `250m`, or cores, `2`"
@@ -229,7 +256,7 @@ def _settings(service: Service, place: str) -> Iterator[str]:
             yield f"{place}: {name} is secret and stands in the code; name it in `secrets=[…]`"
         if secret and not info.is_required() and info.default not in (None, ""):
             yield (
-                f"{service.name}: the setting {name} is secret and has a default in the code; "
+                f"{place}: the setting {name} is secret and has a default in the code; "
                 "write `SecretStr` without one, or `SecretStr | None = None`"
             )
         if not secret and info.is_required() and name not in service.deploy.settings:

@@ -15,6 +15,8 @@ from holdfast.system.signature import EMPTY, Source, read_signature
 from holdfast.system.tables import provided_type
 
 NAME_CHARS_MAX = 40
+_TRAPS = frozenset({"broker", "redis", "database", "gateway-keys"})
+"""Third parties whose `<NAME>_URL` would be a variable of Holdfast's own."""
 _NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{NAME_CHARS_MAX - 1}}}")
 
 
@@ -147,6 +149,11 @@ def _external(external: External, services: set[str]) -> Iterator[str]:
     if external.name in services:
         yield f"{place}: a service has this name; rename one, because settings are named after it"
     yield from name_problems("External", external.name)
+    if external.name in _TRAPS or external.name in {f"{name}-database" for name in services}:
+        yield (
+            f"{place}: its address would be read from a variable that says where something of "
+            "Holdfast's own is; rename it"
+        )
     parts = urlsplit(external.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         yield f"{place}: url={external.url!r}; write `https://host` or `https://host:port`"

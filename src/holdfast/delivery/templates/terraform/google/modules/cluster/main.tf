@@ -87,9 +87,6 @@ resource "google_container_cluster" "this" {
     gce_persistent_disk_csi_driver_config {
       enabled = true
     }
-    dns_cache_config {
-      enabled = true
-    }
   }
 
   logging_config {
