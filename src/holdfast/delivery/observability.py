@@ -34,9 +34,19 @@ def observability(system: System, *, typed: str, runbooks: str = RUNBOOKS) -> Fi
         text = msgspec.json.format(model, indent=2).decode()
         files[f"grafana/{dashboard.uid}.json"] = f"{text}\n"
     for alert in ALERTS:
-        page = runbook(alert).replace(_TYPED, typed)
+        page = runbook(alert).replace(_TYPED, typed) + _in_a_pod(system, typed)
         files[f"{RUNBOOKS}/{alert}.md"] = f"{page}\n<!--\n{above.rstrip()}\n-->\n"
     return {f"{FOLDER}/{path}": text for path, text in files.items()}
+
+
+def _in_a_pod(system: System, typed: str) -> str:
+    """Return how the commands of a page are typed on a cluster."""
+    namespace = system.deploy.namespace or system.name
+    return (
+        "\nOn Kubernetes they are typed in a pod, about the service that runs there: "
+        f"`kubectl exec -n {namespace} deploy/SERVICE -- holdfast … {typed} "
+        f"--data /data/{system.name}`.\n"
+    )
 
 
 def runbook(alert: str) -> str:
