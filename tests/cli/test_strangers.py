@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,11 @@ def loaded(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    compiled, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it dates by the second
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = compiled
     return module
 
 
