@@ -1,9 +1,8 @@
 """Before a deployment: what is under way that the new version does not know."""
 
 import asyncio
-import importlib.util
-import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from holdfast.testing import running
@@ -33,16 +32,9 @@ KNOWING = NEW | {"saga": "(was='travel')", "job": ", was='sweep'"}
 
 
 def loaded(path: Path) -> Any:
-    """Return a module that is not kept in `sys.modules`: there are several of its name."""
-    spec = importlib.util.spec_from_file_location("trips_before", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    compiled, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it dates by the second
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = compiled
+    """Return a module that is kept nowhere: there are several of its name within one second."""
+    module = ModuleType("trips_before")
+    exec(compile(path.read_text(), str(path), "exec"), vars(module))
     return module
 
 

@@ -1,8 +1,9 @@
 """One order is one trace: what a real receiver gets, as a tree."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,10 +174,15 @@ async def test_a_kill_between_two_steps_leaves_one_trace(
         seen = [span.name for span in receiver.spans]
         return all(name in seen for name in names)
 
+    def is_charged() -> bool:
+        with closing(sqlite3.connect(tmp_path / "processor.db")) as ledger:
+            return ledger.execute("SELECT count(*) FROM charge").fetchone() == (1,)
+
     settings = environ(receiver)
     async with shop_in(tmp_path, hang_s=600.0, environ=settings) as (run, client):
-        await order(client, "tok_silent_before")
+        await order(client, "tok_silent_after")
         await until(lambda: came("send payments.Charge.v1", "process inventory.Reserve.v1"))
+        await until(is_charged)
         await run.kill()
         await run.start()
         await until(
