@@ -1,5 +1,6 @@
 """`holdfast render`: what would otherwise be kept by hand beside the declaration."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, SystemName
 from holdfast.cli.output import complain, print_json, print_rows
-from holdfast.delivery import RUNBOOKS, differences, strangers, write
+from holdfast.delivery import RUNBOOKS, Files, differences, strangers, write
 from holdfast.delivery.parts import PARTS, RenderedPart, Rendering, render, rendering_of
 from holdfast.delivery.prices import read_prices
 from holdfast.delivery.release import FOLDER
@@ -92,14 +93,7 @@ def command(
     files = render(rendering, parts)
     left = strangers(files, to)
     if check:
-        problems = differences(files, to)
-        problems += [f"{to / path} is not declared any more; delete it" for path in left]
-        if problems:
-            again = (
-                f"write them anew with `holdfast render {system} --to {to}`; into a file that is "
-                "kept, put the edge yourself"
-            )
-            raise DeclarationError([*problems, again])
+        _refuse_differences(files, to, left, typed=system)
     changed = [] if check else write(files, to)
     if as_json:
         print_json({"files": sorted(files), "written": changed, "undeclared": left})
@@ -110,6 +104,18 @@ def command(
         print(f"{to / path} is not declared any more")
     said = "are as the declaration says" if check else f"written to {to}"
     print(f"{len(files) if check else len(changed)} of {len(files)} files {said}")
+
+
+def _refuse_differences(files: Files, to: Path, left: Sequence[str], *, typed: str) -> None:
+    """Refuse a folder that is not as rendered. Raises DeclarationError."""
+    problems = differences(files, to)
+    problems += [f"{to / path} is not declared any more; delete it" for path in left]
+    if problems:
+        again = (
+            f"write them anew with `holdfast render {typed} --to {to}`; into a file that is kept, "
+            "put the edge yourself"
+        )
+        raise DeclarationError([*problems, again])
 
 
 def _print_costs(rendering: Rendering, file: Path, *, as_json: bool) -> None:
