@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from holdfast.communication import HttpServer
+from holdfast.delivery.kubernetes import ENVOY_NAMESPACE
 from holdfast.engines.machine import MachineClock
 from holdfast.testing import Client
 from shop.demo.audit import audit
@@ -24,7 +25,6 @@ from shop.demo.books import SERVICES, read_books, settled, unfinished
 from shop.demo.customers import CUSTOMERS, PASSWORD, Customers, Placed, Wish
 from shop.processor.api import Processor
 from shop.processor.ledger import Ledger
-from shop.system import shop
 from tests.certificates import Authority
 from tests.chaos.books import Tables
 from tests.delivery.kubelet.cluster import Cluster, cluster
@@ -163,7 +163,7 @@ async def shop_on_cluster(
         await server.start(PROCESSOR_AT, 443, tls=authority.server(host))
         try:
             await made.ready()
-            entry = await made.guest(shop.deploy.entry_namespace, "entry", {})
+            entry = await made.guest(ENVOY_NAMESPACE, "entry", {})
             address = made.address_of(f"{backend_of(objects)}.{NAMESPACE}.svc.cluster.local")
             client = made.client(entry, address, 8000)
             customers = Customers(client, random.Random(1))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.delivery.kubernetes import ENVOY_NAMESPACE
 from holdfast.delivery.plan import (
     COLLECTOR,
     ENTRY,
@@ -166,7 +167,7 @@ def ways_of(flow: Flow, items: list[Object], environment: str) -> set[Way]:
     """Return the ways that a flow of the plan needs, in the names of the manifests."""
     [place] = [one for one in shop.deploy.environments if one.name == environment]
     outside = {
-        ENTRY: f"{shop.deploy.entry_namespace}/*",
+        ENTRY: f"{ENVOY_NAMESPACE}/*",
         MONITORING: f"{shop.deploy.monitoring_namespace}/*",
     }
     names = {pod.owner["metadata"]["name"] for pod in pods_of(items)}
