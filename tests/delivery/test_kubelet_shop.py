@@ -64,6 +64,7 @@ def edges_of_the_graph() -> set[Edge]:
             found.add((service.name, "redis", 6379))
     for name in WORKLOADS:
         found |= {("monitoring", name, 8001), (name, "collector", 4318)}
+    found.add(("migrate", "collector", 4318))
     found |= {("gateway", "users", 8000), ("gateway", "nats", 4222), ("gateway", "redis", 6379)}
     found |= {("entry", "gateway", 8000), ("keda", "nats", 8222), ("nats", "nats", 6222)}
     return found | {("operator", "postgres", port) for port in (5432, 8000)}
