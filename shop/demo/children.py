@@ -3,12 +3,9 @@
 import asyncio
 import ctypes
 import os
-import secrets
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from holdfast.errors import CallError
@@ -21,19 +18,6 @@ _PR_SET_PDEATHSIG = 1
 
 class DidNotStart(Exception):
     """A child process ended or stayed silent instead of getting ready."""
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that is free now.
-
-    It is below those that the kernel gives to outgoing connections, so that none of them takes it
-    while its child is dead.
-    """
-    while True:
-        port = 16_000 + secrets.randbelow(16_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Child:

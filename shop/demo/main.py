@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+from holdfast.runtime.children import free_port
 from holdfast.runtime.folder import DataFolder
 from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import Books, Files, read_books, saga_of, settled, unfinished
-from shop.demo.children import Child, DidNotStart, free_port
+from shop.demo.children import Child, DidNotStart
 from shop.demo.customers import Customers, Placed, Refused, Wish, wishes
 from shop.demo.progress import Meter, meter
 from shop.demo.story import Outage, remarkable, timeline, told

@@ -132,3 +132,17 @@ def test_what_it_costs_is_a_table_and_nothing_is_written(cli: Cli) -> None:
     assert (found["currency"], last["environment"], last["what"]) == ("EUR", "production", "total")
     assert table.rows[-1][3].split(" … ")[0] == f"{last['month']['least']:.2f}"
     assert [path.name for path in cli.folder.iterdir()] == ["prices.toml"]
+
+
+def test_whoever_trusts_no_proxy_is_told_so_where_there_are_some(cli: Cli) -> None:
+    """On a cluster alone; the folder is rendered all the same."""
+    (cli.folder / "shy.py").write_text(
+        "from holdfast import Service, System\nshy = System('shy', [Service('one')])\n"
+    )
+
+    on_clusters = cli.quick("render", "shy", "--only", "kubernetes", "--to", "deploy")
+    rules = cli.quick("render", "shy", "--only", "observability", "--to", "deploy")
+
+    assert (on_clusters.code, rules.code, rules.err) == (0, 0, "")
+    assert "name their networks in Gateway(trusted_proxies=…)" in on_clusters.err
+    assert on_clusters.err.count("\n") == 1

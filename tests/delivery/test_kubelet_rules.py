@@ -23,9 +23,9 @@ from tests.delivery.kubelet.rollout import (
     stateful_step,
     template_hash,
 )
-from tests.delivery.kubelet.selectors import matches
 from tests.delivery.kubelet.services import ServiceAt, endpoints, links, names, nat_table
 from tests.delivery.kubelet.workloads import pod_of, replicas_of
+from tests.delivery.selectors import matches
 
 WEB = PodAt("shop", "web-0", "10.1.0.1", {"app": "web"}, {"http": ("TCP", 8000)})
 STORE = PodAt(

@@ -539,3 +539,12 @@ def test_what_a_mounted_app_streams_is_not_cut() -> None:
     assert rules[0]["timeouts"] == {"request": "0s"}
     shops = of_kind(rendered(shop), "HTTPRoute")["entry"]["spec"]["rules"]
     assert shops[0]["timeouts"] == {"request": "15s"}
+
+
+def test_a_default_is_of_the_line_of_what_it_belongs_to() -> None:
+    """Whoever declares nothing of it is not sent into the framework's own files."""
+    system = System("plain", [Service("one")])
+    lines = {system.deploy.at, *(e.at for e in system.deploy.environments)}
+    lines |= {service.deploy.at for service in system.services}
+
+    assert {line.rpartition(":")[0] for line in lines} == {__file__}

@@ -14,6 +14,8 @@ ALERTS: Final = (
     *("OutboxStandsStill", "FloorStandsStill"),
 )
 """Every alert there is; each has its page in `runbooks/`."""
+RUNBOOKS: Final = "runbooks"
+"""The folder of the pages, and where they are served unless somebody says where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,23 @@ from typing import Final
 import msgspec
 
 from holdfast.delivery import alertmanager, collector, jaeger, prometheus
-from holdfast.delivery.alerts import ALERTS
+from holdfast.delivery.alerts import ALERTS, RUNBOOKS
 from holdfast.delivery.dashboards import dashboards_of
 from holdfast.delivery.files import Files, head
+from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.rule_tests import tests_of
 from holdfast.delivery.yaml import Value, dump
 from holdfast.system import System
 
-FOLDER: Final = "observability"
-RUNBOOKS: Final = "runbooks"
+PART: Final = RenderedPart.OBSERVABILITY
 _TYPED = "SYSTEM"
 """Stands for the name of the system in the commands of a page."""
+
+
+def files(rendering: Rendering) -> Files:
+    """Return {path: text} of what is rendered."""
+    typed, runbooks = rendering.plan.typed, rendering.runbooks
+    return observability(rendering.system, typed=typed, runbooks=runbooks)
 
 
 def observability(system: System, *, typed: str, runbooks: str = RUNBOOKS) -> Files:
@@ -27,16 +33,16 @@ def observability(system: System, *, typed: str, runbooks: str = RUNBOOKS) -> Fi
         typed: what commands call the system.
         runbooks: where the pages of the alerts are served.
     """
-    above = head(system.name, FOLDER)
-    files = {path: above + dump(value) for path, value in _documents(system, runbooks)}
+    above = head(system.name, PART)
+    found = {path: above + dump(value) for path, value in _documents(system, runbooks)}
     for dashboard in dashboards_of(system):
         model = msgspec.json.encode(dashboard.model(system.name))
         text = msgspec.json.format(model, indent=2).decode()
-        files[f"grafana/{dashboard.uid}.json"] = f"{text}\n"
+        found[f"grafana/{dashboard.uid}.json"] = f"{text}\n"
     for alert in ALERTS:
         page = runbook(alert).replace(_TYPED, typed) + _in_a_pod(system, typed)
-        files[f"{RUNBOOKS}/{alert}.md"] = f"{page}\n<!--\n{above.rstrip()}\n-->\n"
-    return {f"{FOLDER}/{path}": text for path, text in files.items()}
+        found[f"{RUNBOOKS}/{alert}.md"] = f"{page}\n<!--\n{above.rstrip()}\n-->\n"
+    return {f"{PART}/{path}": text for path, text in found.items()}
 
 
 def _in_a_pod(system: System, typed: str) -> str:

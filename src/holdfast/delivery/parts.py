@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from holdfast.delivery.alerts import RUNBOOKS
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.images import LOCK, Images, read_images
-from holdfast.delivery.observability import RUNBOOKS, observability
 from holdfast.delivery.plan import Plan, plan_of
 from holdfast.delivery.templates import Templates
 from holdfast.system import System
@@ -94,7 +94,5 @@ def render(rendering: Rendering, parts: tuple[RenderedPart, ...] = PARTS) -> Fil
 
 def _renderer(part: RenderedPart) -> Callable[[Rendering], Files]:
     """Return the function `files` of a part's module; only what is wanted is imported."""
-    if part is RenderedPart.OBSERVABILITY:
-        return lambda r: observability(r.system, typed=r.plan.typed, runbooks=r.runbooks)
     renderer: Callable[[Rendering], Files] = import_module(f"holdfast.delivery.{part}").files
     return renderer

@@ -14,10 +14,12 @@ KEYS: Final = "gateway.keys"
 
 
 def _declared_at() -> str:
-    """Return `file:line` of whoever makes the value: the first frame that no dataclass made."""
+    """Return `file:line` of whoever makes the value, past what a dataclass makes of it.
+
+    A default is made here, for the value that it belongs to.
+    """
     frame = inspect.currentframe()
-    frame = None if frame is None else frame.f_back
-    while frame is not None and frame.f_code.co_filename == "<string>":  # an `__init__` of theirs
+    while frame is not None and frame.f_code.co_filename in (__file__, "<string>"):
         frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

@@ -13,7 +13,7 @@ from tests.delivery.judges.objects import (
     pods_of,
     space_of,
 )
-from tests.delivery.judges.selectors import selects
+from tests.delivery.selectors import matches
 
 SPACE_LABEL = "kubernetes.io/metadata.name"
 """The label that every namespace has, with its own name."""
@@ -129,7 +129,7 @@ def _ways(items: list[Object], direction: str) -> Iterator[Way]:
         subjects = [
             pod
             for pod in pods
-            if space_of(pod.owner) == space and selects(spec.get("podSelector", {}), pod.labels)
+            if space_of(pod.owner) == space and matches(spec.get("podSelector", {}), pod.labels)
         ]
         for rule in spec.get(direction) or []:
             for peer in rule.get("to" if direction == "egress" else "from") or []:
@@ -152,7 +152,7 @@ def _parties(peer: dict[str, Any], space: str, pods: list[Pod]) -> Iterator[tupl
     where = peer.get("namespaceSelector")
     named = space if where is None else where.get("matchLabels", {}).get(SPACE_LABEL, "*")
     found = [
-        pod for pod in pods if named in ("*", space_of(pod.owner)) and selects(labels, pod.labels)
+        pod for pod in pods if named in ("*", space_of(pod.owner)) and matches(labels, pod.labels)
     ]
     yield from ((party(pod), pod) for pod in found)
     if not found:

@@ -12,7 +12,7 @@ from tests.delivery.judges.objects import (
     pods_of,
     space_of,
 )
-from tests.delivery.judges.selectors import selects
+from tests.delivery.selectors import matches
 
 
 def reference_problems(items: list[Object], outside: Collection[str] = ()) -> list[str]:
@@ -86,10 +86,10 @@ def _of_pod(pod: Pod, items: list[Object]) -> Iterator[str]:
     yield from (f"two containers are {name}" for name in _twice(names))
     selector = pod.owner["spec"].get("selector")
     has_none = pod.owner["kind"] in ("Job", "CronJob", "Pod") or selector is None
-    if not has_none and not selects(selector, pod.labels):
+    if not has_none and not matches(selector, pod.labels):
         yield "its selector does not select its own pods"
     for constraint in spec.get("topologySpreadConstraints") or []:
-        if not selects(constraint.get("labelSelector") or {}, pod.labels):
+        if not matches(constraint.get("labelSelector") or {}, pod.labels):
             yield f"spreads over {constraint['topologyKey']} by labels that it does not have"
 
 
@@ -154,7 +154,7 @@ def _of_object(item: Object, items: list[Object]) -> Iterator[str]:
             yield from _of_service(item, items)
         case "NetworkPolicy":
             pods = [pod for pod in actors_of(items) if space_of(pod.owner) == space]
-            if not any(selects(spec.get("podSelector") or {}, pod.labels) for pod in pods):
+            if not any(matches(spec.get("podSelector") or {}, pod.labels) for pod in pods):
                 yield "selects no pod"
         case "HTTPRoute":
             yield from _of_route(item, items)
@@ -193,7 +193,7 @@ def _of_service(service: Object, items: list[Object]) -> Iterator[str]:
         pod
         for pod in pods_of(items)
         if space_of(pod.owner) == space_of(service)
-        if selects({"matchLabels": selector}, pod.labels)
+        if matches({"matchLabels": selector}, pod.labels)
     ]
     if not pods:
         yield "selects no pod"

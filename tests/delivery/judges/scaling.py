@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from tests.delivery.judges.objects import Object, Pod, name_of, of_kind, pods_of, space_of
-from tests.delivery.judges.selectors import selects
+from tests.delivery.selectors import matches
 
 SCALED_NAME_MAX = 54
 """KEDA makes an autoscaler `keda-hpa-<name>`, and 63 characters is all that it may have."""
@@ -119,7 +119,7 @@ def _of_budget(budget: Object, items: list[Object]) -> Iterator[str]:
     chosen = [
         pod
         for pod in pods_of(items)
-        if space_of(pod.owner) == space_of(budget) and selects(spec["selector"], pod.labels)
+        if space_of(pod.owner) == space_of(budget) and matches(spec["selector"], pod.labels)
         if pod.owner["kind"] in ("Deployment", "StatefulSet", "ReplicaSet")
     ]
     if len(chosen) != 1:

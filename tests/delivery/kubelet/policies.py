@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.delivery.kubelet.manifests import Object
-from tests.delivery.kubelet.selectors import matches
+from tests.delivery.selectors import matches
 
 TABLE = "kubelet_policies"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.delivery.kubelet.manifests import Object
 from tests.delivery.kubelet.policies import PodAt
-from tests.delivery.kubelet.selectors import matches
+from tests.delivery.selectors import matches
 
 TABLE = "kubelet_services"
 DOMAIN = "cluster.local"
