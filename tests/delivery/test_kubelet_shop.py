@@ -6,11 +6,15 @@ import random
 from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from shop.demo.customers import Customers, Wish, wishes
+from holdfast.errors import CallError, ConnectionLost
+from holdfast.testing import Client
+from holdfast.testing.run import Answer
+from shop.demo.customers import Wish, wishes
 from shop.system import shop
 from tests.delivery.kubelet.images import base, bytes_of
 from tests.delivery.kubelet.manifests import Object
@@ -163,18 +167,23 @@ async def test_a_rolling_update_fails_no_request(
 ) -> None:
     """All pods of all services and of the gateway are replaced under load.
 
-    Each answer is 202. A kept connection that its pod closes just as a request is written to it has
-    no answer (0): whoever forwards sends that again, with its key, as the customers here do.
+    Each answer is 202, and each new connection is made. A kept one that its pod closes just as a
+    request is written to it is lost: whoever forwards sends that again, with its key, as the
+    customers do here.
     """
-    made, over, answers = running.cluster, asyncio.Event(), list[int]()
-    once = Customers._try
+    made, over, ends = running.cluster, asyncio.Event(), list[int | type[CallError]]()
+    post = Client.post
 
-    async def watched(self: Customers, token: str, wish: Wish) -> tuple[int, bytes]:
-        status, body = await once(self, token, wish)
-        answers.append(status)
-        return status, body
+    async def watched(self: Client, path: str, **options: Any) -> Answer:
+        try:
+            answer = await post(self, path, **options)
+        except CallError as exc:
+            ends.append(type(exc))
+            raise
+        ends.append(answer.status)
+        return answer
 
-    monkeypatch.setattr(Customers, "_try", watched)
+    monkeypatch.setattr(Client, "post", watched)
     old = {pod for name in WORKLOADS for pod in made.of(name)}
     new = [deployment(running, name) for name in WORKLOADS]
     for workload in new:
@@ -198,7 +207,7 @@ async def test_a_rolling_update_fails_no_request(
     tries = [n for each in await asyncio.gather(*buying) for n in each]
 
     assert len(tries) > 20
-    assert set(answers) <= {202, 0}, "a customer's request failed"
+    assert set(ends) <= {202, ConnectionLost}, "a customer's request failed"
     assert max(tries) <= 2, "the second connection was closed, too"
     assert await running.wrong() == []
     ended = {pod.containers[pod.origin.name].reason for pod in old}
