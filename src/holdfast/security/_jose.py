@@ -5,7 +5,6 @@ has one encoding only: no padding, no whitespace, no stray bits, no member twice
 """
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -55,15 +54,6 @@ def read_object(document: bytes) -> dict[str, object]:
 def write_object(members: Mapping[str, object]) -> bytes:
     """Return an object as JSON without whitespace, members in the order given."""
     return json.dumps(members, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def thumbprint(members: Mapping[str, str]) -> str:
-    """Return the name that a public key gives itself: base64url(SHA-256(its required members)).
-
-    Source: RFC 7638, section 3; the members are sorted by name.
-    """
-    ordered = {name: members[name] for name in sorted(members)}
-    return encode_base64url(hashlib.sha256(write_object(ordered)).digest())
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

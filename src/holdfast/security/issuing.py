@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc.jwk import OKPKey
 
 from holdfast.security._jose import (
     decode_base64url,
     encode_base64url,
     read_object,
-    thumbprint,
     write_object,
 )
 from holdfast.security.claims import read_scopes
@@ -30,7 +30,7 @@ class SigningKey:
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         x = encode_base64url(self._private.public_key().public_bytes_raw())
         self._public = {"kty": "OKP", "crv": "Ed25519", "x": x}
-        self.kid = thumbprint(self._public)
+        self.kid = OKPKey.import_key({**self._public}).thumbprint()
 
     def __repr__(self) -> str:
         return f"SigningKey(kid={self.kid!r})"

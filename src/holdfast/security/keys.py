@@ -3,22 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    ECDSA,
-    SECP256R1,
-    EllipticCurvePublicKey,
-)
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 
 from holdfast.errors import BadAnswer
-from holdfast.security._jose import decode_base64url, read_object, thumbprint
+from holdfast.security._jose import decode_base64url, read_object
 from holdfast.security.acceptance import Algorithm
 
 JWKS_BYTES_MAX = 262_144
@@ -27,6 +19,21 @@ RSA_BITS_MIN, RSA_BITS_MAX = 2048, 8192  # NIST SP 800-131A; above: a way to bur
 
 _SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _COORDINATE_BYTES = 32
+
+
+class _Kind(NamedTuple):
+    """A kind of key: the algorithm that it stands for, and the members that it is made of."""
+
+    algorithm: Algorithm
+    key: type[OKPKey] | type[ECKey] | type[RSAKey]
+    members: tuple[str, ...]
+
+
+_KINDS: dict[tuple[object, object], _Kind] = {
+    ("OKP", "Ed25519"): _Kind("EdDSA", OKPKey, ("x",)),
+    ("EC", "P-256"): _Kind("ES256", ECKey, ("x", "y")),
+    ("RSA", None): _Kind("RS256", RSAKey, ("n", "e")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +47,12 @@ class VerifyingKey:
     kid: str
     algorithm: Algorithm
     thumbprint: str
-    public: Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey = field(
-        compare=False, repr=False
-    )
+    public: OKPKey | ECKey | RSAKey = field(compare=False, repr=False)
 
     def matches(self, signed: bytes, signature: bytes) -> bool:
         """Say whether `signature` was made over `signed` by the holder of this key."""
-        try:
-            match self.public:
-                case Ed25519PublicKey() as key:
-                    key.verify(signature, signed)
-                case RSAPublicKey() as key:
-                    key.verify(signature, signed, PKCS1v15(), SHA256())
-                case EllipticCurvePublicKey() as key:
-                    if len(signature) != 2 * _COORDINATE_BYTES:
-                        return False
-                    r = int.from_bytes(signature[:_COORDINATE_BYTES], "big")
-                    s = int.from_bytes(signature[_COORDINATE_BYTES:], "big")
-                    key.verify(encode_dss_signature(r, s), signed, ECDSA(SHA256()))
-        except InvalidSignature:
-            return False
-        return True
+        # Not through `get_alg`, which warns at each call that EdDSA has a newer name.
+        return JWSRegistry.algorithms[self.algorithm].verify(signed, signature, self.public)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +160,39 @@ def read_key(jwk: Mapping[str, object], *, kid_required: bool = True) -> Verifyi
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise ValueError("its key_ops do not have verify")
-    match jwk.get("kty"), jwk.get("crv"):
-        case "OKP", "Ed25519":
-            key = _ed25519(kid, jwk)
-        case "EC", "P-256":
-            key = _p256(kid, jwk)
-        case "RSA", None:
-            key = _rsa(kid, jwk)
-        case kty, crv:
-            raise ValueError(f"kty {kty!r:.40} with crv {crv!r:.40} is not taken")
+    kty, crv = jwk.get("kty"), jwk.get("crv")
+    kind = _KINDS.get((kty, crv)) if isinstance(kty, str) and isinstance(crv, str | None) else None
+    if kind is None:
+        raise ValueError(f"kty {kty!r:.40} with crv {crv!r:.40} is not taken")
     # RFC 9864 calls EdDSA over this curve Ed25519; in a JWK both name the same key.
-    names = (key.algorithm, "Ed25519") if key.algorithm == "EdDSA" else (key.algorithm,)
-    if jwk.get("alg", key.algorithm) not in names:
-        raise ValueError(f"its alg is not {key.algorithm}")
-    return key
+    names = (kind.algorithm, "Ed25519") if kind.algorithm == "EdDSA" else (kind.algorithm,)
+    if jwk.get("alg", kind.algorithm) not in names:
+        raise ValueError(f"its alg is not {kind.algorithm}")
+    return _made(kind, kid, jwk)
+
+
+def _made(kind: _Kind, kid: str, jwk: Mapping[str, object]) -> VerifyingKey:
+    """Return the key of a JWK that may verify; joserfc reads what is left of it."""
+    texts = {name: _text(jwk, name) for name in kind.members}
+    numbers = {name: decode_base64url(text.encode("ascii")) for name, text in texts.items()}
+    if kind.key is ECKey and any(len(number) != _COORDINATE_BYTES for number in numbers.values()):
+        raise ValueError("its x or y is not 32 bytes")  # RFC 7518, section 6.2.1.2
+    if kind.key is RSAKey:
+        _check_rsa(numbers["n"], numbers["e"])
+    crv = {} if kind.key is RSAKey else {"crv": str(jwk["crv"])}
+    try:
+        public = kind.key.import_key({"kty": kind.key.key_type, **crv, **texts})
+    except JoseError as error:
+        raise ValueError(str(error)) from error
+    return VerifyingKey(kid, kind.algorithm, public.thumbprint(), public)
+
+
+def _check_rsa(modulus: bytes, exponent: bytes) -> None:
+    bits = int.from_bytes(modulus, "big").bit_length()
+    if not RSA_BITS_MIN <= bits <= RSA_BITS_MAX:
+        raise ValueError(f"it has {bits} bits, not {RSA_BITS_MIN}..{RSA_BITS_MAX}")
+    if int.from_bytes(exponent, "big").bit_length() > 32:
+        raise ValueError("its exponent is longer than 32 bits")
 
 
 def _read_set(document: bytes | Mapping[str, object]) -> list[object]:
@@ -198,39 +209,8 @@ def _read_set(document: bytes | Mapping[str, object]) -> list[object]:
     return members
 
 
-def _ed25519(kid: str, jwk: Mapping[str, object]) -> VerifyingKey:
-    x = _text(jwk, "x")
-    public = Ed25519PublicKey.from_public_bytes(_decode(x))
-    return VerifyingKey(kid, "EdDSA", thumbprint({"kty": "OKP", "crv": "Ed25519", "x": x}), public)
-
-
-def _p256(kid: str, jwk: Mapping[str, object]) -> VerifyingKey:
-    x, y = _text(jwk, "x"), _text(jwk, "y")
-    point = b"\x04" + _decode(x) + _decode(y)
-    if len(_decode(x)) != _COORDINATE_BYTES:
-        raise ValueError("its x is not 32 bytes")
-    public = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point)
-    name = thumbprint({"kty": "EC", "crv": "P-256", "x": x, "y": y})
-    return VerifyingKey(kid, "ES256", name, public)
-
-
-def _rsa(kid: str, jwk: Mapping[str, object]) -> VerifyingKey:
-    n, e = _text(jwk, "n"), _text(jwk, "e")
-    modulus, exponent = (int.from_bytes(_decode(text), "big") for text in (n, e))
-    if not RSA_BITS_MIN <= modulus.bit_length() <= RSA_BITS_MAX:
-        raise ValueError(f"it has {modulus.bit_length()} bits, not {RSA_BITS_MIN}..{RSA_BITS_MAX}")
-    if exponent.bit_length() > 32:
-        raise ValueError("its exponent is longer than 32 bits")
-    public = RSAPublicNumbers(exponent, modulus).public_key()
-    return VerifyingKey(kid, "RS256", thumbprint({"kty": "RSA", "n": n, "e": e}), public)
-
-
 def _text(jwk: Mapping[str, object], name: str) -> str:
     value = jwk.get(name)
     if not isinstance(value, str) or not value.isascii():
         raise ValueError(f"its {name} is missing or not base64url")
     return value
-
-
-def _decode(text: str) -> bytes:
-    return decode_base64url(text.encode("ascii"))
