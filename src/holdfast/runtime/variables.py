@@ -26,6 +26,16 @@ REDIS_URL: Final = "REDIS_URL"
 """Where processes share their rate limits."""
 KEYS_URL: Final = "GATEWAY_KEYS_URL"
 """Where the gateway's public keys are."""
+CERTIFICATE: Final = variable_name(OURS, "cert")
+"""The file of the certificate that says who this process is inside the system."""
+KEY: Final = variable_name(OURS, "key")
+"""The file of its private key."""
+TRUSTED: Final = variable_name(OURS, "ca")
+"""The file of the authorities that issue certificates of the system."""
+TOKENS_CERTIFICATE: Final = variable_name(OURS, "tokens_cert")
+"""The file of the certificate of what signs transaction tokens: of the gateway alone."""
+TOKENS_KEY: Final = variable_name(OURS, "tokens_key")
+"""The file of its private key."""
 SHARE_PORT: Final = variable_name(OURS, "share_port")
 """The setting that a supervisor gives to processes which share a port."""
 

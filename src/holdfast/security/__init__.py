@@ -1,6 +1,7 @@
 """Tokens, keys, scopes and passwords."""
 
 from holdfast.security.acceptance import REASONS, Reason, TokenPolicy, TokenRefused
+from holdfast.security.authority import Authority, Issued
 from holdfast.security.bearer import bearer_token, scope_missing, token_invalid, token_missing
 from holdfast.security.claims import Claims
 from holdfast.security.issuing import SigningKey, TokenSigner, public_jwks
@@ -11,9 +12,11 @@ from holdfast.security.tokens import TokenVerifier, VerifierStats
 
 __all__ = [
     "REASONS",
+    "Authority",
     "CachedKeys",
     "Claims",
     "FixedKeys",
+    "Issued",
     "Jwks",
     "KeyCacheStats",
     "KeySource",

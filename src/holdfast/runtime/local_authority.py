@@ -1,0 +1,155 @@
+"""The authority of one machine: issues certificates in the data folder, and issues them again.
+
+`run --on`, `run --split` and tests have it, so that nobody has to set anything up. The files of a
+workload are called as cert-manager calls those of a Secret.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.communication import LOOPBACK
+from holdfast.contract.spiffe import SERVERS
+from holdfast.ports import Clock
+from holdfast.runtime.variables import (
+    CERTIFICATE,
+    KEY,
+    TOKENS_CERTIFICATE,
+    TOKENS_KEY,
+    TRUSTED,
+)
+from holdfast.security import Authority
+from holdfast.security.authority import LIFE_S
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFiles:
+    """Where the identity of a workload is.
+
+    Attributes:
+        name: the workload. certificate, key: its own. trusted: the authorities.
+    """
+
+    name: str
+    certificate: Path
+    key: Path
+    trusted: Path
+
+
+class LocalAuthority:
+    """Issues the certificates of a system on this machine.
+
+    Args:
+        folder: made if it is not there; for this user alone.
+        life_s: of a certificate; it is issued again when half of that is over.
+    """
+
+    def __init__(self, folder: Path, system: str, clock: Clock, life_s: float = LIFE_S) -> None:
+        self._folder, self._system, self._clock = folder, system, clock
+        self._life_s = life_s
+        self._authority: Authority | None = None
+        self._due_s: dict[str, float] = {}  # {workload: when it gets the next certificate}
+
+    @property
+    def trusted(self) -> Path:
+        """The file of what is to be trusted."""
+        return self._folder / "ca.crt"
+
+    def issue(self, name: str) -> IdentityFiles:
+        """Write a new certificate for a workload; return where its files are.
+
+        What was there is replaced, the key first: whoever reads between the two has a pair that
+        does not fit, keeps the last one, and reads again.
+        """
+        authority, now_s = self._begun(), self._clock.now()
+        issued = authority.issue(
+            name,
+            now_s=now_s,
+            life_s=self._life_s,
+            dns=("localhost",) if name in SERVERS else (),
+            addresses=(LOOPBACK,) if name in SERVERS else (),
+        )
+        folder = self._place(name)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = IdentityFiles(name, folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+        write_private(files.key, issued.key)
+        write_private(files.certificate, issued.certificate)
+        write_private(files.trusted, self.trusted.read_bytes())
+        self._due_s[name] = now_s + (issued.ends_s - now_s) / 2
+        return files
+
+    def renew(self) -> list[str]:
+        """Issue again what is half over; return the names of those workloads."""
+        now_s = self._clock.now()
+        due = [name for name, due_s in self._due_s.items() if now_s >= due_s]
+        for name in due:
+            self.issue(name)
+        return due
+
+    def announce(self) -> None:
+        """Make the next authority, and have it trusted: the first step of its rotation.
+
+        It issues nothing before everybody has read that: see `switch`, and then `forget`.
+        """
+        own = self._begun()
+        following = Authority.new(self._system, now_s=self._clock.now())
+        self._keep("next", following)
+        self._trust(own.certificate + following.certificate)
+
+    def switch(self) -> None:
+        """Issue by the next authority from now on; the one before is still trusted."""
+        self._authority = self._kept("next")
+        self._keep("own", self._authority)
+        for name in list(self._due_s):
+            self.issue(name)
+
+    def forget(self) -> None:
+        """Trust the newest authority alone: whatever the one before has issued is refused."""
+        self._trust(self._begun().certificate)
+
+    def _begun(self) -> Authority:
+        if self._authority is None:
+            if not (self._folder / "own.key").exists():
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                made = Authority.new(self._system, now_s=self._clock.now())
+                self._trust(made.certificate)
+                self._keep("own", made)
+            self._authority = self._kept("own")
+        return self._authority
+
+    def _trust(self, authorities: bytes) -> None:
+        write_private(self.trusted, authorities)
+        for name in self._due_s:
+            write_private(self._place(name) / "ca.crt", authorities)
+
+    def _place(self, name: str) -> Path:
+        return self._folder / name.replace("/", "-")
+
+    def _keep(self, which: str, authority: Authority) -> None:
+        write_private(self._folder / f"{which}.crt", authority.certificate)
+        write_private(self._folder / f"{which}.key", authority.key_pem())
+
+    def _kept(self, which: str) -> Authority:
+        certificate, key = (self._folder / f"{which}.{end}" for end in ("crt", "key"))
+        return Authority.from_pem(self._system, certificate.read_bytes(), key.read_bytes())
+
+
+def variables_of(files: IdentityFiles, signer: IdentityFiles | None = None) -> dict[str, str]:
+    """Return what a process is told of its identity; `signer` is the gateway's alone."""
+    told = {
+        CERTIFICATE: str(files.certificate),
+        KEY: str(files.key),
+        TRUSTED: str(files.trusted),
+    }
+    if signer is not None:
+        told |= {TOKENS_CERTIFICATE: str(signer.certificate), TOKENS_KEY: str(signer.key)}
+    return told
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file for this user alone, whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    new.replace(path)
