@@ -14,8 +14,9 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.engines.machine import MachineClock, machine_random
 from holdfast.engines.network import SystemNetwork
 from holdfast.gateway import Door, Forward
-from holdfast.observability import Logger, Metrics, Tracer, Tracing
+from holdfast.observability import Audit, Logger, Metrics, Tracer, Tracing
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
+from holdfast.runtime.audit_stream import AuditStream
 from holdfast.security import FixedKeys, TokenPolicy, TokenVerifier, read_jwks
 
 ENOUGH = Rate(per_s=1_000_000, burst=1_000_000)
@@ -35,6 +36,7 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
     router = Router()
     router.add("POST", Target("orders", "/v1/orders", Forward(edge, call, tracing), False, SCOPE))
     log = open(os.devnull, "wb", buffering=0)  # noqa: SIM115  # for the life of the process
+    logger = Logger(log, clock, "gateway", form="json")
     gateway = Door(
         Gateway(tokens=TOKENS, per_caller=ENOUGH, per_address=ENOUGH),
         router,
@@ -43,8 +45,9 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
         ),
         limits=MemoryLimits(clock),
         metrics=Metrics("bench"),
-        logger=Logger(log, clock, "gateway", form="json"),
+        logger=logger,
         tracing=tracing,
+        audit=Audit(AuditStream(logger, clock, lambda: "bench", "bench", "bench"), clock),
         slow_s={},
         pages={},
     )

@@ -12,6 +12,7 @@ HoldfastError                     code, status, effect
 ├── DatabaseDamaged               a file that was a database is none any more
 ├── DatabaseElsewhere             the databases are of the other kind: files, or in Postgres
 ├── OldSchema                     a database lacks revisions of this code
+├── Unrecorded                    the audit log cannot be written, so an operator's wish is not done
 ├── UnknownName                   a system, service or id that does not exist
 ├── CallError                     a call to a service or to an External did not go well
 │   ├── DeadlineExceeded          no answer in time
@@ -112,6 +113,12 @@ class OldSchema(HoldfastError):
     """A database is older than this code, or its history cannot be used; says what to run."""
 
     code = "old_schema"
+
+
+class Unrecorded(HoldfastError):
+    """The audit log cannot be written, and nothing was done that would have to stand in it."""
+
+    code, status = "unrecorded", 503
 
 
 class UnknownName(HoldfastError):

@@ -27,6 +27,7 @@ from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.observability import Logger, Metrics, Spans, Tracer, Tracing, current
 from holdfast.resilience import MemoryLimits
 from holdfast.storage import MessageFilter
+from tests.auditing import audit_in
 from tests.virtual_loop import LoopClock
 
 ADA = Caller("ada", frozenset({"write"}))
@@ -124,6 +125,7 @@ async def hosting(
     async def run(work: Blocking) -> Any:
         return work.function()
 
+    logger = Logger(log, clock, "tiny", form="json")
     ports = Ports(
         clock=clock,
         ids=MachineIds(),
@@ -134,8 +136,9 @@ async def hosting(
         limits=MemoryLimits(clock),
         environ=environ or {},
         metrics=hosted.metrics,
-        logger=Logger(log, clock, "tiny", form="json"),
+        logger=logger,
         tracing=Tracing(Tracer(chance, ratio=0.0), clock, spans),
+        audit=audit_in(logger, clock),
         current=current,
         schedule=schedule or Schedule(),
         safe=safe,

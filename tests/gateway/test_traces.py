@@ -13,6 +13,7 @@ from holdfast.gateway import Door
 from holdfast.observability import Logger, Metrics, Spans, Tracer, Tracing
 from holdfast.resilience import MemoryLimits
 from holdfast.testing import virtual_time
+from tests.auditing import audit_in
 from tests.observability.fakes import SetRandom
 from tests.virtual_loop import LoopClock
 
@@ -37,14 +38,16 @@ class House:
         self.entered, self.gate = asyncio.Event(), asyncio.Event()
         router = Router()
         router.add("GET", Target("orders", "/v1/a", self.serve, public=True, scope=None))
+        logger = Logger(io.BytesIO(), clock, "gateway")
         self.door = Door(
             Gateway(trusted_proxies=("10.0.0.0/8",), per_address=None, per_caller=None),
             router,
             verifier=None,
             limits=MemoryLimits(clock),
             metrics=self.metrics,
-            logger=Logger(io.BytesIO(), clock, "gateway"),
+            logger=logger,
             tracing=Tracing(Tracer(SetRandom(range(1, 99)), ratio=0.0), clock, self.spans),
+            audit=audit_in(logger, clock),
             slow_s={},
             pages={},
         )

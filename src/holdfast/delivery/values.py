@@ -82,6 +82,7 @@ def variables_of(plan: Plan, workload: Workload, environment: Environment) -> di
         variable_name(OURS, "drain_s"): str(DRAIN_S),
         variable_name(OURS, "log_form"): "json",
         variable_name(OURS, "log_kept_mb"): "0",
+        variable_name(OURS, "audit"): "log",
         variable_name(OURS, "log_level"): environment.log_level,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://collector:{PORTS[COLLECTOR]}",
         "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={environment.name}",

@@ -41,6 +41,7 @@ from holdfast.dispatch.watches import watch_core, watch_edge
 from holdfast.observability import (
     SAGA_ENDS,
     SERVED_ERRORS,
+    Audit,
     Context,
     Logger,
     Metrics,
@@ -88,6 +89,7 @@ class Ports:
     metrics: Metrics
     logger: Logger
     tracing: Tracing
+    audit: Audit
     current: ContextVar[Context]
     schedule: Schedule = field(default_factory=Schedule)
     safe: Safeguards = ALL_ON

@@ -26,7 +26,7 @@ from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.router import Router
 from holdfast.errors import Forbidden, HoldfastError, NotFound
-from holdfast.observability import Tracer, current
+from holdfast.observability import Audit, Tracer, current
 
 _JSON = (b"content-type", b"application/json")
 
@@ -34,10 +34,11 @@ _JSON = (b"content-type", b"application/json")
 class InnerDoor:
     """Serves what other processes of the system want of the services in this one."""
 
-    def __init__(self, router: Router, here: QueriesHere, tracer: Tracer) -> None:
+    def __init__(self, router: Router, here: QueriesHere, tracer: Tracer, audit: Audit) -> None:
         self._router = router
         self._here = here
         self._tracer = tracer
+        self._audit = audit
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is an answer."""
@@ -75,5 +76,11 @@ class InnerDoor:
             raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
         with WhileClientStays(request):  # in one process it would end with its asker, too
             cause = request.cause
-            reply = await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
+            try:
+                reply = await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
+            except Forbidden:
+                self._audit.record(
+                    "edge.refused", who=f"service {sender}", on=wire, outcome="refused: no edge"
+                )
+                raise
         return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))

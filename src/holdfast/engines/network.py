@@ -21,6 +21,8 @@ _INFO_BYTES = 56  # of `struct tcp_info`, linux/tcp.h, up to tcpi_last_data_recv
 _LAST_DATA_RECEIVED = struct.Struct("@I")
 _CLOSE_WAIT = 8
 _NOT_KNOWN = Unread()
+_PEER_CREDENTIALS: int | None = getattr(socket, "SO_PEERCRED", None)
+_CREDENTIALS = struct.Struct("@iII")  # struct ucred: process, user, group
 
 
 class SystemNetwork:
@@ -109,6 +111,19 @@ class SystemNetwork:
             return _NOT_KNOWN
         (age_ms,) = _LAST_DATA_RECEIVED.unpack_from(info, _INFO_BYTES - 4)
         return Unread(age_ms / 1000, info[0] == _CLOSE_WAIT)
+
+
+def user_of(transport: asyncio.BaseTransport) -> int | None:
+    """Return the number of the user whose process is at the other end of a Unix socket.
+
+    The kernel says it, as of when the connection was made. None: not on Linux, or no such socket.
+    Source: unix(7), SO_PEERCRED.
+    """
+    connection = transport.get_extra_info("socket")
+    if _PEER_CREDENTIALS is None or connection is None or connection.family != socket.AF_UNIX:
+        return None
+    given = connection.getsockopt(socket.SOL_SOCKET, _PEER_CREDENTIALS, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(given)[1])
 
 
 def _free(path: str) -> None:

@@ -21,10 +21,12 @@ from holdfast.gateway.authentication import Authentication, Verifier
 from holdfast.gateway.cors import CorsRules, is_preflight
 from holdfast.gateway.forwarded import Proxies, address_of, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
-from holdfast.observability import Logger, Metrics, Requests, Tracing, parse_traceparent
+from holdfast.observability import Audit, Logger, Metrics, Requests, Tracing, parse_traceparent
 from holdfast.observability.carried import baggage_of, tracestate_of
 from holdfast.ports import Limits
 from holdfast.system import Gateway
+
+_REFUSALS = (401, 403)
 
 Page = Callable[[Request], Response | Awaitable[Response]]
 """Serves a path of the gateway's own."""
@@ -59,10 +61,12 @@ class Door:
         metrics: Metrics,
         logger: Logger,
         tracing: Tracing,
+        audit: Audit,
         slow_s: Mapping[tuple[str, str], float],
         pages: dict[str, Page],
     ) -> None:
         self._router = router
+        self._audit = audit
         self._pages = pages
         self._deadline_s = gateway.deadline_s
         self._proxies = Proxies(gateway.trusted_proxies)
@@ -106,8 +110,12 @@ class Door:
                 request.deadline = (request.received_at or span.begun) + limit_s
                 request.headers = forwarded_headers(request.headers)
                 response = await target.serve(request, path)
+                if response.status in _REFUSALS:
+                    self._may_not(request, f"{response.status}")
         except HoldfastError as exc:
             response, rate = problem_of(exc, correlation), []
+            if exc.status in _REFUSALS:
+                self._may_not(request, str(getattr(exc.__cause__, "reason", exc.code)))
         except asyncio.CancelledError:
             self.requests.end(span, request, None)
             raise
@@ -117,6 +125,17 @@ class Door:
         response = Response(response.status, headers, response.body, response.stream)
         self.requests.end(span, request, response.status)
         return response if cors is None else cors.dress(origin, response)
+
+    def _may_not(self, request: Request, why: str) -> None:
+        """Write down that a request may not do what it asks for."""
+        caller = request.caller
+        self._audit.record(
+            "request.refused",
+            who=f"address {request.client}" if caller is None else f"caller {caller.subject}",
+            authority="" if caller is None else f"token of {caller.client or 'its subject'}",
+            on=f"{request.method} {request.route}",
+            outcome=f"refused: {why}",
+        )
 
     def _limit_s(self, asked: bytes) -> float:
         """Return how long a request may take whose client asks for so many milliseconds."""

@@ -1,6 +1,7 @@
 """Logs, traces, metrics and health: what a process says about itself."""
 
 from holdfast.observability import catalogue, semconv
+from holdfast.observability.audit import Audit
 from holdfast.observability.bridge import bridged
 from holdfast.observability.exposition import Exposition, exposition_of
 from holdfast.observability.health import Health, in_brief
@@ -30,6 +31,7 @@ __all__ = [
     "CALL_ERRORS",
     "SAGA_ENDS",
     "SERVED_ERRORS",
+    "Audit",
     "Context",
     "Counter",
     "Exposition",

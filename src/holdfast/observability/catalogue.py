@@ -580,6 +580,20 @@ LOG_LINES_DROPPED: Final = Metric(
     "Log lines lost to a full buffer or a broken stream.",
     source="scrape",
 )
+AUDIT_ENTRIES: Final = Metric(
+    "holdfast_audit_entries_total",
+    "counter",
+    "entry",
+    "Entries of the audit log that this process writes, of all its lives: its chain has so many.",
+    source="scrape",
+)
+AUDIT_LOST: Final = Metric(
+    "holdfast_audit_lost_total",
+    "counter",
+    "entry",
+    "Entries of the audit log that could not be written: no room, no right, no reader.",
+    source="scrape",
+)
 WATCH_ERRORS: Final = Metric(
     "holdfast_watch_errors_total",
     "counter",

@@ -58,16 +58,18 @@ class LogBuffer:
         if self._descriptor is not None:
             stream.flush()  # what others left in it comes first
 
-    def add(self, line: bytes) -> None:
-        """Take a line, or count it as dropped; it is written within 0.2 s."""
+    def add(self, line: bytes) -> bool:
+        """Take a line, which is written within 0.2 s, or count it as dropped; tell whether."""
         with self._lock:
             self._lines += 1
-            if len(self._waiting) + len(line) > self._bytes_max:
-                self._dropped += 1
-            else:
+            taken = len(self._waiting) + len(line) <= self._bytes_max
+            if taken:
                 self._waiting += line
+            else:
+                self._dropped += 1
             if self._timer is None or (self._loop is not None and self._loop.is_closed()):
                 self._schedule()
+            return taken
 
     def flush(self) -> None:
         """Write what the stream takes now; what it does not take is tried again later."""

@@ -153,6 +153,12 @@ class Logger:
         """Write every line from now on to a second stream too, as JSON."""
         self._kept = LogBuffer(stream)
 
+    def audit(self, line: bytes) -> bool:
+        """Write a line of the audit log as it is; False where it was dropped."""
+        taken = self._buffer.add(line)
+        self._buffer.flush()
+        return taken
+
     @property
     def rank(self) -> int:
         """From which level on lines are written, as the standard `logging` counts."""

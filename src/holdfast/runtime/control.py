@@ -4,6 +4,9 @@ The command line speaks to a running process over the data folder's Unix socket,
 is its authentication; with no process running it opens the folder itself.
 """
 
+import functools
+import os
+import pwd
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -17,8 +20,9 @@ from holdfast.contract.envelope import HTTP, MessageRow, SagaRow, SagaState, Sta
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
 from holdfast.dispatch.host import ServiceHost
-from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName
-from holdfast.observability import Exposition, Health, Metrics
+from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName, Unrecorded
+from holdfast.observability import Audit, Exposition, Health, Metrics
+from holdfast.observability.redact import describe
 from holdfast.runtime.shown import Json, Shown, uuid_of
 from holdfast.storage import Failing, MessageFilter, SagaFilter
 from holdfast.system import System
@@ -28,9 +32,15 @@ class Control:
     """The operator's verbs over the hosts of one process."""
 
     def __init__(
-        self, system: System, hosts: Sequence[ServiceHost], health: Health, metrics: Metrics
+        self,
+        system: System,
+        hosts: Sequence[ServiceHost],
+        health: Health,
+        metrics: Metrics,
+        audit: Audit,
     ) -> None:
         self._system, self._health, self._metrics = system, health, metrics
+        self._audit = audit
         self._hosts = {host.name: host for host in hosts}
         self._shown = Shown(system)
         self._verbs: dict[str, Callable[..., Awaitable[object]]] = {
@@ -54,12 +64,40 @@ class Control:
             if verb is None:
                 raise UnknownName(f"there is no verb {request.path}")
             arguments = msgspec.json.decode(request.body or b"{}", type=Json)
-            result = await verb(**arguments)
+            result = await self._perform(request, verb, arguments)
         except HoldfastError as exc:
             body = msgspec.json.encode({"error": str(exc), "code": exc.code})
             return Response(exc.status, [(b"content-type", b"application/json")], body)
         body = msgspec.json.encode({"result": result})
         return Response(200, [(b"content-type", b"application/json")], body)
+
+    async def _perform(
+        self, request: Request, verb: Callable[..., Awaitable[object]], arguments: Json
+    ) -> object:
+        """Carry out a verb; of one that changes something, write down before and after who did.
+
+        Raises:
+            Unrecorded: that could not be written, so nothing was done.
+        """
+        name = request.path.lstrip("/")
+        if name in _LOOKS or arguments.get("dry"):
+            return await verb(**arguments)
+        who, authority = operator(request.peer.identity)
+        told = functools.partial(
+            self._audit.require, f"operator.{name}", who=who, authority=authority, on=_on(arguments)
+        )
+        if not told(outcome="begun"):
+            raise Unrecorded(
+                "the audit log cannot be written, so nothing was done: make room on its disk and "
+                "see that its files are this user's"
+            )
+        try:
+            result = await verb(**arguments)
+        except BaseException as exc:  # raised again: how it ended is written down
+            told(outcome=f"failed: {describe(exc)}")
+            raise
+        told(outcome="done")
+        return result
 
     async def status(self) -> Json:
         """Tell how this process does: its health, what it hosts, and its metrics as text."""
@@ -255,6 +293,29 @@ def _by_name(sent: Sequence[Sender]) -> dict[str, Sender]:
     return newest | {one.wire_name(): (host, one) for host, one in in_order if one.name in names}
 
 
+def operator(user: object) -> tuple[str, str]:
+    """Return who commands, and by what right: a user of this machine, as the kernel says.
+
+    Args:
+        user: the number that the socket gave; None: it is this process itself, which has opened
+            the data folder.
+    """
+    by = "data folder" if user is None else "control socket"
+    number = user if isinstance(user, int) else os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:  # a container's user need not have a name
+        name = str(number)
+    return f"unix user {name}", f"{by}, uid {number}"
+
+
+def _on(arguments: Json) -> str:
+    """Return what a verb is about: ids and names; of a message that is sent, not what is in it."""
+    told = {name: value for name, value in arguments.items() if name not in ("body", "dry")}
+    return " ".join(f"{name}={value}" for name, value in told.items() if value is not None)
+
+
+_LOOKS = frozenset(("status", "sagas", "saga", "dead-letters", "dead-letter"))
 _OPEN_MAX = 1_000  # a saga has no more steps
 _STATES: dict[str, SagaState] = {
     "running": "running",

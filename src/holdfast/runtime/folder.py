@@ -17,7 +17,7 @@ from holdfast.errors import DataFolderBusy, DataFolderUnfit
 
 _SOCKET_PATH_MAX = 100  # the kernel allows 107 bytes for the path of a Unix socket
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_SECRET = ("*.db", "*.db-*", "*.conf", "*.err", "passwords.json")
+_SECRET = ("*.db", "*.db-*", "audit*.jsonl", "*.conf", "*.err", "passwords.json")
 
 
 class DataFolder:

@@ -3,6 +3,7 @@
 from holdfast.communication import LOOPBACK, HttpLimits, HttpServer, Origin
 from holdfast.contract.http import Handler, Request
 from holdfast.dispatch.inner_door import InnerDoor
+from holdfast.engines.network import user_of
 from holdfast.gateway import Door
 from holdfast.observability import Logger
 from holdfast.ports import Clock, Network
@@ -66,7 +67,14 @@ class Listeners:
 
     async def commands(self, control: Handler, folder: DataFolder) -> None:
         """Serve commands in the data folder."""
-        server = self._server(control, HttpLimits())
+        server = HttpServer(
+            control,
+            network=self._network,
+            clock=self._clock,
+            limits=HttpLimits(),
+            on_error=self._failed,
+            identify=user_of,
+        )
         self._servers.append(server)
         folder.free_socket()
         await server.start("", 0, path=folder.socket)

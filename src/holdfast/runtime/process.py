@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.gateway import Door
 from holdfast.observability import Health, Logger, Metrics
+from holdfast.runtime.audit import audit_of
 from holdfast.runtime.databases import open_databases
 from holdfast.runtime.drain import Drain
 from holdfast.runtime.engines import Engines, engines_of
@@ -61,7 +62,10 @@ class Process:
         self._brought = engines is not None
         self._engines = engines = engines or self._embedded()
         self._listeners = Listeners(options, engines.network, engines.clock, logger)
-        self._wiring = Wiring(system, options, engines, logger, self.health, self.metrics, witness)
+        self.audit = audit_of(system, options, engines, logger, self.folder)
+        self._wiring = Wiring(
+            system, options, engines, logger, self.health, self.metrics, self.audit, witness
+        )
         self.hosts = self._wiring.hosts
         self.control = self._wiring.control
         self.externals = self._wiring.externals
@@ -186,5 +190,6 @@ class Process:
         """Close the databases and give the data folder back."""
         for host in self.hosts:
             await host.close()
+        self.audit.close()
         if self.folder is not None:
             self.folder.give()

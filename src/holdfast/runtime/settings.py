@@ -20,6 +20,8 @@ class ProcessSettings(Model):
         log_level: lines below it are not written.
         log_form: `auto` is `console` on a terminal and `json` elsewhere.
         log_kept_mb: so many MiB of the newest lines are kept in the data folder; 0: none.
+        audit: where the audit log is kept: in the data `folder`, or among the lines of the `log`.
+        audit_mb: so many MiB of it in the data folder; the oldest quarter makes room.
         drain_s: how long SIGTERM lets running work go on.
         threads: for the blocking functions that the handlers of each service run.
         compute_threads: for those of a pool that computes; 0: all cores but one.
@@ -29,6 +31,8 @@ class ProcessSettings(Model):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_form: Literal["auto", "json", "console"] = "auto"
     log_kept_mb: int = Field(default=32, ge=0, le=100_000)
+    audit: Literal["folder", "log"] = "folder"
+    audit_mb: int = Field(default=256, ge=1, le=1_000_000)
     drain_s: float = Field(default=20.0, gt=0, le=3600)
     threads: int = Field(default=8, ge=1, le=256)
     compute_threads: int = Field(default=0, ge=0, le=256)

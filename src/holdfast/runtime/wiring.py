@@ -25,7 +25,7 @@ from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.query_client import QueryClient
 from holdfast.dispatch.router import Router, Target
 from holdfast.gateway import Door
-from holdfast.observability import Health, Logger, Metrics, catalogue, current
+from holdfast.observability import Audit, Health, Logger, Metrics, catalogue, current
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.control import Control
 from holdfast.runtime.elsewhere import Elsewhere
@@ -59,10 +59,14 @@ class Wiring:
         logger: Logger,
         health: Health,
         metrics: Metrics,
+        audit: Audit,
         witness: Callable[[Any], None] | None,
     ) -> None:
         self._system, self._options, self._engines = system, options, engines
         self._logger, self._health, self._metrics = logger, health, metrics
+        self._audit = audit
+        metrics.watch(catalogue.AUDIT_ENTRIES, lambda: audit.entries)
+        metrics.watch(catalogue.AUDIT_LOST, lambda: audit.lost)
         metrics.watch(catalogue.LOG_LINES_DROPPED, lambda: logger.stats().dropped)
         hosted = options.hosted(system)
         self.limits = engines.limits or MemoryLimits(engines.clock)
@@ -88,7 +92,7 @@ class Wiring:
         self._router = Router()
         self.keys = self._keys() if options.gateway else None
         self.door = self._gateway() if options.gateway else self._inside()
-        self.control = Control(system, self.hosts, health, metrics)
+        self.control = Control(system, self.hosts, health, metrics, audit)
 
     def _ports(self, witness: Callable[[Any], None] | None) -> Ports:
         options, engines = self._options, self._engines
@@ -104,6 +108,7 @@ class Wiring:
             metrics=self._metrics,
             logger=self._logger,
             tracing=self._tracing,
+            audit=self._audit,
             current=current,
             schedule=options.schedule,
             safe=options.safe,
@@ -137,6 +142,7 @@ class Wiring:
             metrics=self._metrics,
             logger=self._logger,
             tracing=self._tracing,
+            audit=self._audit,
             slow_s={
                 (route.method, route.path): self._system.slo_of_route(service, route).latency_s
                 for service in self._system.services
@@ -146,7 +152,7 @@ class Wiring:
         )
 
     def _inside(self) -> InnerDoor:
-        return InnerDoor(self._router, self._here, self._tracing.tracer)
+        return InnerDoor(self._router, self._here, self._tracing.tracer, self._audit)
 
     async def route(self) -> None:
         """Start the mounted apps, and find the way to all that is served: when hosts are up."""
