@@ -160,27 +160,30 @@ class BrokerCounts:
     remade_total: int = 0
 
 
+Deliver = Callable[[bytes, bool, str], Coroutine[object, None, None]]
+"""`deliver(parcel, again, sender)` takes a parcel, which is acknowledged when it returns.
+
+`again` is set when the parcel may have been delivered before. `sender` is who published it, by the
+broker's word and not the parcel's; empty where the broker cannot know.
+"""
+
+
 class Broker(Protocol):
     """Carries parcels between services; it may lose, repeat, delay and reorder them."""
 
-    async def publish(self, to: str, lane: str, parcel: bytes) -> None:
+    async def publish(self, to: str, lane: str, parcel: bytes, *, sender: str) -> None:
         """Hand a parcel over, without waiting for its delivery.
 
+        Args:
+            sender: the service that publishes it; the broker lets nobody take another's name, if it
+                knows who is who.
         Raises:
             Unreachable: the broker is away; the sender's rows stay and are sent again.
         """
         ...
 
-    async def subscribe(
-        self,
-        service: str,
-        lane: str,
-        deliver: Callable[[bytes, bool], Coroutine[object, None, None]],
-    ) -> None:
-        """Call `deliver(parcel, again)` for each parcel; it is acknowledged when that returns.
-
-        `again` is set when the parcel may have been delivered before.
-        """
+    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
+        """Call `deliver` for each parcel."""
         ...
 
     def trouble(self) -> str | None:

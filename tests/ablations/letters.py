@@ -65,9 +65,20 @@ def expires_at_once(real: Any, core: Core, *parts: Any) -> None:
         edge = core.ledger.edges[row.edge]
         answers = [LetterAnswer(row.id, "expired")]
         parcel = Parcel(edge.sender, edge.receiver, edge.lane, answers=answers)
-        await core.inbox.deliver(msgspec.json.encode(parcel), False)
+        await core.inbox.deliver(msgspec.json.encode(parcel), False, edge.sender)
 
     core.relay._expire = expire  # type: ignore[method-assign]
+
+
+@without("authenticate_senders", Inbox, "_refusal")
+def believes_any_parcel(real: Any, inbox: Inbox, parcel: Parcel, sender: str) -> None:
+    """A parcel is from whom it says."""
+
+
+@without("allowed_letters", Inbox, "_allowed")
+def takes_any_letter(real: Any, inbox: Inbox, parcel: Parcel, letters: Any) -> Any:
+    """Who may send one thing may send anything."""
+    return letters
 
 
 # -- taking in, running, answering ----------------------------------------------------------------
@@ -79,19 +90,19 @@ def refuses_when_full(real: Any, core: Core, *parts: Any) -> None:
     real(core, *parts)
     deliver = core.inbox.deliver
 
-    async def refusing(raw: bytes, again: bool) -> None:
+    async def refusing(raw: bytes, again: bool, sender: str) -> None:
         if core.high_water.is_reached() and msgspec.json.decode(raw, type=Parcel).letters:
             raise Overloaded("letters are refused")
-        await deliver(raw, again)
+        await deliver(raw, again, sender)
 
     core.inbox.deliver = refusing  # type: ignore[method-assign]
 
 
 @without("due_first_if_not_first", Inbox, "deliver")
-async def as_if_new(real: Any, inbox: Inbox, raw: bytes, again: bool) -> None:
+async def as_if_new(real: Any, inbox: Inbox, raw: bytes, again: bool, sender: str) -> None:
     """Every letter is taken for one that was never delivered before."""
     parcel = replaced(msgspec.json.decode(raw, type=Parcel), again=False)
-    await real(inbox, msgspec.json.encode(parcel), False)
+    await real(inbox, msgspec.json.encode(parcel), False, sender)
 
 
 LATE: set[asyncio.Task[None]] = set()

@@ -16,6 +16,7 @@ from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CallError
+from holdfast.ports import Deliver
 from holdfast.storage import Sharing
 from tests.consistency.moves import watch_moves
 from tests.virtual_loop import LoopClock
@@ -114,26 +115,24 @@ class WatchedBroker(MemoryBroker):
         super().__init__()
         self.plan = plan
         self.fate: Callable[[str, str, bytes], Sequence[bool]] = lambda to, lane, parcel: (False,)
-        self.deliver: dict[tuple[str, str], Callable[[bytes, bool], Awaitable[None]]] = {}
+        self.deliver: dict[tuple[str, str], Deliver] = {}
         self.parcels: list[tuple[str, str, bytes]] = []
 
-    async def subscribe(
-        self, service: str, lane: str, deliver: Callable[[bytes, bool], Awaitable[None]]
-    ) -> None:
+    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
         """See `ports.Broker`; copies are delivered one after the other."""
 
-        async def copies(parcel: bytes, again: bool) -> None:
+        async def copies(parcel: bytes, again: bool, sender: str) -> None:
             for redelivered in self.fate(service, lane, parcel):
-                await deliver(parcel, again or redelivered)
+                await deliver(parcel, again or redelivered, sender)
 
         await super().subscribe(service, lane, copies)
         self.deliver[service, lane] = deliver
 
-    async def publish(self, to: str, lane: str, parcel: bytes) -> None:
+    async def publish(self, to: str, lane: str, parcel: bytes, *, sender: str) -> None:
         """Hand a parcel over."""
         await self.plan.step(f"parcel to {to}")
         self.parcels.append((to, lane, parcel))
-        await super().publish(to, lane, parcel)
+        await super().publish(to, lane, parcel, sender=sender)
 
 
 def drop_all(to: str, lane: str, parcel: bytes) -> Sequence[bool]:

@@ -94,8 +94,8 @@ async def test_a_letter_below_the_floor_is_ignored(world: World, safe: bool) -> 
     core = world["stock"]
     assert await core.rows() == []
 
-    await world.broker.deliver["stock", "work"](late, False)
-    await world.broker.deliver["stock", "work"](late, True)
+    await world.broker.deliver["stock", "work"](late, False, "shop")
+    await world.broker.deliver["stock", "work"](late, True, "shop")
     await world.pass_time(5)
 
     assert await core.effects() == (["take"] if safe else ["take", "take"])

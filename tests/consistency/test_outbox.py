@@ -197,10 +197,12 @@ async def test_a_time_out_comes_behind_the_answers_that_wait(world: World, safe:
     world.broker.fate = usual
     deliver = world.broker.deliver["shop", "urgent"]
 
-    async def behind(raw: bytes, again: bool) -> None:  # a queue: what waits comes first
+    async def behind(
+        raw: bytes, again: bool, sender: str
+    ) -> None:  # a queue: what waits comes first
         while held:
-            await deliver(held.pop(0), False)
-        await deliver(raw, again)
+            await deliver(held.pop(0), False, "stock")
+        await deliver(raw, again, sender)
 
     await world.broker.subscribe("shop", "urgent", behind)
     await world.settle(200)
@@ -213,7 +215,7 @@ async def test_a_broker_that_is_away_loses_nothing(world: World) -> None:
     await world.start()
     publish = world.broker.publish
 
-    async def away(to: str, lane: str, parcel: bytes) -> None:
+    async def away(to: str, lane: str, parcel: bytes, *, sender: str) -> None:
         raise Unreachable("the broker is away")
 
     world.broker.publish = away  # type: ignore[method-assign]  # an outage
@@ -232,11 +234,11 @@ async def test_an_unknown_parcel_is_noticed_and_taken(world: World) -> None:
     strange = Parcel("nobody", "money", Lane.WORK, letters=[msgspec.Raw(b"{}")])
     answer = LetterAnswer(world["money"].ledger.ids.uuid7(0), "reply")
     answers = Parcel("money", "who", Lane.WORK, answers=[answer])
-    await deliver(b"not a parcel", False)
-    await deliver(msgspec.json.encode(strange), False)
-    await deliver(msgspec.json.encode(answers), False)
+    await deliver(b"not a parcel", False, "who")
+    await deliver(msgspec.json.encode(strange), False, "nobody")
+    await deliver(msgspec.json.encode(answers), False, "who")
     empty = Parcel("nobody", "money", Lane.WORK)
-    await deliver(msgspec.json.encode(empty), False)
+    await deliver(msgspec.json.encode(empty), False, "nobody")
 
     assert [event for event, _ in world.notices] == [
         "parcel.refused",
@@ -356,9 +358,9 @@ async def test_a_broker_that_takes_nothing_fills_no_memory(
     await world.start()
     core, stands, publish = world["shop"], asyncio.Event(), world.broker.publish
 
-    async def standing(to: str, lane: str, parcel: bytes) -> None:
+    async def standing(to: str, lane: str, parcel: bytes, *, sender: str) -> None:
         await stands.wait()
-        await publish(to, lane, parcel)
+        await publish(to, lane, parcel, sender=sender)
 
     monkeypatch.setattr(world.broker, "publish", standing)
     for _ in range(10):

@@ -37,7 +37,7 @@ async def test_a_command_that_never_came_is_refused_for_good(world: World) -> No
     await world.pass_time(70)
     world.broker.fate = lambda to, lane, parcel: (False,)
     late = next(p for p in world.broker.parcels if p[0] == "stock")
-    await world.broker.deliver["stock", "work"](late[2], False)
+    await world.broker.deliver["stock", "work"](late[2], False, "shop")
     await world.settle()
 
     effects = await world.all_effects()
@@ -73,7 +73,7 @@ async def late_reply(world: World) -> list[tuple[str, str, str]]:
     saga = await world.begin(take_only)
     await world.pass_time(61.5)
     reply = next(p for p in world.broker.parcels if p[0] == "shop" and b'"reply"' in p[2])
-    await world.broker.deliver["shop", "urgent"](reply[2], False)
+    await world.broker.deliver["shop", "urgent"](reply[2], False, "stock")
     world.broker.fate = lambda to, lane, parcel: (False,)
     await world.settle()
     return await world.steps(saga)
@@ -139,7 +139,7 @@ async def test_a_command_before_its_first_try_is_refused_by_its_undo(
     await world.pass_time(25)
     world.broker.fate = lambda to, lane, parcel: (False,)
     late = next(p for p in world.broker.parcels if p[0] == "stock")
-    await world.broker.deliver["stock", "work"](late[2], False)
+    await world.broker.deliver["stock", "work"](late[2], False, "shop")
     await world.settle()
 
     assert (await world.all_effects())["stock"] == ([] if safe else ["take"])

@@ -63,7 +63,7 @@ async def test_what_cannot_be_undone_is_withdrawn(world: World) -> None:
     await world.begin(note_only)
     await world.settle()
     late = next(p for p in world.broker.parcels if p[0] == "money")
-    await world.broker.deliver["money", "work"](late[2], False)
+    await world.broker.deliver["money", "work"](late[2], False, "shop")
 
     effects = await world.all_effects()
     assert effects["shop"] == ["placed", "unanswered: none"]
@@ -105,7 +105,7 @@ async def test_an_unanswered_step_that_nobody_undoes_is_withdrawn_at_the_end(
     await world.begin(careless)
     await world.settle(120)
     late = next(p for p in world.broker.parcels if p[0] == "stock")
-    await world.broker.deliver["stock", "work"](late[2], False)
+    await world.broker.deliver["stock", "work"](late[2], False, "shop")
 
     assert world.ended == [("careless", "completed")]
     assert (await world.all_effects())["stock"] == []

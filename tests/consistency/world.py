@@ -23,6 +23,7 @@ from holdfast.consistency.letters import Addresses
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.consistency.sagas import Sagas
 from holdfast.consistency.schedule import Schedule
+from holdfast.consistency.senders import Senders, Sent
 from holdfast.consistency.steps import recorded
 from holdfast.consistency.turn import Turn
 from holdfast.consistency.unit import Unit
@@ -31,12 +32,13 @@ from holdfast.contract.cause import Cause
 from holdfast.contract.envelope import (
     HTTP,
     EdgeRow,
+    Kind,
     Lane,
     MessageRow,
     SagaRow,
     State,
 )
-from holdfast.contract.messages import Command, Event, Message
+from holdfast.contract.messages import Command, Event, Message, Undo
 from holdfast.contract.model import Model
 from holdfast.engines.machine import MachineIds
 from holdfast.storage import MessageFilter, SagaFilter
@@ -59,6 +61,8 @@ from tests.consistency.messages import (
 from tests.consistency.moves import check_moves
 from tests.virtual_loop import LoopClock
 
+PAIRS = [("shop", "stock"), ("shop", "money"), ("stock", "shop")]
+PAIRS += [(name, name) for name in SERVICES]
 Function = Callable[[Any, Unit, "Reaching"], Coroutine[Any, Any, Any]]
 
 
@@ -159,8 +163,9 @@ class Service:
             for kind, function in world.handlers.items()
             if OWNERS.get(kind, name) == name and (name == "shop") == issubclass(kind, Event)
         }
-        duties = Duties(
+        self.duties = duties = Duties(
             self.addresses,
+            self.senders(),
             self.hands.get,
             world.sagas if name == "shop" else {},
             {Shipped.wire_name(): Shipped} if name == "shop" else {},
@@ -169,6 +174,17 @@ class Service:
         self.core = Core(self.ledger, world.broker, duties, observers)
         self.outbox, self.writer, self.sagas = self.core.outbox, self.core.writer, self.core.sagas
         self.relay, self.inbox, self.letters = self.core.relay, self.core.inbox, self.core.letters
+
+    def senders(self) -> Senders:
+        """Return who may send what: the shop its commands and undos, the stock its event."""
+        sent: set[Sent] = {(Kind.EVENT, Shipped.wire_name())}
+        for wire, hand in self.hands.items():
+            if issubclass(hand.message, Undo):
+                sent.add((Kind.UNDO, wire))
+            elif not issubclass(hand.message, Event):
+                sent |= {(Kind.COMMAND, wire), (Kind.WITHDRAW, wire)}
+        known = frozenset({*self.hands, Shipped.wire_name()})
+        return Senders(self.name, {self.world.senders[self.name]: frozenset(sent)}, known)
 
     def ended(self, saga: str, outcome: str, took_ms: int) -> None:
         """Remember how a saga ended."""
@@ -187,13 +203,12 @@ class Service:
         """Open the file, and begin to work."""
         edges = [
             EdgeRow(0, sender, receiver, lane)
-            for sender in SERVICES
-            for receiver in SERVICES
+            for sender, receiver in PAIRS
             for lane in Lane
             if self.name in (sender, receiver)
         ]
         edges.append(EdgeRow(0, HTTP, self.name, Lane.WORK))
-        self.ledger.know(await self.database.open(edges, [METADATA[self.name]]))
+        self.ledger.know(await self.database.open(edges, [METADATA[self.name]]), edges)
         await self.core.start()
 
     async def write(self, work: Callable[[Unit], object]) -> None:
@@ -252,6 +267,7 @@ class World:
             Refund: effect("money", "refund"),
             Note: effect("money", "note"),
         }
+        self.senders = {"shop": "stock", "stock": "shop", "money": "shop"}
         self.ended: list[tuple[str, str]] = []
         self.parked: list[tuple[str, UUID, str]] = []
         self.notices: list[tuple[str, dict[str, Any]]] = []

@@ -21,16 +21,18 @@ class Inbox:
 
     def __init__(self) -> None:
         self.parcels: list[bytes] = []
+        self.senders: list[str] = []
         self.failed = 0
         self.arrived = asyncio.Event()
 
-    async def deliver(self, parcel: bytes, again: bool) -> None:
+    async def deliver(self, parcel: bytes, again: bool, sender: str) -> None:
         """Take one parcel."""
         if parcel == b"bad" and not self.failed:
             self.failed += 1
             self.arrived.set()
             raise LookupError("not acknowledged")
         self.parcels.append(parcel)
+        self.senders.append(sender)
         self.arrived.set()
 
     async def wait_for(self, count: int, *, failed: int = 0) -> list[bytes]:
@@ -66,7 +68,7 @@ class BrokerContract:
             await broker.subscribe("other", "work", other.deliver)
             parcels = [bytes(range(256)), b"\0", b"x" * (1 << 18)]
             for parcel in parcels:
-                await broker.publish("mine", "work", parcel)
+                await broker.publish("mine", "work", parcel, sender="ada")
 
             assert sorted(await mine.wait_for(3)) == sorted(parcels)
             assert other.parcels == []
@@ -77,8 +79,8 @@ class BrokerContract:
             work, urgent = Inbox(), Inbox()
             await broker.subscribe("mine", "work", work.deliver)
             await broker.subscribe("mine", "urgent", urgent.deliver)
-            await broker.publish("mine", "work", b"a command")
-            await broker.publish("mine", "urgent", b"an answer")
+            await broker.publish("mine", "work", b"a command", sender="ada")
+            await broker.publish("mine", "urgent", b"an answer", sender="ada")
 
             assert await work.wait_for(1) == [b"a command"]
             assert await urgent.wait_for(1) == [b"an answer"]
@@ -90,7 +92,7 @@ class BrokerContract:
             await broker.subscribe("mine", "work", inbox.deliver)
             parcels = [str(n).encode() for n in range(500)]
             for parcel in parcels:
-                await broker.publish("mine", "work", parcel)
+                await broker.publish("mine", "work", parcel, sender="ada")
 
             assert set(await inbox.wait_for(500)) == set(parcels)
 
@@ -99,8 +101,8 @@ class BrokerContract:
         async with self.made() as broker:
             inbox = Inbox()
             await broker.subscribe("mine", "work", inbox.deliver)
-            await broker.publish("mine", "work", b"bad")
-            await broker.publish("mine", "work", b"good")
+            await broker.publish("mine", "work", b"bad", sender="ada")
+            await broker.publish("mine", "work", b"good", sender="ada")
 
             assert b"good" in await inbox.wait_for(1, failed=1)
 
@@ -109,14 +111,14 @@ class BrokerContract:
         async with self.made() as broker:
             inbox, gate = Inbox(), asyncio.Event()
 
-            async def deliver(parcel: bytes, again: bool) -> None:
+            async def deliver(parcel: bytes, again: bool, sender: str) -> None:
                 if parcel == b"slow":
                     await gate.wait()
-                await inbox.deliver(parcel, again)
+                await inbox.deliver(parcel, again, sender)
 
             await broker.subscribe("mine", "work", deliver)
-            await broker.publish("mine", "work", b"slow")
-            await broker.publish("mine", "work", b"fast")
+            await broker.publish("mine", "work", b"slow", sender="ada")
+            await broker.publish("mine", "work", b"fast", sender="ada")
             first = list(await inbox.wait_for(1))
             gate.set()
 
@@ -128,13 +130,13 @@ class BrokerContract:
         broker = await self.make()
         inbox, begun, gate = Inbox(), asyncio.Event(), asyncio.Event()
 
-        async def deliver(parcel: bytes, again: bool) -> None:
+        async def deliver(parcel: bytes, again: bool, sender: str) -> None:
             begun.set()
             await gate.wait()
-            await inbox.deliver(parcel, again)
+            await inbox.deliver(parcel, again, sender)
 
         await broker.subscribe("mine", "work", deliver)
-        await broker.publish("mine", "work", b"slow")
+        await broker.publish("mine", "work", b"slow", sender="ada")
         async with asyncio.timeout(PATIENCE_S):
             await begun.wait()
         stopping = asyncio.create_task(broker.stop())
@@ -144,4 +146,4 @@ class BrokerContract:
 
         assert inbox.parcels == [b"slow"]
         with pytest.raises(Unreachable):
-            await broker.publish("mine", "work", b"too late")
+            await broker.publish("mine", "work", b"too late", sender="ada")

@@ -174,7 +174,7 @@ async def perform(writer: Writer, turn: Script) -> str:
 async def outcome(database: Database, drawn: list[list[Op]], *, alone: bool) -> tuple[Any, ...]:
     """Run scripts; return all that can be seen of it, and whether a transaction was lost."""
     ledger = Ledger("me", database, MachineClock(), MachineIds())
-    ledger.know([])
+    ledger.know([], [])
     ledger.safe = ledger.safe.without("commit_asked")
     writer = Writer(ledger, lambda turns: None)
     turns = [Script(number, ops) for number, ops in enumerate(drawn, 1)]
@@ -303,7 +303,7 @@ class JoinedContract(Opened):
         """All of them run again apart, in one transaction; nobody runs alone."""
         await restock(database)
         ledger = Ledger("me", database, MachineClock(), MachineIds())
-        ledger.know([])
+        ledger.know([], [])
         ledger.safe = ledger.safe.without("commit_asked")
         writer = Writer(ledger, lambda turns: None)
         turns = [Script(number, [("insert", 0)]) for number in range(1, 30)]

@@ -29,9 +29,9 @@ Each line is one JSON object. These come first:
 | `trace_id`, `span_id` | of the trace, and of the span in it |
 
 The ids are in each line of a request, a route, a query, a letter, a saga and a job's run, wherever
-it is written; only of what could not be read, or came over an edge that is not declared, they are
-not known. The span is that of the try if the handler was run, otherwise that of the letter's
-sender. A run of a job begins a trace, whose id is also its correlation id.
+it is written; only of what could not be read, or was refused, they are not known. The span is that
+of the try if the handler was run, otherwise that of the letter's sender. A run of a job begins a
+trace, whose id is also its correlation id.
 
 ## Your own
 
@@ -78,9 +78,10 @@ WHEN = {
         "letter.takes_long": "A handler works on, and its letter is kept for it.",
         "letter.lease_lost": "Another process has claimed it; nothing of this run is kept.",
         "letter.ignored": "It is below its sender's floor: settled long ago.",
-        "letter.refused": "It came over an edge that is not declared.",
+        "letter.refused": "The parcel `says` another sender than published it, or the graph does "
+        "not let that one send it; nothing of it is kept.",
         "parcel.refused": "It could not be read.",
-        "answer.refused": "An answer came over an edge that is not declared.",
+        "answer.refused": "An answer came from somebody else than whom the letter went to.",
         "answer.handed_back": "The saga was advanced by a newer version, which must take it.",
         "work.unknown": "The database holds work of a name or a version that is not known here, "
         "and what to do.",

@@ -28,14 +28,14 @@ async def test_a_service_that_does_not_run_is_unreachable() -> None:
     """Its letters stay in their tables; a lane without a subscriber is no different."""
     broker = MemoryBroker()
     with pytest.raises(Unreachable, match="other is not running"):
-        await broker.publish("other", "work", b"x")
+        await broker.publish("other", "work", b"x", sender="ada")
 
-    async def deliver(parcel: bytes, again: bool) -> None:
+    async def deliver(parcel: bytes, again: bool, sender: str) -> None:
         return None
 
     await broker.subscribe("other", "urgent", deliver)
     with pytest.raises(Unreachable, match="other is not running"):
-        await broker.publish("other", "work", b"x")
+        await broker.publish("other", "work", b"x", sender="ada")
     await broker.stop()
 
 
@@ -46,7 +46,7 @@ async def test_urgent_parcels_go_first_and_the_others_keep_a_share() -> None:
     done = asyncio.Event()
 
     def deliver_to(lane: str):  # type: ignore[no-untyped-def]  # returns the subscriber
-        async def deliver(parcel: bytes, again: bool) -> None:
+        async def deliver(parcel: bytes, again: bool, sender: str) -> None:
             order.append(lane[0])
             if len(order) == 14:
                 done.set()
@@ -57,7 +57,7 @@ async def test_urgent_parcels_go_first_and_the_others_keep_a_share() -> None:
         await broker.subscribe("me", lane, deliver_to(lane))
     for lane, count in (("work", 4), ("urgent", 10)):
         for _ in range(count):
-            await broker.publish("me", lane, b"x")
+            await broker.publish("me", lane, b"x", sender="ada")
     async with asyncio.timeout(60):
         await done.wait()
     await broker.stop()
@@ -71,18 +71,18 @@ async def test_long_work_holds_up_no_answer() -> None:
     gate, answered = asyncio.Event(), asyncio.Event()
     begun: list[bytes] = []
 
-    async def work(parcel: bytes, again: bool) -> None:
+    async def work(parcel: bytes, again: bool, sender: str) -> None:
         begun.append(parcel)
         await gate.wait()
 
-    async def answer(parcel: bytes, again: bool) -> None:
+    async def answer(parcel: bytes, again: bool, sender: str) -> None:
         answered.set()
 
     await broker.subscribe("me", "work", work)
     await broker.subscribe("me", "urgent", answer)
     for _ in range(9):
-        await broker.publish("me", "work", b"x")
-    await broker.publish("me", "urgent", b"x")
+        await broker.publish("me", "work", b"x", sender="ada")
+    await broker.publish("me", "urgent", b"x", sender="ada")
     async with asyncio.timeout(60):
         await answered.wait()
     under_way = len(begun)
@@ -98,13 +98,13 @@ async def test_a_full_lane_drops_and_counts() -> None:
     gate = asyncio.Event()
     got: list[bytes] = []
 
-    async def deliver(parcel: bytes, again: bool) -> None:
+    async def deliver(parcel: bytes, again: bool, sender: str) -> None:
         await gate.wait()
         got.append(parcel)
 
     await broker.subscribe("me", "work", deliver)
     for n in range(5):
-        await broker.publish("me", "work", str(n).encode())
+        await broker.publish("me", "work", str(n).encode(), sender="ada")
     stats = broker.stats()
     gate.set()
     await broker.stop()

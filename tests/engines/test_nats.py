@@ -40,7 +40,7 @@ async def publish_until(broker: NatsBroker, done: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not done():
             try:
-                await broker.publish("mine", "work", b"x")
+                await broker.publish("mine", "work", b"x", sender="ada")
             except Unreachable:
                 pass  # its row stays, and is sent again
             await asyncio.sleep(0.1)
@@ -51,7 +51,7 @@ async def until_unreachable(broker: NatsBroker) -> None:
     async with asyncio.timeout(60):
         while True:
             try:
-                await broker.publish("mine", "work", b"x")
+                await broker.publish("mine", "work", b"x", sender="ada")
             except Unreachable:
                 return
             await asyncio.sleep(0.05)
@@ -79,7 +79,7 @@ async def test_a_server_that_comes_later_is_waited_for() -> None:
         broker, inbox = NatsBroker("late", server.url), Inbox()
         await broker.subscribe("mine", "work", inbox.deliver)
         with pytest.raises(Unreachable):
-            await broker.publish("mine", "work", b"x")
+            await broker.publish("mine", "work", b"x", sender="ada")
         away = broker.trouble()
         await asyncio.to_thread(server.start)
         await publish_until(broker, lambda: len(inbox.parcels) > 0)
@@ -97,7 +97,7 @@ async def test_replicas_share_what_comes(nats: Nats) -> None:
         await broker.subscribe("mine", "work", inbox.deliver)
     parcels = [str(n).encode() for n in range(400)]
     for parcel in parcels:
-        await replicas[0].publish("mine", "work", parcel)
+        await replicas[0].publish("mine", "work", parcel, sender="ada")
     async with asyncio.timeout(60):
         while sum(len(inbox.parcels) for inbox in inboxes) < len(parcels):
             await asyncio.sleep(0.01)
@@ -196,7 +196,7 @@ async def test_a_password_that_is_changed_and_changed_back_ends_nothing(
         server.configure(settings("wrong"))
         said = await until(broker, lambda why: why is not None and "refuses" in why)
         with pytest.raises(Unreachable, match="refuses this process"):
-            await broker.publish("mine", "work", b"x")
+            await broker.publish("mine", "work", b"x", sender="ada")
         server.configure(settings("right"))
         before = len(inbox.parcels)
         await publish_until(broker, lambda: len(inbox.parcels) > before)
@@ -234,7 +234,7 @@ async def test_a_subject_that_is_forbidden_is_said_and_counted(
         url = server.url.replace("//", "//shop:right@")
         broker, inbox = NatsBroker("narrow", url), Inbox()
         await broker.subscribe("mine", "work", inbox.deliver)
-        await broker.publish("other", "work", b"x")
+        await broker.publish("other", "work", b"x", sender="ada")
         said = await until(broker, lambda why: why is not None)
         await publish_until(broker, lambda: len(inbox.parcels) > 0)
         counts = broker.counts()
@@ -255,7 +255,7 @@ async def test_a_service_with_any_name_gets_its_stream_again(system: str, servic
         await client.jetstream().delete_stream(f"{system}_{service}_work")
         async with asyncio.timeout(PATIENCE_S):
             while not inbox.parcels:
-                await broker.publish(service, "work", b"x")
+                await broker.publish(service, "work", b"x", sender="ada")
                 await asyncio.sleep(0.1)
         await broker.stop()
 
@@ -298,7 +298,7 @@ async def test_tls_is_spoken_and_a_certificate_shown(tmp_path: Path) -> None:
         await broker.subscribe("mine", "work", inbox.deliver)
         async with asyncio.timeout(PATIENCE_S):
             while not inbox.parcels:
-                await broker.publish("mine", "work", b"x")
+                await broker.publish("mine", "work", b"x", sender="ada")
                 await asyncio.sleep(0.1)
         await broker.stop()
 

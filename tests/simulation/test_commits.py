@@ -42,7 +42,7 @@ def test_a_writer_knows_whether_its_transaction_was_kept(
         database = SimDatabase(store, None)
         safe = ALL_ON.without(off) if off else ALL_ON
         ledger = Ledger("me", database, SimClock(), MachineIds(), safe=safe)
-        ledger.know(await database.open(EDGES, [METADATA]))
+        ledger.know(await database.open(EDGES, [METADATA]), EDGES)
         try:
             await Writer(ledger, lambda turns: None).perform(Own(insert))
         except RunAgain:

@@ -237,7 +237,7 @@ class Desk:
         self.came: list[tuple[float, bytes, bool]] = []
         self._refuse = refuse
 
-    async def deliver(self, parcel: bytes, again: bool) -> None:
+    async def deliver(self, parcel: bytes, again: bool, sender: str) -> None:
         """Take one."""
         self.came.append((asyncio.get_running_loop().time(), parcel, again))
         if len(self.came) <= self._refuse:
@@ -257,7 +257,7 @@ def with_broker(
         for name, value in levers.items():
             setattr(server, name, value)
         for number in range(parcels):
-            await client.publish("me", "work", bytes([number]))
+            await client.publish("me", "work", bytes([number]), sender="ada")
         await asyncio.sleep(for_s)
 
     simulated(run)
@@ -313,9 +313,9 @@ def test_it_forgets(forget: Callable[[SimBroker], None], kept: list[bytes]) -> N
 
     async def run() -> None:
         client = server.client(None)
-        await client.publish("me", "work", b"old")
+        await client.publish("me", "work", b"old", sender="ada")
         await asyncio.sleep(10)
-        await client.publish("me", "work", b"new")
+        await client.publish("me", "work", b"new", sender="ada")
         await asyncio.sleep(1)
         forget(server)
         await client.subscribe("me", "work", desk.deliver)
@@ -333,12 +333,12 @@ def test_a_broker_that_is_down_refuses() -> None:
     async def run() -> None:
         client = server.client(None)
         with pytest.raises(Unreachable):
-            await client.publish("me", "work", bytes(PAYLOAD_MAX + 1))
-        await client.publish("me", "work", b"x")
+            await client.publish("me", "work", bytes(PAYLOAD_MAX + 1), sender="ada")
+        await client.publish("me", "work", b"x", sender="ada")
         await asyncio.sleep(1)
         server.down = True
         with pytest.raises(Unreachable):
-            await client.publish("me", "work", b"y")
+            await client.publish("me", "work", b"y", sender="ada")
         await client.subscribe("me", "work", desk.deliver)
         await asyncio.sleep(5)
         assert desk.came == []
@@ -359,12 +359,12 @@ def test_replicas_share_a_stream() -> None:
         for node, desk in zip(nodes, (one, two), strict=True):
             await server.client(node).subscribe("me", "work", desk.deliver)
         for number in range(40):
-            await server.client(None).publish("me", "work", bytes([number]))
+            await server.client(None).publish("me", "work", bytes([number]), sender="ada")
         await asyncio.sleep(1)
         assert len(one.came) + len(two.came) == 40
         assert min(len(one.came), len(two.came)) > 5
         for number in range(40, 60):
-            await server.client(None).publish("me", "work", bytes([number]))
+            await server.client(None).publish("me", "work", bytes([number]), sender="ada")
         await asyncio.sleep(0.0021)
         nodes[0].alive = False
         server.crashed(nodes[0])

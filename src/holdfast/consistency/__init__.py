@@ -17,6 +17,7 @@
     inbox         takes parcels in
     received      the rows of what was taken in: made, found again, answered
     delivery      one letter on its way through its handler, and its calls outside
+    senders       who may send a service what, by the graph
     handling      a letter's handler, in the transaction in which it ends
     leases        keep a letter to the process that works on it
     meeting       an undo, or a withdrawal, meets its command

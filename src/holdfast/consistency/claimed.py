@@ -10,9 +10,11 @@ from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.meeting import Meetings
 from holdfast.consistency.received import Noticed, Received
 from holdfast.consistency.schedule import expired
+from holdfast.consistency.senders import Senders
 from holdfast.consistency.told import place_of
 from holdfast.consistency.transitions import after_failed_try, exhausted
 from holdfast.consistency.turn import Effects
+from holdfast.consistency.unknown import waits as waits_for_a_version
 from holdfast.consistency.waits import SagaWaits
 from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import Kind, Letter, MessageRow, State
@@ -31,6 +33,7 @@ class ClaimedRows:
     def __init__(
         self,
         ledger: Ledger,
+        senders: Senders,
         writer: Writer,
         received: Received,
         handling: Handling,
@@ -40,6 +43,7 @@ class ClaimedRows:
         notice: Noticed,
     ) -> None:
         self._ledger = ledger
+        self._senders = senders
         self._writer = writer
         self._received = received
         self._handling = handling
@@ -89,8 +93,12 @@ class ClaimedRows:
         if row.kind is Kind.EVENT and row.topic is None:  # one that the service sent to itself
             row.topic = self._received.topic_of(letter)
         schedule = self._ledger.schedule
+        strange = waits_for_a_version(row) and edge.sender != self._ledger.service
         claimed_at = (row.due_at or 0) - schedule.lease_ms  # by the database's clock
-        if row.reached and expired(row, claimed_at):
+        if strange and not self._senders.allows(edge.sender, letter):  # this version knows it
+            why = f"the graph does not let {edge.sender} send the {letter.kind} {letter.type}"
+            await self._bury(row, letter, why)
+        elif row.reached and expired(row, claimed_at):
             await self._bury(
                 row,
                 letter,

@@ -1,6 +1,7 @@
 """The core: everything that keeps one service's promises, and who is made of whom.
 
     Ledger        the tables, the edges, and what everybody goes by
+    Senders       who may send this service what
     ├ Letters     makes the rows of what is sent
     ├ Units       make what a handler writes with
     ├ Outbox      sends what is committed, and gives answers
@@ -13,7 +14,7 @@
     ├ Meetings    an undo, or a withdrawal, meets its command
     ├ ClaimedRows what is due in the table → Handling, Meetings, SagaWaits
     ├ Replies     answers to our letters → Sagas
-    ├ Inbox       parcels → Handling, Meetings, Replies
+    ├ Inbox       parcels of Senders → Handling, Meetings, Replies
     └ Relay       the claim loop and the housekeeping: → ClaimedRows, Outbox
 
 Each is made of what stands above it. Nothing is bound later.
@@ -37,6 +38,7 @@ from holdfast.consistency.received import Noticed, Received
 from holdfast.consistency.relay import Relay
 from holdfast.consistency.replies import Replies
 from holdfast.consistency.sagas import Sagas, names_of
+from holdfast.consistency.senders import Senders
 from holdfast.consistency.trail import Trail
 from holdfast.consistency.unit import Unit, Units
 from holdfast.consistency.unknown import UnknownWork
@@ -56,13 +58,14 @@ class Duties:
     """What a service declares, as its core wants it.
 
     Attributes:
-        addresses: whom it may send what.
+        addresses: whom it may send what. senders: who may send it what.
         sagas: {type: saga}; one function may have several names.
         waited: {wire name: event} of those that its sagas may wait for.
         find: returns the handler of a message's wire name.
     """
 
     addresses: Addresses
+    senders: Senders
     find: Callable[[str], Handled | None]
     sagas: Mapping[str, SagaType] = field(default_factory=dict[str, SagaType])
     waited: Mapping[str, type[Message]] = field(default_factory=dict[str, type[Message]])
@@ -132,10 +135,19 @@ class Core:
         )
         meetings = Meetings(ledger, self.writer, self.received, self.handling)
         self.claimed = ClaimedRows(
-            ledger, self.writer, self.received, self.handling, meetings, waits, self.wake, notice
+            ledger,
+            duties.senders,
+            self.writer,
+            self.received,
+            self.handling,
+            meetings,
+            waits,
+            self.wake,
+            notice,
         )
         self.inbox = Inbox(
             ledger,
+            duties.senders,
             self.writer,
             self.received,
             self.handling,

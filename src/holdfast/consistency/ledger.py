@@ -1,5 +1,6 @@
 """The ledger: one service's four tables, the edges of its letters, and what it goes by."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -43,6 +44,8 @@ class Ledger:
         describe: what is written down of an error; a host's leaves secrets out.
         edges: {id: edge} as they are stored, known once the database is open.
         out_edges: the ids of those whose letters are ours to others.
+        declared: the ids of those that the graph has; of one that was taken out of the code the
+            unanswered letters are left, and its receiver wants none of them.
     """
 
     service: str
@@ -54,18 +57,20 @@ class Ledger:
     describe: Describe = plain
     edges: dict[int, EdgeRow] = field(default_factory=dict[int, EdgeRow])
     out_edges: list[int] = field(default_factory=list[int])
+    declared: frozenset[int] = frozenset()
     _out: frozenset[int] = frozenset()
     _by_pair: dict[tuple[str, str, Lane], int] = field(
         default_factory=dict[tuple[str, str, Lane], int]
     )
 
-    def know(self, edges: list[EdgeRow]) -> None:
-        """Take over the stored edges."""
+    def know(self, edges: list[EdgeRow], declared: Iterable[EdgeRow]) -> None:
+        """Take over the stored edges, and which of them the graph has."""
         me = self.service
         self.edges = {edge.id: edge for edge in edges}
         self.out_edges = [e.id for e in edges if e.sender == me != e.receiver]
         self._out = frozenset(self.out_edges)
         self._by_pair = {(e.sender, e.receiver, e.lane): e.id for e in edges}
+        self.declared = frozenset(self._by_pair[e.sender, e.receiver, e.lane] for e in declared)
 
     def edge_to(self, receiver: str, lane: Lane = Lane.WORK) -> int:
         """Return the id of the edge from this service to another (or to itself)."""

@@ -217,7 +217,7 @@ class Outbox:
 
     async def _hand_over(self, parcel: Parcel) -> None:
         try:
-            await self._broker.publish(*parcel.address, encode(parcel))
+            await self._broker.publish(*parcel.address, encode(parcel), sender=self._ledger.service)
         except CallError:
             pass  # the rows stay, and are due again
 

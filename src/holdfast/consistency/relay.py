@@ -163,7 +163,7 @@ class Relay:
             edge.sender, edge.receiver, edge.lane, answers=[LetterAnswer(row.id, "expired")]
         )
         try:
-            await self._broker.publish(*parcel.address, encode(parcel))
+            await self._broker.publish(*parcel.address, encode(parcel), sender=self._ledger.service)
         except CallError:
             pass  # it is due again
 
@@ -194,7 +194,8 @@ class Relay:
         while deleted >= DELETE_MAX:
             await self._writer.submit(Own(forget))
         await self._writer.submit(Own(store_floors))
-        self._outbox.announce(floors)
+        declared = self._ledger.declared
+        self._outbox.announce({edge: floor for edge, floor in floors.items() if edge in declared})
         failing = failing_now(int(self._ledger.clock.now() * 1000), schedule)
         ledger = self._ledger
         self._high_water.backlog = await ledger.database.backlog(ledger.out_edges, failing)

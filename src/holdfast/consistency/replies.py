@@ -44,7 +44,7 @@ class Replies:
         try:
             edge_id = self._ledger.edge_to(parcel.receiver, parcel.lane)
         except KeyError:
-            self._notice("answer.refused", sender=parcel.receiver, reason="no such edge")
+            self._notice("answer.refused", sender=parcel.receiver, reason="edge")
             return
         try:
             await self._writer.perform_own(partial(self._record, edge_id, parcel.answers))

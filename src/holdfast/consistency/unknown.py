@@ -65,6 +65,11 @@ def waiting(row: MessageRow, why: str, now_ms: int, schedule: Schedule) -> Messa
     return waits
 
 
+def unknown_here(wire: str, service: str) -> str:
+    """Return the line by which the row of a letter waits for a version that knows it."""
+    return f"{WAITS}nobody handles {wire} in {service}; another version may"
+
+
 def waits(row: MessageRow) -> bool:
     """Whether a letter waits for a version that knows it."""
     return row.state is State.DUE and WAITS in (row.error or "")

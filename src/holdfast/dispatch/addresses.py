@@ -1,9 +1,11 @@
 """What the graph says of one service: its edges, and where its letters go. Pure functions."""
 
 from holdfast.consistency.letters import Addresses
-from holdfast.contract.envelope import HTTP, EdgeRow, Lane
+from holdfast.consistency.senders import Senders, Sent
+from holdfast.contract.envelope import HTTP, EdgeRow, Kind, Lane
 from holdfast.contract.messages import Command, Undo
 from holdfast.system import Graph, Service, System
+from holdfast.system.tables import known_letters
 
 
 def edges_of(service: str, graph: Graph) -> list[EdgeRow]:
@@ -24,6 +26,25 @@ def edges_of(service: str, graph: Graph) -> list[EdgeRow]:
             edges.append(EdgeRow(0, service, receiver, Lane.WORK, heard))
             edges.append(EdgeRow(0, service, receiver, Lane.URGENT))
     return [*edges, EdgeRow(0, service, service, Lane.WORK), EdgeRow(0, HTTP, service, Lane.WORK)]
+
+
+def senders_of(service: Service, graph: Graph) -> Senders:
+    """Return who may send a service what; who may send a command may withdraw it."""
+    may_send: dict[str, set[Sent]] = {
+        sender: set() for sender in graph.senders_to(service.name) if sender != service.name
+    }
+    for edge in graph.edges:
+        if edge.receiver == service.name and edge.sender in may_send and edge.kind in _KINDS:
+            may_send[edge.sender] |= {(kind, edge.message) for kind in _KINDS[edge.kind]}
+    found = {sender: frozenset(sent) for sender, sent in may_send.items()}
+    return Senders(service.name, found, known_letters(service))
+
+
+_KINDS = {
+    "command": (Kind.COMMAND, Kind.WITHDRAW),
+    "undo": (Kind.UNDO,),
+    "event": (Kind.EVENT,),
+}
 
 
 def addresses_of(service: Service, system: System, graph: Graph) -> Addresses:

@@ -23,7 +23,7 @@ from holdfast.contract.cause import Cause
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Query, known_as
-from holdfast.dispatch.addresses import addresses_of, edges_of
+from holdfast.dispatch.addresses import addresses_of, edges_of, senders_of
 from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.handlers import (
     Compiled,
@@ -148,6 +148,7 @@ class ServiceHost:
             ports.broker,
             Duties(
                 addresses_of(service, self._system, self._graph),
+                senders_of(service, self._graph),
                 self._compiled.get,
                 self._saga_types(),
                 {event.wire_name(): event for saga in service.sagas for event in saga.waits},
@@ -219,7 +220,7 @@ class ServiceHost:
         tables = None if made else self.service.metadata
         edges = edges_of(self.name, self._graph)
         lag_ms = floors_lag_ms(self.ledger.schedule)
-        self.ledger.know(await self.ledger.database.open(edges, tables, lag_ms=lag_ms))
+        self.ledger.know(await self.ledger.database.open(edges, tables, lag_ms=lag_ms), edges)
 
     async def start(self) -> None:
         """Compile everything, and begin to take letters."""

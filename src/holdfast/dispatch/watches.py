@@ -5,6 +5,7 @@ from functools import partial
 
 from holdfast.consistency.core import Core
 from holdfast.consistency.schedule import floors_lag_ms
+from holdfast.consistency.senders import NotTaken
 from holdfast.contract.envelope import HTTP
 from holdfast.observability import Metrics, catalogue
 from holdfast.observability.catalogue import Metric
@@ -47,6 +48,9 @@ def watch_core(
     }
     for metric, read in here.items():
         metrics.watch(metric, read, service=service)
+    for reason in NotTaken:
+        refused = partial(core.inbox.refused.__getitem__, reason)
+        metrics.watch(catalogue.LETTERS_REFUSED, refused, service=service, reason=reason.value)
     for saga in sagas:
         _watch_saga(metrics, service, core, saga)
     _watch_lanes(metrics, service, core)
@@ -84,6 +88,8 @@ def _watch_lanes(metrics: Metrics, service: str, core: Core) -> None:
     for edge in core.ledger.edges.values():
         lane = edge.lane.value
         if edge.receiver == service and edge.sender not in (service, HTTP):
+            if edge.id not in core.ledger.declared:
+                continue  # taken out of the code: its sender announces nothing any more
             labels = {"service": service, "sender": edge.sender, "lane": lane}
             ignored = partial(core.received.ignored_below_floor.__getitem__, edge.id)
             metrics.watch(catalogue.LETTERS_IGNORED, ignored, **labels)

@@ -7,14 +7,12 @@ sent again by its sender's relay.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 
 from holdfast.errors import Unreachable
-from holdfast.ports import BrokerCounts
+from holdfast.ports import BrokerCounts, Deliver
 
-Deliver = Callable[[bytes, bool], Coroutine[object, None, None]]
 URGENT = "urgent"
 URGENT_SHARE = 4  # urgent parcels before one of the other lane gets its turn
 
@@ -29,11 +27,14 @@ class MemoryStats:
     dropped: int
 
 
+_Parcel = tuple[bytes, str]  # and who published it
+
+
 @dataclass(slots=True)
 class _Box:
     """What waits for one service; so many parcels are `waiting`, and so many `under_way`."""
 
-    lanes: dict[str, deque[bytes]] = field(default_factory=dict[str, deque[bytes]])
+    lanes: dict[str, deque[_Parcel]] = field(default_factory=dict[str, deque[_Parcel]])
     deliver: dict[str, Deliver] = field(default_factory=dict[str, Deliver])
     running: dict[str, set[asyncio.Task[None]]] = field(
         default_factory=dict[str, set[asyncio.Task[None]]]
@@ -60,7 +61,7 @@ class MemoryBroker:
         self._stopped = False
         self._delivered = self._dropped = 0
 
-    async def publish(self, to: str, lane: str, parcel: bytes) -> None:
+    async def publish(self, to: str, lane: str, parcel: bytes, *, sender: str) -> None:
         """See `ports.Broker.publish`."""
         box = self._boxes.get(to)
         if self._stopped or box is None or lane not in box.deliver:
@@ -69,7 +70,7 @@ class MemoryBroker:
         if len(queue) >= self._parcels_max:
             self._dropped += 1
             return
-        queue.append(parcel)
+        queue.append((parcel, sender))
         box.waiting += 1
         self._pump(box)
 
@@ -85,7 +86,8 @@ class MemoryBroker:
             lane = self._next_lane(box)
             if lane is None:
                 return
-            task = asyncio.create_task(box.deliver[lane](box.lanes[lane].popleft(), False))
+            parcel, sender = box.lanes[lane].popleft()
+            task = asyncio.create_task(box.deliver[lane](parcel, False, sender))
             box.running[lane].add(task)
             box.waiting -= 1
             box.under_way += 1

@@ -11,11 +11,11 @@ import ssl
 from nats.errors import Error as NatsError
 
 from holdfast.engines.nats_connection import NatsConnection
-from holdfast.engines.nats_pull import Deliver, NatsPull
+from holdfast.engines.nats_pull import NatsPull
 from holdfast.engines.nats_streams import NatsStreams
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
-from holdfast.ports import BrokerCounts
+from holdfast.ports import BrokerCounts, Deliver
 
 
 class NatsBroker:
@@ -50,13 +50,13 @@ class NatsBroker:
         self._patience_s = patience_s
         self._pulls: list[NatsPull] = []
 
-    async def publish(self, to: str, lane: str, parcel: bytes) -> None:
+    async def publish(self, to: str, lane: str, parcel: bytes, *, sender: str) -> None:
         """See `ports.Broker.publish`."""
         if trouble := self.connection.trouble():
             raise Unreachable(trouble, edge=to)
         try:
             client = await self.connection.client()
-            await client.publish(self._streams.subject(to, lane), parcel)
+            await client.publish(self._streams.subject(to, lane, sender), parcel)
         except (NatsError, OSError) as exc:
             raise Unreachable(f"the broker: {exc or type(exc).__name__}", edge=to) from exc
 

@@ -8,7 +8,6 @@ stream is made again.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -20,8 +19,7 @@ from holdfast.engines.nats_connection import NatsConnection
 from holdfast.engines.nats_streams import NatsStreams
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
-
-Deliver = Callable[[bytes, bool], Coroutine[object, None, None]]
+from holdfast.ports import Deliver
 
 PULL_MAX = 64  # parcels under way per lane and process
 PULL_S = 10.0  # how long one request for parcels stands
@@ -167,7 +165,7 @@ class NatsPull:
         """Give the stream an empty parcel, which it has to acknowledge."""
         if self._proof_at_s is None:
             self._proof_at_s = asyncio.get_running_loop().time()
-            subject = self._streams.subject(self._service, self._lane)
+            subject = self._streams.subject(self._service, self._lane, self._service)
             await client.publish(subject, b"", inbox, headers={PROOF: "1"})
 
     def _check_proof(self, now_s: float) -> None:
@@ -226,7 +224,8 @@ class NatsPull:
         answer = b"+ACK"
         if PROOF not in (msg.headers or {}):
             try:
-                await self._deliver(msg.data, msg.metadata.num_delivered > 1)
+                sender = self._streams.sender_of(msg.subject)
+                await self._deliver(msg.data, msg.metadata.num_delivered > 1, sender)
             except Exception as exc:  # whatever it was: not acknowledged, and delivered again
                 logging.getLogger("holdfast").error("delivery failed", exc_info=exc)
                 answer = NAK

@@ -36,9 +36,17 @@ class NatsStreams:
         """Return the name of a stream, and of its consumer."""
         return f"{self._system}_{service}_{lane}"
 
-    def subject(self, service: str, lane: str) -> str:
-        """Return where parcels for it are published."""
-        return f"{self._system}.{service}.{lane}"
+    def subject(self, service: str, lane: str, sender: str) -> str:
+        """Return where one service publishes parcels for another; nobody else may do so there."""
+        return f"{self._system}.{service}.{lane}.{sender}"
+
+    def subjects(self, service: str, lane: str) -> list[str]:
+        """Return what a stream takes: from each sender, and from releases that did not say who."""
+        return [f"{self._system}.{service}.{lane}.*", f"{self._system}.{service}.{lane}"]
+
+    def sender_of(self, subject: str) -> str:
+        """Return who published a parcel; empty on a subject of releases that did not say so."""
+        return subject.removeprefix(f"{self._system}.").partition(".")[2].partition(".")[2]
 
     async def ensure(self, service: str, lane: str) -> None:
         """Make a stream and its consumer, if they are not there. Raises NatsError, Unreachable.
@@ -71,7 +79,7 @@ class NatsStreams:
         jetstream, name = await self._jetstream(), self.name(service, lane)
         config = StreamConfig(
             name=name,
-            subjects=[self.subject(service, lane)],
+            subjects=self.subjects(service, lane),
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             discard=DiscardPolicy.OLD,

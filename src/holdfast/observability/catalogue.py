@@ -401,6 +401,14 @@ LETTERS_IGNORED: Final = Metric(
     ("service", "sender", "lane"),
     source="scrape",
 )
+LETTERS_REFUSED: Final = Metric(
+    "holdfast_letters_refused_total",
+    "counter",
+    "letter",
+    "Letters, and parcels, that were not taken: not from whom they said, or along no edge.",
+    ("service", "reason"),
+    source="scrape",
+)
 LEASES_HELD: Final = Metric(
     "holdfast_leases_held",
     "gauge",

@@ -9,12 +9,11 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 
 from holdfast.errors import Unreachable
-from holdfast.ports import BrokerCounts
+from holdfast.ports import BrokerCounts, Deliver
 from holdfast.simulation.node import Node
-
-Deliver = Callable[[bytes, bool], Coroutine[object, None, None]]
 
 ACK_WAIT_S = 30.0
 NAK_S = 1.0
@@ -33,6 +32,7 @@ class _Parcel:
     """One stored parcel. `deliveries` counts how often it was handed out."""
 
     body: bytes
+    sender: str
     stored_s: float
     deliveries: int = 0
     out: bool = False
@@ -118,7 +118,7 @@ class SimBroker:
         """Return how many parcels of a service are stored."""
         return sum(len(s.parcels) for s in self._streams.values() if s.service == service)
 
-    def publish(self, to: str, lane: str, body: bytes) -> None:
+    def publish(self, to: str, lane: str, body: bytes, sender: str) -> None:
         """Take a parcel on its way to a stream."""
         copies = 1
         if self._loses(self.drop):
@@ -132,18 +132,19 @@ class SimBroker:
             delay_s = self.chance.uniform(*self.latency_s)
             if self.reorder_s:
                 delay_s += self.chance.uniform(0, self.reorder_s)
-            loop.call_later(delay_s, self._store, self.stream(to, lane), body)
+            loop.call_later(delay_s, self._store, self.stream(to, lane), body, sender)
 
     def _loses(self, probability: float) -> bool:
         lost, self.lose_next = self.lose_next, False
         return lost or (probability > 0 and self.chance.random() < probability)
 
-    def _store(self, stream: _Stream, body: bytes) -> None:
+    def _store(self, stream: _Stream, body: bytes, sender: str) -> None:
         if self.down:
             self.record("broker.dropped", to=stream.service, lane=stream.lane)
             return
         self._numbers += 1
-        stream.parcels[self._numbers] = _Parcel(body, asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        stream.parcels[self._numbers] = _Parcel(body, sender, now_s)
         if len(stream.parcels) > PARCELS_MAX:
             del stream.parcels[next(iter(stream.parcels))]
         self.pump(stream)
@@ -193,7 +194,8 @@ class SimBroker:
                 loop.call_later(NAK_S, self._back, stream, number, parcel)
             self.pump(stream)
 
-        taker.client.begin(delay_s, taker.deliver, parcel.body, again, ended)
+        deliver = partial(taker.deliver, parcel.body, again, parcel.sender)
+        taker.client.begin(delay_s, deliver, ended)
 
     def _back(self, stream: _Stream, number: int, parcel: _Parcel) -> None:
         """Hand a parcel out again that nobody acknowledged."""
@@ -227,14 +229,14 @@ class BrokerClient:
         self._stopped = False
         self._running: dict[asyncio.Task[None], None] = {}
 
-    async def publish(self, to: str, lane: str, parcel: bytes) -> None:
+    async def publish(self, to: str, lane: str, parcel: bytes, *, sender: str) -> None:
         """See `ports.Broker.publish`."""
         if self.node is not None:
             await self.node.step("publish.before")
         trouble = self.trouble()
         if trouble or len(parcel) > PAYLOAD_MAX:
             raise Unreachable(trouble or "the parcel is too large", edge=to)
-        self._server.publish(to, lane, parcel)
+        self._server.publish(to, lane, parcel, sender)
         if self.node is not None:
             await self.node.step("publish.after")
 
@@ -245,31 +247,33 @@ class BrokerClient:
     def begin(
         self,
         delay_s: float,
-        deliver: Deliver,
-        body: bytes,
-        again: bool,
+        deliver: Callable[[], Coroutine[object, None, None]],
         ended: Callable[[bool], None],
     ) -> None:
         """Have a parcel delivered inside the node, after its way there."""
         if self.node is not None:
-            self.node.call_later(delay_s, self._begin, deliver, body, again, ended)
+            self.node.call_later(delay_s, self._begin, deliver, ended)
         else:
-            asyncio.get_running_loop().call_later(delay_s, self._begin, deliver, body, again, ended)
+            asyncio.get_running_loop().call_later(delay_s, self._begin, deliver, ended)
 
     def _begin(
-        self, deliver: Deliver, body: bytes, again: bool, ended: Callable[[bool], None]
+        self,
+        deliver: Callable[[], Coroutine[object, None, None]],
+        ended: Callable[[bool], None],
     ) -> None:
         if self._stopped:
             return
-        task = asyncio.get_running_loop().create_task(self._deliver(deliver, body, again, ended))
+        task = asyncio.get_running_loop().create_task(self._deliver(deliver, ended))
         self._running[task] = None
         task.add_done_callback(lambda done: self._running.pop(done, None))
 
     async def _deliver(
-        self, deliver: Deliver, body: bytes, again: bool, ended: Callable[[bool], None]
+        self,
+        deliver: Callable[[], Coroutine[object, None, None]],
+        ended: Callable[[bool], None],
     ) -> None:
         try:
-            await deliver(body, again)
+            await deliver()
         except Exception:  # whatever it was: not acknowledged, and delivered again
             ended(False)
             return

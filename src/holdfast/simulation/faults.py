@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from holdfast.contract.envelope import Kind, Lane, Letter, Parcel
+from holdfast.engines.machine import MachineIds
 from holdfast.simulation.world import GATEWAY, World
 
 FIRST_S, LAST_S = 0.0, 8.0  # when faults begin, after the start of the workload
@@ -177,7 +179,30 @@ class Lever(Fault, frozen=True, tag="lever"):
         world.reset_lever(self.engine, self.lever)
 
 
-AnyFault = Crash | Strike | Pause | Restart | Jump | Cut | Amnesia | Lever
+class Forge(Fault, frozen=True, tag="forge"):
+    """A service that was taken over publishes a forged letter: the broker knows who it is.
+
+    Attributes:
+        service: who publishes it. says: whom the parcel says that it is from.
+        to, message, body: who gets it, the wire name of a command, and its JSON.
+    """
+
+    service: str
+    says: str
+    to: str
+    message: str
+    body: str
+
+    async def begin(self, world: World) -> None:
+        ids = MachineIds(world.chance(f"forged {self.at_s}").randbytes)
+        id_ = ids.uuid7(int(world.clocks[world.replicas(self.service)[0]].now() * 1000))
+        letter = Letter(id_, Kind.COMMAND, self.message, msgspec.Raw(self.body.encode()))
+        raws = [msgspec.Raw(msgspec.json.encode(letter))]
+        parcel = Parcel(self.says, self.to, Lane.WORK, letters=raws)
+        world.broker.publish(self.to, Lane.WORK, msgspec.json.encode(parcel), self.service)
+
+
+AnyFault = Crash | Strike | Pause | Restart | Jump | Cut | Amnesia | Lever | Forge
 
 DATABASE_LEVERS: dict[str, tuple[float, float]] = {
     "conflict": (0.05, 0.5),

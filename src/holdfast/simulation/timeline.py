@@ -8,6 +8,7 @@ from holdfast.simulation.faults import (
     AnyFault,
     Crash,
     Cut,
+    Forge,
     Jump,
     Lever,
     Pause,
@@ -131,6 +132,9 @@ def tell_fault(fault: AnyFault) -> str:
         case Amnesia():
             what = {"all": "all that it holds", "holes": f"{fault.share:.0%} of what it holds"}
             return f"the broker forgets {what.get(fault.how, f'the last {fault.seconds:g} s')}"
+        case Forge():
+            whose = "its own name" if fault.says == fault.service else f"the name of {fault.says}"
+            return f"{fault.service} sends {fault.to} a forged {fault.message} in {whose}"
         case Lever():
             return f"{fault.engine}: {fault.lever.removesuffix('_s')}{_setting(fault)}{lasting}"
 

@@ -98,7 +98,7 @@ async def test_a_newer_senders_field_is_not_poison(
         letter = Letter(MachineIds().uuid7(1_000_000), Kind.COMMAND, Do.wire_name(), body)
         raw = msgspec.Raw(msgspec.json.encode(letter))
         parcel = Parcel("here", "there", Lane.WORK, letters=[raw])
-        await hosted.hosts["there"].core.inbox.deliver(msgspec.json.encode(parcel), False)
+        await hosted.hosts["there"].core.inbox.deliver(msgspec.json.encode(parcel), False, "here")
         await asyncio.sleep(10)
 
         dead = await hosted.rows("there", State.DEAD)
@@ -120,9 +120,11 @@ async def test_two_full_services_do_not_wait_for_each_other(
     publish = MemoryBroker.publish
     away = True
 
-    async def lossy(broker: MemoryBroker, to: str, lane: str, parcel: bytes) -> None:
+    async def lossy(
+        broker: MemoryBroker, to: str, lane: str, parcel: bytes, *, sender: str
+    ) -> None:
         if not away:
-            await publish(broker, to, lane, parcel)
+            await publish(broker, to, lane, parcel, sender=sender)
 
     monkeypatch.setattr(MemoryBroker, "publish", lossy)
     full = Schedule(out_bytes_max=0)
