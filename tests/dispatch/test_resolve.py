@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 from holdfast import Field, Model, Service, Settings
 from holdfast.dispatch.resolve import Provided, Work
 from holdfast.errors import DeclarationError, SettingError
+from holdfast.runtime.environment import from_files
 from holdfast.system.signature import read_signature
 from tests.dispatch.hosting import hosting, system
 
@@ -20,6 +22,12 @@ class MailSettings(Settings):
     host: str
     port: int = Field(25, gt=0)
     password: SecretStr = SecretStr("")
+
+
+class Guarded(Settings):
+    """A password with a rule."""
+
+    password: SecretStr = Field(min_length=5)
 
 
 @dataclass
@@ -44,6 +52,11 @@ class Sent(Model):
 
 
 ENVIRON = {"POST_OFFICE_HOST": "mail.example"}
+
+
+def unwelcome(event: str, **fields: object) -> None:
+    """Be told nothing."""
+    pytest.fail(f"{event} {fields}")
 
 
 def office(log: list[str]) -> Service:
@@ -111,7 +124,7 @@ async def test_providers_may_be_plain_functions() -> None:
 
     async def mail(line: Line) -> None: ...
 
-    provided = Provided(service, ENVIRON)
+    provided = Provided(service, ENVIRON, unwelcome)
     await provided.make()
 
     fill = provided.arguments(read_signature(mail, provided=[Line]))
@@ -132,7 +145,7 @@ async def test_providers_that_need_each_other_are_named() -> None:
         return mailer.line
 
     with pytest.raises(DeclarationError, match="Mailer → Line → Mailer"):
-        await Provided(service, {}).make()
+        await Provided(service, {}, unwelcome).make()
 
 
 async def test_a_provider_that_nobody_can_fill_is_refused() -> None:
@@ -144,7 +157,7 @@ async def test_a_provider_that_nobody_can_fill_is_refused() -> None:
         return Line(host)
 
     with pytest.raises(DeclarationError, match="parameter 'host'"):
-        await Provided(service, {}).make()
+        await Provided(service, {}, unwelcome).make()
 
 
 @pytest.mark.parametrize(
@@ -161,16 +174,44 @@ def test_a_wrong_setting_names_variable_value_and_remedy(
 ) -> None:
     """It is found when the service starts, not when a request needs it."""
     with pytest.raises(SettingError, match=problem):
-        Provided(Service("post-office"), environ).settings(MailSettings)
+        Provided(Service("post-office"), environ, unwelcome).settings(MailSettings)
 
 
 def test_settings_are_read_from_variables_of_the_service() -> None:
     """`<SERVICE>_<FIELD>`, once; the secret does not show."""
     environ = {**ENVIRON, "POST_OFFICE_PASSWORD": "hunter2"}
-    provided = Provided(Service("post-office"), environ)
+    provided = Provided(Service("post-office"), environ, unwelcome)
 
     settings = provided.settings(MailSettings)
     assert settings is provided.settings(MailSettings)
     assert isinstance(settings, MailSettings)
     assert (settings.host, settings.port) == ("mail.example", 25)
     assert "hunter2" not in repr(settings)
+
+
+def test_settings_are_read_anew_when_a_file_changes(tmp_path: Path) -> None:
+    """Handlers get the new secret; what does not fit leaves the last one, and is told once."""
+    (tmp_path / "password").write_text("first")
+    told: list[str] = []
+    environ = from_files(
+        {**ENVIRON, "POST_OFFICE_PASSWORD_FILE": str(tmp_path / "password")},
+        ["POST_OFFICE_PASSWORD"],
+    )
+
+    async def mail(settings: Guarded) -> None: ...
+
+    provided = Provided(Service("post-office"), environ, lambda event, **_: told.append(event))
+    fill = provided.arguments(read_signature(mail, provided=[]))
+
+    def password() -> str:
+        settings: Any = fill(Work())["settings"]
+        return str(settings.password.get_secret_value())
+
+    before, same = password(), fill(Work())["settings"] is fill(Work())["settings"]
+    (tmp_path / "password").write_text("second")
+    after = password()
+    (tmp_path / "password").write_text("bad")
+    bad = [password(), password()]
+
+    assert (before, same, after, bad) == ("first", True, "second", ["second", "second"])
+    assert told == ["settings.refused"]

@@ -91,6 +91,12 @@ WHEN = {
         "line; `holdfast sagas retry` when it is mended.",
         "saga.waits": "Its timer waits for a version that knows it.",
     },
+    "Settings": {
+        "settings.refused": "A file of a setting has a new text that does not fit; what it had "
+        "before is in use.",
+        "secret.unreadable": "The file of a variable is away, empty or no text; what it had before "
+        "is in use.",
+    },
     "Traces": {
         "traces.lost": "The receiver of [traces](traces.md) does not take them.",
         "traces.rejected": "It took a part of them.",

@@ -24,7 +24,7 @@ lifespan line listener listeners live loaded log logger loop lost matching memor
 moment mounted nats network not one only open operation operations options order other owner pages
 parameter parent passed pause phase places postgres process proxies queries question random reader
 reading ready recent record redis request requests response restart rewrite route router rules run
-running runs sample savepoints send sent server servers setup signals signature signed signer
+running runs sample savepoints secret send sent server servers setup signals signature signed signer
 signing sim simulated sleep source span split sqlite start state statements stats stays stopped
 store stored stream streams tables tail taken tally threads ticks tracer tx type unread url use
 verbatim verified verifier verifying view wanted watch watches where while workers write writes

@@ -142,7 +142,7 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
         signals = _SignalsWithServers()
         try:
             await servers.start()
-            found = replace(options, environ={**environ, **servers.environ})
+            found = replace(options, environ=environ | servers.environ)
             await serve(system, found, logger, signals, show)
         finally:
             signals.let_be()

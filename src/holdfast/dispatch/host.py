@@ -129,7 +129,7 @@ class ServiceHost:
             ports.safe,
             describe,
         )
-        self.provided = Provided(service, ports.environ)
+        self.provided = Provided(service, ports.environ, self._notice)
         self._compiled: dict[str, Compiled] = {}
         with self.at_work():
             self.core = self._core()

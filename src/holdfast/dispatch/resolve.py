@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
-from holdfast.errors import DeclarationError
+from holdfast.errors import DeclarationError, SettingError
 from holdfast.system import Service, Settings
 from holdfast.system.checks import where
-from holdfast.system.settings import read_settings
+from holdfast.system.settings import read_settings, variable_name
 from holdfast.system.signature import Parameter, Signature, Source, read_signature
 from holdfast.system.tables import provided_types
 
@@ -25,6 +25,15 @@ class Work:
     outside: object = None
     caller: object = None
     values: dict[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(slots=True)
+class _Group:
+    """A group of settings, and the texts of its variables that it was read from."""
+
+    names: tuple[str, ...]
+    texts: tuple[str | None, ...] = field(repr=False)
+    value: Settings
 
 
 Providers = Mapping[object, Callable[..., object]]
@@ -42,9 +51,13 @@ _FROM_WORK: dict[Source, Getter] = {
 class Provided:
     """The values that a service's providers and settings make, once per process."""
 
-    def __init__(self, service: Service, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, service: Service, environ: Mapping[str, str], notice: Callable[..., None]
+    ) -> None:
         self._service = service
         self._environ = environ
+        self._notice = notice
+        self._settings: dict[type[Settings], _Group] = {}
         self._values: dict[object, Any] = {}
         self._exits = contextlib.AsyncExitStack()
 
@@ -88,19 +101,40 @@ class Provided:
         return await made if inspect.isawaitable(made) else made
 
     def settings(self, kind: type[Settings]) -> Settings:
-        """Return a group of settings, read once."""
-        if kind not in self._values:
-            self._values[kind] = read_settings(kind, self._service.name, self._environ)
-        value: Settings = self._values[kind]
-        return value
+        """Return a group of settings; read anew where a variable's file has another text now.
+
+        A new text that does not fit leaves the group as it was, and is told once.
+
+        Raises:
+            SettingError: what there is at the first time does not fit.
+        """
+        found = self._settings.get(kind)
+        if found is None:
+            name = self._service.name
+            names = tuple(variable_name(name, field) for field in kind.model_fields)
+            texts = self._texts(names)
+            found = _Group(names, texts, read_settings(kind, name, self._environ))
+            self._settings[kind] = found
+        elif (texts := self._texts(found.names)) != found.texts:
+            found.texts = texts
+            try:
+                found.value = read_settings(kind, self._service.name, self._environ)
+            except SettingError as exc:
+                self._notice("settings.refused", problems=list(exc.problems))
+        return found.value
+
+    def _texts(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
+        return tuple(map(self._environ.get, names))
 
     def getter(self, parameter: Parameter) -> Getter:
         """Return what fills one parameter."""
         if parameter.source in _FROM_WORK:
             return _FROM_WORK[parameter.source]
-        if parameter.source in (Source.SETTINGS, Source.PROVIDED):
-            if parameter.source is Source.SETTINGS:
-                self.settings(parameter.kind)  # a wrong one is refused at start-up
+        if parameter.source is Source.SETTINGS:
+            kind = parameter.kind
+            self.settings(kind)  # a wrong one is refused at start-up
+            return lambda work: self.settings(kind)
+        if parameter.source is Source.PROVIDED:
             value = self._values[parameter.kind]
             return lambda work: value
         name = parameter.name

@@ -588,6 +588,13 @@ LOG_LINES_DROPPED: Final = Metric(
     "Log lines lost to a full buffer or a broken stream.",
     source="scrape",
 )
+SECRETS_UNREADABLE: Final = Metric(
+    "holdfast_secret_files_unreadable",
+    "gauge",
+    "file",
+    "Files of variables whose newest value cannot be read: the last one that could is in use.",
+    source="scrape",
+)
 AUDIT_ENTRIES: Final = Metric(
     "holdfast_audit_entries_total",
     "counter",

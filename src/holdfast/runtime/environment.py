@@ -5,11 +5,12 @@ Kubernetes mount them. `<VARIABLE>_FILE` says where one is.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from holdfast.errors import SettingError
+from holdfast.runtime.environ import Environ
+from holdfast.runtime.secret_file import SecretFile
 from holdfast.runtime.settings import ProcessSettings
 from holdfast.runtime.trace_settings import OtelSettings
 from holdfast.runtime.variables import (
@@ -29,8 +30,6 @@ from holdfast.system import System
 from holdfast.system.settings import variable_name
 from holdfast.system.tables import settings_of
 
-FILE_BYTES_MAX: Final = 65_536
-"""Of the file of a variable: the kernel gives no child a longer one than twice that."""
 _ALWAYS: Final = (
     *(DATABASE_URL, DATABASE_POOLED, BROKER_URL, BROKER_COPIES, REDIS_URL, KEYS_URL),
     *(variable_name(OURS, field) for field in ProcessSettings.model_fields),
@@ -38,7 +37,7 @@ _ALWAYS: Final = (
 )
 
 
-def environment(system: System, services: Collection[str] | None = None) -> dict[str, str]:
+def environment(system: System, services: Collection[str] | None = None) -> Environ:
     """Return the environment of this process; nothing else reads it.
 
     Args:
@@ -46,7 +45,7 @@ def environment(system: System, services: Collection[str] | None = None) -> dict
     Raises:
         SettingError: each file that cannot be read, with its variable.
     """
-    return from_files(os.environ, variables_read(system, services), _read)
+    return from_files(os.environ, variables_read(system, services))
 
 
 def variables_read(system: System, services: Collection[str] | None = None) -> tuple[str, ...]:
@@ -65,21 +64,18 @@ def _of_system(system: System, services: Collection[str] | None) -> Iterator[str
             yield from (variable_name(service.name, field) for field in kind.model_fields)
 
 
-def from_files(
-    environ: Mapping[str, str], names: Collection[str], read: Callable[[str], str]
-) -> dict[str, str]:
+def from_files(environ: Mapping[str, str], names: Collection[str]) -> Environ:
     """Return an environment in which `<NAME>_FILE` is replaced by NAME with what the file has.
 
     One line break at its end is not part of the value. A variable that is one of `names` itself
-    is no other's file, whatever it is called.
+    is no other's file, whatever it is called. A file that is written anew is read anew.
 
     Args:
         names: the variables that may be in files; others are left as they are.
-        read: a path's text; raises OSError or ValueError.
     Raises:
         SettingError: each that is set twice, or whose file cannot be read or has nothing.
     """
-    found, problems = dict(environ), list[str]()
+    found, files, problems = dict(environ), dict[str, SecretFile](), list[str]()
     for name in names:
         variable = file_variable(name)
         path = found.get(variable, "")
@@ -89,25 +85,16 @@ def from_files(
             problems.append(f"{name} and {variable} are both set; unset one of them")
             continue
         try:
-            text = read(path).removesuffix("\n").removesuffix("\r")
+            files[name] = SecretFile(path)
         except (OSError, ValueError) as exc:
             said = getattr(exc, "strerror", None) or exc
-            problems.append(f"{variable}={path!r}: {said}; set it to a file that can be read")
+            problems.append(
+                f"{variable}={path!r}: {said}; set it to a file that can be read and has the value "
+                f"of {name}"
+            )
             continue
-        if not text:
-            problems.append(f"{variable}={path!r}: nothing is in it; write the value of {name}")
-        found[name] = text
+        found.pop(name, None)
         del found[variable]
     if problems:
         raise SettingError(problems)
-    return found
-
-
-def _read(path: str) -> str:
-    with Path(path).open("rb") as file:
-        content = file.read(FILE_BYTES_MAX + 1)
-    if len(content) > FILE_BYTES_MAX:
-        raise ValueError(f"it has more than {FILE_BYTES_MAX} bytes")
-    if b"\0" in content:
-        raise ValueError("it has a NUL, which no variable can hold")
-    return content.decode()
+    return Environ(found, files)

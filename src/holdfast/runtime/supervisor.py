@@ -16,12 +16,14 @@ from holdfast.communication import LOOPBACK, Origin
 from holdfast.errors import SettingError
 from holdfast.runtime.children import free_port, pause_s, start_child, stop_child
 from holdfast.runtime.engines import database_url
+from holdfast.runtime.environ import Environ
 from holdfast.runtime.stand_in import StandIn
 from holdfast.runtime.variables import (
     BROKER_URL,
     DATABASE_URL,
     SHARE_PORT,
     database_variable,
+    file_variable,
     url_variable,
 )
 from holdfast.system import External, System
@@ -82,7 +84,7 @@ class Supervisor:
     ) -> None:
         _check(system, replicas, processes, environ)
         self._system, self._module, self._folder = system, module, folder
-        self._environ = dict(environ)
+        self._environ = environ if isinstance(environ, Environ) else Environ(environ, {})
         self._drain_s = drain_s
         self._stand_ins: list[StandIn] = []
         self._stopping = False
@@ -97,7 +99,7 @@ class Supervisor:
         if at.path is not None:
             raise SettingError([f"--host {host}: several processes cannot share one socket"])
         self.url = str(at)
-        self._environ[SHARE_PORT] = "true"
+        self._environ |= {SHARE_PORT: "true"}
         for n in range(1, count + 1):
             name = f"{self._system.name}-{n}"
             self._member(name, ["run", self._module], at, ops_port if n == 1 else None)
@@ -150,11 +152,17 @@ class Supervisor:
         serves = name.rpartition("-")[0]
         if serves not in named:  # the gateway, which has none, or a process with all services
             serves = "" if name == GATEWAY else "*"
+        environ = self._environ
         if serves == "*":
-            return self._environ
-        told = {k: v for k, v in self._environ.items() if k not in {*named.values(), DATABASE_URL}}
-        url = database_url(serves, self._environ, alone=False) if serves else ""
-        return told | {named[serves]: url} if url else told
+            return environ.told()
+        told = environ.without({*named.values(), DATABASE_URL}).told()
+        url = database_url(serves, environ, alone=False) if serves else ""
+        if not url:
+            return told
+        variable = named[serves] if environ.get(named[serves]) else DATABASE_URL
+        if path := environ.file(variable):  # which it reads itself, and anew when it changes
+            return told | {file_variable(variable): path}
+        return told | {named[serves]: url}
 
     async def _start_stand_in(self, external: External) -> None:
         variable = url_variable(external.name)
@@ -162,7 +170,7 @@ class Supervisor:
             stand_in = StandIn(external, self._folder)
             self._stand_ins.append(stand_in)
             await stand_in.start()
-            self._environ[variable] = stand_in.url
+            self._environ |= {variable: stand_in.url}
 
     async def _watch(self, member: Member) -> None:
         loop, log = asyncio.get_running_loop(), logging.getLogger("holdfast")

@@ -1,13 +1,14 @@
 """What of a process is shown in its metrics and its health, and is there from the start."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from holdfast.communication import ClientPool, HttpServer
 from holdfast.dispatch.host import ServiceHost
-from holdfast.observability import CALL_ERRORS, SERVED_ERRORS, Health, Metrics, catalogue
+from holdfast.observability import CALL_ERRORS, SERVED_ERRORS, Health, Logger, Metrics, catalogue
 from holdfast.ports import Broker, Limits
 from holdfast.resilience import MemoryLimits, Room
+from holdfast.runtime.environ import Environ
 from holdfast.runtime.externals import Externals
 from holdfast.runtime.stand_in import StandIn
 from holdfast.storage import ConnectionCounts
@@ -19,6 +20,22 @@ def watch_room(metrics: Metrics, name: str, room: Room) -> None:
     metrics.watch(catalogue.POOL_RUNNING, lambda: room.stats().under_way, pool=name)
     metrics.watch(catalogue.POOL_WAITING, lambda: room.stats().waiting, pool=name)
     metrics.watch(catalogue.POOL_REFUSED, lambda: room.stats().refused, pool=name)
+
+
+def watch_secrets(metrics: Metrics, logger: Logger, environ: Mapping[str, str]) -> None:
+    """Show how many files of variables cannot be read, and log each when it is found out."""
+    known = dict[str, str]()
+
+    def unreadable() -> int:
+        problems = environ.problems() if isinstance(environ, Environ) else {}
+        for variable, why in problems.items():
+            if known.get(variable) != why:
+                logger.warning("secret.unreadable", variable=variable, why=why)
+        known.clear()
+        known.update(problems)
+        return len(problems)
+
+    metrics.watch(catalogue.SECRETS_UNREADABLE, unreadable)
 
 
 def watch_broker(health: Health, metrics: Metrics, broker: Broker) -> None:

@@ -37,7 +37,7 @@ from holdfast.runtime.options import Options
 from holdfast.runtime.pages import GatewayPages
 from holdfast.runtime.telemetry import Telemetry
 from holdfast.runtime.trace_settings import trace_settings
-from holdfast.runtime.watches import watch_limits
+from holdfast.runtime.watches import watch_limits, watch_secrets
 from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import System
 
@@ -65,6 +65,7 @@ class Wiring:
         self._system, self._options, self._engines = system, options, engines
         self._logger, self._health, self._metrics = logger, health, metrics
         self._audit = audit
+        watch_secrets(metrics, logger, options.environ)
         metrics.watch(catalogue.AUDIT_ENTRIES, lambda: audit.entries)
         metrics.watch(catalogue.AUDIT_LOST, lambda: audit.lost)
         metrics.watch(catalogue.LOG_LINES_DROPPED, lambda: logger.stats().dropped)
