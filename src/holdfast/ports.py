@@ -115,6 +115,31 @@ class Network(Protocol):
         ...
 
 
+class Identity(Protocol):
+    """Who this process is to the others of its system, and how it knows who they are."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of its workload, such as `orders`."""
+        ...
+
+    def listens(self, *, strangers: bool = False) -> ssl.SSLContext | None:
+        """Return what a listener speaks; it takes in nobody who does not prove who he is.
+
+        Args:
+            strangers: who has no certificate at all is taken in, too; he is nobody.
+        """
+        ...
+
+    def reaches(self, name: str) -> ssl.SSLContext | None:
+        """Return what a connection to a workload speaks; it tells nobody else anything."""
+        ...
+
+    def peer(self, transport: asyncio.BaseTransport) -> str:
+        """Return the name of the workload at the other end of a connection; "" is nobody."""
+        ...
+
+
 class Taken(NamedTuple):
     """What a rate limit says. `remaining` and `reset_s` go into the RateLimit header."""
 

@@ -22,11 +22,9 @@ from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.query_client import QueryClient
 from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, PoolFull, Unreachable
 from holdfast.gateway.headers import forwarded_headers
-from holdfast.observability import Logger, Tracer
-from tests.auditing import audit_in
+from holdfast.observability import Tracer
 from tests.dispatch.hosting import hosting as hosting_services
 from tests.dispatch.hosting import system
-from tests.virtual_loop import LoopClock
 
 
 class NoRate(Failure, status=409):
@@ -128,9 +126,7 @@ async def two_processes(
     """Yield what one process asks with, the other's door, and the requests between them."""
     sent: list[Request] = []
     async with hosting_services(SYSTEM, folder) as hosted:
-        tracer, clock = Tracer(random.Random(1), ratio=0.0), LoopClock()
-        audit = audit_in(Logger(hosted.log, clock, "tiny"), clock)
-        door = InnerDoor(hosted.router, hosted.asks, tracer, audit)
+        door = InnerDoor(hosted.router, hosted.asks, Tracer(random.Random(1), ratio=0.0))
 
         async def call(service: str, request: Request, timeout_s: float) -> Response:
             assert service == "money"

@@ -106,6 +106,10 @@ WHEN = {
         "process.ready": "It takes requests, at these addresses; one more field for each stand-in.",
         "process.draining": "It was asked to stop.",
         "process.stopped": "It has stopped, and nothing is left behind.",
+        "identity.renewed": "New files of its certificate were taken up: `seconds` until it ends.",
+        "identity.trouble": "Its certificate is about to end, or new files cannot be taken up.",
+        "peer.refused": "Another process, or a stranger, did not prove who it is.",
+        "inner.refused": "A process of the system asked for what the graph does not allow it.",
         "process.stop_failed": "It could not be started, and what it had begun did not stop.",
     },
 }

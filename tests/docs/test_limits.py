@@ -44,6 +44,7 @@ SHARES = {"": 1.0, "nine tenths of ": 0.9}
 NO_LIMITS = {
     *("BreakerPolicy.jitter", "BreakerPolicy.probe_life_s", "BreakerPolicy.patience_s"),
     *("BudgetPolicy.ttl_s", "PoolLimits.idle_max"),
+    "HttpLimits.age_s",  # endless for clients; runtime.hop.AGE_S inside
     "HttpLimits.body_bytes_max",  # where clients are, the gateway's stands for it
     *("Schedule.taken_ms", "Schedule.poll_ms", "Schedule.keep_ms"),
     "observability.metrics.EXPECTED_MAX",  # a share of SERIES_MAX

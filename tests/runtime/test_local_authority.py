@@ -7,7 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from holdfast.runtime.local_authority import IdentityFiles, LocalAuthority
+from holdfast.engines.identity_files import IdentityFiles
+from holdfast.runtime.local_authority import LocalAuthority
 
 
 class Clock:

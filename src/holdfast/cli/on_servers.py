@@ -8,15 +8,17 @@ from pathlib import Path
 
 from holdfast.cli.greeting import greet
 from holdfast.cli.load import Loaded
+from holdfast.contract.spiffe import GATEWAY
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.settings import process_settings
-from holdfast.runtime.supervisor import GATEWAY, Supervisor
+from holdfast.runtime.supervisor import Supervisor
 
 
 def counts(given: Sequence[str]) -> dict[str, int]:
@@ -40,6 +42,7 @@ class Split:
     ops_port: int | None
     replicas: Mapping[str, int]
     processes: int = 0
+    authority: LocalAuthority | None = None
 
 
 async def run_split(loaded: Loaded, servers: Servers | None, folder: Path, split: Split) -> None:
@@ -92,13 +95,18 @@ class _Apart:
     async def run(self) -> None:
         """Start all of it, serve until this is cancelled, stop all of it."""
         environ = environment(self._loaded.system)
+        authority = self._split.authority
         try:
+            if authority is not None:
+                authority.start()
             if self._servers is not None:
                 await self._servers.start()
                 environ |= self._servers.environ
             await self._serve(environ)
         finally:
             self._stops = True
+            if authority is not None:
+                authority.stop()
             if self._servers is not None:
                 await self._servers.stop()
 
@@ -115,6 +123,7 @@ class _Apart:
             replicas=split.replicas,
             environ=environ,
             drain_s=settings.drain_s,
+            authority=split.authority,
             processes=split.processes,
         )
         logger = Logger(sys.stdout.buffer, MachineClock(), system.name, settings.log_level)

@@ -26,6 +26,7 @@ from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
 from holdfast.runtime.servers import Servers, kinds_of
@@ -47,6 +48,10 @@ Replicas = Annotated[
     list[str] | None,
     typer.Option("--replicas", metavar="SERVICE=N", help="Run so many of a service; splits."),
 ]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure", help="Without identities: processes and servers trust each other."),
+]
 Processes = Annotated[
     int,
     typer.Option("--processes", min=0, max=256, help="Run so many, which share the port."),
@@ -63,6 +68,7 @@ def command(
     split: Split = False,
     replicas: Replicas = None,
     processes: Processes = 0,
+    insecure: Insecure = False,
 ) -> None:
     """Serve all services of a system in this process, or in several, until Ctrl-C.
 
@@ -78,7 +84,11 @@ def command(
     if processes and (split or replicas):
         raise SettingError(["--processes runs all services in each process: without --split"])
     if split or replicas or processes > 1:
-        apart = Apart(system, host, port, ops_port, counts(replicas or []), processes)
+        authority = None
+        if not insecure:
+            authority = LocalAuthority(folder / "identities", loaded.system.name, MachineClock())
+        many = counts(replicas or [])
+        apart = Apart(system, host, port, ops_port, many, processes, authority)
         _run(run_split(loaded, servers, folder, apart), str(folder), Origin.of(host, port).place)
     else:
         serve_here(loaded, where, servers)

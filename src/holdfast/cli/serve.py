@@ -9,8 +9,8 @@ from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName
 from holdfast.cli.output import complain
 from holdfast.cli.run import Where, serve_here
 from holdfast.communication.origin import LOOPBACK, PORT
+from holdfast.contract.spiffe import GATEWAY
 from holdfast.runtime.environment import environment
-from holdfast.runtime.supervisor import GATEWAY
 from holdfast.runtime.variables import BROKER_URL
 from holdfast.system import Graph
 

@@ -13,7 +13,7 @@ from holdfast.communication.origin import Origin, encode_request
 from holdfast.communication.upstream import PoolLimits, Upstream
 from holdfast.contract.http import Request, Response
 from holdfast.errors import BulkheadFull, CallError, ConnectionLost, DeadlineExceeded, Unreachable
-from holdfast.ports import Clock, Network
+from holdfast.ports import Clock, Identity, Network
 
 _SAFE = frozenset(["GET", "HEAD", "OPTIONS"])
 
@@ -45,6 +45,7 @@ class ClientPool:
     Args:
         tls: for https origins; without it the system's authorities are trusted and host names are
             checked.
+        identity: for origins that are workloads of the system.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class ClientPool:
         clock: Clock,
         limits: PoolLimits = _DEFAULT_LIMITS,
         tls: ssl.SSLContext | None = None,
+        identity: Identity | None = None,
     ) -> None:
+        self._identity = identity
         self._network = network
         self._clock = clock
         self._limits = limits
@@ -145,13 +148,19 @@ class ClientPool:
         return upstream
 
     async def _open(self, origin: Origin, link: Link) -> None:
-        if origin.tls and self._tls is None:
-            self._tls = ssl.create_default_context()
-        tls = self._tls if origin.tls else None
+        tls = self._speaks(origin)
         await self._network.connect(
             lambda: link, origin.host, origin.port, tls=tls, path=origin.path
         )
         self._opened += 1
+
+    def _speaks(self, origin: Origin) -> ssl.SSLContext | None:
+        if origin.workload:
+            assert self._identity is not None, "who reaches a workload is one"
+            return self._identity.reaches(origin.workload)
+        if origin.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls if origin.tls else None
 
 
 def _end(upstream: Upstream, link: Link) -> None:

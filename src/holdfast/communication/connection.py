@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         # the one deadline, see the module; `_watched` is the part that it was started for
+        self._old_at = self._loop.time() + state.limits.age_s
         self._watched = (0, _IDLE)
         self._expires = _NEVER
         self._timer: asyncio.TimerHandle | None = None
@@ -292,7 +293,8 @@ class Connection(asyncio.Protocol):
         """Return whether an answer is the last one of this connection, and its bytes."""
         state, intake = self._state, self._intake
         ended = intake.last and intake.refusal is None and not self._ahead
-        closing = ended or state.draining
+        old = self._loop.time() >= self._old_at and not self._ahead
+        closing = ended or state.draining or old
         bare = request.method == "HEAD"
         chunked = response.stream is not None and self._chunked()
         return closing, state.heads.encode(response, bare=bare, closing=closing, chunked=chunked)

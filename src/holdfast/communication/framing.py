@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from math import inf
 
 from holdfast.contract.http import HeaderList, Request, by_name
 from holdfast.contract.path import may_not_be_normal, normal_path
@@ -28,6 +29,7 @@ class HttpLimits:
         header_deadline_s: from the first byte of a head, or from the connection, to its last (408).
         body_deadline_s: from the head to the last byte of the body (408).
         idle_s: a kept connection without a request.
+        age_s: a connection is kept so long; the answer to the next request is its last.
         write_deadline_s: time in which a client must take 16 KiB of an answer; it is cut off else.
         linger_s: how long what a refused client still sends is read and dropped, so that it gets
             to see the refusal instead of a reset; also how long TLS waits for a client's goodbye.
@@ -43,6 +45,7 @@ class HttpLimits:
     header_deadline_s: float = 10.0
     body_deadline_s: float = 30.0
     idle_s: float = 75.0
+    age_s: float = inf
     write_deadline_s: float = 30.0
     linger_s: float = 2.0
     connections_max: int = 10_000

@@ -42,12 +42,14 @@ class Origin:
 
     Attributes:
         host: a name or an address; an IPv6 address has no brackets here.
+        workload: who must be there, inside the system; "": whoever its certificate says.
     """
 
     host: str
     port: int
     tls: bool = False
     path: str | None = None
+    workload: str = ""
 
     @classmethod
     def parse(cls, url: str) -> "Origin":

@@ -14,10 +14,14 @@ GATEWAY: Final = "gateway"
 OPERATOR: Final = "operator"
 MIGRATOR: Final = "migrator"
 PROVISIONER: Final = "provisioner"
+MONITORING: Final = "monitoring"
+"""What reads the metrics."""
 ALL: Final = "all"
 """A process that hosts all services, and the gateway."""
 SERVERS: Final = ("nats", "postgres", "redis")
-NOT_SERVICES: Final = frozenset((GATEWAY, OPERATOR, MIGRATOR, PROVISIONER, ALL, *SERVERS))
+NOT_SERVICES: Final = frozenset(
+    (GATEWAY, OPERATOR, MIGRATOR, PROVISIONER, MONITORING, ALL, *SERVERS)
+)
 """The workloads that are no services; no service may have one of these names."""
 SIGNER: Final = f"{GATEWAY}/tokens"
 """Whose key signs transaction tokens: the gateway's, but not the one that it speaks TLS with."""

@@ -1,17 +1,19 @@
 """The inner door: what the services in this process give to the system's other processes.
 
 A query travels as `POST /-/ask/<sender>/<Query.v1>` with a header that no client can bring in. Who
-is asked checks what the graph allows, as it does for a call in its own process. That the caller is
-who it says is the transport's to prove.
+is asked checks what the graph allows, as it does for a call in its own process. Who the caller is,
+its connection has proved: what it says of itself must be the same.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
 from holdfast.contract.carrier import carrier_of
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
+from holdfast.contract.spiffe import ALL, GATEWAY
 from holdfast.dispatch.gone import WhileClientStays
 from holdfast.dispatch.inner_headers import (
     ASK,
@@ -26,19 +28,34 @@ from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.router import Router
 from holdfast.errors import Forbidden, HoldfastError, NotFound
-from holdfast.observability import Audit, Tracer, current
+from holdfast.observability import Tracer, current
+
+Refused = Callable[[str, str, str], None]
 
 _JSON = (b"content-type", b"application/json")
 
 
 class InnerDoor:
-    """Serves what other processes of the system want of the services in this one."""
+    """Serves what other processes of the system want of the services in this one.
 
-    def __init__(self, router: Router, here: QueriesHere, tracer: Tracer, audit: Audit) -> None:
+    Args:
+        refused: told of what is not allowed: the peer, what it wanted, and why.
+        identified: peers prove who they are; otherwise they are believed.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        here: QueriesHere,
+        tracer: Tracer,
+        refused: Refused = lambda peer, wanted, why: None,
+        identified: bool = False,
+    ) -> None:
         self._router = router
         self._here = here
         self._tracer = tracer
-        self._audit = audit
+        self._refused = refused
+        self._identified = identified
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is an answer."""
@@ -53,6 +70,7 @@ class InnerDoor:
         try:
             if request.header(ASK) is not None and request.path.startswith(ASKING):
                 return await self._ask(request)
+            self._check(request, GATEWAY, "its routes are for the gateway alone")
             request.caller = caller_of(request)
             set_origin(request)
             request.headers = [pair for pair in request.headers if pair[0] not in INNER]
@@ -62,8 +80,21 @@ class InnerDoor:
         except (HoldfastError, Failure) as exc:
             return problem_of(exc, request.correlation_id)
 
+    def _check(self, request: Request, name: str, why: str) -> None:
+        """Refuse a peer that is not whom the request needs. Raises Forbidden."""
+        if self._identified and request.peer.identity not in (name, ALL):
+            peer = str(request.peer.identity) or "a stranger"
+            raise self._forbidden(
+                peer, request.path, f"{peer} asked as {name} for {request.path}: {why}"
+            )
+
+    def _forbidden(self, peer: str, wanted: str, why: str) -> Forbidden:
+        self._refused(peer, wanted, why)
+        return Forbidden(why)
+
     async def _ask(self, request: Request) -> Response:
         sender, _, wire = request.path.removeprefix(ASKING).partition("/")
+        self._check(request, sender, "nobody asks in the name of another service")
         query_type = self._here.type_of(wire)
         if query_type is None:
             raise NotFound(f"nobody in this process answers {wire}")
@@ -78,9 +109,6 @@ class InnerDoor:
             cause = request.cause
             try:
                 reply = await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
-            except Forbidden:
-                self._audit.record(
-                    "edge.refused", who=f"service {sender}", on=wire, outcome="refused: no edge"
-                )
-                raise
+            except Forbidden as exc:  # the graph has no such edge; it says the line to add
+                raise self._forbidden(sender, wire, str(exc)) from exc
         return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))

@@ -62,7 +62,7 @@ LABELS: Final = {
     "outcome": "How a saga ended: `completed`, `failed` or `parked`.",
     "patchlevel": "Of Python's version.",
     "pool": "The name of a pool of blocking functions.",
-    "reason": "Why nobody was authenticated.",
+    "reason": "Why nobody was authenticated, or why a peer was refused.",
     "receiver": "The service that letters are for.",
     "saga": "The name of a saga.",
     "sender": "The service that wrote a letter.",
@@ -544,6 +544,27 @@ POOL_REFUSED: Final = Metric(
     "Blocking functions that found no thread in time.",
     ("pool",),
     source="scrape",
+)
+CERTIFICATE_EXPIRES: Final = Metric(
+    "holdfast_certificate_expires_seconds",
+    "gauge",
+    "s",
+    "How long the certificate of this process is still good; negative: it is not any more.",
+    source="scrape",
+)
+PEERS_REFUSED: Final = Metric(
+    "holdfast_peers_refused_total",
+    "counter",
+    "peer",
+    "Connections of the system that were refused, for want of a proof who is at the other end.",
+    ("reason",),
+    source="scrape",
+)
+REQUESTS_REFUSED_INSIDE: Final = Metric(
+    "holdfast_inner_requests_refused_total",
+    "counter",
+    "request",
+    "Requests of other processes of the system that the graph does not allow.",
 )
 STAND_IN_RESTARTS: Final = Metric(
     "holdfast_stand_in_restarts_total",

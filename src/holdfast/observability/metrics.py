@@ -119,6 +119,7 @@ class Metrics:
         self._reached = Family(catalogue.REACHED, Histogram)
         self._rate_limited = Family(catalogue.RATE_LIMITED, Counter)
         self._unauthenticated = Family(catalogue.UNAUTHENTICATED, Counter)
+        self._refused_inside = Family(catalogue.REQUESTS_REFUSED_INSIDE, Counter)
         self._traces_refused = Family(catalogue.TRACE_HEADERS_REFUSED, Counter)
         self._processed = Family(catalogue.PROCESSED, Histogram)
         self._errors = Family(catalogue.HANDLER_ERRORS, Counter)
@@ -131,6 +132,7 @@ class Metrics:
         self._declared: dict[str, MeasureFamily] = {}
         self._families: tuple[Family[Counter] | Family[Histogram], ...] = (
             *(self._served, self._reached, self._rate_limited, self._unauthenticated),
+            self._refused_inside,
             self._traces_refused,
             *(self._processed, self._errors, self._sagas, self._saga_durations),
             *(self._commits, self._batches, self._gate_waits, self._loop_lag),
@@ -197,6 +199,10 @@ class Metrics:
     def unauthenticated(self, service: str, reason: str) -> Counter:
         """Return the counter of requests that brought no token, or one that was refused."""
         return self._unauthenticated.of(service, reason)
+
+    def refused_inside(self) -> Counter:
+        """Return the counter of requests of other processes that the graph does not allow."""
+        return self._refused_inside.of()
 
     def trace_refused(self, header: str) -> Counter:
         """Return the counter of trace headers that break their format."""

@@ -30,7 +30,10 @@ class Elsewhere:
         self._tracing = tracing
         self._asked = Replicas(engines.discover, pool.request, engines.clock)
         self._hops = ClientPool(
-            network=engines.network, clock=engines.clock, limits=hop_limits(system.gateway)
+            network=engines.network,
+            clock=engines.clock,
+            limits=hop_limits(system.gateway),
+            identity=engines.identity,
         )
         stream = functools.partial(self._hops.request, streams=True)
         self._behind = Replicas(engines.discover, stream, engines.clock)

@@ -15,7 +15,7 @@ from holdfast.engines.server_urls import scheme_of
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.tls import client_context, take_tls
 from holdfast.errors import SettingError
-from holdfast.ports import Broker, Clock, Ids, Limits, Network, Random
+from holdfast.ports import Broker, Clock, Identity, Ids, Limits, Network, Random
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.threads import OnRoom, Threads
 from holdfast.runtime.variables import (
@@ -40,6 +40,8 @@ class Engines:
         discover: where the processes of a service listen for the others; None: all services are
             here, and nothing listens for them.
         limits: shared with other gateways; None: this process counts for itself.
+        identity: who this process is inside the system; None: nobody there asks, and nothing is
+            proved.
     """
 
     clock: Clock
@@ -51,6 +53,7 @@ class Engines:
     run: Callable[[Blocking], Awaitable[object]]
     discover: Callable[[str], Sequence[Origin]] | None = None
     limits: Limits | None = None
+    identity: Identity | None = None
 
 
 def embedded(
@@ -89,6 +92,7 @@ def engines_of(
     computing: int = 0,
     share_port: bool = False,
     on_room: OnRoom | None = None,
+    identity: Identity | None = None,
 ) -> Engines:
     """Return the engines that the environment names; embedded ones where it names none.
 
@@ -99,12 +103,14 @@ def engines_of(
 
     Args:
         services: those that this process hosts.
+        identity: who it is inside the system; with it others are reached by TLS alone.
     Raises:
         SettingError: a value does not fit, or needs a package that is not installed.
     """
     engines = embedded(
         files, threads=threads, computing=computing, share_port=share_port, on_room=on_room
     )
+    engines = replace(engines, identity=identity)
     urls = {name: database_url(name, environ, alone=len(services) == 1) for name in services}
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))
@@ -113,7 +119,7 @@ def engines_of(
         if copies not in ("1", "3", "5"):
             raise SettingError([f"{BROKER_COPIES}={copies!r}: write 1, 3 or 5"])
         broker = broker_of(system, url, copies=int(copies))
-        engines = replace(engines, broker=broker, discover=_discovery(environ))
+        engines = replace(engines, broker=broker, discover=_discovery(environ, identity))
     if url := environ.get(REDIS_URL):
         engines = replace(engines, limits=_limits(system, url, engines.clock))
     return engines
@@ -217,18 +223,31 @@ def _broker_tls(urls: str) -> tuple[str, ssl.SSLContext | None]:
     return servers, None
 
 
-def _discovery(environ: Mapping[str, str]) -> Callable[[str], Sequence[Origin]]:
+def _discovery(
+    environ: Mapping[str, str], identity: Identity | None
+) -> Callable[[str], Sequence[Origin]]:
     """Return what names the processes of a service."""
+    scheme = "http" if identity is None else "https"
     known: dict[str, Sequence[Origin]] = {}
 
     def discover(service: str) -> Sequence[Origin]:
         if service not in known:
             variable = url_variable(service)
-            urls = environ.get(variable) or f"http://{service}:{PORT}"
+            urls = environ.get(variable) or f"{scheme}://{service}:{PORT}"
             try:
-                known[service] = [Origin.parse(url.strip()) for url in urls.split(",")]
+                origins = [Origin.parse(url.strip()) for url in urls.split(",")]
+                if identity is not None:
+                    origins = [_proven(origin, service) for origin in origins]
+                known[service] = origins
             except ValueError as exc:
                 raise SettingError([f"{variable}: {exc}"]) from exc
         return known[service]
 
     return discover
+
+
+def _proven(origin: Origin, service: str) -> Origin:
+    """Return where a service is, if it has to prove that it is it. Raises ValueError."""
+    if not origin.tls and origin.path is None:
+        raise ValueError(f"{origin} is in clear, and this process has an identity: write https://")
+    return replace(origin, tls=True, workload=service)

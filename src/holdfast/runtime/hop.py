@@ -10,6 +10,10 @@ from holdfast.communication import HttpLimits, PoolLimits
 from holdfast.dispatch.inner_headers import HEADER_BYTES_MAX, HEADERS_MAX
 from holdfast.system import Gateway
 
+AGE_S = 300.0
+"""How long a connection inside the system is kept: so long may one live whose certificate would not
+be taken any more."""
+
 
 def inner_limits(gateway: Gateway) -> HttpLimits:
     """Return limits that let pass what the gateway let in, with what it says about that.
@@ -23,6 +27,7 @@ def inner_limits(gateway: Gateway) -> HttpLimits:
         headers_max=ours.headers_max + HEADERS_MAX,
         body_bytes_max=max(gateway.body_bytes_max, ours.body_bytes_max),
         write_deadline_s=600.0,
+        age_s=AGE_S,
     )
 
 
@@ -36,4 +41,5 @@ def hop_limits(gateway: Gateway) -> PoolLimits:
         connections_max=HttpLimits().connections_max,
         waiters_max=gateway.requests_max,
         header_bytes_max=1 << 20,
+        age_s=AGE_S,
     )

@@ -1,12 +1,15 @@
 """The sockets of a process: of clients or of its peers, of operators, and of commands."""
 
+import ssl
+from dataclasses import replace
+
 from holdfast.communication import LOOPBACK, HttpLimits, HttpServer, Origin
 from holdfast.contract.http import Handler, Request
 from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.engines.network import user_of
 from holdfast.gateway import Door
 from holdfast.observability import Logger
-from holdfast.ports import Clock, Network
+from holdfast.ports import Clock, Identity, Network
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.hop import inner_limits
 from holdfast.runtime.options import Options
@@ -22,8 +25,16 @@ class Listeners:
         url, ops_url: where requests and probes are served; "" before.
     """
 
-    def __init__(self, options: Options, network: Network, clock: Clock, logger: Logger) -> None:
+    def __init__(
+        self,
+        options: Options,
+        network: Network,
+        clock: Clock,
+        logger: Logger,
+        identity: Identity | None = None,
+    ) -> None:
         self._options = options
+        self._identity = identity
         self._network = network
         self._clock = clock
         self._logger = logger
@@ -52,18 +63,20 @@ class Listeners:
 
     async def inside(self, door: InnerDoor, gateway: Gateway) -> None:
         """Serve the gateway and the other services; the outside comes by the gateway."""
-        server = self._server(door, inner_limits(gateway))
+        server = self._server(door, inner_limits(gateway), self._identity)
         self._servers.append(server)
-        self.url = str(await _bind(server, self._options.host, self._options.port))
+        tls = self._identity.listens() if self._identity is not None else None
+        self.url = str(await _bind(server, self._options.host, self._options.port, tls))
 
     async def operations(self, pages: Handler) -> None:
         """Serve probes and Prometheus."""
         options, port = self._options, self._options.ops_port
         if port is None:
             port = options.port + 1 if options.port else 0
-        self._operations = self._server(pages, HttpLimits())
+        self._operations = self._server(pages, HttpLimits(), self._identity)
         host = LOOPBACK if options.host.startswith("unix:") else options.host
-        self.ops_url = str(await _bind(self._operations, host, port))
+        tls = self._identity.listens(strangers=True) if self._identity is not None else None
+        self.ops_url = str(await _bind(self._operations, host, port, tls))
 
     async def commands(self, control: Handler, folder: DataFolder) -> None:
         """Serve commands in the data folder."""
@@ -80,13 +93,16 @@ class Listeners:
         await server.start("", 0, path=folder.socket)
         folder.guard_socket()
 
-    def _server(self, handler: Handler, limits: HttpLimits) -> HttpServer:
+    def _server(
+        self, handler: Handler, limits: HttpLimits, identity: Identity | None = None
+    ) -> HttpServer:
         return HttpServer(
             handler,
             network=self._network,
             clock=self._clock,
             limits=limits,
             on_error=self._failed,
+            identify=identity.peer if identity is not None else None,
         )
 
     def _failed(self, request: Request, error: BaseException) -> None:
@@ -103,8 +119,11 @@ class Listeners:
             await self._operations.drain(LAST_S)
 
 
-async def _bind(server: HttpServer, host: str, port: int) -> Origin:
+async def _bind(
+    server: HttpServer, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> Origin:
     """Listen; return where, which is what is printed."""
     wanted = Origin.of(host, port)
-    listener = await server.start(wanted.host, wanted.port, path=wanted.path)
-    return wanted if wanted.path is not None else Origin.of(*listener.address)
+    listener = await server.start(wanted.host, wanted.port, path=wanted.path, tls=tls)
+    found = wanted if wanted.path is not None else Origin.of(*listener.address)
+    return replace(found, tls=tls is not None)

@@ -4,12 +4,14 @@
 workload are called as cert-manager calls those of a Secret.
 """
 
+import asyncio
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.communication import LOOPBACK
-from holdfast.contract.spiffe import SERVERS
+from holdfast.contract.spiffe import ALL, GATEWAY, SERVERS, SIGNER
+from holdfast.engines.identity_files import IdentityFiles
 from holdfast.ports import Clock
 from holdfast.runtime.variables import (
     CERTIFICATE,
@@ -21,19 +23,7 @@ from holdfast.runtime.variables import (
 from holdfast.security import Authority
 from holdfast.security.authority import LIFE_S
 
-
-@dataclass(frozen=True, slots=True)
-class IdentityFiles:
-    """Where the identity of a workload is.
-
-    Attributes:
-        name: the workload. certificate, key: its own. trusted: the authorities.
-    """
-
-    name: str
-    certificate: Path
-    key: Path
-    trusted: Path
+LOOK_S = 30.0
 
 
 class LocalAuthority:
@@ -49,6 +39,8 @@ class LocalAuthority:
         self._life_s = life_s
         self._authority: Authority | None = None
         self._due_s: dict[str, float] = {}  # {workload: when it gets the next certificate}
+        self._told: dict[str, Callable[[], None]] = {}
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def trusted(self) -> Path:
@@ -71,12 +63,35 @@ class LocalAuthority:
         )
         folder = self._place(name)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files = IdentityFiles(name, folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+        files = IdentityFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
         write_private(files.key, issued.key)
         write_private(files.certificate, issued.certificate)
         write_private(files.trusted, self.trusted.read_bytes())
         self._due_s[name] = now_s + (issued.ends_s - now_s) / 2
+        self._changed(name)
         return files
+
+    def _changed(self, name: str) -> None:
+        if name in self._told:
+            self._told[name]()
+
+    def tell(self, name: str, callback: Callable[[], None]) -> None:
+        """Call `callback` when files of a workload have changed: for servers that do not look."""
+        self._told[name] = callback
+
+    def start(self) -> None:
+        """Issue again what is half over, until `stop`."""
+        self._task = asyncio.create_task(self._keep_on(), name="local authority")
+
+    def stop(self) -> None:
+        """Issue nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _keep_on(self) -> None:
+        while True:
+            await asyncio.sleep(min(LOOK_S, self._life_s / 8))
+            self.renew()
 
     def renew(self) -> list[str]:
         """Issue again what is half over; return the names of those workloads."""
@@ -121,6 +136,7 @@ class LocalAuthority:
         write_private(self.trusted, authorities)
         for name in self._due_s:
             write_private(self._place(name) / "ca.crt", authorities)
+            self._changed(name)
 
     def _place(self, name: str) -> Path:
         return self._folder / name.replace("/", "-")
@@ -134,14 +150,12 @@ class LocalAuthority:
         return Authority.from_pem(self._system, certificate.read_bytes(), key.read_bytes())
 
 
-def variables_of(files: IdentityFiles, signer: IdentityFiles | None = None) -> dict[str, str]:
-    """Return what a process is told of its identity; `signer` is the gateway's alone."""
-    told = {
-        CERTIFICATE: str(files.certificate),
-        KEY: str(files.key),
-        TRUSTED: str(files.trusted),
-    }
-    if signer is not None:
+def variables_of(authority: LocalAuthority, name: str) -> dict[str, str]:
+    """Issue an identity for a process; return what it is told of it."""
+    files = authority.issue(name)
+    told = {CERTIFICATE: str(files.certificate), KEY: str(files.key), TRUSTED: str(files.trusted)}
+    if name in (GATEWAY, ALL):
+        signer = authority.issue(SIGNER)
         told |= {TOKENS_CERTIFICATE: str(signer.certificate), TOKENS_KEY: str(signer.key)}
     return told
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from holdfast.contract.http import Request, Response
+from holdfast.contract.spiffe import MONITORING, OPERATOR
 from holdfast.dispatch.openapi import DOCS_PAGE, openapi
 from holdfast.gateway.door import Page
 from holdfast.observability import Health, Metrics, exposition_of, in_brief
@@ -36,15 +37,25 @@ class GatewayPages:
         return self._document
 
 
-class OperationsPages:
-    """What the operations listener serves: health and metrics."""
+READERS = (MONITORING, OPERATOR)
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
+
+class OperationsPages:
+    """What the operations listener serves: health and metrics.
+
+    Args:
+        proven: whoever wants more than a probe proves that he is one of READERS.
+    """
+
+    def __init__(self, health: Health, metrics: Metrics, *, proven: bool = False) -> None:
         self._health = health
         self._metrics = metrics
+        self._proven = proven
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request."""
+        if self._proven and request.peer.identity not in READERS:
+            return await self._brief(request.path)
         match request.path:
             case "/metrics":
                 form = exposition_of((request.header(b"accept") or b"").decode("latin-1"))
@@ -53,6 +64,18 @@ class OperationsPages:
                 return self._health.live()
             case "/health/ready":
                 return await self._health.ready()
+            case _:
+                return Response(404)
+
+    async def _brief(self, path: str) -> Response:
+        """Tell a stranger whether the process is alive and ready, and nothing else."""
+        match path:
+            case "/health/live":
+                return in_brief(self._health.live())
+            case "/health/ready":
+                return in_brief(await self._health.ready())
+            case "/metrics":
+                return Response(403)
             case _:
                 return Response(404)
 

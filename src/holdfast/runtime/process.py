@@ -12,6 +12,12 @@ from holdfast.runtime.drain import Drain
 from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.figures import LoopLag
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.identity import (
+    IdentityWatch,
+    RefusedPeers,
+    check_hosted,
+    identity_of,
+)
 from holdfast.runtime.listeners import Listeners
 from holdfast.runtime.options import Options as Options
 from holdfast.runtime.pages import OperationsPages
@@ -60,8 +66,17 @@ class Process:
         self.health = Health()
         self.metrics = Metrics(system.name, system.slos())
         self._brought = engines is not None
+        self._refusals = RefusedPeers(logger)
+        self._identity = (
+            None if self._brought else identity_of(options.environ, system.name, self._refusals)
+        )
+        if self._identity is not None:
+            check_hosted(self._identity, options.hosted(system), gateway=options.gateway)
+        self._identity_watch = IdentityWatch(self._identity, logger) if self._identity else None
         self._engines = engines = engines or self._embedded()
-        self._listeners = Listeners(options, engines.network, engines.clock, logger)
+        self._listeners = Listeners(
+            options, engines.network, engines.clock, logger, engines.identity
+        )
         self.audit = audit_of(system, options, engines, logger, self.folder)
         self._wiring = Wiring(
             system, options, engines, logger, self.health, self.metrics, self.audit, witness
@@ -82,6 +97,7 @@ class Process:
             computing=settings.compute_threads,
             share_port=settings.share_port,
             on_room=functools.partial(watch_room, self.metrics),
+            identity=self._identity,
         )
 
     @property
@@ -138,8 +154,10 @@ class Process:
             await self._listeners.gateway(door, gateway)
         else:
             await self._listeners.inside(door, gateway)
-        await self._listeners.operations(OperationsPages(self.health, self.metrics))
+        proven = self._engines.identity is not None
+        await self._listeners.operations(OperationsPages(self.health, self.metrics, proven=proven))
         await self._take_commands()
+        self._watch_identity()
         watch_broker(self.health, self.metrics, self._engines.broker)
         watch_hosts(self.health, self.hosts)
         watch_databases(self.metrics, self.hosts)
@@ -148,6 +166,12 @@ class Process:
         watch_stand_ins(self.health, self.metrics, self.externals.stand_ins)
         expect(self.metrics, self.system, self.externals, gateway=self.options.gateway)
         self.health.started()
+
+    def _watch_identity(self) -> None:
+        if self._identity_watch is not None:
+            self._refusals.watch(self.metrics, self.audit)
+            self._identity_watch.watch(self.health, self.metrics)
+            self._identity_watch.start()
 
     def loop_lag(self) -> LoopLag:
         """Return what looks at the event loop, to be started."""
@@ -181,6 +205,8 @@ class Process:
         for host in self.hosts:
             await drain.end(host.name, host.stop)
         await drain.end("traces", self._wiring.telemetry.stop)
+        if self._identity_watch is not None:
+            self._identity_watch.stop()
         await self._listeners.close()
         await self._wiring.close()
         await self.close()

@@ -7,16 +7,21 @@ A process that ends is started again, later each time it ends soon.
 
 import asyncio
 import logging
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from holdfast.communication import LOOPBACK, Origin
+from holdfast.contract.spiffe import ALL, GATEWAY
+from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.errors import SettingError
 from holdfast.runtime.children import free_port, pause_s, start_child, stop_child
 from holdfast.runtime.engines import database_url
 from holdfast.runtime.environ import Environ
+from holdfast.runtime.identity import operator_of
+from holdfast.runtime.local_authority import LocalAuthority, variables_of
 from holdfast.runtime.stand_in import StandIn
 from holdfast.runtime.variables import (
     BROKER_URL,
@@ -29,7 +34,6 @@ from holdfast.runtime.variables import (
 from holdfast.system import External, System
 
 READY_S = 60.0
-GATEWAY = "gateway"
 
 
 @dataclass
@@ -63,6 +67,7 @@ class Supervisor:
     Args:
         module: what `holdfast serve` calls the system.
         replicas: {service: number of processes}; 1 for those that are not named.
+        authority: issues the identities of the processes; None: they believe each other.
         processes: so many that each serve all services on one port; 0: one for each service.
         environ: the environment of all processes, with the servers' URLs.
         drain_s: how long a process may take to stop.
@@ -80,8 +85,11 @@ class Supervisor:
         replicas: Mapping[str, int],
         environ: Mapping[str, str],
         drain_s: float,
+        authority: LocalAuthority | None = None,
         processes: int = 0,
     ) -> None:
+        self._authority = authority
+        self._operator: TlsIdentity | None = None
         _check(system, replicas, processes, environ)
         self._system, self._module, self._folder = system, module, folder
         self._environ = environ if isinstance(environ, Environ) else Environ(environ, {})
@@ -114,6 +122,8 @@ class Supervisor:
                 self._member(f"{service.name}-{n}", [*serve, service.name], _origin(LOOPBACK, 0))
                 for n in range(1, replicas.get(service.name, 1) + 1)
             ]
+            for member in made:
+                member.origin = replace(member.origin, tls=self._authority is not None)
             urls[url_variable(service.name)] = ",".join(str(member.origin) for member in made)
         gateway = self._member(GATEWAY, [*serve, GATEWAY], _origin(host, port), ops_port)
         self.url = str(gateway.origin)
@@ -133,11 +143,13 @@ class Supervisor:
     async def start(self) -> None:
         """Start everything; when this returns all are ready. Raises SettingError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._authority is not None:
+            self._operator = operator_of(self._authority, self._system.name)
         for service in self._system.services:
             for external in service.reaches:
                 await self._start_stand_in(external)
         for member in self.members.values():
-            member.environ = self._environ_of(member.name)
+            member.environ = self._environ_of(member.name) | self._identity_of(member.name)
             member.task = asyncio.create_task(self._watch(member), name=member.name)
         async with asyncio.TaskGroup() as group:
             for member in self.members.values():
@@ -163,6 +175,13 @@ class Supervisor:
         if path := environ.file(variable):  # which it reads itself, and anew when it changes
             return told | {file_variable(variable): path}
         return told | {named[serves]: url}
+
+    def _identity_of(self, name: str) -> dict[str, str]:
+        if self._authority is None:
+            return {}
+        names = {service.name for service in self._system.services} | {GATEWAY}
+        service = name if name == GATEWAY else name.rpartition("-")[0]
+        return variables_of(self._authority, service if service in names else ALL)
 
     async def _start_stand_in(self, external: External) -> None:
         variable = url_variable(external.name)
@@ -203,7 +222,8 @@ class Supervisor:
     async def _ready(self, member: Member) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + READY_S
-        while not await _is_ready(member.operations.reachable):
+        tls = self._operator.reaches("") if self._operator is not None else None
+        while not await _is_ready(member.operations.reachable, tls):
             if loop.time() > give_up:
                 raise SettingError([f"{member.name} was not ready within {READY_S:g} s"])
             await asyncio.sleep(0.05)
@@ -270,11 +290,13 @@ def _check(
             )
 
 
-async def _is_ready(operations: Origin) -> bool:
+async def _is_ready(operations: Origin, tls: ssl.SSLContext | None) -> bool:
     asked = f"GET /health/ready HTTP/1.1\r\nhost: {operations.authority}\r\n\r\n"
     try:
         async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(operations.host, operations.port)
+            reader, writer = await asyncio.open_connection(
+                operations.host, operations.port, ssl=tls
+            )
             try:
                 writer.write(asked.encode())
                 line = await reader.readline()

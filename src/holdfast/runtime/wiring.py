@@ -80,7 +80,9 @@ class Wiring:
         )
         self.telemetry.watch(metrics)
         self._tracing = self.telemetry.tracing
-        self.pool = ClientPool(network=engines.network, clock=engines.clock)
+        self.pool = ClientPool(
+            network=engines.network, clock=engines.clock, identity=engines.identity
+        )
         self.elsewhere = Elsewhere(system, engines, self.pool, self._tracing)
         self.externals = Externals(
             system, hosted, options, self.pool, engines.clock, metrics, self._tracing
@@ -153,7 +155,15 @@ class Wiring:
         )
 
     def _inside(self) -> InnerDoor:
-        return InnerDoor(self._router, self._here, self._tracing.tracer, self._audit)
+        identified = self._engines.identity is not None
+        return InnerDoor(self._router, self._here, self._tracing.tracer, self._refused, identified)
+
+    def _refused(self, peer: str, wanted: str, why: str) -> None:
+        self._metrics.refused_inside().inc()
+        self._audit.record(
+            "edge.refused", who=f"service {peer}", on=wanted, outcome="refused: no edge"
+        )
+        self._logger.warning("inner.refused", peer=peer, why=why)
 
     async def route(self) -> None:
         """Start the mounted apps, and find the way to all that is served: when hosts are up."""

@@ -1,0 +1,158 @@
+"""The files of an identity: read whole, judged as strictly as its peers will judge them."""
+
+import ssl
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from holdfast.contract.spiffe import Certificate, workload_of
+from holdfast.errors import SettingError
+
+CHAIN_MAX = 8
+FILE_BYTES_MAX = 262_144
+_READABLE_BY_ALL = stat.S_IROTH
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFiles:
+    """Where an identity is.
+
+    Attributes:
+        certificate, key: its own. trusted: the authorities.
+        variables: that said where they are, for errors.
+    """
+
+    certificate: Path
+    key: Path
+    trusted: Path
+    variables: tuple[str, str, str] = ("certificate", "key", "authorities")
+
+
+Stamp = tuple[tuple[int, int, int], ...]
+"""By which a change of the files is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """An identity that was read and is sound: what contexts are made of."""
+
+    certificate: Certificate
+    files: IdentityFiles
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Give it to a context. Raises OSError: the files have changed, or are gone."""
+        files = self.files
+        context.load_cert_chain(files.certificate, files.key, lambda: "")
+        context.load_verify_locations(files.trusted)
+
+
+def stamp_of(files: IdentityFiles) -> Stamp:
+    """Return by what a change of the files is noticed. Raises OSError."""
+    found = (path.stat() for path in (files.certificate, files.key, files.trusted))
+    return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
+
+
+def read_identity(files: IdentityFiles, system: str, now_s: float) -> Material:
+    """Read an identity.
+
+    Args:
+        now_s: seconds since 1970.
+    Raises:
+        SettingError: what is wrong with which file, and the remedy.
+    """
+    certificate_variable, key_variable, trusted_variable = files.variables
+    chain = _certificates(certificate_variable, files.certificate)
+    trusted = _certificates(trusted_variable, files.trusted)
+    leaf = chain[0]
+    at = f"{certificate_variable}={files.certificate}"
+    begins_s, ends_s = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+    if now_s >= ends_s:
+        raise SettingError([f"{at}: it expired at {leaf.not_valid_after_utc}; issue it again"])
+    if now_s < begins_s:
+        since = leaf.not_valid_before_utc
+        raise SettingError([f"{at}: it is not valid before {since}; look at this machine's clock"])
+    try:
+        name = workload_of(_uris(leaf), system)
+    except ValueError as exc:
+        raise SettingError([f"{at}: {exc}; issue one with that URI SAN"]) from exc
+    _check_key(key_variable, files.key, leaf)
+    if not _is_issued(chain, trusted):
+        wanted = f"{trusted_variable}={files.trusted}"
+        raise SettingError([f"{at}: no authority of {wanted} has issued it; these two go together"])
+    return Material(Certificate(name, f"{leaf.serial_number:X}", begins_s, ends_s), files)
+
+
+def _certificates(variable: str, path: Path) -> list[x509.Certificate]:
+    try:
+        found = x509.load_pem_x509_certificates(_read(variable, path))
+    except ValueError as exc:
+        raise SettingError([f"{variable}={path}: no certificates in PEM: {exc}"]) from exc
+    if len(found) > CHAIN_MAX and variable:
+        raise SettingError(
+            [f"{variable}={path}: {len(found)} certificates, over {CHAIN_MAX}; leave out others"]
+        )
+    return found
+
+
+def _read(variable: str, path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except OSError as exc:
+        why = f"{exc.strerror}; set it to a file that this user may read"
+        raise SettingError([f"{variable}={path}: {why}"]) from exc
+    if len(content) > FILE_BYTES_MAX:
+        raise SettingError([f"{variable}={path}: it has more than {FILE_BYTES_MAX} bytes"])
+    return content
+
+
+def _uris(leaf: x509.Certificate) -> list[str]:
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def _check_key(variable: str, path: Path, leaf: x509.Certificate) -> None:
+    """Refuse a key that others may read, that is none, or that is of another certificate."""
+    content = _read(variable, path)
+    if path.stat().st_mode & _READABLE_BY_ALL:
+        raise SettingError([f"{variable}={path}: every user may read it; run `chmod o= {path}`"])
+    try:
+        key = load_pem_private_key(content, password=None)
+    except (ValueError, TypeError) as exc:  # TypeError: it is encrypted
+        raise SettingError([f"{variable}={path}: no private key in PEM: {exc}"]) from exc
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+        raise SettingError(
+            [f"{variable}={path}: it is not the key of the certificate; the two go together"]
+        )
+
+
+def _is_issued(chain: list[x509.Certificate], trusted: list[x509.Certificate]) -> bool:
+    """Whether the first of a chain goes back to what is trusted, each issued by the next one."""
+    at = chain[0]
+    for between in [*chain[1:], None]:
+        if any(_has_issued(authority, at) for authority in trusted):
+            return True
+        if between is None or not _has_issued(between, at):
+            return False
+        at = between
+    return False
+
+
+def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

@@ -1,0 +1,209 @@
+"""TLS in which both sides prove who they are, by certificates that change while it runs.
+
+A context that is in use cannot be changed safely: authorities can be added and not removed, a load
+that fails leaves it without a key, and a key of another kind is not taken up. So nobody holds a
+context of OpenSSL's own; what everybody holds makes each connection with the newest one.
+
+Who the peer is, is looked at in the handshake itself: before the first byte of a request, on
+either side, whatever library speaks. A refusal in it is told, which no event loop does.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Literal, cast, get_args
+
+from holdfast.contract.spiffe import Certificate, certificate_of
+from holdfast.engines.identity_files import IdentityFiles, Material, Stamp, read_identity, stamp_of
+from holdfast.errors import SettingError
+from holdfast.ports import Clock
+
+Refusal = Literal[
+    "clear_text", "expired", "no_certificate", "not_yet_valid", "other", "unknown_authority", "who"
+]
+"""Why a peer was refused."""
+REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
+
+_Use = Literal["server", "open", "client"]
+_USES: tuple[_Use, ...] = get_args(_Use)
+Refused = Callable[[Refusal, str], None]
+"""Told of each: the reason, and what is known of the peer."""
+
+_BY_CODE: dict[int, Refusal] = {9: "not_yet_valid", 10: "expired"}  # x509_vfy.h
+_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
+_BY_REASON: dict[str, Refusal] = {
+    "HTTP_REQUEST": "clear_text",
+    "HTTPS_PROXY_REQUEST": "clear_text",
+    "WRONG_VERSION_NUMBER": "clear_text",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no_certificate",
+}
+
+
+class TlsIdentity:
+    """Implements `ports.Identity` by the files of a certificate, its key and the authorities.
+
+    Args:
+        system: the trust domain. refused: told of each peer that was refused.
+    Raises:
+        SettingError: the files are no identity of this system.
+    """
+
+    def __init__(self, files: IdentityFiles, system: str, clock: Clock, refused: Refused) -> None:
+        self._files, self._system, self._clock = files, system, clock
+        self._refused = refused
+        self._stamp: Stamp = ()
+        self._material = read_identity(files, system, clock.now())
+        self._contexts = self._made_of(self._material)
+        self._stamp = stamp_of(files)
+        self.trouble: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name of its workload."""
+        return self._material.certificate.name
+
+    @property
+    def certificate(self) -> Certificate:
+        """The one that is shown now."""
+        return self._material.certificate
+
+    def listens(self, *, strangers: bool = False) -> ssl.SSLContext:
+        """See `ports.Identity.listens`."""
+        found: _Use = "open" if strangers else "server"
+        return _Newest(ssl.PROTOCOL_TLS_SERVER, lambda: self._contexts[found], "")
+
+    def reaches(self, name: str) -> ssl.SSLContext:
+        """See `ports.Identity.reaches`."""
+        return _Newest(ssl.PROTOCOL_TLS_CLIENT, lambda: self._contexts["client"], name)
+
+    def peer(self, transport: asyncio.BaseTransport) -> str:
+        """See `ports.Identity.peer`."""
+        found: object = transport.get_extra_info("ssl_object")
+        return found.peer_name if isinstance(found, _Contact) else ""
+
+    def look(self) -> bool:
+        """Take up files that have changed; return whether there is a new identity.
+
+        What cannot be taken up leaves the last one in use, and is the `trouble`.
+        """
+        try:
+            stamp = stamp_of(self._files)
+            if stamp == self._stamp:
+                return False
+            material = read_identity(self._files, self._system, self._clock.now())
+            contexts = self._made_of(material)
+            if stamp_of(self._files) != stamp:
+                return False  # they change just now: look again
+        except (OSError, SettingError) as exc:  # one of an SSL context's is an OSError too
+            self.trouble = f"the last good certificate is in use: {exc}"
+            return False
+        self._material, self._contexts = material, contexts
+        self._stamp, self.trouble = stamp, None
+        return True
+
+    def expires_s(self) -> float:
+        """Return how many seconds the certificate is still good; negative: it is not any more."""
+        return self._material.certificate.ends_s - self._clock.now()
+
+    def life_s(self) -> float:
+        """Return how long the certificate is good in all, in seconds."""
+        return self.certificate.ends_s - self.certificate.begins_s
+
+    def _made_of(self, material: Material) -> dict[_Use, "_Inside"]:
+        contexts: dict[_Use, _Inside] = {
+            use: self._context(material, server=use != "client") for use in _USES
+        }
+        contexts["open"].verify_mode = ssl.CERT_OPTIONAL
+        return contexts
+
+    def _context(self, material: Material, *, server: bool) -> "_Inside":
+        context = _Inside(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+        context.system, context.refused = self._system, self._refused
+        context.check_hostname = False  # the SPIFFE ID says who it is, wherever it listens
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.options |= ssl.OP_NO_TICKET  # who resumes a session is not verified again
+        if server:
+            context.num_tickets = 0
+        material.load(context)
+        context.sslobject_class = _Contact
+        return context
+
+
+class _Inside(ssl.SSLContext):
+    """A context of OpenSSL's own, and what its connections need to judge their peers."""
+
+    system: str
+    refused: Refused
+
+
+class _Newest(ssl.SSLContext):
+    """What everybody holds: each connection is made with the newest context."""
+
+    newest: Callable[[], ssl.SSLContext]
+    wanted: str
+
+    def __new__(cls, protocol: int, newest: Callable[[], ssl.SSLContext], wanted: str) -> "_Newest":
+        made = super().__new__(cls, protocol)
+        made.newest, made.wanted = newest, wanted
+        if made.check_hostname:
+            made.check_hostname = False
+        return made
+
+    def __init__(self, protocol: int, newest: Callable[[], ssl.SSLContext], wanted: str) -> None:
+        """Leave it as `__new__` has made it."""
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        made = self.newest().wrap_bio(
+            incoming, outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        cast(_Contact, made).wanted = self.wanted
+        return made
+
+
+class _Contact(ssl.SSLObject):
+    """One connection: its handshake is over when it is known who the peer is.
+
+    Attributes:
+        wanted: the workload that the peer must be; "": any of the system.
+        peer_name: the workload that it is, once that is known.
+    """
+
+    wanted = ""
+    peer_name = ""
+
+    def do_handshake(self) -> None:
+        inside = cast(_Inside, self.context)
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as exc:
+            inside.refused(_reason(exc), str(exc.reason or exc))
+            raise
+        try:
+            shown = self.getpeercert()
+            if not shown and inside.verify_mode is ssl.CERT_OPTIONAL:
+                return  # nobody
+            found = certificate_of(shown, inside.system)
+            if self.wanted and found.name != self.wanted:
+                raise ValueError(f"it is {found.name}, and {self.wanted} was to be reached")
+        except ValueError as exc:
+            inside.refused("who", str(exc))
+            raise ssl.SSLCertVerificationError(f"the peer is refused: {exc}") from exc
+        self.peer_name = found.name
+
+
+def _reason(error: ssl.SSLError) -> Refusal:
+    code = getattr(error, "verify_code", 0)
+    if code:
+        fallback: Refusal = "unknown_authority" if code in _UNKNOWN_AUTHORITY else "other"
+        return _BY_CODE.get(code, fallback)
+    return _BY_REASON.get(error.reason or "", "other")
