@@ -394,6 +394,24 @@ def test_a_third_party_called_issuer_is_not_the_gateways() -> None:
     assert data["gateway"]["GATEWAY_KEYS_URL"] == "https://id.example/keys"
 
 
+def test_each_issuer_is_let_out_to() -> None:
+    """The second one's keys have a variable, an address and a rule of their own."""
+    first = Tokens(issuer="https://id.example", audience="x", keys="https://id.example/keys")
+    second = Tokens(issuer="https://staff.example", audience="x", keys="https://staff.example/k")
+    deploy = Deploy(networks={"gateway.keys-2": ["10.9.0.0/24"]})
+    gateway = Gateway(tokens=(first, second))
+    files = rendered(System("mint", [], gateway, deploy=deploy))
+    [data] = [c["data"] for n, c in of_kind(files, "ConfigMap").items() if n.startswith("gateway-")]
+    egress = of_kind(files, "NetworkPolicy")["gateway"]["spec"]["egress"]
+
+    assert data["GATEWAY_KEYS_URL"] == "https://id.example/keys"
+    assert data["GATEWAY_KEYS_URL_2"] == "https://staff.example/k"
+    assert {
+        "to": [{"ipBlock": {"cidr": "10.9.0.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 443}],
+    } in egress
+
+
 def test_whatever_a_migration_is_made_of_is_in_its_name(tmp_path: Path) -> None:
     """A Job cannot be changed: another image, variable or size has to be another one."""
 

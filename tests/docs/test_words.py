@@ -27,8 +27,8 @@ reading ready recent record redis request requests response restart rewrite rout
 running runs sample savepoints secret send sent server servers setup signals signature signed signer
 signing sim simulated sleep source span split sqlite start state statements stats stays stopped
 store stored stream streams tables tail taken tally threads ticks tracer tx type unread url use
-verbatim verified verifier verifying view wanted watch watches where while workers write writes
-writing
+verbatim verified verifier verifiers verifying view wanted watch watches where while workers write
+writes writing
 """
 ORDINARY = frozenset(_ORDINARY.split())
 """Words of classes that mean in Holdfast what they mean elsewhere."""

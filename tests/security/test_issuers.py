@@ -279,9 +279,10 @@ def test_every_knob_of_tokens_reaches_the_policy() -> None:
         kid_required=False,
         audience_claim="client_id",
         subject_claim="azp",
+        subject_prefix="staff:",
         client_claims=("appid",),
         scope_claims=("scp", ("a", "b")),
-        scope_form="either",
+        scope_form="list",
         claims={"hd": "x"},
         token_bytes_max=9,
     )
@@ -312,7 +313,7 @@ KNOBS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "JWT or at+jwt, JWT": ({"typ": ("at+jwt", "JWT")}, {"typ": "JWT"}, {"jti": None}),
     "JWT or at+jwt, at+jwt": ({"typ": ("JWT", "at+jwt")}, {}, {}),
     "a list": ({"scope_form": "list"}, {}, {"scope": ["a"]}),
-    "scp": ({"scope_claims": ("scp",)}, {}, {"scope": ["not read"], "scp": "a"}),
+    "scp": ({"scope_claims": ("scp",)}, {}, {"scope": [1], "scp": "a"}),
     "no subject": ({"subject_claim": "client_id"}, {}, {"sub": None, "client_id": "user-1"}),
     "a client for an audience": ({"audience_claim": "azp"}, {}, {"aud": None, "azp": AUDIENCE}),
     "one of two values": ({"claims": {"use": ("a", "b")}}, {}, {"use": "b"}),
@@ -320,7 +321,13 @@ KNOBS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 
 
 ALSO_BY_DEFAULT = {
-    *("another issuer", "an audience of two", "JWT or at+jwt, at+jwt", "one of two values"),
+    *(
+        "a list",
+        "another issuer",
+        "an audience of two",
+        "JWT or at+jwt, at+jwt",
+        "one of two values",
+    ),
 }
 
 
@@ -352,6 +359,8 @@ async def test_a_knob_opens_what_it_says(name: str) -> None:
         ({"fractional_times": True}, {"nbf": NOW_S + 5.1}, "not_yet"),
         ({"fractional_times": True}, {"iat": NOW_S + 6.5}, "not_yet"),
         ({"scope_form": "list"}, {"scope": "a"}, "scope"),
+        ({"scope_form": "text"}, {"scope": ["a"]}, "scope"),
+        ({"scope_form": "text"}, {"scp": ["a"]}, "scope"),
         ({"scope_form": "either"}, {"scope": ["a", 1]}, "scope"),
         ({"scope_form": "either"}, {"scope": ["a", ""]}, "scope"),
         ({"scope_form": "either"}, {"scope": ["a\nb"]}, "scope"),
@@ -373,6 +382,25 @@ async def test_a_knob_opens_no_more(
     refused = await refusal(judge(replace(POLICY, **knob)), token(body=claims(**changes)))
 
     assert refused.reason == reason
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"scope": "a b"},
+        {"scope": None, "scp": "a b"},
+        {"scope": None, "scp": ["a", "b"]},
+        {"scope": ["a", "b"]},
+        {"scope": "a", "scp": ["b"]},
+        {"scope": "", "scp": "a b"},
+    ],
+    ids=str,
+)
+async def test_scopes_are_found_under_both_names(sent: dict[str, Any]) -> None:
+    """`scope` (RFC 9068) and `scp` (Entra, Okta), as a text or as a list, without a knob."""
+    found = await judge(POLICY).verify(token(body=claims(**sent)))
+
+    assert found.scopes == {"a", "b"}
 
 
 async def test_what_stands_in_a_list_is_one_scope() -> None:

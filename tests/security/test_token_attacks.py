@@ -163,7 +163,7 @@ CLAIM_ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
     "jti missing": ({"jti": None}, "jti is not a printable"),
     "jti empty": ({"jti": ""}, "jti is not a printable"),
     "jti as a number": ({"jti": 7}, "jti is not a printable"),
-    "scope as a list": ({"scope": ["admin"]}, "scope is not"),
+    "scope as a list with a number": ({"scope": ["admin", 1]}, "scope is not"),
     "scope as an object": ({"scope": {"admin": True}}, "scope is not"),
     "scope with a tab": ({"scope": "orders:read\tadmin"}, "scope is not"),
     "scope with two spaces": ({"scope": "orders:read  admin"}, "scope is not"),
@@ -740,22 +740,19 @@ def test_the_attacks_are_many_and_distinct() -> None:
 
 
 NO_JTI = {"jti missing"}
-LISTS = {"scope as a list"}
 NO_SCOPE = {name for name in CLAIM_ATTACKS if name.startswith("scope ")}
 MEANT: dict[str, set[str]] = {
-    "keycloak": {"typ of any JWT", *NO_JTI, *LISTS},
-    "auth0": {"typ of any JWT", *NO_JTI, *LISTS},
+    "keycloak": {"typ of any JWT", *NO_JTI},
+    "auth0": {"typ of any JWT", *NO_JTI},
     "entra": {
         *("typ of any JWT", "lifetime one second too long", "8193 bytes, well signed"),
         *NO_JTI,
-        *LISTS,
     },
-    "cognito": {"typ missing", *NO_JTI, *LISTS},
+    "cognito": {"typ missing", *NO_JTI},
     "google": {"typ of any JWT", *NO_JTI, *NO_SCOPE},
     "every knob open": {
         *("typ of any JWT", "typ missing", "kid missing", "iat missing"),
         *("exp as a fraction", "exp as a whole float", "nbf as a float"),
-        *LISTS,
     },
 }
 """{dialect: what its knobs allow on purpose}; everything else is refused as it is by default."""

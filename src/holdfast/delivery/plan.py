@@ -15,6 +15,7 @@ from holdfast.runtime.variables import KEYS_URL, url_variable
 from holdfast.system import External, Graph, Pods, Service, System
 from holdfast.system.checks.deploy import is_secret
 from holdfast.system.deploy import KEYS
+from holdfast.system.gateway import reached_by
 from holdfast.system.settings import variable_name
 from holdfast.system.tables import settings_of
 
@@ -125,17 +126,17 @@ def plan_of(system: System, *, typed: str) -> Plan:
     Args:
         typed: what commands call the system.
     """
-    graph, keeper = system.graph(), _keeper(system)
-    services = tuple(_service(graph, service, typed, keeper) for service in system.services)
+    graph, keepers = system.graph(), _keepers(system)
+    services = tuple(_service(graph, service, typed, keepers) for service in system.services)
     gateway = _gateway(system, typed)
     migrate = _migrate(system, typed)
     workloads = (gateway, *services)
-    flows = tuple(sorted(_flows(graph, keeper, workloads, migrate)))
+    flows = tuple(sorted(_flows(graph, keepers, workloads, migrate)))
     namespace = system.deploy.namespace or system.name
     return Plan(system, typed, namespace, workloads, migrate, flows)
 
 
-def _service(graph: Graph, service: Service, typed: str, keeper: Service | None) -> Workload:
+def _service(graph: Graph, service: Service, typed: str, keepers: set[str]) -> Workload:
     settings, secrets = _settings(service)
     asked = any(e.receiver == service.name and e.kind == "query" for e in graph.edges)
     return Workload(
@@ -145,7 +146,7 @@ def _service(graph: Graph, service: Service, typed: str, keeper: Service | None)
         (service.name,),
         broker=True,
         limits=any(route.attempts for route in service.routes),
-        listens=bool(service.routes or service.mounts) or asked or service is keeper,
+        listens=bool(service.routes or service.mounts) or asked or service.name in keepers,
         durables=tuple(f"{graph.system}_{service.name}_{lane}" for lane in Lane),
         externals=tuple(sorted(service.reaches, key=lambda external: external.name)),
         settings=settings,
@@ -154,7 +155,6 @@ def _service(graph: Graph, service: Service, typed: str, keeper: Service | None)
 
 
 def _gateway(system: System, typed: str) -> Workload:
-    keys = _keys_url(system)
     return Workload(
         GATEWAY,
         ("serve", typed, GATEWAY),
@@ -162,7 +162,7 @@ def _gateway(system: System, typed: str) -> Workload:
         broker=True,
         limits=True,
         listens=True,
-        externals=(External(KEYS, keys),) if keys else (),
+        externals=tuple(External(name, url) for name, url in reached_by(system.gateway).items()),
     )
 
 
@@ -175,12 +175,12 @@ def _migrate(system: System, typed: str) -> Workload | None:
 
 def _flows(
     graph: Graph,
-    keeper: Service | None,
+    keepers: set[str],
     workloads: tuple[Workload, ...],
     migrate: Workload | None,
 ) -> Iterator[Flow]:
     yield Flow(ENTRY, GATEWAY, PORT, ("clients",))
-    yield from _between(graph, keeper)
+    yield from _between(graph, keepers)
     letters = _letters(graph)
     for workload in workloads:
         name = workload.name
@@ -199,15 +199,15 @@ def _flows(
             yield Flow(workload.name, POSTGRES, PORTS[POSTGRES], opened)
 
 
-def _between(graph: Graph, keeper: Service | None) -> Iterator[Flow]:
+def _between(graph: Graph, keepers: set[str]) -> Iterator[Flow]:
     """Yield who asks whom over HTTP: the gateway's routes, and queries."""
     why: dict[tuple[str, str], set[str]] = {}
     for edge in graph.edges:
         if edge.kind in ("route", "mount", "query") and edge.sender != edge.receiver:
             said = f"{edge.kind} {edge.message}"
             why.setdefault((edge.sender, edge.receiver), set()).add(said)
-    if keeper is not None:
-        why.setdefault((GATEWAY, keeper.name), set()).add("query of the gateway's keys")
+    for keeper in sorted(keepers):
+        why.setdefault((GATEWAY, keeper), set()).add("query of the gateway's keys")
     for (sender, receiver), edges in why.items():
         yield Flow(sender, receiver, PORT, tuple(sorted(edges)))
 
@@ -224,18 +224,10 @@ def _letters(graph: Graph) -> dict[str, tuple[str, ...]]:
     return {name: tuple(dict.fromkeys(said)) for name, said in found.items()}
 
 
-def _keeper(system: System) -> Service | None:
-    """Return the service that the gateway asks for the keys of tokens."""
-    tokens = system.gateway.tokens
-    if tokens is None or isinstance(tokens.keys, str):
-        return None
-    owner = system.owner_of(tokens.keys)
-    return None if owner is None else system.service(owner)
-
-
-def _keys_url(system: System) -> str:
-    tokens = system.gateway.tokens
-    return tokens.keys if tokens is not None and isinstance(tokens.keys, str) else ""
+def _keepers(system: System) -> set[str]:
+    """Return the services that the gateway asks for the keys of tokens."""
+    asked = [tokens.keys for tokens in system.gateway.issuers if not isinstance(tokens.keys, str)]
+    return {owner for owner in map(system.owner_of, asked) if owner is not None}
 
 
 def _settings(service: Service) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -258,4 +250,6 @@ def port_of(url: str) -> int:
 
 def url_name(external: External) -> str:
     """Return the variable that says where a third party is."""
-    return KEYS_URL if external.name == KEYS else url_variable(external.name)
+    if external.name.startswith(KEYS):
+        return KEYS_URL + external.name.removeprefix(KEYS).replace("-", "_")
+    return url_variable(external.name)

@@ -296,8 +296,7 @@ class ServiceHost:
             for e in self._graph.edges
             if (e.receiver, e.kind, e.message) == (self.name, "query", wire)
         }
-        tokens = self._system.gateway.tokens
-        if tokens is not None and tokens.keys is handler.message:
+        if any(tokens.keys is handler.message for tokens in self._system.gateway.issuers):
             asking.add("gateway")
         return frozenset(asking)
 

@@ -24,6 +24,7 @@ from holdfast.runtime.variables import (
     REDIS_URL,
     database_variable,
     file_variable,
+    keys_variable,
     url_variable,
 )
 from holdfast.system import System
@@ -54,6 +55,7 @@ def variables_read(system: System, services: Collection[str] | None = None) -> t
 
 
 def _of_system(system: System, services: Collection[str] | None) -> Iterator[str]:
+    yield from (keys_variable(number + 1) for number in range(len(system.gateway.issuers)))
     for service in system.services:
         yield url_variable(service.name)
         if services is not None and service.name not in services:

@@ -2,15 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
 
 from holdfast.communication import ClientPool, origin_and_path
 from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.http import Request
+from holdfast.contract.messages import Query
 from holdfast.dispatch.outside import Asks
 from holdfast.errors import BadAnswer
 from holdfast.resilience import Edge
-from holdfast.runtime.variables import KEYS_URL
 from holdfast.security import TokenPolicy
 from holdfast.system import Tokens
 
@@ -33,6 +32,7 @@ def token_policy(tokens: Tokens) -> TokenPolicy:
         kid_required=tokens.kid_required,
         audience_claim=tokens.audience_claim,
         subject_claim=tokens.subject_claim,
+        subject_prefix=tokens.subject_prefix,
         client_claims=tokens.client_claims,
         scope_claims=tokens.scope_claims,
         scope_form=tokens.scope_form,
@@ -41,22 +41,18 @@ def token_policy(tokens: Tokens) -> TokenPolicy:
 
 
 class KeyFetcher:
-    """Fetches the JWKS. `GATEWAY_KEYS_URL` replaces what is declared.
+    """Fetches the JWKS of one issuer.
 
     Args:
+        keys: its URL, or a query that a service of the system answers with it.
         edge: tries again: without keys nobody gets in.
     """
 
     def __init__(
-        self,
-        tokens: Tokens,
-        environ: Mapping[str, str],
-        pool: ClientPool,
-        asks: Asks,
-        edge: Edge,
+        self, keys: type[Query[object]] | str, pool: ClientPool, asks: Asks, edge: Edge
     ) -> None:
         self._edge = edge
-        self._keys = environ.get(KEYS_URL) or tokens.keys
+        self._keys = keys
         self._pool = pool
         self._asks = asks
 

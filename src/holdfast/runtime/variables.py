@@ -25,7 +25,7 @@ BROKER_COPIES: Final = "BROKER_COPIES"
 REDIS_URL: Final = "REDIS_URL"
 """Where processes share their rate limits."""
 KEYS_URL: Final = "GATEWAY_KEYS_URL"
-"""Where the gateway's public keys are."""
+"""Where the gateway's public keys are; those of further issuers have a number behind it."""
 CERTIFICATE: Final = variable_name(OURS, "cert")
 """The file of the certificate that says who this process is inside the system."""
 KEY: Final = variable_name(OURS, "key")
@@ -38,6 +38,11 @@ TOKENS_KEY: Final = variable_name(OURS, "tokens_key")
 """The file of its private key."""
 SHARE_PORT: Final = variable_name(OURS, "share_port")
 """The setting that a supervisor gives to processes which share a port."""
+
+
+def keys_variable(number: int) -> str:
+    """Return the variable that says where the keys of the gateway's nth issuer are, from 1."""
+    return KEYS_URL if number == 1 else f"{KEYS_URL}_{number}"
 
 
 def url_variable(name: str) -> str:

@@ -26,19 +26,18 @@ from holdfast.dispatch.query_client import QueryClient
 from holdfast.dispatch.router import Router, Target
 from holdfast.gateway import Door
 from holdfast.observability import Audit, Health, Logger, Metrics, catalogue, current
-from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
+from holdfast.resilience import MemoryLimits
 from holdfast.runtime.control import Control
 from holdfast.runtime.elsewhere import Elsewhere
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.externals import Externals
-from holdfast.runtime.keys import KeyFetcher, token_policy
+from holdfast.runtime.issuers import TokenVerifiers
 from holdfast.runtime.mounted import Apps
 from holdfast.runtime.options import Options
 from holdfast.runtime.pages import GatewayPages
 from holdfast.runtime.telemetry import Telemetry
 from holdfast.runtime.trace_settings import trace_settings
 from holdfast.runtime.watches import watch_limits, watch_secrets
-from holdfast.security import CachedKeys, TokenVerifier
 from holdfast.system import System
 
 
@@ -93,7 +92,7 @@ class Wiring:
         self.hosts = [self._host(name, ports) for name in hosted]
         self.apps = Apps(metrics, self._tracing)
         self._router = Router()
-        self.keys = self._keys() if options.gateway else None
+        self.tokens = self._tokens() if options.gateway else None
         self.door = self._gateway() if options.gateway else self._inside()
         self.control = Control(system, self.hosts, health, metrics, audit)
 
@@ -122,25 +121,23 @@ class Wiring:
         service, database = self._system.service(name), self._engines.database(name)
         return ServiceHost(service, self._system, database, ports, self._here, self._asks)
 
-    def _keys(self) -> CachedKeys | None:
-        tokens = self._system.gateway.tokens
-        if tokens is None:
-            return None
-        clock, environ = self._engines.clock, self._options.environ
-        edge = Edge("gateway→keys", EdgePolicy(), clock, self._engines.random)
-        fetcher = KeyFetcher(tokens, environ, self.pool, self._asks, edge)
-        return CachedKeys(fetcher.fetch, clock, kid_required=tokens.kid_required)
+    def _tokens(self) -> TokenVerifiers:
+        return TokenVerifiers(
+            self._system.gateway,
+            self._options.environ,
+            self.pool,
+            self._asks,
+            clock=self._engines.clock,
+            random=self._engines.random,
+        )
 
     def _gateway(self) -> Door:
         gateway = self._system.gateway
-        verifier = None
-        if gateway.tokens is not None and self.keys is not None:
-            verifier = TokenVerifier(token_policy(gateway.tokens), self.keys, self._engines.clock)
         watch_limits(self._metrics, self.limits)
         return Door(
             gateway,
             self._router,
-            verifier=verifier,
+            verifier=self.tokens.verifier if self.tokens is not None else None,
             limits=self.limits,
             metrics=self._metrics,
             logger=self._logger,
@@ -178,8 +175,8 @@ class Wiring:
 
     async def close(self) -> None:
         """Close the connections to others, and end the stand-ins."""
-        if self.keys is not None:
-            await self.keys.close()
+        if self.tokens is not None:
+            await self.tokens.close()
         await self.pool.close()
         await self.elsewhere.close()
         await self.limits.close()

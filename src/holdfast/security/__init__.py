@@ -4,6 +4,7 @@ from holdfast.security.acceptance import REASONS, Reason, TokenPolicy, TokenRefu
 from holdfast.security.authority import Authority, Issued
 from holdfast.security.bearer import bearer_token, scope_missing, token_invalid, token_missing
 from holdfast.security.claims import Claims
+from holdfast.security.issuers import Issuers
 from holdfast.security.issuing import SigningKey, TokenSigner, public_jwks
 from holdfast.security.key_cache import CachedKeys, KeyCacheStats
 from holdfast.security.keys import FixedKeys, Jwks, KeySource, VerifyingKey, read_jwks
@@ -17,6 +18,7 @@ __all__ = [
     "Claims",
     "FixedKeys",
     "Issued",
+    "Issuers",
     "Jwks",
     "KeyCacheStats",
     "KeySource",

@@ -66,6 +66,8 @@ class TokenPolicy:
             without a name. Otherwise every published key that fits is tried.
         audience_claim: where the audience is.
         subject_claim: who calls.
+        subject_prefix: what the subject is known by here begins with it, so that subjects of two
+            issuers are not the same.
         client_claims: which application calls; the first one that is there.
         scope_claims: where scopes are; a tuple of names is a path into objects.
         scope_form: texts of scopes separated by single spaces, lists of texts, or either.
@@ -85,9 +87,10 @@ class TokenPolicy:
     kid_required: bool = True
     audience_claim: str = "aud"
     subject_claim: str = "sub"
+    subject_prefix: str = ""
     client_claims: tuple[str, ...] = ("client_id", "azp")
-    scope_claims: tuple[str | tuple[str, ...], ...] = ("scope",)
-    scope_form: Literal["text", "list", "either"] = "text"
+    scope_claims: tuple[str | tuple[str, ...], ...] = ("scope", "scp")
+    scope_form: Literal["text", "list", "either"] = "either"
     claims: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict[str, str], hash=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +109,8 @@ class TokenPolicy:
             raise ValueError(f"realm must be printable ASCII without quotes, got {self.realm!r}")
         if not self.audience_claim or not self.subject_claim:
             raise ValueError("audience_claim and subject_claim must name a claim")
+        if not self.subject_prefix.isprintable():
+            raise ValueError(f"subject_prefix must be printable, got {self.subject_prefix!r}")
         if not all(_named(value) for value in self.claims.values()):
             raise ValueError("claims must give each claim a value")
 

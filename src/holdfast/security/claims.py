@@ -54,7 +54,7 @@ def read_claims(
     for claim in policy.scope_claims:
         scopes |= _scopes_at(payload, claim, policy.scope_form)
     return Claims(
-        subject=_text(payload, policy.subject_claim),
+        subject=policy.subject_prefix + _text(payload, policy.subject_claim),
         scopes=frozenset(scopes),
         issuer=issuer,
         expires_at=expires_at,

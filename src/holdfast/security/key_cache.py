@@ -39,7 +39,9 @@ class CachedKeys:
     cannot be reached is the old set served longer, until it is `max_stale_s` old.
 
     Fetches begin at least `min_refresh_s` apart (1 s while there is no set at all). Tokens with
-    forged kids therefore cannot make us hammer the issuer.
+    forged kids therefore cannot make us hammer the issuer. What sets off a fetch for an unknown kid
+    is reckoned apart: it does not have to wait because the set was just looked at by itself, so an
+    issuer may sign with a key as soon as it has published it.
 
     Args:
         fetch: gets the document from the issuer; whatever it raises counts as "issuer down".
@@ -70,6 +72,7 @@ class CachedKeys:
         self._jwks: Jwks | None = None
         self._stale_at_s = 0.0  # monotonic; from then on `_jwks` must not be used
         self._next_fetch_s = float("-inf")  # monotonic; no fetch begins before
+        self._next_search_s = float("-inf")  # the same for fetches that a token asks for
         self._under_way: asyncio.Task[None] | None = None
         self._error: Exception | None = None
         self._fetches = 0
@@ -86,6 +89,8 @@ class CachedKeys:
         if jwks is not None and not refresh and now_s < jwks.fresh_until_s:
             return jwks
         overdue = jwks is None or now_s >= jwks.fresh_until_s + self._min_refresh_s
+        if refresh and jwks is not None:
+            await self._search(jwks)
         if self._under_way is None and now_s >= self._next_fetch_s:
             self._begin(now_s, overdue=overdue)
         if self._under_way is not None and (refresh or overdue):
@@ -117,6 +122,17 @@ class CachedKeys:
 
     def _usable(self, now_s: float) -> Jwks | None:
         return self._jwks if now_s < self._stale_at_s else None
+
+    async def _search(self, known: Jwks) -> None:
+        """Fetch a set that is newer than `known`, if it is time to."""
+        if self._under_way is not None:  # it may have been asked for before the key was published
+            await asyncio.wait({self._under_way})
+        now_s, jwks = self._clock.monotonic(), self._jwks
+        if jwks is not None and jwks.keys != known.keys:
+            return
+        if self._under_way is None and now_s >= self._next_search_s:
+            self._next_search_s = now_s + self._min_refresh_s
+            self._begin(now_s, overdue=False)
 
     def _begin(self, now_s: float, *, overdue: bool) -> None:
         pause_s = self._min_refresh_s

@@ -82,7 +82,7 @@ def take_apart(token: bytes | str, policy: TokenPolicy) -> SignedToken:
 
 
 class TokenVerifier:
-    """Verifies tokens of one issuer, for one audience.
+    """Verifies tokens of one issuer, by one policy.
 
     It remembers up to `cache_max` verified tokens by their SHA-256, the least recently used one
     goes first. A remembered token is believed until it expires, or until its key is no longer in
@@ -94,7 +94,7 @@ class TokenVerifier:
     ) -> None:
         if cache_max < 1:
             raise ValueError(f"cache_max must be >= 1, got {cache_max}")
-        self._policy = policy
+        self.policy = policy
         self._keys = keys
         self._now, self._monotonic = clock.now, clock.monotonic
         self._cache_max = cache_max
@@ -136,12 +136,12 @@ class TokenVerifier:
         if (claims := self.cached(token)) is not None:
             return claims
         try:
-            parts = take_apart(token, self._policy)
+            parts = take_apart(token, self.policy)
             key = await self._key(parts)
             claims = self._check(parts)
         except TokenRefused as refused:
             self._refused += 1
-            raise token_invalid(self._policy.realm) from refused
+            raise token_invalid(self.policy.realm) from refused
         self._verified += 1
         self._remember(parts.digest, claims, key)
         return claims
@@ -196,10 +196,10 @@ class TokenVerifier:
             payload = read_object(parts.payload)
         except ValueError as error:
             raise TokenRefused("malformed", f"the payload is not claims: {error}") from error
-        return read_claims(payload, self._policy, self._now(), typ=parts.typ)
+        return read_claims(payload, self.policy, self._now(), typ=parts.typ)
 
     def _remember(self, digest: bytes, claims: Claims, key: VerifyingKey) -> None:
-        until_s = claims.expires_at + self._policy.leeway_s
+        until_s = claims.expires_at + self.policy.leeway_s
         self._remembered[digest] = _Remembered(claims, key, until_s)
         if len(self._remembered) > self._cache_max:
             self._remembered.popitem(last=False)

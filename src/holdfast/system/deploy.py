@@ -65,7 +65,8 @@ class Environment:
         log_level: `HOLDFAST_LOG_LEVEL`.
         traced: the share of traces that are sampled.
         urls: {External's name: its url here}, such as that of a third party's sandbox;
-            `gateway.keys` is who publishes the keys of tokens.
+            `gateway.keys` is who publishes the keys of tokens, `gateway.keys-2` those of a second
+            issuer.
     """
 
     name: str

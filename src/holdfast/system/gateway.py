@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from holdfast.system.deploy import KEYS
 from holdfast.system.rate import Rate
 from holdfast.system.tokens import Tokens
 
@@ -49,7 +50,8 @@ class Gateway:
     """The entry point: who may come in, how often, how much, and for how long.
 
     Attributes:
-        tokens: None accepts nobody: then every route must be public.
+        tokens: which tokens are accepted; several, if there are several issuers: what a token says
+            of its issuer chooses. None accepts nobody: then every route must be public.
         per_caller, per_address: rate limits; 429 over them. None switches one off. An IPv6 network
             (/64) is one address.
         deadline_s: the longest that a request may take.
@@ -63,7 +65,7 @@ class Gateway:
             answer for themselves.
     """
 
-    tokens: Tokens | None = None
+    tokens: Tokens | tuple[Tokens, ...] | None = None
     per_caller: Rate | None = field(default_factory=lambda: Rate(per_s=50, burst=100))
     per_address: Rate | None = field(default_factory=lambda: Rate(per_s=100, burst=200))
     deadline_s: float = 10.0
@@ -72,3 +74,19 @@ class Gateway:
     requests_max: int = 1_000
     trusted_proxies: tuple[str, ...] = ()
     cors: Cors | None = None
+
+    @property
+    def issuers(self) -> tuple[Tokens, ...]:
+        """Return what is accepted of each issuer, in the order declared."""
+        if self.tokens is None:
+            return ()
+        return (self.tokens,) if isinstance(self.tokens, Tokens) else tuple(self.tokens)
+
+
+def reached_by(gateway: Gateway) -> dict[str, str]:
+    """Return {name: URL} of the third parties that a gateway reaches: who publishes keys."""
+    return {
+        KEYS if number == 1 else f"{KEYS}-{number}": tokens.keys
+        for number, tokens in enumerate(gateway.issuers, 1)
+        if isinstance(tokens.keys, str)
+    }

@@ -53,7 +53,7 @@ class System:
 
     def check_deploy(self) -> None:
         """Refuse what no cluster could run. Raises DeclarationError with all problems."""
-        if problems := list(deploy_problems(self.name, self.services, self.deploy)):
+        if problems := list(deploy_problems(self.name, self.services, self.deploy, self.gateway)):
             raise DeclarationError(problems)
 
     def service(self, name: str) -> Service:

@@ -40,8 +40,10 @@ class Tokens:
         audience_claim: where the audience is; `client_id` for Amazon Cognito.
         subject_claim: who calls, `Caller.subject`. For tokens of machines that have no `sub`:
             `client_id` or `azp`.
+        subject_prefix: `Caller.subject` begins with it, so that subjects of several issuers are
+            never the same.
         client_claims: which application calls, `Caller.client`; the first one that is there.
-        scope_claims: where `Caller.scopes` come from, all of them together; `scp`, `roles` or
+        scope_claims: where `Caller.scopes` come from, all of them together; `roles` or
             `permissions` elsewhere. A tuple of names is a path: `("realm_access", "roles")`.
         scope_form: a text of scopes separated by single spaces (RFC 9068), a list of texts, or
             either. What stands in a list is one scope, and is not split.
@@ -61,9 +63,10 @@ class Tokens:
     kid_required: bool = True
     audience_claim: str = "aud"
     subject_claim: str = "sub"
+    subject_prefix: str = ""
     client_claims: tuple[str, ...] = ("client_id", "azp")
-    scope_claims: tuple[str | tuple[str, ...], ...] = ("scope",)
-    scope_form: Literal["text", "list", "either"] = "text"
+    scope_claims: tuple[str | tuple[str, ...], ...] = ("scope", "scp")
+    scope_form: Literal["text", "list", "either"] = "either"
     claims: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict[str, str], hash=False)
     token_bytes_max: int = 8_192
 

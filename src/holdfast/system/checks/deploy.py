@@ -14,6 +14,7 @@ from holdfast.contract.secret_names import is_secret_name
 from holdfast.system.checks.build import build_problems
 from holdfast.system.checks.fields import field_problems
 from holdfast.system.deploy import KEYS, Build, Deploy, Environment, Pods
+from holdfast.system.gateway import Gateway, reached_by
 from holdfast.system.service import Service
 from holdfast.system.tables import settings_of
 
@@ -47,7 +48,9 @@ _LABELS = (
 PODS_MAX = 500
 
 
-def deploy_problems(system: str, services: Sequence[Service], deploy: Deploy) -> Iterator[str]:
+def deploy_problems(
+    system: str, services: Sequence[Service], deploy: Deploy, gateway: Gateway
+) -> Iterator[str]:
     """Yield what is wrong, each with its line."""
     if not _is(deploy, Deploy):
         yield f"System(deploy={deploy!r}): that is no Deploy; write `Deploy(registry=…, …)`"
@@ -71,7 +74,7 @@ def deploy_problems(system: str, services: Sequence[Service], deploy: Deploy) ->
     for service in services:
         yield from _service(service)
         yield from _externals(service, deploy)
-    yield from _strangers(services, deploy)
+    yield from _strangers(services, deploy, gateway)
 
 
 def _nested(services: Sequence[Service], deploy: Deploy) -> Iterator[str]:
@@ -91,9 +94,10 @@ def _nested(services: Sequence[Service], deploy: Deploy) -> Iterator[str]:
             )
 
 
-def _strangers(services: Sequence[Service], deploy: Deploy) -> Iterator[str]:
+def _strangers(services: Sequence[Service], deploy: Deploy, gateway: Gateway) -> Iterator[str]:
     """Yield the third parties of which something is said, and which nobody reaches."""
-    known = sorted({KEYS, *(external.name for each in services for external in each.reaches)})
+    named = {external.name for each in services for external in each.reaches}
+    known = sorted({KEYS, *reached_by(gateway), *named})
     said = [(f"{deploy.at}: Deploy(networks=…)", deploy.networks)]
     said += [(f"{e.at}: Environment({e.name!r}, urls=…)", e.urls) for e in deploy.environments]
     for place, names in said:

@@ -1,6 +1,7 @@
 """Checks of the gateway: who may come in, and how much."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_network
 from urllib.parse import urlsplit
@@ -18,10 +19,12 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
     """Yield what is wrong with the gateway."""
-    if gateway.tokens is None:
+    if not gateway.issuers:
         yield from _closed_doors(reading)
-    else:
-        yield from _tokens(gateway.tokens, reading)
+    for tokens in gateway.issuers:
+        yield from _tokens(tokens, reading)
+    yield from _same_issuer(gateway)
+    yield from _prefixes(gateway)
     for name in ("deadline_s", "wait_s", "body_bytes_max", "requests_max"):
         if getattr(gateway, name) <= 0:
             yield f"Gateway({name}={getattr(gateway, name):g}): nothing could pass; raise it over 0"
@@ -99,6 +102,40 @@ def _tokens(tokens: Tokens, reading: Reading) -> Iterator[str]:
         if any(field.is_required() for field in keys.model_fields.values()):
             yield f"{place}: {keys.__name__} is asked as it is; give its fields defaults"
     yield from (f"{place}: {problem}" for problem in _pinned(tokens))
+
+
+def _same_issuer(gateway: Gateway) -> Iterator[str]:
+    """Yield the issuers that two of the gateway's tokens are for: `iss` could not choose."""
+    counted = Counter(
+        issuer
+        for tokens in gateway.issuers
+        for issuer in set(tokens.issuer if isinstance(tokens.issuer, tuple) else (tokens.issuer,))
+    )
+    for issuer, count in counted.items():
+        if count > 1:
+            yield (
+                f"Gateway(tokens=…): {count} Tokens are for the issuer {issuer!r}, and `iss` "
+                "chooses one; merge them, `audience=(…, …)`, or remove one"
+            )
+
+
+def _prefixes(gateway: Gateway) -> Iterator[str]:
+    """Yield the prefixes that keep no subjects apart."""
+    prefixes = [tokens.subject_prefix for tokens in gateway.issuers]
+    for prefix in prefixes:
+        if not prefix.isprintable():
+            yield f"Gateway(tokens=…): subject_prefix={prefix!r}; write printable characters"
+    if not any(prefixes):
+        return
+    for n, prefix in enumerate(prefixes):
+        for other in prefixes[:n] + prefixes[n + 1 :]:
+            if other.startswith(prefix):
+                yield (
+                    f"Gateway(tokens=…): subject_prefix={prefix!r} is how {other!r} begins, so "
+                    "that one issuer can name a subject of the other; give each its own, such as "
+                    '"staff:" and "readers:"'
+                )
+                return
 
 
 def _pinned(tokens: Tokens) -> Iterator[str]:
