@@ -21,12 +21,13 @@ from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.communication.origin import LOOPBACK, PORT, Origin
+from holdfast.contract.spiffe import ALL
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
-from holdfast.runtime.local_authority import LocalAuthority
+from holdfast.runtime.local_authority import LocalAuthority, variables_of
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
 from holdfast.runtime.servers import Servers, kinds_of
@@ -80,18 +81,22 @@ def command(
     kinds = kinds_of(on)
     folder = data_folder(data, loaded.system.name)
     typed = loaded.typed(data)
-    servers = Servers(folder / "servers", kinds, loaded.system, typed=typed) if kinds else None
+    authority = None
+    if not insecure and (kinds or split or replicas or processes > 1):
+        authority = LocalAuthority(folder / "identities", loaded.system.name, MachineClock())
+    servers = None
+    if kinds:
+        servers = Servers(
+            folder / "servers", kinds, loaded.system, typed=typed, authority=authority
+        )
     if processes and (split or replicas):
         raise SettingError(["--processes runs all services in each process: without --split"])
     if split or replicas or processes > 1:
-        authority = None
-        if not insecure:
-            authority = LocalAuthority(folder / "identities", loaded.system.name, MachineClock())
         many = counts(replicas or [])
         apart = Apart(system, host, port, ops_port, many, processes, authority)
         _run(run_split(loaded, servers, folder, apart), str(folder), Origin.of(host, port).place)
     else:
-        serve_here(loaded, where, servers)
+        serve_here(loaded, where, servers, authority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,17 @@ class Where:
     gateway: bool = True
 
 
-def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> None:
+def serve_here(
+    loaded: Loaded,
+    where: Where,
+    servers: Servers | None = None,
+    authority: LocalAuthority | None = None,
+) -> None:
     """Serve until a signal; print addresses on stderr, logs on stdout. Raises typer.Exit.
 
     Args:
         servers: started before, and stopped after.
+        authority: issues the identity of this process, which hosts everything.
     """
     system = loaded.system
     environ = environment(system, where.services)
@@ -152,10 +163,16 @@ def serve_here(loaded: Loaded, where: Where, servers: Servers | None = None) -> 
         signals = _SignalsWithServers()
         try:
             await servers.start()
-            found = replace(options, environ=environ | servers.environ)
+            told = dict[str, str]()
+            if authority is not None:
+                authority.start()
+                told = variables_of(authority, ALL)
+            found = replace(options, environ=environ | servers.environ | told)
             await serve(system, found, logger, signals, show)
         finally:
             signals.let_be()
+            if authority is not None:
+                authority.stop()
             await servers.stop()
 
     try:

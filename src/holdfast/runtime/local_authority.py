@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.communication import LOOPBACK
-from holdfast.contract.spiffe import ALL, GATEWAY, SERVERS, SIGNER
+from holdfast.contract.spiffe import ALL, GATEWAY, MONITORING, OPERATOR, SERVERS, SIGNER
 from holdfast.engines.identity_files import IdentityFiles
 from holdfast.ports import Clock
 from holdfast.runtime.variables import (
@@ -80,7 +80,9 @@ class LocalAuthority:
         self._told[name] = callback
 
     def start(self) -> None:
-        """Issue again what is half over, until `stop`."""
+        """Issue again what is half over, until `stop`; whoever looks in from outside has one, too."""
+        for name in (OPERATOR, MONITORING):
+            self.issue(name)
         self._task = asyncio.create_task(self._keep_on(), name="local authority")
 
     def stop(self) -> None:

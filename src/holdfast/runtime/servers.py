@@ -17,6 +17,7 @@ from holdfast.migrations import Revisions, make
 from holdfast.runtime.children import stop_child, stop_stranger
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
+from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.nats_server import NatsServer
 from holdfast.runtime.postgres_server import PostgresServer, sockets_of, url_of
 from holdfast.runtime.redis_server import RedisServer
@@ -40,6 +41,7 @@ class Servers:
         kinds: of KINDS.
         system: each service of it gets a database, a role and a password of its own.
         typed: see `Options.typed`.
+        authority: issues their identities; None: they know nobody but passwords.
 
     Attributes:
         children: {kind: its process}. environ: what processes are told of them.
@@ -47,7 +49,13 @@ class Servers:
     """
 
     def __init__(
-        self, folder: Path, kinds: Sequence[str], system: System, *, typed: str = ""
+        self,
+        folder: Path,
+        kinds: Sequence[str],
+        system: System,
+        *,
+        typed: str = "",
+        authority: LocalAuthority | None = None,
     ) -> None:
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown:
@@ -57,6 +65,7 @@ class Servers:
         self.folder = folder.resolve()
         self._lock = DataFolder(folder)
         self._passwords = ServerPasswords(self.folder)
+        self._authority = authority
         self._kinds, self._system, self._typed = kinds, system, typed or system.name
         self._services = [service.name for service in system.services]
         self._postgres: PostgresServer | None = None
