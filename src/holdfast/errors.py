@@ -13,6 +13,7 @@ HoldfastError                     code, status, effect
 ├── DatabaseElsewhere             the databases are of the other kind: files, or in Postgres
 ├── OldSchema                     a database lacks revisions of this code
 ├── Unrecorded                    the audit log cannot be written, so an operator's wish is not done
+├── RightMissing                  a role of a database may not do what it has to
 ├── UnknownName                   a system, service or id that does not exist
 ├── CallError                     a call to a service or to an External did not go well
 │   ├── DeadlineExceeded          no answer in time
@@ -119,6 +120,12 @@ class Unrecorded(HoldfastError):
     """The audit log cannot be written, and nothing was done that would have to stand in it."""
 
     code, status = "unrecorded", 503
+
+
+class RightMissing(HoldfastError):
+    """A role of a database may not do what it has to; says what it lacks, and who grants it."""
+
+    code = "right_missing"
 
 
 class UnknownName(HoldfastError):

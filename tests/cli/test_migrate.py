@@ -1,10 +1,14 @@
 """A table changes: a revision is written, checked and run, and an old database is refused."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 
+import asyncpg
 import pytest
 
+from holdfast import Service, System
+from holdfast.runtime.servers import Servers
 from tests.cli.conftest import Cli, Server
 
 NOTES = """
@@ -153,6 +157,41 @@ def test_a_database_on_a_server_is_migrated_there(cli: Cli, serve: Callable[...,
 
     assert (refused.code, "`holdfast migrate notes --on postgres" in refused.err) == (1, True)
     assert (migrated.out, code) == ("notes: notes_0002\n", 0)
+
+
+async def test_an_owner_migrates_and_another_role_serves(cli: Cli) -> None:
+    """Who serves reads and writes rows of what was made, and cannot make it himself."""
+    declare(cli)
+    cli.quick("migrate", "notes", "--service", "notes", "--new", "first")
+    system = System("notes", services=[Service("notes")])
+    servers = Servers(cli.folder / "elsewhere", ["postgres"], system)
+    await servers.start(new_tables=False)
+    serves, owns = servers.environ["NOTES_DATABASE_URL"], servers.owners["notes"]
+    try:
+        alone = {"NOTES_DATABASE_URL": serves}
+        both = alone | {"NOTES_DATABASE_OWNER_URL": owns}
+        refused = await asyncio.to_thread(cli, "migrate", "notes", **alone)
+        unnamed = await asyncio.to_thread(cli, "migrate", "notes", NOTES_DATABASE_OWNER_URL=owns)
+        migrated = await asyncio.to_thread(cli, "migrate", "notes", **both)
+        again = await asyncio.to_thread(cli, "migrate", "notes", **both)
+        connection = await asyncpg.connect(serves)
+        wrote = await connection.execute("INSERT INTO note DEFAULT VALUES")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("ALTER TABLE note ADD COLUMN more int")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("UPDATE alembic_version SET version_num = 'other'")
+        await connection.close()
+    finally:
+        await servers.stop()
+
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        "holdfast: notes was not migrated: permission denied for schema public; migrate as the "
+        "role that owns its database; NOTES_DATABASE_OWNER_URL is for its URL\n"
+    )
+    assert (unnamed.code, "NOTES_DATABASE_URL names no user" in unnamed.err) == (1, True)
+    assert migrated.out == "notes: holdfast_1, notes_0001\n"
+    assert (again.out, wrote) == ("notes: nothing to do\n", "INSERT 0 1")
 
 
 BOTH = """

@@ -149,7 +149,7 @@ async def test_passwords_and_files_are_for_nobody_else(tmp_path: Path) -> None:
         wide = [str(path) for path in within(folder) if is_open(path)]
         shown = " ".join([*servers.shown.values(), *commands])
 
-    assert len(secrets) == len(shop.services) + len(KINDS)
+    assert len(secrets) == 2 * len(shop.services) + len(KINDS)  # who owns, and who serves
     assert not [secret for secret in secrets if secret in shown]
     assert set(servers.shown) == set(KINDS)
     assert wide == []

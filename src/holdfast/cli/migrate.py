@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +13,16 @@ import uvloop
 from holdfast.cli.load import Loaded, load
 from holdfast.cli.options import DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
-from holdfast.errors import Invalid, UnknownName
+from holdfast.errors import Invalid, RightMissing, UnknownName
 from holdfast.migrations import Revisions, upgrade
 from holdfast.observability import Context, SpanKind, SpanSort, Tracing, current, semconv
-from holdfast.runtime.engines import database_url
+from holdfast.runtime.engines import database_url, owner_url
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.servers import Servers, kinds_of
 from holdfast.runtime.telemetry import traced_command
+from holdfast.runtime.variables import owner_variable
 from holdfast.system import System
 
 ServiceName = Annotated[
@@ -103,10 +105,22 @@ def _write(revisions: Revisions, message: str, contract: bool) -> None:
         complain(f"it does not do this, which is yours to write: {line}")
 
 
-async def _check(revisions: Revisions, url: str, tracing: Tracing) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Database:
+    """A service's database.
+
+    Attributes:
+        url: for who migrates it. role: who serves, if that is somebody else.
+    """
+
+    url: str
+    role: str = ""
+
+
+async def _check(revisions: Revisions, database: _Database, tracing: Tracing) -> list[str]:
     from holdfast.migrations.verdict import verdict  # what it needs is Alembic's
 
-    found = await verdict(revisions, url)
+    found = await verdict(revisions, database.url)
     print(f"{revisions.service.name}: {found.done}: {_problems(len(found.problems))}")
     return list(found.problems)
 
@@ -115,25 +129,30 @@ def _problems(count: int) -> str:
     return f"{count or 'no'} problem{'s' * (count != 1)}"
 
 
-async def _note(revisions: Revisions, url: str, tracing: Tracing) -> list[str]:
+async def _note(revisions: Revisions, database: _Database, tracing: Tracing) -> list[str]:
     from holdfast.migrations.baseline import baseline  # what it needs is Alembic's
 
     if revisions.managed:
-        print(f"{revisions.service.name}: its tables are at {await baseline(revisions, url)}")
+        print(
+            f"{revisions.service.name}: its tables are at {await baseline(revisions, database.url)}"
+        )
     return []
 
 
-async def _migrate(revisions: Revisions, url: str, tracing: Tracing) -> list[str]:
+async def _migrate(revisions: Revisions, database: _Database, tracing: Tracing) -> list[str]:
     service = revisions.service.name
     current.set(Context(service=service))
     with tracing.part(SpanSort(f"migrate {service}", SpanKind.INTERNAL)) as part:
-        ran = await upgrade(revisions, url)
+        try:
+            ran = await upgrade(revisions, database.url, role=database.role)
+        except RightMissing as exc:
+            return [f"{exc}; {owner_variable(service)} is for its URL"]
         part.say((semconv.MIGRATION, ", ".join(ran)))
     print(f"{revisions.service.name}: {', '.join(ran) or 'nothing to do'}")
     return []
 
 
-Act = Callable[[Revisions, str, Tracing], Awaitable[list[str]]]
+Act = Callable[[Revisions, _Database, Tracing], Awaitable[list[str]]]
 
 
 def _notice(event: str, **fields: object) -> None:
@@ -146,22 +165,26 @@ async def _each(
     """Do something to each database; return the problems."""
     problems: list[str] = []
     names = [service.name for service in system.services]
-    environ = environment(system)
+    environ = environment(system, owners=True)
     async with AsyncExitStack() as stack:
         if kinds := kinds_of(on):
             servers = Servers(path / "servers", kinds, system)
             stack.push_async_callback(servers.stop)
             await servers.start(new_tables=False)
             environ |= servers.environ
+            environ |= {owner_variable(name): url for name, url in servers.owners.items()}
         tracing = await stack.enter_async_context(traced_command(system, environ, _notice))
         folder = DataFolder(path)
-        urls = {name: database_url(name, environ, alone=len(names) == 1) for name in names}
+        alone = len(names) == 1
+        urls = {name: database_url(name, environ, alone=alone) for name in names}
+        owners = {name: owner_url(name, environ, alone=alone) for name in names}
         if act is not _check and not all(urls.values()):
             folder.take()  # whoever serves it has read what its tables are
             stack.callback(folder.give)
             KnownDatabases(folder.path).refuse_on_postgres(n for n, url in urls.items() if not url)
         for revisions in databases:
             name = revisions.service.name
-            url = urls[name] or f"sqlite:///{folder.database(name)}"
-            problems += await act(revisions, url, tracing)
+            owner, role = owners[name]
+            url = owner or urls[name] or f"sqlite:///{folder.database(name)}"
+            problems += await act(revisions, _Database(url, role), tracing)
     return problems

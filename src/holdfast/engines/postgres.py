@@ -20,6 +20,7 @@ from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
 from holdfast.engines.places import Places
 from holdfast.engines.postgres_driver import DriverConnection, Record, driver_of, speaks_tls
+from holdfast.engines.postgres_rights import may_make, refuse_lacking
 from holdfast.engines.postgres_rows import (
     COLUMNS,
     EDGES,
@@ -139,6 +140,7 @@ class PostgresDatabase:
         """See `storage.Database`. Raises TransactionLost if the server stays away."""
         connection, driver = await self._first_connection()
         try:
+            await refuse_lacking(driver)
             known = await driver.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
             return frozenset(row[0] for row in await driver.fetch(REVISIONS)) if known else _NEW
         finally:
@@ -177,12 +179,10 @@ class PostgresDatabase:
         edges: Sequence[EdgeRow],
         tables: Sequence[MetaData] | None,
     ) -> list[EdgeRow]:
+        await refuse_lacking(driver)
         async with _made_alone(driver):
             if tables is not None:
-                await driver.execute(POSTGRES)
-                for metadata in tables:
-                    await connection.run_sync(metadata.create_all)
-                await connection.run_sync(check_columns, tables)
+                await self._make(connection, driver, tables)
             for edge in edges:
                 await driver.execute(
                     "INSERT INTO holdfast_edge (sender, receiver, lane, events) "
@@ -198,6 +198,17 @@ class PostgresDatabase:
         [times] = await driver.fetch(f"SELECT {_TIMES}")
         self._see_time(*times)
         return [edge_row(record) for record in found]
+
+    async def _make(
+        self, connection: AsyncConnection, driver: DriverConnection, tables: Sequence[MetaData]
+    ) -> None:
+        name = self._engine.dialect.identifier_preparer.format_table
+        names = [name(table) for metadata in tables for table in metadata.sorted_tables]
+        if await may_make(driver, names):
+            await driver.execute(POSTGRES)
+            for metadata in tables:
+                await connection.run_sync(metadata.create_all)
+        await connection.run_sync(check_columns, tables)
 
     async def look(self) -> list[EdgeRow]:
         """See `storage.Database`."""

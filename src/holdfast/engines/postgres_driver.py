@@ -48,6 +48,10 @@ class DriverConnection(Protocol):
         """Return a transaction, to be started."""
         ...
 
+    async def close(self) -> None:
+        """End it."""
+        ...
+
     def is_closed(self) -> bool:
         """Whether nothing can be sent any more."""
         ...

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 from holdfast.engines.server_urls import split
 from holdfast.engines.tls import PARAMETERS, client_context
@@ -29,12 +29,14 @@ class PostgresUrl:
         url: for SQLAlchemy. options: further arguments of the driver's `connect`.
         demands_tls: nothing may be said in clear.
         shown: the URL without passwords, for messages.
+        user: as whom; empty if it does not say.
     """
 
     url: str
     options: Options
     demands_tls: bool
     shown: str
+    user: str
 
 
 def read_postgres_url(text: str) -> PostgresUrl:
@@ -62,6 +64,7 @@ def read_postgres_url(text: str) -> PostgresUrl:
         options,
         query.get("sslmode") in _DEMANDS,
         re.sub(r"//[^@/]*@", "//", bare),
+        query.get("user") or unquote(urlsplit(bare).username or ""),
     )
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from holdfast.errors import Conflict, OldSchema
+from holdfast.errors import Conflict, OldSchema, RightMissing
+from holdfast.migrations.owner import grant, make_unmanaged
 from holdfast.migrations.revisions import FRAMEWORK, Revisions
 
 if TYPE_CHECKING:
@@ -21,44 +22,76 @@ TRIES = 10  # for the lock of a table that is in use
 _WAIT_S = 60  # for another process that migrates
 _LOCK = 7_368_425_002  # the advisory lock of the one that migrates
 _IN_USE = "55P03"  # lock_not_available
+_REFUSED = "42501"  # insufficient_privilege
 T = TypeVar("T")
 
 
-async def upgrade(revisions: Revisions, url: str) -> list[str]:
+async def upgrade(revisions: Revisions, url: str, *, role: str = "") -> list[str]:
     """Bring a database to the newest revision; return the names of the revisions that ran.
 
     Args:
         url: `postgresql://…`, or `sqlite:///path`.
+        role: who serves, where that is not who migrates: it is granted rows, and nothing else.
     Raises:
         Conflict: another process migrates it, or a table stayed in use.
         OldSchema: its tables were made without revisions.
+        RightMissing: the role of the URL may not change them.
     """
     if url.startswith("sqlite:"):
         return await over(url, revisions, run)
     async with _alone(revisions, url):
-        for tries in range(1, TRIES + 1):
-            try:
-                return await over(url, revisions, run)
-            except DBAPIError as exc:
-                if tries == TRIES or not _in_use(exc):
-                    raise _busy(exc, revisions, "a table stayed in use") from exc
-            await asyncio.sleep(1)
-    raise AssertionError("the last try returns or raises")
+        ran = await _patiently(revisions, url, run)
+        if role:
+            await _hand_over(revisions, url, role)
+        return ran
 
 
-async def make(revisions: Revisions, url: str) -> None:
+async def make(revisions: Revisions, url: str, *, role: str = "") -> None:
     """Bring a new database to the newest revision; one that is not new is left as it is.
 
+    Args:
+        role: see `upgrade`. Who has none makes tables without revisions at the first start.
     Raises:
         OldSchema: it is not new, and old.
     """
-    if not revisions.managed:
+    if not (revisions.managed or role):
         return
     at = await over(url, revisions, stored_revisions)
-    if at:
-        revisions.check(at)
-    else:
-        await upgrade(revisions, url)
+    if not at:
+        await upgrade(revisions, url, role=role)
+        return
+    if role:
+        await regrant(revisions, url, role)
+        await _patiently(revisions, url, make_unmanaged)
+    revisions.check(at)
+
+
+async def regrant(revisions: Revisions, url: str, role: str) -> None:
+    """Grant a role rows again: in databases of older versions it had none, or too much."""
+    await _patiently(revisions, url, lambda r, connection: grant(r, connection, role))
+
+
+async def _hand_over(revisions: Revisions, url: str, role: str) -> None:
+    await _patiently(revisions, url, make_unmanaged)
+    await regrant(revisions, url, role)
+
+
+async def _patiently(
+    revisions: Revisions, url: str, function: Callable[[Revisions, Connection], T]
+) -> T:
+    for tries in range(1, TRIES + 1):
+        try:
+            return await over(url, revisions, function)
+        except DBAPIError as exc:
+            if getattr(exc.orig, "sqlstate", None) == _REFUSED:
+                raise RightMissing(
+                    f"{revisions.service.name} was not migrated: {_first_line(exc.orig)}; migrate "
+                    "as the role that owns its database"
+                ) from exc
+            if tries == TRIES or not _in_use(exc):
+                raise _busy(exc, revisions, "a table stayed in use") from exc
+        await asyncio.sleep(1)
+    raise AssertionError("the last try returns or raises")
 
 
 def run(revisions: Revisions, connection: Connection) -> list[str]:
@@ -167,6 +200,11 @@ async def _alone(revisions: Revisions, url: str) -> AsyncGenerator[None]:
         except DBAPIError as exc:
             raise _busy(exc, revisions, "another process migrates it") from exc
         yield
+
+
+def _first_line(error: object) -> str:
+    """Return what the server said, without the name of the driver's class."""
+    return str(error).partition("\n")[0].rpartition(">: ")[2]
 
 
 def _in_use(exc: DBAPIError) -> bool:

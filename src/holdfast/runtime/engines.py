@@ -21,10 +21,12 @@ from holdfast.runtime.threads import OnRoom, Threads
 from holdfast.runtime.variables import (
     BROKER_COPIES,
     BROKER_URL,
+    DATABASE_OWNER_URL,
     DATABASE_POOLED,
     DATABASE_URL,
     REDIS_URL,
     database_variable,
+    owner_variable,
     url_variable,
 )
 from holdfast.storage import Database
@@ -146,14 +148,42 @@ def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> st
     Raises:
         SettingError: it is no URL of Postgres, or one database for several services.
     """
-    own = database_variable(service)
-    url = environ.get(own) or environ.get(DATABASE_URL) or ""
+    return _url_of(service, environ, database_variable(service), DATABASE_URL, alone=alone)
+
+
+def owner_url(service: str, environ: Mapping[str, str], *, alone: bool) -> tuple[str, str]:
+    """Return where a service's database is for its owner, and the role that serves.
+
+    Both are empty where nobody but the role that serves is named.
+
+    Raises:
+        SettingError: as `database_url`, or it is not said who serves.
+    """
+    own = owner_variable(service)
+    url = _url_of(service, environ, own, DATABASE_OWNER_URL, alone=alone)
+    if not url:
+        return "", ""
+    serves = database_url(service, environ, alone=alone)
+    role, owner = (read_postgres_url(u).user if u else "" for u in (serves, url))
+    if not role:
+        variable = own if environ.get(own) else DATABASE_OWNER_URL
+        raise SettingError(
+            [
+                f"{variable} is set, and {database_variable(service)} names no user; name there "
+                "the role that serves, which is granted what it needs"
+            ]
+        )
+    return url, "" if role == owner else role
+
+
+def _url_of(service: str, environ: Mapping[str, str], own: str, shared: str, *, alone: bool) -> str:
+    url = environ.get(own) or environ.get(shared) or ""
     if url and not url.startswith(("postgresql://", "postgres://")):
         raise SettingError([f"{own}: write it as postgresql://user:password@host/database"])
     if url and own not in environ and "{service}" not in url and not alone:
         raise SettingError(
             [
-                f"{DATABASE_URL} names one database for several services; put {{service}} into it, "
+                f"{shared} names one database for several services; put {{service}} into it, "
                 f"or set {own}"
             ]
         )
@@ -162,7 +192,7 @@ def database_url(service: str, environ: Mapping[str, str], *, alone: bool) -> st
         if url:
             read_postgres_url(url)
     except ValueError as exc:
-        variable = own if environ.get(own) else DATABASE_URL
+        variable = own if environ.get(own) else shared
         raise SettingError([f"{variable}: {exc}"]) from exc
     return url
 

@@ -16,6 +16,7 @@ from holdfast.runtime.trace_settings import OtelSettings
 from holdfast.runtime.variables import (
     BROKER_COPIES,
     BROKER_URL,
+    DATABASE_OWNER_URL,
     DATABASE_POOLED,
     DATABASE_URL,
     KEYS_URL,
@@ -25,6 +26,7 @@ from holdfast.runtime.variables import (
     database_variable,
     file_variable,
     keys_variable,
+    owner_variable,
     url_variable,
 )
 from holdfast.system import System
@@ -38,15 +40,21 @@ _ALWAYS: Final = (
 )
 
 
-def environment(system: System, services: Collection[str] | None = None) -> Environ:
+def environment(
+    system: System, services: Collection[str] | None = None, *, owners: bool = False
+) -> Environ:
     """Return the environment of this process; nothing else reads it.
 
     Args:
         services: those whose own settings and databases it needs; None: all.
+        owners: it needs the roles that own the databases, too: it migrates.
     Raises:
         SettingError: each file that cannot be read, with its variable.
     """
-    return from_files(os.environ, variables_read(system, services))
+    names = variables_read(system, services)
+    if owners:
+        names += (DATABASE_OWNER_URL, *(owner_variable(s.name) for s in system.services))
+    return from_files(os.environ, names)
 
 
 def variables_read(system: System, services: Collection[str] | None = None) -> tuple[str, ...]:

@@ -14,18 +14,16 @@ import signal
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import SettingError
 from holdfast.runtime.children import Life, start_child, stop_child, stop_stranger
+from holdfast.runtime.postgres_roles import ADMINISTRATOR, owner_of
 
 START_S, STOP_S = 30.0, 20.0
-ADMINISTRATOR = "postgres"
 _USER = "pgserver"  # as whom its package runs it, too: older folders are that user's
-_WHO_MAY = (  # an administrator everywhere; each role in the database of its own name
-    f"local all {ADMINISTRATOR} scram-sha-256\nlocal sameuser all scram-sha-256\n"
-)
 
 
 class PostgresServer:
@@ -35,10 +33,14 @@ class PostgresServer:
         folder: its data; made when there is none.
         log: what it says.
         password: the administrator's.
+        services: each has a database of its name, in which its role and its owner may be.
     """
 
-    def __init__(self, folder: Path, log: Path, password: str) -> None:
+    def __init__(
+        self, folder: Path, log: Path, password: str, *, services: Sequence[str] = ()
+    ) -> None:
         self._folder, self._log, self._password = folder, log, password
+        self._services = services
         self._sockets: Path | None = None
         self._life = Life(signal.SIGINT)  # it breaks its clients off, and writes all down
         self.process: asyncio.subprocess.Process | None = None
@@ -50,7 +52,11 @@ class PostgresServer:
     @property
     def administrator(self) -> str:
         """Where everything may be done."""
-        return self.url(ADMINISTRATOR, self._password, "postgres")
+        return self.administrator_of("postgres")
+
+    def administrator_of(self, database: str) -> str:
+        """Where everything may be done with a database."""
+        return self.url(ADMINISTRATOR, self._password, database)
 
     async def start(self, *, know_password: bool) -> None:
         """Start it; when this returns it takes connections.
@@ -73,7 +79,7 @@ class PostgresServer:
         if not (self._folder / "PG_VERSION").exists():
             words = ["initdb", "-D", self._data, "-U", ADMINISTRATOR, "--encoding=utf8"]
             await self._run([*words, "--auth=reject", "--no-instructions"])
-        (self._folder / "pg_hba.conf").write_text(_WHO_MAY)
+        (self._folder / "pg_hba.conf").write_text(_who_may(self._services))
         if not know_password:  # told to a server that nobody else can reach
             tell = f"ALTER ROLE {ADMINISTRATOR} PASSWORD '{self._password}'\n"
             await self._run(["postgres", "--single", "-D", self._data, "postgres"], tell)
@@ -146,6 +152,14 @@ class PostgresServer:
         self._life = Life(signal.SIGINT)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+def _who_may(services: Sequence[str]) -> str:
+    """Return who may enter which database; whoever is not named is refused."""
+    lines = [f"local all {ADMINISTRATOR} scram-sha-256"]
+    for service in services:
+        lines.append(f'local "{service}" "{service}","{owner_of(service)}" scram-sha-256')
+    return "\n".join([*lines, ""])
 
 
 def url_of(role: str, password: str, database: str, sockets: Path | None) -> str:

@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import OldSchema, SettingError
-from holdfast.migrations import Revisions, make
+from holdfast.migrations import Revisions, make, regrant
 from holdfast.runtime.children import stop_child, stop_stranger
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.nats_server import NatsServer
-from holdfast.runtime.postgres_server import PostgresServer, sockets_of, url_of
+from holdfast.runtime.postgres_roles import PostgresRoles, owner_of, refuse_names
+from holdfast.runtime.postgres_server import (
+    PostgresServer,
+    sockets_of,
+    url_of,
+)
 from holdfast.runtime.redis_server import RedisServer
 from holdfast.runtime.server_child import missing
 from holdfast.runtime.server_passwords import ServerPasswords
@@ -45,7 +50,8 @@ class Servers:
 
     Attributes:
         children: {kind: its process}. environ: what processes are told of them.
-        addresses: {kind: where everything may be done with it}.
+        owners: {service: its database, for the role that may change tables}; no process that
+            serves is told. addresses: {kind: where everything may be done with it}.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Servers:
         self._postgres: PostgresServer | None = None
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.environ: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
 
     @property
@@ -90,6 +97,8 @@ class Servers:
             DataFolderUnfit: others may look into it, or it cannot be written.
             DatabaseElsewhere: the databases are in files beside it.
         """
+        if "postgres" in self._kinds:
+            refuse_names(self._services)
         if "postgres" in self._kinds and not (self.folder / "postgres" / "PG_VERSION").exists():
             KnownDatabases(self.folder.parent).refuse_files()
         self._lock.take()
@@ -122,7 +131,10 @@ class Servers:
             driver: Any = importlib.import_module("asyncpg")  # it has no types
             password, known = self._passwords.of("server:postgres")
             server = PostgresServer(
-                self.folder / "postgres", self.folder / "postgres.log", password
+                self.folder / "postgres",
+                self.folder / "postgres.log",
+                password,
+                services=self._services,
             )
             self._postgres = server
             await server.start(know_password=known)
@@ -131,22 +143,24 @@ class Servers:
         assert server.process is not None
         self.children["postgres"] = server.process
         self.addresses["postgres"] = server.administrator
-        connection = await driver.connect(server.administrator)
-        try:
-            for service in self._services:
-                password, _ = self._passwords.of(service)
-                await _make_database(connection, service, password)
-                where = server.url(service, password, service)
-                self.environ[database_variable(service)] = where
-        finally:
-            await connection.close()
+        roles = PostgresRoles(
+            lambda database: driver.connect(server.administrator_of(database)),
+            lambda role: self._passwords.of(role)[0],
+        )
+        await roles.provide(self._services)
+        for service in self._services:
+            owner, variable = owner_of(service), database_variable(service)
+            self.environ[variable] = server.url(service, self._passwords.of(service)[0], service)
+            self.owners[service] = server.url(owner, self._passwords.of(owner)[0], service)
 
     async def _make_tables(self, wanted: bool) -> None:
+        """Make those of new databases; in all, grant the roles that serve what they need."""
         old: list[str] = []
-        for service in self._system.services if wanted else ():
+        for service in self._system.services:
             revisions = Revisions(f"{self._typed} --on postgres", service)
+            act = make if wanted else regrant
             try:
-                await make(revisions, self.environ[database_variable(service.name)])
+                await act(revisions, self.owners[service.name], role=service.name)
             except OldSchema as exc:
                 old.append(str(exc))
         if old:
@@ -183,14 +197,3 @@ def running_postgres(folder: Path, services: Sequence[str]) -> dict[str, str]:
         for name in services
         if name in passwords
     }
-
-
-async def _make_database(connection: Any, service: str, password: str) -> None:
-    """Make a role that may log in, and a database that it owns and nobody else may enter."""
-    role = f'"{service}"'
-    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", service):
-        await connection.execute(f"CREATE ROLE {role} LOGIN")
-    await connection.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
-    if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
-        await connection.execute(f"CREATE DATABASE {role} OWNER {role}")
-    await connection.execute(f"REVOKE CONNECT ON DATABASE {role} FROM PUBLIC")

@@ -16,6 +16,8 @@ OTEL: Final = "otel"
 
 DATABASE_URL: Final = "DATABASE_URL"
 """Where the databases are; `{service}` in it becomes the service's name."""
+DATABASE_OWNER_URL: Final = "DATABASE_OWNER_URL"
+"""The same databases for the role that owns them: `holdfast migrate` alone needs it."""
 DATABASE_POOLED: Final = "DATABASE_POOLED"
 """Whether a pooler in transaction mode stands before them."""
 BROKER_URL: Final = "BROKER_URL"
@@ -53,6 +55,11 @@ def url_variable(name: str) -> str:
 def database_variable(service: str) -> str:
     """Return the variable that says where one service's database is."""
     return variable_name(service, DATABASE_URL)
+
+
+def owner_variable(service: str) -> str:
+    """Return the variable that says where one service's database is for the role that owns it."""
+    return variable_name(service, DATABASE_OWNER_URL)
 
 
 def file_variable(variable: str) -> str:
