@@ -80,7 +80,7 @@ class LocalAuthority:
         self._told[name] = callback
 
     def start(self) -> None:
-        """Issue again what is half over, until `stop`; whoever looks in from outside has one, too."""
+        """Issue again what is half over, until `stop`; who looks in from outside has one, too."""
         for name in (OPERATOR, MONITORING):
             self.issue(name)
         self._task = asyncio.create_task(self._keep_on(), name="local authority")
