@@ -20,6 +20,7 @@ HoldfastError                     code, status, effect
 │   ├── CircuitOpen               the breaker of this edge is open
 │   ├── BulkheadFull              too many calls of this edge are under way
 │   ├── Unreachable               no connection could be made
+│   │   └── IssuerAway            nobody can say what a token is worth
 │   ├── ConnectionLost            the connection broke after the request was sent
 │   └── BadAnswer                 an answer that cannot be used
 ├── RequestError                  what a client sent cannot be served
@@ -166,6 +167,12 @@ class Unreachable(CallError):
     """No connection could be made; nothing was sent."""
 
     code, status = "unreachable", 502
+
+
+class IssuerAway(Unreachable):
+    """The issuer of a token cannot be asked for its keys or about the token, which may be good."""
+
+    code, status = "issuer_away", 503
 
 
 class ConnectionLost(CallError):

@@ -17,6 +17,7 @@ from holdfast import (
     Event,
     External,
     Gateway,
+    Introspection,
     Model,
     Outside,
     Pods,
@@ -410,6 +411,20 @@ def test_each_issuer_is_let_out_to() -> None:
         "to": [{"ipBlock": {"cidr": "10.9.0.0/24"}}],
         "ports": [{"protocol": "TCP", "port": 443}],
     } in egress
+
+
+def test_who_is_asked_about_opaque_tokens_is_let_out_to() -> None:
+    """By an address of its own, and with a secret from the store of secrets."""
+    asked = Introspection("https://id.example", "x", "https://id.example/introspect", "gate")
+    files = rendered(System("mint", [], Gateway(tokens=asked)))
+    [data] = [c["data"] for n, c in of_kind(files, "ConfigMap").items() if n.startswith("gateway-")]
+    [secret] = [
+        s["spec"] for n, s in of_kind(files, "ExternalSecret").items() if n.startswith("gateway")
+    ]
+
+    assert data["GATEWAY_INTROSPECTION_URL"] == "https://id.example/introspect"
+    assert "GATEWAY_INTROSPECTION_SECRET" not in data
+    assert "GATEWAY_INTROSPECTION_SECRET" in [ref["secretKey"] for ref in secret["data"]]
 
 
 def test_whatever_a_migration_is_made_of_is_in_its_name(tmp_path: Path) -> None:

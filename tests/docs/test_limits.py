@@ -26,7 +26,7 @@ from holdfast.resilience import (
     RetryPolicy,
 )
 from holdfast.runtime.settings import ProcessSettings
-from holdfast.security import CachedKeys, TokenVerifier
+from holdfast.security import AnswersKept, CachedKeys, TokenVerifier
 from tests.docs.snippets import ROOT
 
 TEXT = (ROOT / "docs" / "limits.md").read_text()
@@ -36,7 +36,7 @@ DECLARED: tuple[Any, ...] = (
     *(EdgePolicy, RetryPolicy, BudgetPolicy, BreakerPolicy, BulkheadPolicy, ExportPolicy),
 )
 MADE = (Writer, MemoryBroker, PostgresDatabase, SqliteDatabase, MemoryLimits)
-MADE_OF_SECURITY = (CachedKeys, TokenVerifier)
+MADE_OF_SECURITY = (AnswersKept, CachedKeys, TokenVerifier)
 CLASSES = {cls.__name__: cls for cls in (*DECLARED, *MADE, *MADE_OF_SECURITY)}
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "s": 1, "h": 3_600}
 SHARES = {"": 1.0, "nine tenths of ": 0.9}

@@ -229,7 +229,7 @@ async def test_missing_keys_are_counted_apart() -> None:
     async with running(Elsewhere().system) as run:
         answer = await run.client.get("/v1/me", token=token())
 
-        assert answer.status == 502
+        assert answer.status == 503
         assert refusals(run)["no_keys"] == 1.0
 
 

@@ -11,10 +11,15 @@ from urllib.parse import urlsplit
 
 from holdfast.communication import PORT
 from holdfast.contract.envelope import Lane
-from holdfast.runtime.variables import KEYS_URL, url_variable
+from holdfast.runtime.variables import (
+    INTROSPECTION_SECRET,
+    INTROSPECTION_URL,
+    KEYS_URL,
+    url_variable,
+)
 from holdfast.system import External, Graph, Pods, Service, System
 from holdfast.system.checks.deploy import is_secret
-from holdfast.system.deploy import KEYS
+from holdfast.system.deploy import INTROSPECTION, KEYS
 from holdfast.system.gateway import reached_by
 from holdfast.system.settings import variable_name
 from holdfast.system.tables import settings_of
@@ -163,6 +168,7 @@ def _gateway(system: System, typed: str) -> Workload:
         limits=True,
         listens=True,
         externals=tuple(External(name, url) for name, url in reached_by(system.gateway).items()),
+        secrets=(INTROSPECTION_SECRET,) if system.gateway.introspection is not None else (),
     )
 
 
@@ -190,7 +196,11 @@ def _flows(
         if workload.limits:
             yield Flow(name, REDIS, PORTS[REDIS], ("rate limits",))
         for external in workload.externals:
-            said = "keys" if name == GATEWAY else f"external {external.name}"
+            said = (
+                external.name.removeprefix("gateway.")
+                if name == GATEWAY
+                else f"external {external.name}"
+            )
             yield Flow(name, external.name, port_of(external.url), (said,))
     for workload in (*workloads, *([migrate] if migrate else [])):
         yield Flow(workload.name, COLLECTOR, PORTS[COLLECTOR], ("spans",))
@@ -250,6 +260,8 @@ def port_of(url: str) -> int:
 
 def url_name(external: External) -> str:
     """Return the variable that says where a third party is."""
+    if external.name == INTROSPECTION:
+        return INTROSPECTION_URL
     if external.name.startswith(KEYS):
         return KEYS_URL + external.name.removeprefix(KEYS).replace("-", "_")
     return url_variable(external.name)

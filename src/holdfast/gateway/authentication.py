@@ -9,8 +9,11 @@ from holdfast.observability import Logger, Metrics
 from holdfast.security import REASONS, TokenRefused, bearer_token, token_invalid, token_missing
 from holdfast.system import Caller
 
-UNAUTHENTICATED = ("missing", "bad_header", "no_tokens", "no_keys", *REASONS)
+UNAUTHENTICATED = ("missing", "bad_header", "no_tokens", "no_keys", "no_answer", *REASONS)
 """Why nobody was authenticated, as the metric's label and the log say it."""
+
+INTROSPECTION = "introspection"
+"""The edge of errors that say that an issuer was not to be asked about a token."""
 
 _BEARER = b"Bearer "
 
@@ -84,7 +87,8 @@ class Authentication:
             self._unknown(reason, str(cause), exc)
             raise
         except CallError as exc:
-            self._unknown("no_keys", str(exc), exc)
+            away = "no_answer" if exc.edge == INTROSPECTION else "no_keys"
+            self._unknown(away, str(exc), exc)
             raise
 
     def _unknown(self, reason: str, why: str, error: HoldfastError) -> HoldfastError:

@@ -19,6 +19,8 @@ from holdfast.runtime.variables import (
     DATABASE_OWNER_URL,
     DATABASE_POOLED,
     DATABASE_URL,
+    INTROSPECTION_SECRET,
+    INTROSPECTION_URL,
     KEYS_URL,
     OTEL,
     OURS,
@@ -63,6 +65,8 @@ def variables_read(system: System, services: Collection[str] | None = None) -> t
 
 
 def _of_system(system: System, services: Collection[str] | None) -> Iterator[str]:
+    if system.gateway.introspection is not None:
+        yield from (INTROSPECTION_URL, INTROSPECTION_SECRET)
     yield from (keys_variable(number + 1) for number in range(len(system.gateway.issuers)))
     for service in system.services:
         yield url_variable(service.name)

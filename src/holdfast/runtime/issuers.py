@@ -6,9 +6,10 @@ from holdfast.communication import ClientPool
 from holdfast.dispatch.outside import Asks
 from holdfast.ports import Clock, Random
 from holdfast.resilience import Edge, EdgePolicy
+from holdfast.runtime.introspection import IntrospectionClient, opaque_verifier
 from holdfast.runtime.keys import KeyFetcher, token_policy
 from holdfast.runtime.variables import keys_variable
-from holdfast.security import CachedKeys, Issuers, TokenVerifier
+from holdfast.security import CachedKeys, Issuers, OpaqueVerifier, TokenVerifier
 from holdfast.system import Gateway, Tokens
 
 
@@ -17,6 +18,8 @@ class TokenVerifiers:
 
     Attributes:
         verifier: None when the gateway accepts no tokens.
+    Raises:
+        SettingError: an issuer is to be asked about tokens, and the secret for that is not set.
     """
 
     def __init__(
@@ -39,14 +42,23 @@ class TokenVerifiers:
             )
             self._keys.append(keys)
             verifiers.append(_verifier(tokens, keys, clock))
-        self.verifier = (
-            None if not verifiers else verifiers[0] if len(verifiers) == 1 else Issuers(verifiers)
-        )
+        self._opaque: OpaqueVerifier | None = None
+        if (asked := gateway.introspection) is not None:
+            edge = Edge("gateway→introspection", asked.policy, clock, random)
+            client = IntrospectionClient(asked, environ, pool, edge)
+            self._opaque = opaque_verifier(asked, client, clock)
+        self.verifier: TokenVerifier | Issuers | None = None
+        if self._opaque is None and len(verifiers) == 1:
+            self.verifier = verifiers[0]
+        elif self._opaque is not None or verifiers:
+            self.verifier = Issuers(verifiers, self._opaque)
 
     async def close(self) -> None:
         """Cancel what is being fetched."""
         for keys in self._keys:
             await keys.close()
+        if self._opaque is not None:
+            await self._opaque.close()
 
 
 def _verifier(tokens: Tokens, keys: CachedKeys, clock: Clock) -> TokenVerifier:

@@ -28,6 +28,10 @@ REDIS_URL: Final = "REDIS_URL"
 """Where processes share their rate limits."""
 KEYS_URL: Final = "GATEWAY_KEYS_URL"
 """Where the gateway's public keys are; those of further issuers have a number behind it."""
+INTROSPECTION_URL: Final = "GATEWAY_INTROSPECTION_URL"
+"""Where the gateway asks about opaque tokens."""
+INTROSPECTION_SECRET: Final = "GATEWAY_INTROSPECTION_SECRET"  # noqa: S105  # its name
+"""The secret of the client as which it asks."""
 CERTIFICATE: Final = variable_name(OURS, "cert")
 """The file of the certificate that says who this process is inside the system."""
 KEY: Final = variable_name(OURS, "key")

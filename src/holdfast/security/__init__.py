@@ -4,6 +4,7 @@ from holdfast.security.acceptance import REASONS, Reason, TokenPolicy, TokenRefu
 from holdfast.security.authority import Authority, Issued
 from holdfast.security.bearer import bearer_token, scope_missing, token_invalid, token_missing
 from holdfast.security.claims import Claims
+from holdfast.security.introspection import AnswersKept, OpaqueVerifier
 from holdfast.security.issuers import Issuers
 from holdfast.security.issuing import SigningKey, TokenSigner, public_jwks
 from holdfast.security.key_cache import CachedKeys, KeyCacheStats
@@ -13,6 +14,7 @@ from holdfast.security.tokens import TokenVerifier, VerifierStats
 
 __all__ = [
     "REASONS",
+    "AnswersKept",
     "Authority",
     "CachedKeys",
     "Claims",
@@ -22,6 +24,7 @@ __all__ = [
     "Jwks",
     "KeyCacheStats",
     "KeySource",
+    "OpaqueVerifier",
     "Reason",
     "SigningKey",
     "TokenPolicy",

@@ -25,6 +25,7 @@ Reason = Literal[
     "lifetime",
     "claim",
     "scope",
+    "inactive",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why a token can be refused: the values of a metric's label, so there are few of them."""

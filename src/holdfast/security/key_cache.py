@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from holdfast.errors import Unreachable
+from holdfast.errors import IssuerAway
 from holdfast.ports import Clock
 from holdfast.security.keys import Jwks, read_jwks
 
@@ -82,7 +82,7 @@ class CachedKeys:
         """Return the set; wait for a fetch only if `refresh` is set or no set can be used.
 
         Raises:
-            Unreachable: no set could be fetched, or the last one is older than `max_stale_s`.
+            IssuerAway: no set could be fetched, or the last one is older than `max_stale_s`.
         """
         now_s = self._clock.monotonic()
         jwks = self._usable(now_s)
@@ -98,7 +98,7 @@ class CachedKeys:
             await asyncio.wait({self._under_way})
         jwks = self._usable(self._clock.monotonic())
         if jwks is None:
-            raise Unreachable("the token issuer's keys are not available", edge="jwks") from (
+            raise IssuerAway("the token issuer's keys are not available", edge="jwks") from (
                 self._error
             )
         return jwks

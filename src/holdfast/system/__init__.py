@@ -5,6 +5,7 @@ from holdfast.system.deploy import Build, Deploy, Environment, Pods
 from holdfast.system.external import External, ExternalAnswer
 from holdfast.system.gateway import Cors, Gateway
 from holdfast.system.graph import Graph, GraphEdge
+from holdfast.system.introspection import Introspection
 from holdfast.system.objectives import Objective
 from holdfast.system.parameters import Caller, Mounted, Outside, Read, Saga, Tx
 from holdfast.system.pools import Pool, pool_of
@@ -29,6 +30,7 @@ __all__ = [
     "Graph",
     "GraphEdge",
     "Header",
+    "Introspection",
     "Mounted",
     "Objective",
     "Outside",

@@ -11,6 +11,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Entry = Literal["gateway", "ingress"]
 KEYS: Final = "gateway.keys"
 """Who publishes the keys of tokens, as a third party of the gateway; no External has the name."""
+INTROSPECTION: Final = "gateway.introspection"
+"""Who is asked about opaque tokens, in the same way."""
 
 
 def _declared_at() -> str:
@@ -66,7 +68,7 @@ class Environment:
         traced: the share of traces that are sampled.
         urls: {External's name: its url here}, such as that of a third party's sandbox;
             `gateway.keys` is who publishes the keys of tokens, `gateway.keys-2` those of a second
-            issuer.
+            issuer, and `gateway.introspection` is who is asked about opaque ones.
     """
 
     name: str

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from holdfast.system.deploy import KEYS
+from holdfast.system.deploy import INTROSPECTION, KEYS
+from holdfast.system.introspection import Introspection
 from holdfast.system.rate import Rate
 from holdfast.system.tokens import Tokens
 
@@ -51,7 +52,8 @@ class Gateway:
 
     Attributes:
         tokens: which tokens are accepted; several, if there are several issuers: what a token says
-            of its issuer chooses. None accepts nobody: then every route must be public.
+            of its issuer chooses. An `Introspection` among them is for tokens that say nothing.
+            None accepts nobody: then every route must be public.
         per_caller, per_address: rate limits; 429 over them. None switches one off. An IPv6 network
             (/64) is one address.
         deadline_s: the longest that a request may take.
@@ -65,7 +67,7 @@ class Gateway:
             answer for themselves.
     """
 
-    tokens: Tokens | tuple[Tokens, ...] | None = None
+    tokens: Tokens | Introspection | tuple[Tokens | Introspection, ...] | None = None
     per_caller: Rate | None = field(default_factory=lambda: Rate(per_s=50, burst=100))
     per_address: Rate | None = field(default_factory=lambda: Rate(per_s=100, burst=200))
     deadline_s: float = 10.0
@@ -77,15 +79,30 @@ class Gateway:
 
     @property
     def issuers(self) -> tuple[Tokens, ...]:
-        """Return what is accepted of each issuer, in the order declared."""
+        """Return whose signed tokens are accepted, in the order declared."""
+        return tuple(one for one in self.accepted if isinstance(one, Tokens))
+
+    @property
+    def introspection(self) -> Introspection | None:
+        """Return how opaque tokens are judged; None: there are none."""
+        asked = [one for one in self.accepted if isinstance(one, Introspection)]
+        return asked[0] if asked else None
+
+    @property
+    def accepted(self) -> tuple[Tokens | Introspection, ...]:
+        """Return all tokens that are accepted, in the order declared."""
         if self.tokens is None:
             return ()
-        return (self.tokens,) if isinstance(self.tokens, Tokens) else tuple(self.tokens)
+        if isinstance(self.tokens, Tokens | Introspection):
+            return (self.tokens,)
+        return tuple(self.tokens)
 
 
 def reached_by(gateway: Gateway) -> dict[str, str]:
-    """Return {name: URL} of the third parties that a gateway reaches: who publishes keys."""
-    return {
+    """Return {name: URL} of the third parties that a gateway reaches for its tokens."""
+    asked = gateway.introspection
+    found = {} if asked is None else {INTROSPECTION: asked.url}
+    return found | {
         KEYS if number == 1 else f"{KEYS}-{number}": tokens.keys
         for number, tokens in enumerate(gateway.issuers, 1)
         if isinstance(tokens.keys, str)

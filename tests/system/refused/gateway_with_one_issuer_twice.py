@@ -1,4 +1,4 @@
-# error: Gateway(tokens=…): 2 Tokens are for the issuer 'https://b', and `iss` chooses one; merge
+# error: Gateway(tokens=…): 2 of them are for the issuer 'https://b', and `iss` chooses one; merge
 #   them, `audience=(…, …)`, or remove one
 
 from holdfast import Gateway, Service, System, Tokens

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from holdfast.system.checks.reading import Reading
 from holdfast.system.gateway import Cors, Gateway
+from holdfast.system.introspection import Introspection
 from holdfast.system.tokens import Tokens
 
 _ORIGIN = re.compile(
@@ -19,8 +20,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
     """Yield what is wrong with the gateway."""
-    if not gateway.issuers:
+    if not gateway.accepted:
         yield from _closed_doors(reading)
+    yield from _introspection(gateway)
     for tokens in gateway.issuers:
         yield from _tokens(tokens, reading)
     yield from _same_issuer(gateway)
@@ -104,24 +106,53 @@ def _tokens(tokens: Tokens, reading: Reading) -> Iterator[str]:
     yield from (f"{place}: {problem}" for problem in _pinned(tokens))
 
 
+def _introspection(gateway: Gateway) -> Iterator[str]:
+    """Yield what is wrong with how opaque tokens are judged."""
+    asked = [one for one in gateway.accepted if isinstance(one, Introspection)]
+    if len(asked) > 1:
+        yield (
+            f"Gateway(tokens=…): {len(asked)} Introspections, and an opaque token does not say "
+            "whose it is; keep one"
+        )
+    for one in asked:
+        place = "Gateway(tokens=Introspection(…))"
+        parts = urlsplit(one.url)
+        if parts.scheme != "https" or not parts.hostname:
+            yield (
+                f"{place}: url={one.url!r}; write `https://…`: the client's secret and tokens of "
+                "callers go there"
+            )
+        if parts.username is not None:
+            yield f"{place}: url has a user in it; write `client_id=…`, and set the secret"
+        if not one.client_id:
+            yield f"{place}: client_id is empty; name the client as which the gateway asks"
+        if one.audience is not None and not _named(one.audience):
+            yield f"{place}: audience is empty; name it, or write None to leave it to the issuer"
+        for name, most in (("cache_s", 3_600), ("refused_cache_s", 60), ("leeway_s", 60)):
+            if not 0 <= getattr(one, name) <= most:
+                yield f"{place}: {name}={getattr(one, name):g}; write 0..{most} seconds"
+        yield from (f"{place}: {problem}" for problem in _read_from(one))
+
+
 def _same_issuer(gateway: Gateway) -> Iterator[str]:
     """Yield the issuers that two of the gateway's tokens are for: `iss` could not choose."""
     counted = Counter(
         issuer
-        for tokens in gateway.issuers
+        for tokens in gateway.accepted
+        if isinstance(tokens, Tokens) or tokens.jwts
         for issuer in set(tokens.issuer if isinstance(tokens.issuer, tuple) else (tokens.issuer,))
     )
     for issuer, count in counted.items():
         if count > 1:
             yield (
-                f"Gateway(tokens=…): {count} Tokens are for the issuer {issuer!r}, and `iss` "
+                f"Gateway(tokens=…): {count} of them are for the issuer {issuer!r}, and `iss` "
                 "chooses one; merge them, `audience=(…, …)`, or remove one"
             )
 
 
 def _prefixes(gateway: Gateway) -> Iterator[str]:
     """Yield the prefixes that keep no subjects apart."""
-    prefixes = [tokens.subject_prefix for tokens in gateway.issuers]
+    prefixes = [tokens.subject_prefix for tokens in gateway.accepted]
     for prefix in prefixes:
         if not prefix.isprintable():
             yield f"Gateway(tokens=…): subject_prefix={prefix!r}; write printable characters"
@@ -140,8 +171,8 @@ def _prefixes(gateway: Gateway) -> Iterator[str]:
 
 def _pinned(tokens: Tokens) -> Iterator[str]:
     """Yield the values that would let every token in, or none."""
-    if not _named(tokens.issuer) or not _named(tokens.audience):
-        yield "issuer and audience are pinned and cannot be empty; name them"
+    if not _named(tokens.audience):
+        yield "audience is pinned and cannot be empty; name it"
     if not tokens.algorithms:
         yield "algorithms is empty, so no token is valid; name one"
     types = tokens.typ if isinstance(tokens.typ, tuple) else (tokens.typ,)
@@ -149,13 +180,23 @@ def _pinned(tokens: Tokens) -> Iterator[str]:
         yield f'typ={tokens.typ!r}; write "at+jwt", "JWT", "" (none), or a tuple of them'
     if not 0 <= tokens.leeway_s <= 60:
         yield f"leeway_s={tokens.leeway_s:g}; write 0..60 seconds"
-    for name in ("max_lifetime_s", "token_bytes_max"):
-        if not getattr(tokens, name) >= 1:
-            yield f"{name}={getattr(tokens, name):g}, so no token is valid; raise it over 0"
+    if not tokens.max_lifetime_s >= 1:
+        yield f"max_lifetime_s={tokens.max_lifetime_s:g}, so no token is valid; raise it over 0"
+    if not tokens.audience_claim:
+        yield "audience_claim names a claim; it cannot be empty"
+    yield from _read_from(tokens)
+
+
+def _read_from(tokens: Tokens | Introspection) -> Iterator[str]:
+    """Yield what is wrong with how claims are read, of tokens and of answers about them."""
+    if not _named(tokens.issuer):
+        yield "issuer is pinned and cannot be empty; name it"
+    if not tokens.token_bytes_max >= 1:
+        yield f"token_bytes_max={tokens.token_bytes_max:g}, so no token is valid; raise it over 0"
     if tokens.scope_form not in ("text", "list", "either"):
         yield f'scope_form={tokens.scope_form!r}; write "text", "list" or "either"'
-    if not tokens.audience_claim or not tokens.subject_claim:
-        yield "audience_claim and subject_claim name a claim; they cannot be empty"
+    if not tokens.subject_claim:
+        yield "subject_claim names a claim; it cannot be empty"
     for name, value in tokens.claims.items():
         if not _named(value):
             yield f"claims={{{name!r}: …}} is empty, so no token is valid; name a value"
