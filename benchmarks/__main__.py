@@ -29,6 +29,7 @@ FIGURES = (
     "poison",
     "batches",
     "replicas",
+    "identity",
     "growth",
     "startup",
     "simulation",

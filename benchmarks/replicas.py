@@ -6,6 +6,8 @@ be split, and that replicas do not get into each other's way.
 """
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.harness import Plan, Row, Sample
@@ -13,7 +15,9 @@ from benchmarks.orders import Customer
 from benchmarks.ours import roomy
 from benchmarks.process import ALL_CORES, LOAD_CORE, Server, cpu_s, disk_folder, running
 from benchmarks.servers import Costs, Told
+from holdfast.engines.machine import MachineClock
 from holdfast.runtime.children import free_port
+from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Supervisor
 
@@ -37,7 +41,40 @@ async def measure(plan: Plan) -> list[Row]:
 
 
 async def _with_replicas(count: int, folder: Path, plan: Plan) -> list[Sample]:
-    servers = Servers(folder / "servers", ["postgres", "nats"], roomy.system)
+    async with split(folder, count=count) as run:
+        samples: list[Sample] = []
+        for number in range(plan.rounds + 1):
+            sample = await run.order_for(plan.round_s if number else plan.warm_up_s)
+            if number:
+                samples.append(sample)
+        return samples
+
+
+class Split:
+    """A system in several processes, and a customer who orders from it."""
+
+    def __init__(self, supervisor: Supervisor, customer: Customer) -> None:
+        self._supervisor, self._customer = supervisor, customer
+
+    async def order_for(self, seconds: float) -> Sample:
+        """Order for so long; CPU is that of all processes of the system."""
+        before = self._cpu_s()
+        count, sample = await self._customer.order_for(seconds)
+        cpu_us = (self._cpu_s() - before) / count * 1e6
+        return Sample(sample.rate, sample.p50_ms, sample.p99_ms, cpu_us, more=sample.more)
+
+    def _cpu_s(self) -> float:
+        members = self._supervisor.members.values()
+        return sum(cpu_s(member.pid) for member in members if member.pid is not None)
+
+
+@asynccontextmanager
+async def split(folder: Path, *, count: int = 1, secure: bool = True) -> AsyncIterator[Split]:
+    """Yield a split system on servers of its own, with so many replicas of each service."""
+    authority = None
+    if secure:
+        authority = LocalAuthority(folder / "identities", roomy.system.name, MachineClock())
+    servers = Servers(folder / "servers", ["postgres", "nats"], roomy.system, authority=authority)
     await servers.start()
     ledger = ("--port", "0", "--ledger", str(folder / "processor.db"))
     processor = Server("processor", "shop.processor", *ledger, core=LOAD_CORE)
@@ -58,33 +95,15 @@ async def _with_replicas(count: int, folder: Path, plan: Plan) -> list[Sample]:
                     "HOLDFAST_LOG_LEVEL": "warning",
                 },
                 drain_s=5.0,
+                authority=authority,
             )
             await supervisor.start()
+            costs, told = Costs(servers), Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
             try:
-                return await _order(supervisor, servers, plan)
+                yield Split(supervisor, Customer(supervisor.url, told, costs))
             finally:
+                told.close()
+                costs.close()
                 await supervisor.stop()
     finally:
         await servers.stop()
-
-
-async def _order(supervisor: Supervisor, servers: Servers, plan: Plan) -> list[Sample]:
-    costs = Costs(servers)
-    told = Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
-    customer = Customer(supervisor.url, told, costs)
-    samples: list[Sample] = []
-    for number in range(plan.rounds + 1):
-        before = _cpu_s(supervisor)
-        count, sample = await customer.order_for(plan.round_s if number else plan.warm_up_s)
-        if number:
-            cpu_us = (_cpu_s(supervisor) - before) / count * 1e6
-            samples.append(
-                Sample(sample.rate, sample.p50_ms, sample.p99_ms, cpu_us, more=sample.more)
-            )
-    told.close()
-    costs.close()
-    return samples
-
-
-def _cpu_s(supervisor: Supervisor) -> float:
-    return sum(cpu_s(m.pid) for m in supervisor.members.values() if m.pid is not None)

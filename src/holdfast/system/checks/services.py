@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from holdfast.contract.messages import Command, Event, Message, Query, undone_by
+from holdfast.contract.spiffe import NOT_SERVICES
 from holdfast.system.checks.reading import Reading, where
 from holdfast.system.external import External
 from holdfast.system.rhythm import Every
@@ -17,6 +18,7 @@ from holdfast.system.tables import provided_type
 NAME_CHARS_MAX = 40
 _TRAPS = frozenset({"broker", "redis", "database", "gateway-keys"})
 """Third parties whose `<NAME>_URL` would be a variable of Holdfast's own."""
+_NOT_NAMES = ("gateway", "http")
 _NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{NAME_CHARS_MAX - 1}}}")
 
 
@@ -42,11 +44,16 @@ def service_problems(reading: Reading) -> Iterator[str]:
 
 def name_problems(kind: str, name: str) -> Iterator[str]:
     """Yield what is wrong with the name of a system, a service or an External."""
-    if not _NAME.fullmatch(name) or name in ("gateway", "http"):
+    if not _NAME.fullmatch(name) or name in _NOT_NAMES:
         yield (
             f"{kind}({name!r}): a name is 1..{NAME_CHARS_MAX} of a-z, 0-9 and -, begins with a "
             "letter and is not gateway or http, because hosts and subjects are named after it; "
             "rename it"
+        )
+    elif kind == "Service" and name in NOT_SERVICES:
+        yield (
+            f"{kind}({name!r}): {', '.join(sorted(NOT_SERVICES))} are workloads of every system, "
+            "with rights of their own; rename it"
         )
 
 
