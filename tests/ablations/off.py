@@ -84,7 +84,7 @@ def off(*switches: str) -> Iterator[Safeguards]:
 
 
 def _registered() -> frozenset[str]:
-    for part in ("dispatch", "letters", "sagas"):
+    for part in ("dispatch", "letters", "peers", "sagas"):
         import_module(f"tests.ablations.{part}")
     return frozenset({*DOUBLES, *(field.name for field in fields(Safeguards))})
 

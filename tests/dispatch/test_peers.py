@@ -14,6 +14,7 @@ from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.dispatch.inner_headers import ASK, DEADLINE, entry_headers
 from holdfast.observability import Tracer
 from holdfast.system import Caller
+from tests.ablations.off import off
 from tests.dispatch.hosting import hosting as hosting_services
 from tests.dispatch.test_inner_door import SYSTEM
 
@@ -26,10 +27,9 @@ class Doored:
     def __init__(self, door: InnerDoor, told: list[tuple[str, str]]) -> None:
         self._door, self.told = door, told
 
-    async def ask(self, peer: str, sender: str) -> Response:
+    async def ask(self, peer: str, sender: str, body: bytes = b'{"currency": "EUR"}') -> Response:
         """Ask for a rate as a service, over the connection of a peer."""
         headers = [(DEADLINE, b"1000"), (ASK, b"1")]
-        body = b'{"currency": "EUR"}'
         request = Request("POST", f"/-/ask/{sender}/Rate.v1", "", headers, body)
         request.peer = Peer("127.0.0.1", "https", peer)
         return await self._door(request)
@@ -96,6 +96,31 @@ async def test_routes_are_for_the_gateway(tmp_path: Path) -> None:
             assert (await door.route(peer)).status == 403
 
     assert len(door.told) == 4
+
+
+async def test_who_may_not_ask_is_told_nothing_of_the_query(tmp_path: Path) -> None:
+    """What its body should hold is no business of theirs: it is not looked at."""
+    async with doored(tmp_path) as door:
+        mine = await door.ask("shop", "shop", b"[]")
+        others = await door.ask("thief", "thief", b"[]")
+
+    assert (mine.status, others.status) == (422, 403)
+
+
+@pytest.mark.parametrize(
+    "switch", ["asker_is_the_peer", "declared_queries", "routes_for_the_gateway"]
+)
+async def test_without_a_safeguard_the_door_lets_somebody_in(tmp_path: Path, switch: str) -> None:
+    """Each keeps out one of three who come, and no other one does."""
+    with off(switch):
+        async with doored(tmp_path) as door:
+            came = {
+                "asker_is_the_peer": await door.ask("thief", "shop"),
+                "declared_queries": await door.ask("thief", "thief"),
+                "routes_for_the_gateway": await door.route("thief"),
+            }
+
+    assert [name for name, answer in came.items() if answer.status != 403] == [switch]
 
 
 async def test_without_identities_the_words_are_believed(tmp_path: Path) -> None:

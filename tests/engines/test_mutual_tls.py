@@ -12,6 +12,7 @@ import uvloop
 
 from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.errors import SettingError
+from tests.ablations.off import off
 from tests.identities import Identities, forge
 
 Loop = Any
@@ -91,6 +92,20 @@ def test_who_is_not_the_one_that_was_to_be_reached_hears_nothing(
             with pytest.raises(ssl.SSLCertVerificationError, match="it is counter, and oven was"):
                 await server.ask(customer.reaches("oven"))
         assert refused.reasons == ["who"]
+
+    run(main())
+
+
+def test_without_its_safeguard_anybody_of_the_system_is_told(run: Loop, bakery: Identities) -> None:
+    """Who stands where another one should be hears what was meant for that one."""
+
+    async def main() -> None:
+        thief, _ = bakery.of("counter")
+        customer, refused = bakery.of("till")
+        async with served(thief) as server:
+            with off("server_is_who_was_meant"):
+                assert await server.ask(customer.reaches("oven")) == b"till.\n"
+        assert refused.reasons == []
 
     run(main())
 

@@ -64,6 +64,12 @@ def workload_of(uris: list[str], system: str) -> str:
     return name
 
 
+def check_reached(found: str, wanted: str) -> None:
+    """Refuse who is not whom a connection was to reach; "" wants anybody. Raises ValueError."""
+    if wanted and found != wanted:
+        raise ValueError(f"it is {found}, and {wanted} was to be reached")
+
+
 def certificate_of(shown: Mapping[str, object] | None, system: str) -> Certificate:
     """Return what a verified certificate says, as `SSLObject.getpeercert` shows it.
 

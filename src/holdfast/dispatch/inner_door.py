@@ -70,7 +70,7 @@ class InnerDoor:
         try:
             if request.header(ASK) is not None and request.path.startswith(ASKING):
                 return await self._ask(request)
-            self._check(request, GATEWAY, "its routes are for the gateway alone")
+            self._check_entry(request)
             request.caller = caller_of(request)
             set_origin(request)
             request.headers = [pair for pair in request.headers if pair[0] not in INNER]
@@ -79,6 +79,12 @@ class InnerDoor:
             return await target.serve(request, path)
         except (HoldfastError, Failure) as exc:
             return problem_of(exc, request.correlation_id)
+
+    def _check_entry(self, request: Request) -> None:
+        self._check(request, GATEWAY, "its routes are for the gateway alone")
+
+    def _check_asker(self, request: Request, sender: str) -> None:
+        self._check(request, sender, "nobody asks in the name of another service")
 
     def _check(self, request: Request, name: str, why: str) -> None:
         """Refuse a peer that is not whom the request needs. Raises Forbidden."""
@@ -94,10 +100,14 @@ class InnerDoor:
 
     async def _ask(self, request: Request) -> Response:
         sender, _, wire = request.path.removeprefix(ASKING).partition("/")
-        self._check(request, sender, "nobody asks in the name of another service")
+        self._check_asker(request, sender)
         query_type = self._here.type_of(wire)
         if query_type is None:
             raise NotFound(f"nobody in this process answers {wire}")
+        try:  # before its body is looked at: what a query holds is no business of theirs
+            self._here.check(wire, sender)
+        except Forbidden as exc:  # the graph has no such edge; it says the line to add
+            raise self._forbidden(sender, wire, str(exc)) from exc
         try:  # a newer process may ask with fields that this one does not know
             query = carrier_of(query_type).decode(request.body)
         except ValidationError as exc:
@@ -107,8 +117,5 @@ class InnerDoor:
             raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
         with WhileClientStays(request):  # in one process it would end with its asker, too
             cause = request.cause
-            try:
-                reply = await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
-            except Forbidden as exc:  # the graph has no such edge; it says the line to add
-                raise self._forbidden(sender, wire, str(exc)) from exc
+            reply = await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
         return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))

@@ -56,13 +56,18 @@ class CompiledQuery:
         self._watch = Watch()
         self._reply = carrier_of(handler.message.reply_type)  # type: ignore[attr-defined]  # of a query
 
-    async def answer(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
-        """Answer as a remote service would: a reply, a declared failure, CallError, PoolFull."""
+    def check(self, sender: str) -> None:
+        """Refuse who does not declare that he asks this. Raises Forbidden: the line to add."""
         if sender not in self._senders:
+            name = self.message.name
             raise Forbidden(
-                f"{sender} asks {query.name} without declaring it; add {query.name} to "
+                f"{sender} asks {name} without declaring it; add {name} to "
                 f"`calls=[…]` of Service({sender!r})"
             )
+
+    async def answer(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
+        """Answer as a remote service would: a reply, a declared failure, CallError, PoolFull."""
+        self.check(sender)
         loop = asyncio.get_running_loop()
         started, outcome = loop.time(), ""
         error: BaseException | None = None
@@ -115,6 +120,10 @@ class Answerer(Protocol):
 
     message: type[AnyQuery]
 
+    def check(self, sender: str) -> None:
+        """Refuse who may not ask. Raises Forbidden."""
+        ...
+
     async def answer(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
         """Answer one."""
         ...
@@ -134,6 +143,10 @@ class QueriesHere:
         """Return the query of that name if it is answered here."""
         found = self._answerers.get(wire_name)
         return None if found is None else found.message
+
+    def check(self, wire_name: str, sender: str) -> None:
+        """Refuse who may not ask a query that is answered here. Raises Forbidden."""
+        self._answerers[wire_name].check(sender)
 
     async def ask(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
         """See `Asks.ask`."""

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Literal, cast, get_args
 
-from holdfast.contract.spiffe import Certificate, certificate_of
+from holdfast.contract.spiffe import Certificate, certificate_of, check_reached
 from holdfast.engines.identity_files import IdentityFiles, Material, Stamp, read_identity, stamp_of
 from holdfast.errors import SettingError
 from holdfast.ports import Clock
@@ -193,8 +193,7 @@ class _Contact(ssl.SSLObject):
             if not shown and inside.verify_mode is ssl.CERT_OPTIONAL:
                 return  # nobody
             found = certificate_of(shown, inside.system)
-            if self.wanted and found.name != self.wanted:
-                raise ValueError(f"it is {found.name}, and {self.wanted} was to be reached")
+            check_reached(found.name, self.wanted)
         except ValueError as exc:
             inside.refused("who", str(exc))
             raise ssl.SSLCertVerificationError(f"the peer is refused: {exc}") from exc

@@ -26,6 +26,8 @@ def troubles(log: bytes) -> list[str]:
 def _told(lines: list[bytes]) -> Iterator[str]:
     for line in lines:
         said = msgspec.json.decode(line, type=JsonObject)
+        if "level" not in said:
+            continue  # an entry of the audit log
         if said["level"] != "error" and said["event"] not in _TELLING:
             continue
         asked = f"{said.get('method')} {said['route']}" if "route" in said else ""

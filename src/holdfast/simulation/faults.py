@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from holdfast.contract.envelope import Kind, Lane, Letter, Parcel
+from holdfast.contract.envelope import Kind, Letter
 from holdfast.engines.machine import MachineIds
+from holdfast.simulation.intruder import Intruder, forge_letter
 from holdfast.simulation.world import GATEWAY, World
 
 FIRST_S, LAST_S = 0.0, 8.0  # when faults begin, after the start of the workload
+TAKEN_OVER = 0.25  # of all seeds, in which a service is
 STEPS = (
     "begin",
     "commit.before",
@@ -197,12 +199,33 @@ class Forge(Fault, frozen=True, tag="forge"):
         ids = MachineIds(world.chance(f"forged {self.at_s}").randbytes)
         id_ = ids.uuid7(int(world.clocks[world.replicas(self.service)[0]].now() * 1000))
         letter = Letter(id_, Kind.COMMAND, self.message, msgspec.Raw(self.body.encode()))
-        raws = [msgspec.Raw(msgspec.json.encode(letter))]
-        parcel = Parcel(self.says, self.to, Lane.WORK, letters=raws)
-        world.broker.publish(self.to, Lane.WORK, msgspec.json.encode(parcel), self.service)
+        forge_letter(world, letter, self.says, self.to, self.service)
 
 
-AnyFault = Crash | Strike | Pause | Restart | Jump | Cut | Amnesia | Lever | Forge
+class Takeover(Fault, frozen=True, tag="takeover"):
+    """A service is taken over: somebody tries with its identity what its edges do not allow.
+
+    Attributes:
+        service: the one that is taken over. attempts: how many, of all that there are.
+        poses: the service whose name leads to him for `for_s`; "": none.
+    """
+
+    service: str
+    attempts: int = 8
+    poses: str = ""
+
+    async def begin(self, world: World) -> None:
+        chance = world.chance(f"intruder {self.at_s} {self.service}")
+        intruder = Intruder(world, self.service, chance)
+        if self.poses:
+            await intruder.pose(self.poses)
+        await intruder.attempt(self.attempts)
+
+    async def end(self, world: World) -> None:
+        world.lead_back(self.poses)
+
+
+AnyFault = Crash | Strike | Pause | Restart | Jump | Cut | Amnesia | Lever | Forge | Takeover
 
 DATABASE_LEVERS: dict[str, tuple[float, float]] = {
     "conflict": (0.05, 0.5),
@@ -234,6 +257,17 @@ def draw(chance: random.Random, nodes: Sequence[str], services: Sequence[str]) -
         _network,
     ]
     return [chance.choice(makers)(chance, nodes, services) for _ in range(chance.randint(0, 7))]
+
+
+def draw_takeover(chance: random.Random, services: Sequence[str]) -> list[AnyFault]:
+    """Draw whether a service is taken over, by a chance of its own: other faults stay as drawn."""
+    if len(services) < 2 or chance.random() >= TAKEN_OVER:
+        return []
+    service, other = chance.sample(services, 2)
+    poses = other if chance.random() < 0.3 else ""
+    at_s = round(chance.uniform(FIRST_S, LAST_S) * chance.random(), 3)
+    for_s = round(chance.uniform(0.2, 15), 3) if poses else 0.0
+    return [Takeover(service=service, poses=poses, at_s=at_s, for_s=for_s)]
 
 
 def _when(chance: random.Random, for_s: tuple[float, float]) -> dict[str, float]:

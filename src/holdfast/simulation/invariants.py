@@ -90,6 +90,16 @@ def nothing_leaves_the_graph(world: World) -> None:
         )
 
 
+def nobody_gets_what_no_edge_allows(world: World) -> None:
+    """An intruder gets nothing, and no letter that he has forged is taken."""
+    assert not world.breaches, world.breaches[0]
+    for service in world.services if world.forged else ():
+        effects = effects_of(world, service)
+        taken = [letter for letter in world.forged if effects[letter]]
+        taken += [row.id for row in _open(world, service) if row.id in world.forged]
+        assert not taken, f"{service} has taken the forged letter {taken[0]}"
+
+
 def nothing_went_wrong_unseen(world: World) -> None:
     """No callback raised, and nothing reached out of the simulation."""
     for error in world.loop.errors[:1]:
@@ -148,6 +158,7 @@ ALL = (
     what_is_undone_has_no_effect,
     what_was_acknowledged_is_kept,
     nothing_leaves_the_graph,
+    nobody_gets_what_no_edge_allows,
     nobody_turns_in_circles,
 )
 ALWAYS = (an_effect_happens_once,)

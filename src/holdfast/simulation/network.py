@@ -1,12 +1,13 @@
 """A simulated network: connections that are slow, break, or lead one way only.
 
 Bytes of one direction arrive whole and in order, as TCP's do. What a cut holds up is sent again
-once it is healed, unless the sender gave up before. TLS is not simulated: `tls` is ignored.
+once it is healed, unless the sender gave up before. Of TLS there is who proves to be who.
 """
 
 import asyncio
 import errno
 import random
+import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
@@ -14,6 +15,7 @@ from typing import Literal
 
 from holdfast.communication import LOOPBACK
 from holdfast.ports import Listener, Unread
+from holdfast.simulation.identity import shake_hands
 from holdfast.simulation.node import Node
 
 GIVE_UP_S = 15.0  # how long a kernel sends again what nobody confirms
@@ -163,7 +165,7 @@ class NodeNetwork:
         host: str,
         port: int,
         *,
-        tls: object = None,
+        tls: ssl.SSLContext | None = None,
         path: str | None = None,
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         """Open a connection to a node, or to one of those behind a name.
@@ -172,6 +174,7 @@ class NodeNetwork:
 
         Raises:
             ConnectionRefusedError: nobody listens there.
+            OSError: one side refuses the other.
         """
         network, node = self._network, self._node
         if path is not None:
@@ -189,9 +192,10 @@ class NodeNetwork:
             raise ConnectionRefusedError(
                 errno.ECONNREFUSED, f"nobody listens on {path or host}:{port}"
             )
+        sees, seen = shake_hands(tls, listener.tls)
         mine = (network.address(node.name), network.next_port())
-        near = _End(network, node, mine, (network.address(there), port))
-        far = _End(network, listener.node, near.peer_address, mine)
+        near = _End(network, node, mine, (network.address(there), port), sees)
+        far = _End(network, listener.node, near.peer_address, mine, seen)
         near.peer, far.peer = far, near
         listener.node.call_soon(far.open, listener.factory)
         return near, near.open(factory)
@@ -202,7 +206,7 @@ class NodeNetwork:
         host: str,
         port: int,
         *,
-        tls: object = None,
+        tls: ssl.SSLContext | None = None,
         path: str | None = None,
     ) -> Listener:
         """Listen under the node's name, whatever `host` says, or under the name `path`.
@@ -221,7 +225,7 @@ class NodeNetwork:
             raise OSError(
                 errno.EADDRINUSE, f"{key[0]}:{key[1]} is in use: close its listener first"
             )
-        network.listeners[key] = listener = _Listener(network, node, factory, key, address)
+        network.listeners[key] = listener = _Listener(network, node, factory, key, address, tls)
         return listener
 
     def unread(self, transport: asyncio.BaseTransport) -> Unread:
@@ -237,9 +241,11 @@ class _Listener:
         factory: Callable[[], asyncio.Protocol],
         key: tuple[str, int],
         address: tuple[str, int],
+        tls: ssl.SSLContext | None,
     ) -> None:
         self.node = node
         self.factory = factory
+        self.tls = tls
         self._network = network
         self._key = key
         self._address = address
@@ -275,8 +281,9 @@ class _End(asyncio.Transport):
         node: Node,
         address: tuple[str, int],
         peer_address: tuple[str, int],
+        workload: str,
     ) -> None:
-        super().__init__({"sockname": address, "peername": peer_address})
+        super().__init__({"sockname": address, "peername": peer_address, "workload": workload})
         self.node = node
         self.peer_address = peer_address
         self._network = network

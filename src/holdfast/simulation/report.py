@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from holdfast.simulation.faults import Amnesia, AnyFault, Cut, Forge, Jump, Lever, Strike
+from holdfast.simulation.faults import Amnesia, AnyFault, Cut, Forge, Jump, Lever, Strike, Takeover
 from holdfast.simulation.history import Happening
 from holdfast.simulation.run import Outcome
 from holdfast.simulation.timeline import (
@@ -195,7 +195,7 @@ def _struck(fault: AnyFault, columns: _Columns) -> list[int]:
             return [columns.index("broker")]
         case Jump(node="database"):
             return everybody
-        case Forge():
+        case Forge() | Takeover():
             return columns.of_service(fault.service)
         case Lever(engine="network"):
             return everybody

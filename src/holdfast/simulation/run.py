@@ -14,7 +14,7 @@ from typing import cast
 from holdfast.errors import BrokenWorkload, CallError, DeclarationError
 from holdfast.simulation import invariants
 from holdfast.simulation.client import Client
-from holdfast.simulation.faults import AnyFault, draw
+from holdfast.simulation.faults import AnyFault, draw, draw_takeover
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.history import History
 from holdfast.simulation.loop import SimLoop
@@ -113,6 +113,8 @@ def run(
     if faults is None:
         nodes = [name for service in world.services for name in world.replicas(service)]
         faults = draw(random.Random(f"{seed} faults"), nodes, world.services)  # noqa: S311  # see above
+        intruder = random.Random(f"{seed} intruder")  # noqa: S311  # see above
+        faults += draw_takeover(intruder, world.services)
     drama = _Drama(world, list(faults))
     logger = logging.getLogger("holdfast")
     if not logger.handlers:

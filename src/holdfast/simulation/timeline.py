@@ -14,6 +14,7 @@ from holdfast.simulation.faults import (
     Pause,
     Restart,
     Strike,
+    Takeover,
 )
 from holdfast.simulation.history import Happening
 from holdfast.simulation.run import Outcome
@@ -135,6 +136,9 @@ def tell_fault(fault: AnyFault) -> str:
         case Forge():
             whose = "its own name" if fault.says == fault.service else f"the name of {fault.says}"
             return f"{fault.service} sends {fault.to} a forged {fault.message} in {whose}"
+        case Takeover():
+            posing = f", and is found where {fault.poses} should be{lasting}" if fault.poses else ""
+            return f"{fault.service} is taken over: {fault.attempts} attempts{posing}"
         case Lever():
             return f"{fault.engine}: {fault.lever.removesuffix('_s')}{_setting(fault)}{lasting}"
 

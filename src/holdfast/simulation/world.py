@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Column, Executable, Integer, MetaData, String, Table, Uuid
 
@@ -35,6 +36,7 @@ from holdfast.simulation.clock import SimClock
 from holdfast.simulation.database import SimDatabase
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.history import History
+from holdfast.simulation.identity import SimIdentity
 from holdfast.simulation.joinable import Join
 from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.network import SimNetwork
@@ -100,6 +102,8 @@ class World:
         answers: the final answers that the client got.
         steps: how often each step was passed, by `service step`.
         waits: lets long waits pass at once.
+        breaches: what an intruder got that no edge allows.
+        forged: the ids of letters that were written in another's name, or without an edge.
     """
 
     def __init__(
@@ -114,6 +118,8 @@ class World:
         self.clocks: dict[str, SimClock] = {}
         self.stand_ins: dict[str, Any] = {}
         self.steps: Counter[str] = Counter()
+        self.breaches: list[str] = []
+        self.forged: list[UUID] = []
         self.log = io.BytesIO()
         self._loggers: list[Logger] = []
         self.struck: list[str] = []
@@ -127,6 +133,7 @@ class World:
         self._metrics: list[Metrics] = []
         self.crashes = 0
         self._hosts: dict[str, list[str]] = {GATEWAY: [GATEWAY]}
+        self._led: dict[str, str] = {}  # {service: the node that its name leads to instead}
         self.stores = {
             service.name: SimStore(
                 service.name,
@@ -143,10 +150,13 @@ class World:
         )
         self.broker = SimBroker(self.chance("broker"), record=self.record)
         self.network = SimNetwork(self.chance("network"), record=self.record)
-        self.network.names = lambda name: self._hosts.get(name, [name])
+        self.network.names = self._nodes_behind
         for service in system.services:
             count = setup.replicas.get(service.name, 1)
             self._hosts[service.name] = [f"{service.name}-{n}" for n in range(1, count + 1)]
+
+    def _nodes_behind(self, name: str) -> list[str]:
+        return [self._led[name]] if name in self._led else self._hosts.get(name, [name])
 
     def chance(self, name: str) -> random.Random:
         """Return a stream of chance of its own: to draw more from one does not change another."""
@@ -254,7 +264,8 @@ class World:
             broker=self.broker.client(node),
             database=lambda service: self._database(service, node),
             run=self.fence.run,
-            discover=lambda service: [Origin.parse(f"http://{service}:{PORT}")],
+            discover=lambda service: [Origin(service, PORT, tls=True, workload=service)],
+            identity=SimIdentity(node.service),
         )
         gateway = node.service == GATEWAY
         urls = {url_variable(name): f"http://{name}" for name in self._externals()}
@@ -429,6 +440,7 @@ class World:
         for engine, lever in self._levers:
             self.reset_lever(engine, lever)
         self.network.heal_all()
+        self._led.clear()
         for name, node in list(self.nodes.items()):
             if node.paused:
                 self.go_on(name)
@@ -465,9 +477,21 @@ class World:
         self.loop.go_on(held)
         self.record("go on", node=name)
 
+    def lead(self, service: str, node: str) -> None:
+        """Let the name of a service lead to another node."""
+        self._led[service] = node
+
+    def lead_back(self, service: str) -> None:
+        """Let the name of a service lead to its own nodes again."""
+        self._led.pop(service, None)
+
+    def visitor(self, name: str) -> Node:
+        """Return a node that is none of the system's: it is killed by nobody."""
+        return self.nodes[name] if name in self.nodes else self._node(name, name)
+
     def client(self) -> Client:
         """Return the client that the workload uses."""
-        node = self._node("client", "client")
+        node = self.visitor("client")
         clock, chance = self.clocks["client"], self.chance("client")
         network, size, waits = self.network.of(node), self.setup.size, self.waits
         made = Client(network, clock, chance, size, self.record, waits.pass_time)
