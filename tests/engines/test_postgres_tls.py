@@ -6,6 +6,7 @@ as a server does, makes the handshake, and carries the rest.
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,16 @@ from tests.servers import Postgres
 SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 
 
+class Later(MachineClock):
+    """The machine's clock, put forward."""
+
+    later_s = 0.0
+
+    def monotonic(self) -> float:  # type: ignore[override]
+        """Return seconds."""
+        return time.monotonic() + self.later_s
+
+
 class Front:
     """What stands in front of a Postgres.
 
@@ -33,6 +44,7 @@ class Front:
 
     def __init__(self, folder: str, tls: ssl.SSLContext | None) -> None:
         self._socket, self._tls = f"{folder}/.s.PGSQL.5432", tls
+        self.shown: list[bytes] = []  # the certificates of clients
         self.encrypted: list[str | None] = []  # for each connection: what is spoken inside
         self.in_clear = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -58,6 +70,7 @@ class Front:
                 await writer.start_tls(self._tls)
                 inside = writer.get_extra_info("ssl_object")
                 self.encrypted.append(inside.selected_alpn_protocol())
+                self.shown += filter(None, [inside.getpeercert(binary_form=True)])
             first = await reader.readexactly(8)
         if writer.get_extra_info("ssl_object") is None:
             self.in_clear += 1
@@ -208,6 +221,63 @@ async def test_prefer_takes_tls_where_it_is(postgres: Postgres, authority: Autho
         await look(f"{url}?sslmode=prefer")
 
     assert before.in_clear == 0
+
+
+async def test_files_that_are_rotated_count_for_the_next_connection(
+    postgres: Postgres, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pair that does not fit yet leaves the last good one in use, and a line in the log."""
+    shown: list[bytes] = []
+    tls = authority.server(mutual=True)
+    certificate, key = tmp_path / "own.crt", tmp_path / "own.key"
+    first, second = authority.issue("orders"), authority.issue("orders-again")
+    certificate.write_bytes(first.certificate.read_bytes())
+    key.write_bytes(first.key.read_bytes())
+    async with front(postgres, tls) as (before, url):
+        before.shown = shown
+        query = f"sslmode=verify-full&sslrootcert={authority.file}&sslcert={certificate}"
+        database = PostgresDatabase(f"{url}?{query}&sslkey={key}", MachineClock(), age_s=0.0)
+
+        async def again() -> None:
+            connection, _ = await database.take()
+            await database.give(connection)
+
+        await again()
+        certificate.write_bytes(second.certificate.read_bytes())
+        await again()
+        told = caplog.text
+        key.write_bytes(second.key.read_bytes())
+        await again()
+        certificate.unlink()
+        await again()
+        await database.close()
+
+    assert [serial == shown[0] for serial in shown] == [True, True, False, False]
+    assert "postgres: tls: the last good certificates stay in use" in told
+    assert before.in_clear == 0
+
+
+async def test_a_connection_is_not_used_for_ever(postgres: Postgres) -> None:
+    """One that is too old is ended when it is given back, or wanted; so are those that lie idle."""
+    clock = Later()
+    database = PostgresDatabase(await postgres.database(), clock, age_s=300.0)
+    pid = "SELECT pg_backend_pid()"
+    pairs = [await database.take() for _ in range(3)]
+    made = [await driver.fetchval(pid) for _, driver in pairs]
+    for connection, _ in pairs[1:]:
+        await database.give(connection)
+    young, driver = await database.take()
+    same = await driver.fetchval(pid)
+    await database.give(young)
+    clock.later_s = 301.0
+    await database.give(pairs[0][0])
+    idle = database.connections().idle
+    fresh, driver = await database.take()
+    other = await driver.fetchval(pid)
+    await database.give(fresh)
+    await database.close()
+
+    assert (same in made, idle, other in made) == (True, 0, False)
 
 
 @pytest.mark.parametrize(

