@@ -34,3 +34,28 @@ def test_nobody_answers(cli: Cli) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("holdfast: no process of tiny answers, of .holdfast/tiny; ")
     assert not (cli.folder / ".holdfast").exists()
+
+
+def test_metrics_are_for_operators_where_processes_have_identities(
+    cli: Cli, serve: Callable[..., Server]
+) -> None:
+    """The certificate is in the data folder; without it the process is ready, and says no more."""
+    server = serve("run", "tiny", "--on", "nats")
+    assert server.post("/v1/parcels", {"note": "a"}) == 202
+    [ops] = [line.split()[1] for line in server.greeting if line.startswith("  operations")]
+    looked = ("status", "tiny", "--json", "--every", "0.2", "--ops", ops)
+    files = cli.folder / ".holdfast" / "tiny" / "identities" / "operator"
+    environ = {
+        "HOLDFAST_CERT": str(files / "tls.crt"),
+        "HOLDFAST_KEY": str(files / "tls.key"),
+        "HOLDFAST_CA": str(files / "ca.crt"),
+    }
+    named = cli(*looked, "--data", "x", **environ).json()
+    found = cli.quick(*looked).json()
+    stranger = cli.quick(*looked, "--data", "x")
+
+    assert ops.startswith("https://")
+    for graph in (named, found):
+        assert "POST /v1/parcels" in {edge["message"] for edge in graph["edges"]}
+        assert [service["processes"] for service in graph["services"]] != [0, 0]
+    assert stranger.err.startswith("holdfast: no process of tiny answers")

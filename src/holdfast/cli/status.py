@@ -14,6 +14,9 @@ from holdfast.cli.output import print_json
 from holdfast.engines.machine import MachineClock
 from holdfast.errors import UnknownName
 from holdfast.live import LiveGraph, Said, ask, drawn, picture
+from holdfast.ports import Identity
+from holdfast.runtime.environment import environment
+from holdfast.runtime.identity import operator_here
 from holdfast.system import System
 
 Once = Annotated[bool, typer.Option("--once", help="Print it once, and end.")]
@@ -47,7 +50,9 @@ def command(
     prints one look and ends.
     """
     declared = load(system).system
-    watch = _Watch(declared, data_folder(data, declared.name), ops or [], every)
+    folder = data_folder(data, declared.name)
+    operator = operator_here(environment(declared), folder, declared.name) if ops else None
+    watch = _Watch(declared, folder, ops or [], every, operator)
     try:
         uvloop.run(watch.once(as_json=as_json) if once or as_json else watch.refresh())
     except KeyboardInterrupt:
@@ -58,8 +63,14 @@ class _Watch:
     """Looks at the processes of a system again and again."""
 
     def __init__(
-        self, system: System, folder: Path, addresses: Sequence[str], every_s: float
+        self,
+        system: System,
+        folder: Path,
+        addresses: Sequence[str],
+        every_s: float,
+        operator: Identity | None,
     ) -> None:
+        self._tls = operator.reaches("") if operator is not None else None
         self._system, self._folder, self._addresses = system, folder, addresses
         self._every_s, self._clock = every_s, MachineClock()
         self._before: list[Said] = []
@@ -103,4 +114,4 @@ class _Watch:
         return graph
 
     async def _look(self) -> list[Said]:
-        return await ask(self._folder, self._addresses)
+        return await ask(self._folder, self._addresses, self._tls)

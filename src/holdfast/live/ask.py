@@ -1,6 +1,7 @@
 """Asks the processes of a system how they do."""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,10 @@ from holdfast.engines.network import SystemNetwork
 from holdfast.errors import CallError
 from holdfast.live.sample import Sample, read_sample
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.variables import CERTIFICATE, KEY, TRUSTED
 
 ANSWER_S = 5.0
+_STRANGER = f"they are not for strangers: set {CERTIFICATE}, {KEY} and {TRUSTED} to an operator's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,17 @@ class _Health(msgspec.Struct):
     checks: dict[str, _Check] = {}
 
 
-async def ask(folder: Path, addresses: Sequence[str] = ()) -> list[Said]:
+async def ask(
+    folder: Path, addresses: Sequence[str] = (), tls: ssl.SSLContext | None = None
+) -> list[Said]:
     """Ask all processes of a data folder, and those at the operations ports of other machines.
 
     One that does not answer says nothing; one that only takes commands is left out.
+
+    Args:
+        tls: proves to the others that an operator asks.
     """
-    pool = ClientPool(network=SystemNetwork(), clock=MachineClock())
+    pool = ClientPool(network=SystemNetwork(), clock=MachineClock(), tls=tls)
     try:
         local = [_local(pool, one) for one in _folders(folder)]
         remote = [_remote(pool, address) for address in addresses]
@@ -99,6 +107,8 @@ async def _remote(pool: ClientPool, address: str) -> Said:
         read = msgspec.json.decode(health.body, type=_Health)
     except (CallError, msgspec.DecodeError):
         return Said(address)
+    if metrics.status != 200:
+        return Said(address, read.status, (), {"metrics": _STRANGER})
     return _said(address, read, (), metrics.body.decode())
 
 

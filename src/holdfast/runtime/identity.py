@@ -11,7 +11,7 @@ from holdfast.engines.machine import MachineClock
 from holdfast.engines.mutual_tls import REFUSALS, Refusal, TlsIdentity
 from holdfast.errors import SettingError
 from holdfast.observability import Audit, Health, Logger, Metrics, catalogue
-from holdfast.runtime.local_authority import LocalAuthority
+from holdfast.runtime.local_authority import LocalAuthority, kept_in
 from holdfast.runtime.variables import CERTIFICATE, KEY, TRUSTED
 
 LOOK_S = 5.0
@@ -67,6 +67,20 @@ def identity_of(
 def operator_of(authority: LocalAuthority, system: str) -> TlsIdentity:
     """Issue the identity of an operator on this machine, and return it."""
     files = authority.issue(OPERATOR)
+    return TlsIdentity(files, system, MachineClock(), RefusedPeers())
+
+
+def operator_here(environ: Mapping[str, str], folder: Path, system: str) -> TlsIdentity | None:
+    """Return the identity of whoever operates a system from here; None: there is none.
+
+    Args:
+        folder: the data folder, which has one where an authority is in it.
+    Raises:
+        SettingError: the environment names one that cannot be used.
+    """
+    named = identity_of(environ, system, RefusedPeers())
+    if named is not None or not (files := kept_in(folder, OPERATOR)).certificate.exists():
+        return named
     return TlsIdentity(files, system, MachineClock(), RefusedPeers())
 
 

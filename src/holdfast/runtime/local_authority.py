@@ -24,6 +24,8 @@ from holdfast.security import Authority
 from holdfast.security.authority import LIFE_S
 
 LOOK_S = 30.0
+IDENTITIES = "identities"
+"""The folder of the authority, in the data folder."""
 
 
 IDENTITIES = "identities"
@@ -156,8 +158,13 @@ class LocalAuthority:
         return Authority.from_pem(self._system, certificate.read_bytes(), key.read_bytes())
 
 
+def kept_in(data: Path, name: str) -> IdentityFiles:
+    """Return where the identity of a workload is, in a data folder with an authority."""
+    return files_in(data / IDENTITIES / name.replace("/", "-"))
+
+
 def files_in(folder: Path) -> IdentityFiles:
-    """Return where the identity of a workload is that has this folder."""
+    """Return the files of an identity, called as those of a Secret of cert-manager."""
     return IdentityFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
 
 
