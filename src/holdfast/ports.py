@@ -135,6 +135,10 @@ class Identity(Protocol):
         """Return what a connection to a workload speaks; it tells nobody else anything."""
         ...
 
+    def trusted(self) -> bytes:
+        """Return the authorities that are trusted now, as PEM; the same object while they are."""
+        ...
+
     def peer(self, transport: asyncio.BaseTransport) -> str:
         """Return the name of the workload at the other end of a connection; "" is nobody."""
         ...

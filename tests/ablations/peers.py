@@ -4,7 +4,9 @@ from typing import Any
 
 from holdfast.contract import spiffe
 from holdfast.dispatch.inner_door import InnerDoor
+from holdfast.dispatch.inner_headers import caller_of
 from holdfast.dispatch.queries import CompiledQuery
+from holdfast.dispatch.signed_callers import SignedCallers
 from holdfast.engines import mutual_tls
 from holdfast.simulation import identity
 from tests.ablations.off import without
@@ -30,6 +32,12 @@ def believes_any_name(real: Any, door: InnerDoor, request: Any, sender: str) -> 
 @without("routes_for_the_gateway", InnerDoor, "_check_entry")
 def lets_anybody_in(real: Any, door: InnerDoor, request: Any) -> None:
     """Whoever comes is the gateway."""
+
+
+@without("signed_callers", SignedCallers, "_caller_of", rule=SignedCallers.caller_of)
+def believes_any_caller(real: Any, callers: SignedCallers, request: Any, target: Any) -> Any:
+    """Whose request it is, whoever comes as the gateway says."""
+    return caller_of(request)
 
 
 @without("declared_queries", CompiledQuery, "check")

@@ -12,11 +12,14 @@ from holdfast.contract.cause import NO_CAUSE
 from holdfast.contract.http import Peer, Request, Response
 from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.dispatch.inner_headers import ASK, DEADLINE, entry_headers
+from holdfast.dispatch.signed_callers import SignedCallers, purpose_of
 from holdfast.observability import Tracer
 from holdfast.system import Caller
 from tests.ablations.off import off
 from tests.dispatch.hosting import hosting as hosting_services
 from tests.dispatch.test_inner_door import SYSTEM
+from tests.security.forge import NOW_S
+from tests.security.transactions import Forge
 
 ADA = Caller("ada", frozenset())
 
@@ -24,8 +27,8 @@ ADA = Caller("ada", frozenset())
 class Doored:
     """An inner door at which peers prove who they are, and what it refused."""
 
-    def __init__(self, door: InnerDoor, told: list[tuple[str, str]]) -> None:
-        self._door, self.told = door, told
+    def __init__(self, door: InnerDoor, told: list[tuple[str, str]], token: bytes) -> None:
+        self._door, self.told, self._token = door, told, token
 
     async def ask(self, peer: str, sender: str, body: bytes = b'{"currency": "EUR"}') -> Response:
         """Ask for a rate as a service, over the connection of a peer."""
@@ -34,9 +37,10 @@ class Doored:
         request.peer = Peer("127.0.0.1", "https", peer)
         return await self._door(request)
 
-    async def route(self, peer: str) -> Response:
+    async def route(self, peer: str, *, signed: bool = True) -> Response:
         """Forward a request of Ada's, over the connection of a peer."""
-        told = entry_headers(Request("GET", "/v1/me", caller=ADA), 1.0, NO_CAUSE)
+        token = self._token if signed else None
+        told = entry_headers(Request("GET", "/v1/me", caller=ADA), 1.0, NO_CAUSE, token)
         request = Request("GET", "/v1/me", "", told)
         request.peer = Peer("127.0.0.1", "https", peer)
         return await self._door(request)
@@ -51,7 +55,16 @@ async def doored(folder: Path, *, identified: bool = True) -> AsyncIterator[Door
         def refused(peer: str, wanted: str, why: str) -> None:
             told.append((peer, why))
 
-        yield Doored(InnerDoor(hosted.router, hosted.asks, tracer, refused, identified), told)
+        forge = Forge()
+        signed = SignedCallers(
+            forge.verifier(), lambda request, reason, why: told.append((reason, why))
+        )
+        purpose = purpose_of("money", "GET", "/v1/me")
+        token = forge.signer().sign(
+            ADA, purpose, transaction="1", now_s=NOW_S, until_s=float("inf")
+        )
+        callers = signed if identified else None
+        yield Doored(InnerDoor(hosted.router, hosted.asks, tracer, refused, callers), told, token)
 
 
 def detail(response: Response) -> str:
@@ -127,6 +140,6 @@ async def test_without_identities_the_words_are_believed(tmp_path: Path) -> None
     """That is `--insecure`: the same requests, and nobody is refused."""
     async with doored(tmp_path, identified=False) as door:
         assert (await door.ask("", "shop")).status == 200
-        assert (await door.route("")).status == 200
+        assert (await door.route("", signed=False)).status == 200
 
     assert door.told == []

@@ -109,6 +109,8 @@ WHEN = {
         "identity.renewed": "New files of its certificate were taken up: `seconds` until it ends.",
         "identity.trouble": "Its certificate is about to end, or new files cannot be taken up.",
         "peer.refused": "Another process, or a stranger, did not prove who it is.",
+        "transaction_token.refused": "The gateway forwarded a request without a good proof of its "
+        "caller; reasons are in [tokens](tokens.md#how-services-know-who-calls).",
         "inner.refused": "A process of the system asked for what the graph does not allow it.",
         "process.stop_failed": "It could not be started, and what it had begun did not stop.",
     },

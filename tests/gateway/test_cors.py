@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import MetaData
 
 from holdfast import Cors, Gateway, Mounted, Rate, Service, System, Tokens
-from holdfast.contract.http import HeaderList, Request, Response
-from holdfast.gateway.cors import CorsRules, is_preflight
+from holdfast.contract.http import HeaderList, Request, Response, is_preflight
+from holdfast.gateway.cors import CorsRules
 from holdfast.testing import Running, running
 from holdfast.testing.run import Answer
 

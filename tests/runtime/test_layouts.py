@@ -1,8 +1,8 @@
 """One suite of requests in every layout: what the gateway and the routes declare holds in each.
 
-The layouts differ in processes alone, over real sockets: everything in one, the gateway apart, and
-the gateway before two replicas. What is answered is compared byte by byte, but for the date and
-the ids of the request.
+The layouts differ in processes alone, over real sockets: everything in one, the gateway apart, the
+gateway before two replicas, and apart with identities: TLS, and callers that are signed. What is
+answered is compared byte by byte, but for the date and the ids of the request.
 """
 
 import asyncio
@@ -35,11 +35,14 @@ from holdfast import (
     Tx,
 )
 from holdfast.communication import Origin
+from holdfast.contract.spiffe import SIGNER as SIGNS
 from holdfast.engines.machine import MachineClock
 from holdfast.observability import Logger
-from holdfast.runtime.engines import embedded
+from holdfast.runtime.engines import Engines, embedded
 from holdfast.runtime.process import Options, Process
+from holdfast.runtime.signing import FollowedSigner
 from holdfast.security import SigningKey, TokenSigner, public_jwks
+from tests.identities import Identities
 
 METADATA = MetaData()
 NOTES = Table("note", METADATA, Column("text", String, primary_key=True))
@@ -48,7 +51,7 @@ ISSUER = "https://issuer.example"
 SIGNER = TokenSigner(KEY, issuer=ISSUER, audience="api")
 WAIT_S = 300.0
 LARGE = 9 * 1024 * 1024
-LAYOUTS = ["whole", "apart", "replicas"]
+LAYOUTS = ["whole", "apart", "replicas", "proven"]
 VARIES = re.compile(rb"(?im)^(date|x-correlation-id): .*\r\n")
 LEFT = re.compile(rb'(?im)^(ratelimit: "\w+").*\r\n')  # a slow machine has more left
 IDS = re.compile(rb'"correlation_id":"[^"]*"')
@@ -296,12 +299,20 @@ async def laid_out(
     system = desk.system(gateway)
     engines = embedded(lambda name: folder / f"{name}.db", threads=2)
     async with AsyncExitStack() as stack:
+        names = Identities(folder / "identities", "tiny") if layout == "proven" else None
+
+        def proven(engines: Engines, name: str) -> Engines:
+            if names is None:
+                return engines
+            signer = FollowedSigner(names.authority.issue(SIGNS), "tiny", MachineClock())
+            return replace(engines, identity=names.of(name)[0], signer=signer)
 
         async def start(services: tuple[str, ...], *, face: bool, others: list[Origin]) -> Process:
             options = Options(data=None, port=0, services=services, gateway=face)
             logger = Logger(io.BytesIO(), MachineClock(), "tiny", form="json")
             discover = (lambda service: others) if layout != "whole" else None
-            process = Process(system, options, logger, replace(engines, discover=discover))
+            on = proven(replace(engines, discover=discover), "gateway" if face else "desk")
+            process = Process(system, options, logger, on)
             await process.start()
             stack.push_async_callback(process.stop)
             return process
@@ -315,6 +326,8 @@ async def laid_out(
                 for _ in range(2 if layout == "replicas" else 1)
             ]
             others = [Origin.parse(one.url) for one in behind]
+            if names is not None:
+                others = [replace(one, workload="desk") for one in others]
             yield LaidOut(await start((), face=True, others=others), behind)
 
 

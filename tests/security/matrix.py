@@ -12,7 +12,7 @@ from typing import NamedTuple
 from holdfast import Query
 from holdfast.communication import ClientPool, Origin
 from holdfast.contract.http import Request, Response
-from holdfast.contract.spiffe import ALL, GATEWAY, NOT_SERVICES
+from holdfast.contract.spiffe import ALL, GATEWAY, NOT_SERVICES, SIGNER
 from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.mutual_tls import TlsIdentity
@@ -21,6 +21,7 @@ from holdfast.errors import CallError
 from holdfast.observability import Logger
 from holdfast.runtime.engines import embedded
 from holdfast.runtime.process import Options, Process
+from holdfast.runtime.signing import FollowedSigner
 from holdfast.runtime.variables import url_variable
 from holdfast.system import System
 from tests.identities import Identities
@@ -134,6 +135,7 @@ async def doors(system: System, folder: Path) -> AsyncIterator[Doors]:
     foreign = Identities(folder / "others", system.name)
     services = [service.name for service in system.services]
     identities = {name: issued.of(name)[0] for name in (*services, *sorted(NOT_SERVICES))}
+    signer = FollowedSigner(issued.authority.issue(SIGNER), system.name, MachineClock())
     engines = embedded(lambda name: folder / f"{name}.db", threads=1)
     externals = {one.name for service in system.services for one in service.reaches}
     environ = {url_variable(name): "http://127.0.0.1:9" for name in externals}
@@ -150,7 +152,7 @@ async def doors(system: System, folder: Path) -> AsyncIterator[Doors]:
             options = Options(
                 data=None, port=0, services=hosted, gateway=name == GATEWAY, environ=environ
             )
-            own = replace(engines, identity=identities[name], discover=discover)
+            own = replace(engines, identity=identities[name], discover=discover, signer=signer)
             logger = Logger(io.BytesIO(), clock, system.name, form="json")
             process = processes[name] = Process(system, options, logger, own)
             await process.start()

@@ -1,5 +1,6 @@
 """A request and a response as values: what the server, the gateway and the dispatch hand on."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ GONE_S = 0.5
 """How old a request may be that is begun though its client has gone."""
 
 HeaderList = list[tuple[bytes, bytes]]
+
+REQUEST_METHOD = b"access-control-request-method"
+"""By which a browser asks, in a preflight, whether it may use a method."""
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ class Request(msgspec.Struct):
         cause: the span that answers it, and what the caller handed on.
         caller: whose request it is, set by the gateway when it has authenticated somebody; None
             before.
+        caller_until: seconds since 1970, when what authenticated the caller is good no more.
         route: the template of the route that matched, for metrics and logs.
         gone: the client has closed the connection; nobody will read an answer.
         on_gone: called once when that happens, set by whoever can stop what it does until then.
@@ -80,6 +85,7 @@ class Request(msgspec.Struct):
     deadline: float | None = None
     cause: Cause = NO_CAUSE
     caller: Any = None
+    caller_until: float = math.inf
     route: str = ""
     gone: bool = False
     on_gone: Callable[[], None] | None = None
@@ -147,6 +153,16 @@ class Response(msgspec.Struct):
             if key == name:
                 return value
         return None
+
+
+def is_preflight(request: Request) -> bool:
+    """Whether a browser asks if it may send a request; it asks without a token and a body."""
+    return (
+        request.method == "OPTIONS"
+        and not request.body
+        and request.header(b"origin") is not None
+        and request.header(REQUEST_METHOD) is not None
+    )
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -27,6 +27,7 @@ from holdfast.dispatch.inner_headers import (
 from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.router import Router
+from holdfast.dispatch.signed_callers import SignedCallers
 from holdfast.errors import Forbidden, HoldfastError, NotFound
 from holdfast.observability import Tracer, current
 
@@ -40,7 +41,8 @@ class InnerDoor:
 
     Args:
         refused: told of what is not allowed: the peer, what it wanted, and why.
-        identified: peers prove who they are; otherwise they are believed.
+        signed: tells callers where peers prove who they are; None: peers are believed, and what
+            they say of callers too.
     """
 
     def __init__(
@@ -49,13 +51,13 @@ class InnerDoor:
         here: QueriesHere,
         tracer: Tracer,
         refused: Refused = lambda peer, wanted, why: None,
-        identified: bool = False,
+        signed: SignedCallers | None = None,
     ) -> None:
         self._router = router
         self._here = here
         self._tracer = tracer
         self._refused = refused
-        self._identified = identified
+        self._signed = signed
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is an answer."""
@@ -71,11 +73,14 @@ class InnerDoor:
             if request.header(ASK) is not None and request.path.startswith(ASKING):
                 return await self._ask(request)
             self._check_entry(request)
-            request.caller = caller_of(request)
-            set_origin(request)
-            request.headers = [pair for pair in request.headers if pair[0] not in INNER]
             target, path = self._router.find(request.method, request.path)
             request.route = target.template
+            signed = self._signed
+            request.caller = (
+                caller_of(request) if signed is None else signed.caller_of(request, target)
+            )
+            set_origin(request)
+            request.headers = [pair for pair in request.headers if pair[0] not in INNER]
             return await target.serve(request, path)
         except (HoldfastError, Failure) as exc:
             return problem_of(exc, request.correlation_id)
@@ -88,7 +93,7 @@ class InnerDoor:
 
     def _check(self, request: Request, name: str, why: str) -> None:
         """Refuse a peer that is not whom the request needs. Raises Forbidden."""
-        if self._identified and request.peer.identity not in (name, ALL):
+        if self._signed is not None and request.peer.identity not in (name, ALL):
             peer = str(request.peer.identity) or "a stranger"
             raise self._forbidden(
                 peer, request.path, f"{peer} asked as {name} for {request.path}: {why}"

@@ -2,8 +2,11 @@
 
 import ssl
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -19,6 +22,8 @@ from holdfast.errors import SettingError
 CHAIN_MAX = 8
 FILE_BYTES_MAX = 262_144
 _READABLE_BY_ALL = stat.S_IROTH
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,15 @@ Stamp = tuple[tuple[int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """An identity that was read and is sound: what contexts are made of."""
+    """An identity that was read and is sound: what contexts are made of.
+
+    Attributes:
+        trusted: the authorities, as PEM, and nothing else.
+    """
 
     certificate: Certificate
     files: IdentityFiles
+    trusted: bytes
 
     def load(self, context: ssl.SSLContext) -> None:
         """Give it to a context. Raises OSError: the files have changed, or are gone."""
@@ -58,6 +68,43 @@ def stamp_of(files: IdentityFiles) -> Stamp:
     """Return by what a change of the files is noticed. Raises OSError."""
     found = (path.stat() for path in (files.certificate, files.key, files.trusted))
     return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
+
+
+class Followed(Generic[T]):
+    """What is made of the files of an identity, and made again when they change.
+
+    Attributes:
+        value: the last good one.
+        trouble: why newer files could not be taken up; None: there are none, or they were.
+    Raises:
+        SettingError: they are no identity.
+    """
+
+    def __init__(self, files: IdentityFiles, make: Callable[[], T]) -> None:
+        self._files, self._make = files, make
+        self._stamp: Stamp = ()
+        self.trouble: str | None = None
+        with suppress(OSError):  # whoever reads them says it better
+            self._stamp = stamp_of(files)
+        self.value = make()
+
+    def look(self) -> bool:
+        """Take up files that have changed; return whether there is a new value.
+
+        What cannot be taken up leaves the last one in use, and is the `trouble`.
+        """
+        try:
+            stamp = stamp_of(self._files)
+            if stamp == self._stamp:
+                return False
+            value = self._make()
+            if stamp_of(self._files) != stamp:
+                return False  # they change just now: look again
+        except (OSError, SettingError) as exc:  # one of an SSL context's is an OSError too
+            self.trouble = f"the last good certificate is in use: {exc}"
+            return False
+        self.value, self._stamp, self.trouble = value, stamp, None
+        return True
 
 
 def read_identity(files: IdentityFiles, system: str, now_s: float) -> Material:
@@ -87,7 +134,8 @@ def read_identity(files: IdentityFiles, system: str, now_s: float) -> Material:
     if not _is_issued(chain, trusted):
         wanted = f"{trusted_variable}={files.trusted}"
         raise SettingError([f"{at}: no authority of {wanted} has issued it; these two go together"])
-    return Material(Certificate(name, f"{leaf.serial_number:X}", begins_s, ends_s), files)
+    found = Certificate(name, f"{leaf.serial_number:X}", begins_s, ends_s)
+    return Material(found, files, b"".join(one.public_bytes(Encoding.PEM) for one in trusted))
 
 
 def _certificates(variable: str, path: Path) -> list[x509.Certificate]:

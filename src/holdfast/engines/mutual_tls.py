@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 from holdfast.contract.spiffe import Certificate, certificate_of, check_reached
-from holdfast.engines.identity_files import IdentityFiles, Material, Stamp, read_identity, stamp_of
-from holdfast.errors import SettingError
+from holdfast.engines.identity_files import Followed, IdentityFiles, Material, read_identity
 from holdfast.ports import Clock
 
 Refusal = Literal[
@@ -51,70 +50,63 @@ class TlsIdentity:
     def __init__(self, files: IdentityFiles, system: str, clock: Clock, refused: Refused) -> None:
         self._files, self._system, self._clock = files, system, clock
         self._refused = refused
-        self._stamp: Stamp = ()
-        self._material = read_identity(files, system, clock.now())
-        self._contexts = self._made_of(self._material)
-        self._stamp = stamp_of(files)
-        self.trouble: str | None = None
+        self._followed = Followed(files, self._made)
+        self.look = self._followed.look
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with newer files; None: nothing."""
+        return self._followed.trouble
+
+    @property
+    def serial(self) -> str:
+        """The serial number of the certificate that is shown now."""
+        return self.certificate.serial
 
     @property
     def name(self) -> str:
         """Return the name of its workload."""
-        return self._material.certificate.name
+        return self.certificate.name
 
     @property
     def certificate(self) -> Certificate:
         """The one that is shown now."""
-        return self._material.certificate
+        return self._followed.value[0].certificate
 
     def listens(self, *, strangers: bool = False) -> ssl.SSLContext:
         """See `ports.Identity.listens`."""
         found: _Use = "open" if strangers else "server"
-        return _Newest(ssl.PROTOCOL_TLS_SERVER, lambda: self._contexts[found], "")
+        return _Newest(ssl.PROTOCOL_TLS_SERVER, lambda: self._followed.value[1][found], "")
 
     def reaches(self, name: str) -> ssl.SSLContext:
         """See `ports.Identity.reaches`."""
-        return _Newest(ssl.PROTOCOL_TLS_CLIENT, lambda: self._contexts["client"], name)
+        followed = self._followed
+        return _Newest(ssl.PROTOCOL_TLS_CLIENT, lambda: followed.value[1]["client"], name)
 
     def peer(self, transport: asyncio.BaseTransport) -> str:
         """See `ports.Identity.peer`."""
         found: object = transport.get_extra_info("ssl_object")
         return found.peer_name if isinstance(found, _Contact) else ""
 
-    def look(self) -> bool:
-        """Take up files that have changed; return whether there is a new identity.
-
-        What cannot be taken up leaves the last one in use, and is the `trouble`.
-        """
-        try:
-            stamp = stamp_of(self._files)
-            if stamp == self._stamp:
-                return False
-            material = read_identity(self._files, self._system, self._clock.now())
-            contexts = self._made_of(material)
-            if stamp_of(self._files) != stamp:
-                return False  # they change just now: look again
-        except (OSError, SettingError) as exc:  # one of an SSL context's is an OSError too
-            self.trouble = f"the last good certificate is in use: {exc}"
-            return False
-        self._material, self._contexts = material, contexts
-        self._stamp, self.trouble = stamp, None
-        return True
+    def trusted(self) -> bytes:
+        """See `ports.Identity.trusted`."""
+        return self._followed.value[0].trusted
 
     def expires_s(self) -> float:
         """Return how many seconds the certificate is still good; negative: it is not any more."""
-        return self._material.certificate.ends_s - self._clock.now()
+        return self.certificate.ends_s - self._clock.now()
 
     def life_s(self) -> float:
         """Return how long the certificate is good in all, in seconds."""
         return self.certificate.ends_s - self.certificate.begins_s
 
-    def _made_of(self, material: Material) -> dict[_Use, "_Inside"]:
+    def _made(self) -> tuple[Material, dict[_Use, "_Inside"]]:
+        material = read_identity(self._files, self._system, self._clock.now())
         contexts: dict[_Use, _Inside] = {
             use: self._context(material, server=use != "client") for use in _USES
         }
         contexts["open"].verify_mode = ssl.CERT_OPTIONAL
-        return contexts
+        return material, contexts
 
     def _context(self, material: Material, *, server: bool) -> "_Inside":
         context = _Inside(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)

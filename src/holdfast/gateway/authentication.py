@@ -42,6 +42,9 @@ class VerifiedClaims(Protocol):
     @property
     def client(self) -> str: ...
 
+    @property
+    def expires_at(self) -> float: ...
+
 
 class Authentication:
     """Tells the callers of one gateway.
@@ -61,13 +64,14 @@ class Authentication:
         }
 
     async def caller_of(self, request: Request) -> Caller:
-        """Return whose request it is. Raises Unauthenticated, CallError."""
+        """Return whose request it is, and note until when. Raises Unauthenticated, CallError."""
         sent = request.sent.get(b"authorization", b"")
         claims = None
         if self._verifier is not None and sent.startswith(_BEARER):
             claims = self._verifier.cached(sent[len(_BEARER) :])  # by its very bytes
         if claims is None:
             claims = await self._verify(request.header_all(b"authorization"))
+        request.caller_until = claims.expires_at
         return Caller(claims.subject, claims.scopes, claims.client)
 
     async def _verify(self, sent: Sequence[bytes]) -> VerifiedClaims:

@@ -8,7 +8,6 @@ import re
 from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.system import Cors
 
-_REQUEST_METHOD = b"access-control-request-method"
 _REQUEST_HEADERS = b"access-control-request-headers"
 _NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _OF_ANSWERS = frozenset(
@@ -19,16 +18,6 @@ _OF_ANSWERS = frozenset(
     ]
 )
 _VARY_ORIGIN = (b"vary", b"origin")
-
-
-def is_preflight(request: Request) -> bool:
-    """Whether a browser asks if it may send a request; it asks without a token and a body."""
-    return (
-        request.method == "OPTIONS"
-        and not request.body
-        and request.header(b"origin") is not None
-        and request.header(_REQUEST_METHOD) is not None
-    )
 
 
 class CorsRules:

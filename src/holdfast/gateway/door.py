@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from holdfast.contract.cause import NO_CAUSE, Cause
-from holdfast.contract.http import HeaderList, Request, Response
+from holdfast.contract.http import HeaderList, Request, Response, is_preflight
 from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router
 from holdfast.errors import HoldfastError
 from holdfast.gateway.admission import Admission
 from holdfast.gateway.authentication import Authentication, Verifier
-from holdfast.gateway.cors import CorsRules, is_preflight
+from holdfast.gateway.cors import CorsRules
 from holdfast.gateway.forwarded import Proxies, address_of, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
 from holdfast.observability import Audit, Logger, Metrics, Requests, Tracing, parse_traceparent

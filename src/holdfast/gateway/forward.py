@@ -26,6 +26,8 @@ Without it the two would race, and a transaction that has begun would be told as
 Call = Callable[[Request, float], Awaitable[Response]]
 """Sends a request to one service within so many seconds."""
 
+Tell = Callable[[Request], tuple[bytes, str]]
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -50,13 +52,24 @@ class Forward:
 
     Args:
         keyed: the other side records the answers to keys.
+        tell: returns what tells it whose request it is, where it takes nobody's word for that, and
+            the correlation id that is in it.
     """
 
-    def __init__(self, edge: Edge, call: Call, tracing: Tracing, *, keyed: bool = True) -> None:
+    def __init__(
+        self,
+        edge: Edge,
+        call: Call,
+        tracing: Tracing,
+        *,
+        keyed: bool = True,
+        tell: Tell | None = None,
+    ) -> None:
         self._edge = edge
         self._call = call
         self._tracing = tracing
         self._keyed = keyed
+        self._tell = tell
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
         """Forward one request; the remaining time travels with it."""
@@ -72,7 +85,11 @@ class Forward:
             if left_s <= 0:
                 raise DeadlinePassed("the deadline passed before anything was sent")
             with self._tracing.part(sort, attributes) as part:
-                headers = [*passing, *entry_headers(request, left_s, part.context.cause)]
+                token = None
+                if self._tell is not None and request.caller is not None:
+                    token, transaction = self._tell(request)
+                    part.say((semconv.TRANSACTION, transaction))
+                headers = [*passing, *entry_headers(request, left_s, part.context.cause, token)]
                 outgoing = Request(
                     request.method,
                     request.path,

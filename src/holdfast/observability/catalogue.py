@@ -62,7 +62,7 @@ LABELS: Final = {
     "outcome": "How a saga ended: `completed`, `failed` or `parked`.",
     "patchlevel": "Of Python's version.",
     "pool": "The name of a pool of blocking functions.",
-    "reason": "Why nobody was authenticated, or why a peer was refused.",
+    "reason": "Why nobody was authenticated, or why a peer or a token was refused.",
     "receiver": "The service that letters are for.",
     "saga": "The name of a saga.",
     "sender": "The service that wrote a letter.",
@@ -559,6 +559,20 @@ PEERS_REFUSED: Final = Metric(
     "Connections of the system that were refused, for want of a proof who is at the other end.",
     ("reason",),
     source="scrape",
+)
+SIGNER_EXPIRES: Final = Metric(
+    "holdfast_signer_certificate_expires_seconds",
+    "gauge",
+    "s",
+    "How long the certificate of what signs transaction tokens is still good, in a gateway.",
+    source="scrape",
+)
+TRANSACTION_TOKENS_REFUSED: Final = Metric(
+    "holdfast_transaction_tokens_refused_total",
+    "counter",
+    "request",
+    "Requests that the gateway forwarded without a good proof of their caller, by why.",
+    ("reason",),
 )
 REQUESTS_REFUSED_INSIDE: Final = Metric(
     "holdfast_inner_requests_refused_total",

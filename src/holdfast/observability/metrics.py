@@ -120,6 +120,7 @@ class Metrics:
         self._rate_limited = Family(catalogue.RATE_LIMITED, Counter)
         self._unauthenticated = Family(catalogue.UNAUTHENTICATED, Counter)
         self._refused_inside = Family(catalogue.REQUESTS_REFUSED_INSIDE, Counter)
+        self._transactions_refused = Family(catalogue.TRANSACTION_TOKENS_REFUSED, Counter)
         self._traces_refused = Family(catalogue.TRACE_HEADERS_REFUSED, Counter)
         self._processed = Family(catalogue.PROCESSED, Histogram)
         self._errors = Family(catalogue.HANDLER_ERRORS, Counter)
@@ -132,7 +133,7 @@ class Metrics:
         self._declared: dict[str, MeasureFamily] = {}
         self._families: tuple[Family[Counter] | Family[Histogram], ...] = (
             *(self._served, self._reached, self._rate_limited, self._unauthenticated),
-            self._refused_inside,
+            *(self._refused_inside, self._transactions_refused),
             self._traces_refused,
             *(self._processed, self._errors, self._sagas, self._saga_durations),
             *(self._commits, self._batches, self._gate_waits, self._loop_lag),
@@ -203,6 +204,10 @@ class Metrics:
     def refused_inside(self) -> Counter:
         """Return the counter of requests of other processes that the graph does not allow."""
         return self._refused_inside.of()
+
+    def transaction_refused(self, reason: str) -> Counter:
+        """Return the counter of requests whose transaction token was refused."""
+        return self._transactions_refused.of(reason)
 
     def trace_refused(self, header: str) -> Counter:
         """Return the counter of trace headers that break their format."""

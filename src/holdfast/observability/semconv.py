@@ -46,4 +46,7 @@ TRY: Final = "holdfast.try"
 SAGA: Final = "holdfast.saga.type"
 SAGA_ID: Final = "holdfast.saga.id"
 SAGA_STATE: Final = "holdfast.saga.state"
+TRANSACTION: Final = "holdfast.transaction"
+"""The correlation id of the request for which a transaction token was made: another one's, if the
+token is used again."""
 MIGRATION: Final = "holdfast.migration"

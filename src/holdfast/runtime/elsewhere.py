@@ -6,7 +6,9 @@ from collections.abc import Collection
 from holdfast.communication import ClientPool
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.router import Router, Target
-from holdfast.gateway import Forward, hop_policy
+from holdfast.dispatch.signed_callers import purpose_of
+from holdfast.gateway import Exchange, Forward, hop_policy
+from holdfast.gateway.forward import Tell
 from holdfast.observability import Tracing
 from holdfast.resilience import Edge
 from holdfast.runtime.engines import Engines
@@ -20,11 +22,18 @@ class Elsewhere:
 
     Args:
         pool: for queries; what is forwarded has connections of its own, since answers stream.
+        exchange: tells services who calls; None: they take the gateway's word.
     """
 
     def __init__(
-        self, system: System, engines: Engines, pool: ClientPool, tracing: Tracing
+        self,
+        system: System,
+        engines: Engines,
+        pool: ClientPool,
+        tracing: Tracing,
+        exchange: Exchange | None = None,
     ) -> None:
+        self._exchange = exchange
         self._system = system
         self._engines = engines
         self._tracing = tracing
@@ -55,15 +64,31 @@ class Elsewhere:
         name = f"gateway→{service.name}"
         edge = Edge(name, policy, self._engines.clock, self._engines.random)
         call = functools.partial(self._behind.call, service.name)
-        keyed = Forward(edge, call, self._tracing, keyed=True)
-        plain = Forward(edge, call, self._tracing, keyed=False)
+
+        def forwards(template: str, keyed: bool) -> Forward:
+            tell = self._tells(service.name, template)
+            return Forward(edge, call, self._tracing, keyed=keyed, tell=tell)
+
         for route in service.routes:
-            forward = keyed if route.record else plain
+            forward = forwards(route.path, route.record)
             target = Target(service.name, route.path, forward, route.public, route.scope)
             router.add(route.method, target)
         for mount in service.mounts:
-            target = Target(service.name, f"{mount.path}/", plain, mount.public, None)
-            router.mount(mount.path, target)
+            template = f"{mount.path}/"
+            forward = forwards(template, keyed=False)
+            router.mount(mount.path, Target(service.name, template, forward, mount.public, None))
+
+    def _tells(self, service: str, template: str) -> Tell | None:
+        """Return what tells a service who calls one of its routes."""
+        exchange = self._exchange
+        if exchange is None:
+            return None
+
+        def tell(request: Request) -> tuple[bytes, str]:
+            purpose = purpose_of(service, request.method, template)
+            return exchange(request.caller, request.caller_until, purpose, request.correlation_id)
+
+        return tell
 
     async def close(self) -> None:
         """Close the connections of what was forwarded."""

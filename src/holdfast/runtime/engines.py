@@ -29,6 +29,7 @@ from holdfast.runtime.variables import (
     owner_variable,
     url_variable,
 )
+from holdfast.security import TransactionSigner
 from holdfast.storage import Database
 
 
@@ -44,6 +45,8 @@ class Engines:
         limits: shared with other gateways; None: this process counts for itself.
         identity: who this process is inside the system; None: nobody there asks, and nothing is
             proved.
+        signer: returns what signs transaction tokens now; None: this process forwards to nobody
+            who asks for them.
     """
 
     clock: Clock
@@ -56,6 +59,7 @@ class Engines:
     discover: Callable[[str], Sequence[Origin]] | None = None
     limits: Limits | None = None
     identity: Identity | None = None
+    signer: Callable[[], TransactionSigner] | None = None
 
 
 def embedded(

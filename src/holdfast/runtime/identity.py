@@ -4,6 +4,7 @@ import asyncio
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from holdfast.contract.spiffe import ALL, GATEWAY, OPERATOR
 from holdfast.engines.identity_files import IdentityFiles
@@ -11,6 +12,7 @@ from holdfast.engines.machine import MachineClock
 from holdfast.engines.mutual_tls import REFUSALS, Refusal, TlsIdentity
 from holdfast.errors import SettingError
 from holdfast.observability import Audit, Health, Logger, Metrics, catalogue
+from holdfast.observability.catalogue import Metric
 from holdfast.runtime.local_authority import LocalAuthority, kept_in
 from holdfast.runtime.variables import CERTIFICATE, KEY, TRUSTED
 
@@ -97,22 +99,41 @@ def check_hosted(identity: TlsIdentity, hosted: Sequence[str], *, gateway: bool)
         )
 
 
-class IdentityWatch:
-    """Takes up new files of an identity, and says what is wrong with them."""
+class WatchedIdentity(Protocol):
+    """What is made of the files of an identity, and follows them; see `TlsIdentity`."""
 
-    def __init__(self, identity: TlsIdentity, logger: Logger) -> None:
+    @property
+    def trouble(self) -> str | None: ...
+    @property
+    def serial(self) -> str: ...
+    def look(self) -> bool: ...
+    def expires_s(self) -> float: ...
+    def life_s(self) -> float: ...
+
+
+class IdentityWatch:
+    """Takes up new files of an identity, and says what is wrong with them.
+
+    Args:
+        name: of what is watched, as readiness says it.
+    """
+
+    def __init__(self, identity: WatchedIdentity, logger: Logger, name: str = "identity") -> None:
+        self._name = name
         self._identity, self._logger = identity, logger
         self._told = ""
         self._task: asyncio.Task[None] | None = None
 
-    def watch(self, health: Health, metrics: Metrics) -> None:
+    def watch(
+        self, health: Health, metrics: Metrics, expires: Metric = catalogue.CERTIFICATE_EXPIRES
+    ) -> None:
         """Show how long the certificate is good, and what is wrong."""
 
         async def trouble() -> str | None:
             return self.trouble()
 
-        health.watch("identity", trouble)
-        metrics.watch(catalogue.CERTIFICATE_EXPIRES, self._identity.expires_s)
+        health.watch(self._name, trouble)
+        metrics.watch(expires, self._identity.expires_s)
 
     def trouble(self) -> str | None:
         """Return what is wrong, or None."""
@@ -125,7 +146,7 @@ class IdentityWatch:
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._run(), name="identity")
+        self._task = asyncio.create_task(self._run(), name=self._name)
 
     def stop(self) -> None:
         """Look no more."""
@@ -140,7 +161,7 @@ class IdentityWatch:
     def look(self) -> None:
         """Look once; what is wrong is said once, too."""
         if self._identity.look():
-            left_s, serial = self._identity.expires_s(), self._identity.certificate.serial
+            left_s, serial = self._identity.expires_s(), self._identity.serial
             self._logger.info("identity.renewed", serial=serial, seconds=round(left_s))
         trouble = self.trouble() or ""
         kind = trouble.rstrip("0123456789 ")[:24]  # not once for each second

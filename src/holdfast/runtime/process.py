@@ -2,10 +2,15 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from holdfast.contract.spiffe import SIGNER
+from holdfast.engines.machine import MachineClock
+from holdfast.errors import SettingError
 from holdfast.gateway import Door
-from holdfast.observability import Health, Logger, Metrics
+from holdfast.observability import Health, Logger, Metrics, catalogue
+from holdfast.observability.catalogue import Metric
 from holdfast.runtime.audit import audit_of
 from holdfast.runtime.databases import open_databases
 from holdfast.runtime.drain import Drain
@@ -21,6 +26,8 @@ from holdfast.runtime.identity import (
 from holdfast.runtime.listeners import Listeners
 from holdfast.runtime.options import Options as Options
 from holdfast.runtime.pages import OperationsPages
+from holdfast.runtime.signing import signer_of
+from holdfast.runtime.variables import TOKENS_CERTIFICATE, TOKENS_KEY
 from holdfast.runtime.watches import (
     expect,
     watch_broker,
@@ -72,8 +79,14 @@ class Process:
         )
         if self._identity is not None:
             check_hosted(self._identity, options.hosted(system), gateway=options.gateway)
-        self._identity_watch = IdentityWatch(self._identity, logger) if self._identity else None
+        self._signer = (
+            signer_of(options.environ, system.name, MachineClock())
+            if self._identity is not None and options.gateway
+            else None
+        )
+        self._identity_watches = self._watches()
         self._engines = engines = engines or self._embedded()
+        self._check_signer()
         self._listeners = Listeners(
             options, engines.network, engines.clock, logger, engines.identity
         )
@@ -85,10 +98,35 @@ class Process:
         self.control = self._wiring.control
         self.externals = self._wiring.externals
 
+    def _watches(self) -> list[tuple[IdentityWatch, Metric]]:
+        """Return what follows the files of who this process is, and how long they are good."""
+        found: list[tuple[IdentityWatch, Metric]] = []
+        if self._identity is not None:
+            watch = IdentityWatch(self._identity, self.logger)
+            found.append((watch, catalogue.CERTIFICATE_EXPIRES))
+        if self._signer is not None:
+            watch = IdentityWatch(self._signer, self.logger, "signer")
+            found.append((watch, catalogue.SIGNER_EXPIRES))
+        return found
+
+    def _check_signer(self) -> None:
+        """Refuse a gateway that no service would believe. Raises SettingError."""
+        engines = self._engines
+        forwards = self.options.gateway and engines.discover is not None
+        if not forwards or self.system.gateway.tokens is None:
+            return
+        if engines.identity is not None and engines.signer is None:
+            raise SettingError(
+                [
+                    f"{TOKENS_CERTIFICATE} and {TOKENS_KEY} are missing: services believe nobody "
+                    f"else about who calls; set them to the certificate of {SIGNER} and its key"
+                ]
+            )
+
     def _embedded(self) -> Engines:
         assert self.folder is not None, "embedded engines have a data folder"
         settings = self.options.settings
-        return engines_of(
+        engines = engines_of(
             self.system.name,
             self.options.hosted(self.system),
             self.options.environ,
@@ -99,6 +137,7 @@ class Process:
             on_room=functools.partial(watch_room, self.metrics),
             identity=self._identity,
         )
+        return replace(engines, signer=self._signer)
 
     @property
     def door(self) -> Door:
@@ -168,10 +207,11 @@ class Process:
         self.health.started()
 
     def _watch_identity(self) -> None:
-        if self._identity_watch is not None:
+        if self._identity is not None:
             self._refusals.watch(self.metrics, self.audit)
-            self._identity_watch.watch(self.health, self.metrics)
-            self._identity_watch.start()
+        for watch, expires in self._identity_watches:
+            watch.watch(self.health, self.metrics, expires)
+            watch.start()
 
     def loop_lag(self) -> LoopLag:
         """Return what looks at the event loop, to be started."""
@@ -205,8 +245,8 @@ class Process:
         for host in self.hosts:
             await drain.end(host.name, host.stop)
         await drain.end("traces", self._wiring.telemetry.stop)
-        if self._identity_watch is not None:
-            self._identity_watch.stop()
+        for watch, _ in self._identity_watches:
+            watch.stop()
         await self._listeners.close()
         await self._wiring.close()
         await self.close()

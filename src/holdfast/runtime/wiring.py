@@ -19,12 +19,14 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.communication import ClientPool
+from holdfast.contract.http import Request
 from holdfast.dispatch.host import Ports, ServiceHost
 from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.query_client import QueryClient
 from holdfast.dispatch.router import Router, Target
-from holdfast.gateway import Door
+from holdfast.dispatch.signed_callers import SignedCallers
+from holdfast.gateway import Door, Exchange
 from holdfast.observability import Audit, Health, Logger, Metrics, catalogue, current
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.control import Control
@@ -38,6 +40,7 @@ from holdfast.runtime.pages import GatewayPages
 from holdfast.runtime.telemetry import Telemetry
 from holdfast.runtime.trace_settings import trace_settings
 from holdfast.runtime.watches import watch_limits, watch_secrets
+from holdfast.security import TRANSACTION_REASONS, TransactionReason, TransactionVerifier
 from holdfast.system import System
 
 
@@ -82,7 +85,8 @@ class Wiring:
         self.pool = ClientPool(
             network=engines.network, clock=engines.clock, identity=engines.identity
         )
-        self.elsewhere = Elsewhere(system, engines, self.pool, self._tracing)
+        exchange = None if engines.signer is None else Exchange(engines.signer, engines.clock)
+        self.elsewhere = Elsewhere(system, engines, self.pool, self._tracing, exchange)
         self.externals = Externals(
             system, hosted, options, self.pool, engines.clock, metrics, self._tracing
         )
@@ -152,8 +156,28 @@ class Wiring:
         )
 
     def _inside(self) -> InnerDoor:
-        identified = self._engines.identity is not None
-        return InnerDoor(self._router, self._here, self._tracing.tracer, self._refused, identified)
+        signed, identity = None, self._engines.identity
+        if identity is not None:
+            transactions = TransactionVerifier(
+                self._system.name, identity.trusted, self._engines.clock
+            )
+            # Made at the start, so that the first refusal is an increase and not a new series.
+            for reason in TRANSACTION_REASONS:
+                self._metrics.transaction_refused(reason)
+            signed = SignedCallers(transactions, self._refused_caller)
+        return InnerDoor(self._router, self._here, self._tracing.tracer, self._refused, signed)
+
+    def _refused_caller(self, request: Request, reason: TransactionReason, why: str) -> None:
+        self._metrics.transaction_refused(reason).inc()
+        self._audit.record(
+            "transaction_token.refused",
+            who=f"service {request.peer.identity}",
+            on=f"{request.method} {request.route}",
+            outcome=f"refused: {reason}",
+        )
+        self._logger.warning(
+            "transaction_token.refused", reason=reason, why=why, route=request.route
+        )
 
     def _refused(self, peer: str, wanted: str, why: str) -> None:
         self._metrics.refused_inside().inc()

@@ -11,9 +11,19 @@ from holdfast.security.key_cache import CachedKeys, KeyCacheStats
 from holdfast.security.keys import FixedKeys, Jwks, KeySource, VerifyingKey, read_jwks
 from holdfast.security.passwords import hash_password, is_outdated, password_matches
 from holdfast.security.tokens import TokenVerifier, VerifierStats
+from holdfast.security.transaction import (
+    TRANSACTION_REASONS,
+    Purpose,
+    TransactionClaims,
+    TransactionReason,
+    TransactionRefused,
+    TransactionSigner,
+)
+from holdfast.security.transaction_verifier import TransactionVerifier
 
 __all__ = [
     "REASONS",
+    "TRANSACTION_REASONS",
     "AnswersKept",
     "Authority",
     "CachedKeys",
@@ -25,12 +35,18 @@ __all__ = [
     "KeyCacheStats",
     "KeySource",
     "OpaqueVerifier",
+    "Purpose",
     "Reason",
     "SigningKey",
     "TokenPolicy",
     "TokenRefused",
     "TokenSigner",
     "TokenVerifier",
+    "TransactionClaims",
+    "TransactionReason",
+    "TransactionRefused",
+    "TransactionSigner",
+    "TransactionVerifier",
     "VerifierStats",
     "VerifyingKey",
     "bearer_token",

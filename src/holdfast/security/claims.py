@@ -76,6 +76,11 @@ def read_scopes(scope: object, name: str = "scope") -> frozenset[str]:
     return frozenset(scope.split(" "))
 
 
+def fits_text(scope: str) -> bool:
+    """Say whether a text of scopes can hold this one, and mean it."""
+    return " " not in scope and _SCOPES.fullmatch(scope) is not None
+
+
 def _scopes_at(
     payload: Mapping[str, object],
     claim: str | tuple[str, ...],

@@ -10,6 +10,7 @@ import functools
 import ssl
 
 from holdfast.contract.spiffe import check_reached
+from holdfast.simulation.signing import trusted
 
 OWN = "the system's"
 """The authority that all nodes trust; any other one is somebody's own."""
@@ -34,10 +35,11 @@ class SimIdentity:
 
     Args:
         authority: who issued its certificate; another one than OWN is trusted by nobody.
+        system: whose authority it trusts for what is signed.
     """
 
-    def __init__(self, name: str, authority: str = OWN) -> None:
-        self._name, self._authority = name, authority
+    def __init__(self, name: str, authority: str = OWN, *, system: str = "") -> None:
+        self._name, self._authority, self._system = name, authority, system
 
     @property
     def name(self) -> str:
@@ -51,6 +53,10 @@ class SimIdentity:
     def reaches(self, name: str) -> SimTls:
         """See `ports.Identity.reaches`."""
         return _context(self._name, self._authority, name, False)
+
+    def trusted(self) -> bytes:
+        """See `ports.Identity.trusted`."""
+        return trusted(self._system)
 
     def peer(self, transport: asyncio.BaseTransport) -> str:
         """See `ports.Identity.peer`."""

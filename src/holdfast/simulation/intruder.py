@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.communication import PORT, ClientPool, HttpServer, Origin
 from holdfast.contract.envelope import Kind, Lane, Letter, LetterAnswer, Parcel
-from holdfast.contract.http import Request, Response
+from holdfast.contract.http import HeaderList, Request, Response
 from holdfast.dispatch.inner_headers import ASK, ASKING, CALLER, DEADLINE
 from holdfast.engines.machine import MachineIds
 from holdfast.errors import CallError
@@ -44,11 +44,12 @@ class Intruder:
         self._network = world.network.of(self._node)
         self._clock = world.clocks[self._node.name]
         self._ids = MachineIds(chance.randbytes)
-        self._pools = {own: self._pool(own) for own in (True, False)}
+        self._stolen = self._pool(SimIdentity(service))
+        self._made = self._pool(SimIdentity(GATEWAY, HIS_OWN))
+        self._gateway = self._pool(SimIdentity(GATEWAY))
 
-    def _pool(self, own: bool) -> ClientPool:
-        """Return connections with the stolen certificate, or with one that he has made himself."""
-        known = SimIdentity(self._service) if own else SimIdentity(GATEWAY, HIS_OWN)
+    def _pool(self, known: SimIdentity) -> ClientPool:
+        """Return connections with a certificate."""
         return ClientPool(network=self._network, clock=self._clock, identity=known)
 
     async def attempt(self, count: int) -> None:
@@ -71,6 +72,7 @@ class Intruder:
         if edge.kind == "route":
             yield partial(self._enter, edge, own=True)
             yield partial(self._enter, edge, own=False)
+            yield partial(self._forge, edge)
         if edge.kind == "query":
             yield partial(self._ask, edge, edge.sender)
         if edge.kind in _KINDS:
@@ -88,12 +90,17 @@ class Intruder:
     # -- doors
 
     async def _enter(self, edge: GraphEdge, own: bool) -> None:
-        """Come to a route past the gateway, with a caller of his own making."""
-        method, _, path = edge.message.partition(" ")
-        headers = [(CALLER, _CALLER), (DEADLINE, b"5000")]
-        request = Request(method, _PATH_NAME.sub("1", path), "", headers, b"{}")
+        """Come to a route past the gateway."""
+        pool = self._stolen if own else self._made
         as_ = self._service if own else f"a gateway of {HIS_OWN}"
-        await self._knock(edge.receiver, request, own, f"{edge.message} as {as_}")
+        await self._knock(edge.receiver, _entering(edge, []), pool, f"{edge.message} as {as_}")
+
+    async def _forge(self, edge: GraphEdge) -> None:
+        """Come to a route as the gateway, with its certificate and without what signs callers."""
+        request = _entering(edge, [(CALLER, _CALLER)])
+        await self._knock(
+            edge.receiver, request, self._gateway, f"{edge.message} for whom he likes"
+        )
 
     async def _ask(self, edge: GraphEdge, says: str) -> None:
         """Ask a query that he has no edge for, or in the name of who has one."""
@@ -101,15 +108,16 @@ class Intruder:
             return
         headers = [(ASK, b"1"), (DEADLINE, b"5000"), (b"content-type", b"application/json")]
         request = Request("POST", f"{ASKING}{says}/{edge.message}", "", headers, b"{}")
-        await self._knock(edge.receiver, request, True, f"{edge.message}, saying that he is {says}")
+        what = f"{edge.message}, saying that he is {says}"
+        await self._knock(edge.receiver, request, self._stolen, what)
 
-    async def _knock(self, receiver: str, request: Request, own: bool, what: str) -> None:
+    async def _knock(self, receiver: str, request: Request, pool: ClientPool, what: str) -> None:
         there = Origin(receiver, PORT, tls=True, workload=receiver)
         try:
-            answer = await self._pools[own].request(there, request, deadline_s=PATIENCE_S)
+            answer = await pool.request(there, request, deadline_s=PATIENCE_S)
         except CallError:
             return  # he was refused at the door, or nobody is there
-        if answer.status != 403:
+        if answer.status not in (401, 403):
             self._gets(f"{receiver} answered {what} with {answer.status}")
 
     def _gets(self, what: str) -> None:
@@ -151,6 +159,13 @@ class Intruder:
         listens = SimIdentity(self._service).listens()
         await self._world.within(self._node, server.start(self._node.name, PORT, tls=listens))
         self._world.lead(service, self._node.name)
+
+
+def _entering(edge: GraphEdge, headers: HeaderList) -> Request:
+    """Return a request of a route, as the gateway would forward it."""
+    method, _, path = edge.message.partition(" ")
+    headers = [*headers, (DEADLINE, b"5000")]
+    return Request(method, _PATH_NAME.sub("1", path), "", headers, b"{}")
 
 
 def forge_letter(world: World, letter: Letter, says: str, to: str, sender: str) -> None:

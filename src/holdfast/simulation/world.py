@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -41,6 +41,7 @@ from holdfast.simulation.joinable import Join
 from holdfast.simulation.loop import SimLoop
 from holdfast.simulation.network import SimNetwork
 from holdfast.simulation.node import NODE, Node
+from holdfast.simulation.signing import sim_signer
 from holdfast.simulation.store import SimStore
 from holdfast.simulation.waits import Waits
 from holdfast.system import System
@@ -265,9 +266,11 @@ class World:
             database=lambda service: self._database(service, node),
             run=self.fence.run,
             discover=lambda service: [Origin(service, PORT, tls=True, workload=service)],
-            identity=SimIdentity(node.service),
+            identity=SimIdentity(node.service, system=self.system.name),
         )
         gateway = node.service == GATEWAY
+        if gateway:
+            engines = replace(engines, signer=lambda: sim_signer(self.system.name))
         urls = {url_variable(name): f"http://{name}" for name in self._externals()}
         options = Options(
             data=None,

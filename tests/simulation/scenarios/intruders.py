@@ -125,6 +125,7 @@ SCENARIOS = [
             "declared_queries",
             "proven_peers",
             "routes_for_the_gateway",
+            "signed_callers",
         ),
         setup=Setup(size=4),
         faults=taken_over,
