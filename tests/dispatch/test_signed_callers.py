@@ -18,6 +18,7 @@ from holdfast.dispatch.inner_headers import CALLER, TOKEN
 from holdfast.dispatch.router import Target
 from holdfast.dispatch.signed_callers import SignedCallers
 from holdfast.observability import Tracer
+from tests.ablations.off import off
 from tests.dispatch.hosting import hosting, system
 from tests.security.transactions import Forge
 
@@ -131,6 +132,16 @@ async def test_head_is_signed_as_head(tmp_path: Path) -> None:
         other = await service.get("/v1/bread/rye", token(), method="HEAD")
 
     assert (good.status, other.status) == (200, 403)
+
+
+async def test_without_its_safeguard_a_name_in_clear_is_believed(tmp_path: Path) -> None:
+    """Whoever has got the certificate of the gateway's TLS would be anybody."""
+    async with opened(tmp_path) as service:
+        refused = await service.get("/v1/bread/rye", more=[UNSIGNED])
+        with off("signed_callers"):
+            believed = await service.get("/v1/bread/rye", more=[UNSIGNED])
+
+    assert (refused.status, believed.status) == (401, 200)
 
 
 UNSIGNED = (CALLER, b'{"subject":"ada","scopes":["bread:eat"]}')

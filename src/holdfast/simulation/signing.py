@@ -21,7 +21,8 @@ from holdfast.contract.spiffe import SIGNER, spiffe_id
 from holdfast.security import TransactionSigner
 
 _AUTHORITY = derive_private_key(2_026, SECP256R1())
-_BEGINS, _ENDS = datetime.datetime(2020, 1, 1), datetime.datetime(2120, 1, 1)
+_BEGINS = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+_ENDS = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 
 
 @functools.cache
