@@ -116,7 +116,10 @@ async def log_in(body: LogIn, read: Read, outside: Outside, settings: UsersSetti
     stored = user.password_hash if user else NOBODY
     matches = await outside.run(password_matches, body.password.get_secret_value(), stored)
     if user is None or not matches:
+        who = "nobody" if user is None else f"user {user.id}"
+        outside.audit("sign-in", who=who, authority="password", outcome="refused: wrong")
         raise WrongLogin()
+    outside.audit("sign-in", who=f"user {user.id}", authority="password", outcome="accepted")
     signer = TokenSigner(await signing_key(read, settings), issuer=ISSUER, audience=AUDIENCE)
     token = signer.sign(
         str(user.id),

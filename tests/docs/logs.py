@@ -28,6 +28,9 @@ Each line is one JSON object. These come first:
 | `correlation_id` | of the request that all goes back to |
 | `trace_id`, `span_id` | of the trace, and of the span in it |
 
+Lines whose event is `audit` are entries of the [audit log](operations.md#audit), with fields of
+their own.
+
 The ids are in each line of a request, a route, a query, a letter, a saga and a job's run, wherever
 it is written; only of what could not be read, or was refused, they are not known. The span is that
 of the try if the handler was run, otherwise that of the letter's sender. A run of a job begins a
@@ -103,6 +106,8 @@ WHEN = {
         "traces.flow_again": "It takes them again.",
     },
     "The process": {
+        "audit.head": "How the [audit log](operations.md#audit) in the data folder ends, when it "
+        "is taken up, after each 100 entries, and at the end.",
         "process.ready": "It takes requests, at these addresses; one more field for each stand-in.",
         "process.draining": "It was asked to stop.",
         "process.stopped": "It has stopped, and nothing is left behind.",

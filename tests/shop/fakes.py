@@ -76,6 +76,7 @@ class FakeOutside:
     def __init__(self, answers: Mapping[Any, Any] | None = None) -> None:
         self._answers = answers or {}
         self.sent: list[tuple[str, str, Any]] = []
+        self.audited: list[tuple[str, str, str]] = []
         self.ran: list[tuple[Any, tuple[Any, ...]]] = []
 
     async def ask(self, query: Query[Any]) -> Any:
@@ -99,6 +100,11 @@ class FakeOutside:
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.ran.append((function, args))
         return function(*args, **kwargs)
+
+    def audit(
+        self, what: str, *, who: str, authority: str = "", on: str = "", outcome: str = "done"
+    ) -> None:
+        self.audited.append((what, who, outcome))
 
 
 def _json(fields: Any) -> bytes:

@@ -27,6 +27,7 @@ COMMANDS = {
     "trace": "Tell the whole story of an order: what happened, what it waits for, what to do.",
     "logs": "Print and follow the log lines of all local processes, also of one order alone.",
     "sagas": "List sagas, show one, retry a parked one, or cancel one.",
+    "audit": "Show who did what with which authority, and check that nothing was changed.",
     "letters": "Have letters that wait tried now.",
     "dead-letters": "List, show, replay or drop dead letters.",
     "sim": "Simulate a system under faults, in virtual time.",

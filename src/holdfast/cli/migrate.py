@@ -16,6 +16,7 @@ from holdfast.cli.output import complain
 from holdfast.errors import Invalid, RightMissing, UnknownName
 from holdfast.migrations import Revisions, upgrade
 from holdfast.observability import Context, SpanKind, SpanSort, Tracing, current, semconv
+from holdfast.runtime.audit import audit_of_command, commanded
 from holdfast.runtime.engines import database_url, owner_url
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
@@ -182,9 +183,15 @@ async def _each(
             folder.take()  # whoever serves it has read what its tables are
             stack.callback(folder.give)
             KnownDatabases(folder.path).refuse_on_postgres(n for n, url in urls.items() if not url)
+        audit = stack.enter_context(audit_of_command(system, environ, folder.path))
         for revisions in databases:
             name = revisions.service.name
             owner, role = owners[name]
             url = owner or urls[name] or f"sqlite:///{folder.database(name)}"
-            problems += await act(revisions, _Database(url, role), tracing)
+            if act is _check:
+                problems += await act(revisions, _Database(url, role), tracing)
+                continue
+            with commanded(audit, "operator.migrate", None, on=f"database of {name}") as failed:
+                failed += await act(revisions, _Database(url, role), tracing)
+            problems += failed
     return problems

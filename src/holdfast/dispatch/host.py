@@ -69,6 +69,9 @@ from holdfast.system.tables import (
     provided_types,
 )
 
+_REFUSALS = frozenset(("letter.refused", "answer.refused", "parcel.refused"))
+"""What the core tells that belongs into the audit log, too: somebody sent what it may not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -138,7 +141,13 @@ class ServiceHost:
         self._looked = False
         self._records: dict[Measure, Record] = {}
         self.reach = Reach(
-            service, everywhere or asks, ports.send, ports.run, self._edge, ports.tracing
+            service,
+            everywhere or asks,
+            ports.send,
+            ports.run,
+            self._edge,
+            ports.tracing,
+            ports.audit,
         )
 
     def _core(self) -> Core:
@@ -207,6 +216,13 @@ class ServiceHost:
         context = msgspec.structs.replace(self._ports.current.get(), service=self.name)
         with within(context if cause is None else about(cause, self.name)):
             self._ports.logger.warning(event, **fields)
+            if event in _REFUSALS:
+                self._ports.audit.record(
+                    event,
+                    who=f"service {fields.get('sender') or 'unknown'}",
+                    on=f"service {self.name}",
+                    outcome=f"refused: {fields.get('reason') or fields.get('error')}",
+                )
 
     def _edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         edge = Edge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)

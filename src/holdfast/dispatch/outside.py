@@ -14,7 +14,7 @@ from holdfast.contract.cause import Cause
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import AnyQuery, Query
 from holdfast.errors import BadAnswer, CallError, EffectFromRoute, NotDeclared
-from holdfast.observability import SpanKind, SpanSort, Tracing, semconv
+from holdfast.observability import Audit, SpanKind, SpanSort, Tracing, semconv
 from holdfast.resilience import Edge, EdgePolicy
 from holdfast.system import External, ExternalAnswer, Pool, Service, pool_of
 from holdfast.system.checks import may_send
@@ -77,6 +77,7 @@ class Reach:
     run: Callable[[Blocking], Awaitable[object]]
     edge_of: Callable[[str, EdgePolicy | None], Edge]
     tracing: Tracing
+    audit: Audit
     edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
     _sorts: dict[type, SpanSort] = field(default_factory=dict[type, SpanSort])
 
@@ -284,6 +285,15 @@ class OutsideView:
             )
         value: T = kept[number]
         return value
+
+    def audit(
+        self, what: str, *, who: str, authority: str = "", on: str = "", outcome: str = "done"
+    ) -> None:
+        """See `system.Outside.audit`."""
+        reach = self._reach
+        reach.audit.record(
+            f"{reach.service.name}.{what}", who=who, authority=authority, on=on, outcome=outcome
+        )
 
     def _until(self) -> float | None:
         """Return the loop time at which a call that begins now has to end, if there is one."""

@@ -17,6 +17,9 @@ ENTRY_BYTES_MAX: Final = 16_384
 GENESIS: Final = "0" * 64
 """The hash before the first entry."""
 
+EVENT: Final = "audit"
+"""What a line of a log is that is an entry."""
+
 BEGUN: Final = "chain.begun"
 RECOVERED: Final = "chain.recovered"
 SHORTENED: Final = "chain.shortened"
@@ -48,25 +51,28 @@ class Deed(msgspec.Struct, frozen=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of an audit log.
+    """One line of an audit log; also one of the log of a process, where it stands among those.
 
     Attributes:
-        audit: the name of its chain.
+        ts: when, in UTC.
+        level, event: as every line of the log has them; `event` is `EVENT`.
+        chain: the name of its chain.
         seq: 0 for the first one, then one more each.
-        at: when, in UTC.
         prev: the hash of the entry before, `GENESIS` before the first one.
         hash: SHA-256 of this entry as JSON in the order of these fields, with "" for its hash.
     """
 
-    audit: str
+    ts: str
+    level: str
+    event: str
+    chain: str
     seq: int
-    at: str
     what: str
     who: str
     authority: str
     on: str
     outcome: str
-    correlation: str
+    correlation_id: str
     times: int
     prev: str
     hash: str
@@ -74,7 +80,7 @@ class AuditEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def head(self) -> "Head":
         """The chain as it ends with this entry."""
-        return Head(self.audit, self.seq, self.hash)
+        return Head(self.chain, self.seq, self.hash)
 
 
 class Head(NamedTuple):
@@ -97,15 +103,17 @@ def chained(head: Head, deed: Deed, at_s: float) -> AuditEntry:
     """
     seconds, ms = divmod(int(at_s * 1000), 1000)
     bare = AuditEntry(
-        audit=head.chain,
+        ts=f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z",
+        level="info",
+        event=EVENT,
+        chain=head.chain,
         seq=head.seq + 1,
-        at=f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z",
         what=deed.what,
         who=deed.who,
         authority=deed.authority,
         on=deed.on,
         outcome=deed.outcome,
-        correlation=deed.correlation,
+        correlation_id=deed.correlation,
         times=deed.times,
         prev=head.hash,
         hash="",
@@ -133,9 +141,10 @@ def entry_of(line: bytes) -> AuditEntry | None:
     if len(line) > ENTRY_BYTES_MAX:
         return None
     try:
-        return msgspec.json.decode(line, type=AuditEntry)
+        entry = msgspec.json.decode(line, type=AuditEntry)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return entry if entry.event == EVENT else None
 
 
 def holds(entry: AuditEntry) -> bool:
@@ -145,7 +154,7 @@ def holds(entry: AuditEntry) -> bool:
 
 def follows(entry: AuditEntry, head: Head) -> bool:
     """Whether an entry is the next one of a chain, unchanged."""
-    return (entry.audit, entry.seq, entry.prev) == (head.chain, head.seq + 1, head.hash) and holds(
+    return (entry.chain, entry.seq, entry.prev) == (head.chain, head.seq + 1, head.hash) and holds(
         entry
     )
 

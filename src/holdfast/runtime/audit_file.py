@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,8 @@ from holdfast.ports import Clock
 NAME: Final = "audit.jsonl"
 PARTS: Final = 4
 """In how many files the log is kept: the oldest one makes room."""
+HEADS_EVERY: Final = 100
+"""After so many entries the log of the process is told how the chain ends."""
 _TAIL_BYTES = 4 * ENTRY_BYTES_MAX
 
 
@@ -47,6 +49,12 @@ def audit_files(folder: Path) -> list[Path]:
     return [*sorted(older), *([newest] if newest.is_file() else [])]
 
 
+def audit_folders(folder: Path) -> list[Path]:
+    """Return the folder of a system and those of its members, as far as they have audit logs."""
+    inside = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
+    return [path for path in (folder, *sorted(inside)) if audit_files(path)]
+
+
 class AuditFile:
     """Implements `observability.audit.AuditSink` in a folder.
 
@@ -54,15 +62,27 @@ class AuditFile:
         folder: made for this user alone if it is not there.
         bytes_max: of all its files.
         who, on: who writes, and which process this is, for entries about the chain.
+        on_head: told how the chain ends: when it is taken up, now and then, and at the end. Kept
+            elsewhere, it shows that an end was cut off.
     """
 
-    def __init__(self, folder: Path, clock: Clock, bytes_max: int, who: str, on: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        bytes_max: int,
+        who: str,
+        on: str,
+        on_head: Callable[[Head], None],
+    ) -> None:
         self._folder, self._path, self._clock = folder, folder / NAME, clock
         self._part_bytes_max = bytes_max // PARTS
         self._who, self._on = who, on
         self._file: int | None = None
         self._size: int = -1
         self._head = Head("")
+        self._on_head, self._told_seq = on_head, -1
 
     @property
     def entries(self) -> int:
@@ -79,6 +99,8 @@ class AuditFile:
                     os.fsync(file)
                 if self._size > self._part_bytes_max:
                     self._turn()
+            if self._told_seq < 0 or self._head.seq >= self._told_seq + HEADS_EVERY:
+                self._tell()
         except OSError:  # no room, no right: it is counted, and read anew before the next one
             self._size = -1
             return False
@@ -86,6 +108,15 @@ class AuditFile:
 
     def close(self) -> None:
         """Close the file, with all of it on the disk."""
+        if self._told_seq != self._head.seq:
+            self._tell()
+        self._let_go()
+
+    def _tell(self) -> None:
+        self._told_seq = self._head.seq
+        self._on_head(self._head)
+
+    def _let_go(self) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.fsync(self._file)
@@ -102,7 +133,7 @@ class AuditFile:
             fcntl.flock(file, fcntl.LOCK_EX)
             if _is_at(file, self._path):
                 break
-            self.close()  # another process has made it an older part
+            self._let_go()  # another process has made it an older part
             self._size = -1
         try:
             yield file

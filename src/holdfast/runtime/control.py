@@ -4,9 +4,6 @@ The command line speaks to a running process over the data folder's Unix socket,
 is its authentication; with no process running it opens the folder itself.
 """
 
-import functools
-import os
-import pwd
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -20,9 +17,9 @@ from holdfast.contract.envelope import HTTP, MessageRow, SagaRow, SagaState, Sta
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import Command, Message
 from holdfast.dispatch.host import ServiceHost
-from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName, Unrecorded
+from holdfast.errors import Conflict, HoldfastError, Invalid, UnknownName
 from holdfast.observability import Audit, Exposition, Health, Metrics
-from holdfast.observability.redact import describe
+from holdfast.runtime.audit import commanded
 from holdfast.runtime.shown import Json, Shown, uuid_of
 from holdfast.storage import Failing, MessageFilter, SagaFilter
 from holdfast.system import System
@@ -82,22 +79,8 @@ class Control:
         name = request.path.lstrip("/")
         if name in _LOOKS or arguments.get("dry"):
             return await verb(**arguments)
-        who, authority = operator(request.peer.identity)
-        told = functools.partial(
-            self._audit.require, f"operator.{name}", who=who, authority=authority, on=_on(arguments)
-        )
-        if not told(outcome="begun"):
-            raise Unrecorded(
-                "the audit log cannot be written, so nothing was done: make room on its disk and "
-                "see that its files are this user's"
-            )
-        try:
-            result = await verb(**arguments)
-        except BaseException as exc:  # raised again: how it ended is written down
-            told(outcome=f"failed: {describe(exc)}")
-            raise
-        told(outcome="done")
-        return result
+        with commanded(self._audit, f"operator.{name}", request.peer.identity, on=_on(arguments)):
+            return await verb(**arguments)
 
     async def status(self) -> Json:
         """Tell how this process does: its health, what it hosts, and its metrics as text."""
@@ -291,22 +274,6 @@ def _by_name(sent: Sequence[Sender]) -> dict[str, Sender]:
     others = [(host, one) for host, one in in_order if newest[one.name][1] is not one]
     names = {one.name for _, one in others}
     return newest | {one.wire_name(): (host, one) for host, one in in_order if one.name in names}
-
-
-def operator(user: object) -> tuple[str, str]:
-    """Return who commands, and by what right: a user of this machine, as the kernel says.
-
-    Args:
-        user: the number that the socket gave; None: it is this process itself, which has opened
-            the data folder.
-    """
-    by = "data folder" if user is None else "control socket"
-    number = user if isinstance(user, int) else os.getuid()
-    try:
-        name = pwd.getpwuid(number).pw_name
-    except KeyError:  # a container's user need not have a name
-        name = str(number)
-    return f"unix user {name}", f"{by}, uid {number}"
 
 
 def _on(arguments: Json) -> str:

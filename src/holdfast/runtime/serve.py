@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from holdfast.errors import DataFolderBusy, DataFolderUnfit
 from holdfast.observability import Logger, bridged
 from holdfast.ports import Signals
+from holdfast.runtime.audit import started
 from holdfast.runtime.figures import watch_process
 from holdfast.runtime.kept_log import KeptLog
 from holdfast.runtime.process import Options, Process
@@ -47,6 +48,7 @@ async def serve(
         watch_process(process.metrics)
         lag = process.loop_lag()
         lag.start()
+        started(process.audit, system, options)
         logger.info("process.ready", **process.addresses)
         logger.flush()
         _settle_garbage()

@@ -221,6 +221,21 @@ class Outside(Protocol):
         """Run a blocking function in a thread."""
         ...
 
+    def audit(
+        self, what: str, *, who: str, authority: str = "", on: str = "", outcome: str = "done"
+    ) -> None:
+        """Write an entry of the audit log, at once, whatever becomes of the transaction.
+
+        The same again within a minute is counted. A handler that is run again writes it again.
+
+        Args:
+            what: a fixed name, such as `sign-in`; the service's name is put before it.
+            who: an id rather than an address or a name: entries are not deleted.
+            authority: by what that was proved, such as `password`.
+            on: what it was done to. outcome: `accepted`, `done`, or `refused: …` with why.
+        """
+        ...
+
 
 class Step(Protocol[C_co, R_co]):
     """A command as a saga's step: its own type, for `undo=`, and its reply's."""
