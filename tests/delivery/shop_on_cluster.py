@@ -27,6 +27,7 @@ from shop.processor.api import Processor
 from shop.processor.ledger import Ledger
 from tests.certificates import Authority
 from tests.chaos.books import Tables
+from tests.delivery.kubelet.cert_manager import CertManager
 from tests.delivery.kubelet.cluster import Cluster, cluster
 from tests.delivery.kubelet.containers import data_of
 from tests.delivery.kubelet.images import Image, build
@@ -69,6 +70,7 @@ class ShopOnCluster:
 
     Attributes:
         entry: the network of whoever comes in through the cluster's Gateway.
+        issuing: makes the Secrets of certificates, again when it is asked to.
         short: a name for the folder of Postgres's socket, whose path has to be short.
         placed: all orders that were taken.
         guests: {name: network} of those that were made.
@@ -80,6 +82,7 @@ class ShopOnCluster:
     ledger: Path
     customers: Customers
     short: Path
+    issuing: CertManager
     placed: list[Placed] = field(default_factory=list)
     guests: dict[str, str] = field(default_factory=dict)
 
@@ -152,7 +155,8 @@ async def shop_on_cluster(
     bundle = folder / "authorities.pem"
     bundle.write_bytes((built.root / _BUNDLE[1:]).read_bytes() + authority.file.read_bytes())
     images = {**servers(), "/shop": replace(built, binds={_BUNDLE: bundle})}
-    given = carried_out(objects, store=stored, folder=folder / "authorities")
+    issuing = CertManager(objects)
+    given = carried_out(objects, store=stored, folder=folder / "authorities", issuing=issuing)
     async with cluster(given, images=images, folder=folder / "state") as made:
         host = processor_of(objects)
         elsewhere = await made.network.add_elsewhere(host, PROCESSOR_AT)
@@ -170,7 +174,7 @@ async def shop_on_cluster(
             await customers.register()
             with tempfile.TemporaryDirectory(prefix="shop-") as short:
                 ledger_file, socket = folder / "processor.db", Path(short) / "run"
-                yield ShopOnCluster(made, entry, client, ledger_file, customers, socket)
+                yield ShopOnCluster(made, entry, client, ledger_file, customers, socket, issuing)
             await client.close()
         finally:
             await server.drain(0.1)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from holdfast import External, Outside, Pods, Service, Settings, System
 from holdfast.delivery import write
+from holdfast.delivery.identities import files_of
 from holdfast.delivery.parts import RenderedPart, render, rendering_of
 from holdfast.runtime.environment import environment, variables_read
 from shop.system import shop
@@ -62,7 +63,7 @@ SHOP = compose(shop)
 
 def test_every_process_of_the_shop_is_there_and_what_it_needs() -> None:
     """And nothing else: a server beside it is there because something waits for it, or shows it."""
-    beside = {"processor", "postgres", "nats", "redis", "collector", "jaeger"}
+    beside = {"processor", "postgres", "nats", "redis", "collector", "jaeger", "identities"}
     shown = {"prometheus", "alertmanager", "grafana"}
 
     assert set(SHOP["services"]) == {*OURS, *beside, *shown}
@@ -74,7 +75,7 @@ def test_all_that_is_mounted_is_rendered() -> None:
 
     for service in SHOP["services"].values():
         for volume in service.get("volumes", []):
-            source = volume.split(":")[0]
+            source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
             if source.startswith("."):
                 path = source.replace("../", "", 1) if ".." in source else f"compose/{source[2:]}"
                 assert any(name == path or name.startswith(f"{path}/") for name in files), source
@@ -94,7 +95,7 @@ def test_a_process_is_told_what_it_is_told_on_a_cluster() -> None:
         here = {key.removesuffix("_FILE") for key in SHOP["services"][name]["environment"]}
 
         assert here == there
-        assert here <= set(variables_read(shop))
+        assert here <= {*variables_read(shop), *files_of(name)}
 
 
 def test_values_are_those_of_one_machine() -> None:
@@ -127,7 +128,10 @@ def test_nothing_is_started_before_what_it_needs() -> None:
         if "depends_on" in service
     }
 
-    assert awaited["migrate"] == {"postgres": "service_healthy"}
+    assert awaited["migrate"] == {
+        "identities": "service_healthy",
+        "postgres": "service_healthy",
+    }
     for name in OURS[1:-1]:
         assert awaited[name]["migrate"] == "service_completed_successfully"
         assert awaited[name]["nats"] == "service_healthy"
@@ -181,10 +185,34 @@ def test_redis_and_nats_are_set_up_as_on_a_cluster() -> None:
 
 
 def test_prometheus_asks_every_process() -> None:
-    """At its port of operations, by name."""
-    (targets,) = yaml.safe_load(rendered(shop)["compose/prometheus/targets.yml"])
+    """At its port of operations, by name, which it has to prove; and shows who it is itself."""
+    read = yaml.safe_load(rendered(shop)["compose/prometheus/prometheus.yml"])
+    jobs = read["scrape_configs"]
 
-    assert targets["targets"] == [f"{name}:8001" for name in OURS if name != "migrate"]
+    targets = [target for job in jobs for one in job["static_configs"] for target in one["targets"]]
+    assert targets == [f"{name}:8001" for name in OURS if name != "migrate"]
+    assert [job["tls_config"]["server_name"] for job in jobs] == [t.split(":")[0] for t in targets]
+    assert all(one["labels"] == {"job": "shop"} for job in jobs for one in job["static_configs"])
+    assert identities_of(SHOP["services"]["prometheus"]) == {"monitoring"}
+
+
+def identities_of(service: dict[str, Any]) -> set[str]:
+    """Return whose identity a container has."""
+    volumes = [v for v in service.get("volumes", []) if isinstance(v, dict)]
+    assert all(v["read_only"] and v["source"] == "identities" for v in volumes)
+    return {v["volume"]["subpath"] for v in volumes}
+
+
+def test_a_container_has_its_own_identity_alone() -> None:
+    """None but the authority's own sees the whole volume."""
+    names = {name: name for name in OURS} | {"migrate": "migrator"}
+    for name, service in SHOP["services"].items():
+        more = {"gateway-tokens"} if name == "gateway" else set[str]()
+        if name in names:
+            assert identities_of(service) == {names[name]} | more
+        elif name != "identities":
+            whole = [v for v in service.get("volumes", []) if str(v).startswith("identities:")]
+            assert whole == []
 
 
 @pytest.fixture(scope="module")

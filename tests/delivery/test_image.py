@@ -1,6 +1,8 @@
 """The Dockerfile: what is locked, what goes along, and as whom it runs."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from holdfast.delivery.images import LOCK
 from holdfast.delivery.parts import RenderedPart, render, rendering_of
 from shop.system import shop
 
+_NOTES = "import urllib.request as r; r.urlopen = lambda url, **_: print(url)\n"
+"""Lets a health check tell where it asks."""
 DIGEST = f"sha256:{'ab' * 32}"
 BLOG = System("blog", [Service("posts"), Service("search")], deploy=Deploy())
 
@@ -126,7 +130,12 @@ def test_signals_reach_the_process(tmp_path: Path) -> None:
     assert said["STOPSIGNAL"] == "SIGTERM"
     program, flag, code = json.loads(said["HEALTHCHECK"].partition("CMD ")[2])
     assert (program, flag) == ("python", "-c")
-    assert "http://127.0.0.1:8001/health/live" in code
+    assert "://127.0.0.1:8001/health/live" in code
+    for given, scheme in (({}, "http"), ({"HOLDFAST_CERT": "/a"}, "https")):
+        asked = subprocess.run(
+            [sys.executable, "-c", f"{_NOTES}{code}"], env=given, capture_output=True, check=True
+        )
+        assert asked.stdout.decode().startswith(f"{scheme}://")
     compile(code, "HEALTHCHECK", "exec")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.delivery.kubelet.cert_manager import CertManager
 from tests.delivery.kubelet.containers import NotStartable, Told, launch
 from tests.delivery.kubelet.dns import answer
 from tests.delivery.kubelet.images import Image
@@ -494,7 +495,9 @@ kind: Database
 metadata: {name: other, namespace: shop}
 spec: {name: other, owner: web, cluster: {name: another}}
 """)
-    made = Objects(carried_out(given, store=lambda key, name: "x", folder=tmp_path))
+    issuing = CertManager(given)
+    stored = carried_out(given, store=lambda key, name: "x", folder=tmp_path, issuing=issuing)
+    made = Objects(stored)
     stateful = made.find("StatefulSet", "shop", "pg")
     authority = made.find("Secret", "shop", "pg-ca")
 

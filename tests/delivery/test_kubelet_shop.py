@@ -3,6 +3,8 @@
 import asyncio
 import os
 import random
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
 
 from holdfast.errors import CallError, ConnectionLost
 from holdfast.testing import Client
@@ -18,6 +21,7 @@ from shop.demo.customers import Wish, wishes
 from shop.system import shop
 from tests.delivery.kubelet.images import base, bytes_of
 from tests.delivery.kubelet.manifests import Object
+from tests.delivery.kubelet.pod import Pod
 from tests.delivery.shop_on_cluster import (
     LINES,
     NAMESPACE,
@@ -214,6 +218,76 @@ async def test_a_rolling_update_fails_no_request(
     assert ended == {"exit code 0"}
 
 
+async def test_certificates_are_rotated_under_load(running: ShopOnCluster) -> None:
+    """All workloads get new ones while customers buy: no pod ends, no order is refused or lost."""
+    made, over = running.cluster, asyncio.Event()
+    before = {pod: serial_of(pod) for name in WORKLOADS for pod in made.of(name)}
+    secrets = running.issuing.rotate_leaves()
+
+    async def buy(customer: int) -> list[int]:
+        tries, number = [], 0
+        while not over.is_set():
+            number += 1
+            wish = Wish(f"turn-{customer}-{number}", "tok_ok", LINES)
+            (placed,) = await running.order([wish])
+            tries.append(placed.tries)
+        return tries
+
+    buying = [asyncio.create_task(buy(customer)) for customer in range(4)]
+    made.apply(secrets)
+    renewed = "identity.renewed"
+    await made.until(lambda: all(renewed in made.log(pod) for pod in before), 60)
+    over.set()
+    tries = [n for each in await asyncio.gather(*buying) for n in each]
+
+    assert len(tries) > 20 and max(tries) == 1
+    assert await running.wrong() == []
+    for pod, serial in before.items():
+        assert serial_of(pod) != serial
+        assert pod.ready and pod.restarts == 0
+
+
+def serial_of(pod: Pod) -> int:
+    """Return which certificate a pod finds."""
+    pem = (pod.volumes["identity"] / "tls.crt").read_bytes()
+    return x509.load_pem_x509_certificate(pem).serial_number
+
+
+async def test_who_has_no_certificate_sees_whether_a_pod_is_ready_and_nothing_else(
+    running: ShopOnCluster,
+) -> None:
+    """From where Prometheus runs, which may connect: metrics are for the certificate of that."""
+    made = running.cluster
+    network = await running.guest(shop.deploy.monitoring_namespace, "monitoring", {})
+    for name in WORKLOADS:
+        pod = made.of(name)[0]
+        metrics = ("/metrics", "/health/ready")
+        nobody = [await asked(running, network, pod, path, "") for path in metrics]
+        other = [await asked(running, network, pod, path, "identity-orders") for path in metrics]
+        reader = await asked(running, network, pod, "/metrics", "identity-monitoring")
+
+        assert nobody == other == [403, 200]
+        assert reader == 200
+
+
+async def asked(running: ShopOnCluster, network: str, pod: Pod, path: str, secret: str) -> int:
+    """Return the status by which a pod answers whoever shows the certificate of a Secret."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with tempfile.TemporaryDirectory() as folder:
+        if secret:
+            files = running.issuing.secrets[NAMESPACE, secret]["stringData"]
+            for name, text in files.items():
+                (Path(folder) / name).write_text(text)
+            context.load_cert_chain(Path(folder) / "tls.crt", Path(folder) / "tls.key")
+    made = await running.cluster.node.connected(network, pod.address, 8001)
+    reader, writer = await asyncio.open_connection(sock=made, ssl=context, server_hostname="")
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
 def deployment(running: ShopOnCluster, name: str) -> Object:
     """Return a copy of a Deployment, to be changed."""
     found = running.cluster.objects.find("Deployment", NAMESPACE, name)
@@ -249,9 +323,25 @@ def no_writing(thing: Object) -> None:
     container["args"][at + 1] = "/app/data"
 
 
+def somebody_else(thing: Object) -> None:
+    """It has the certificate of another service."""
+    volumes = thing["spec"]["template"]["spec"]["volumes"]
+    (volume,) = [volume for volume in volumes if volume["name"] == "identity"]
+    volume["secret"]["secretName"] = "identity-notifications"
+
+
+def for_everybody(thing: Object) -> None:
+    """Every user of its machine may read its key."""
+    volumes = thing["spec"]["template"]["spec"]["volumes"]
+    (volume,) = [volume for volume in volumes if volume["name"] == "identity"]
+    volume["secret"]["defaultMode"] = 0o444
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "mutate", "seen"),
     [
+        ("Deployment", "payments", somebody_else, "it is of notifications"),
+        ("Deployment", "users", for_everybody, "every user may read it"),
         ("Deployment", "orders", wrong_port, "an order is answered 50"),
         ("NetworkPolicy", "payments", no_egress, "the network is not the graph"),
         ("Deployment", "users", no_such_probe, "startupProbe failed 3 times"),

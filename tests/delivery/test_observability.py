@@ -230,12 +230,17 @@ def test_the_collector_sends_where_jaeger_listens() -> None:
 
 def test_in_a_cluster_the_port_of_operations_is_scraped_and_no_other() -> None:
     """Pods of the system alone, in its namespace; the job is called what the rules ask for."""
-    [scrape] = documents("in-cluster")["observability/prometheus/in-cluster.yml"]["scrape_configs"]
-    kept = {r["source_labels"][0]: r["regex"] for r in scrape["relabel_configs"] if "regex" in r}
+    read = documents("in-cluster")["observability/prometheus/in-cluster.yml"]
+    label = "__meta_kubernetes_pod_label_app_kubernetes_io"
 
-    assert scrape["job_name"] == "shop"
-    assert scrape["kubernetes_sd_configs"][0]["namespaces"] == {"names": ["shop"]}
-    assert kept == {
-        "__meta_kubernetes_pod_label_app_kubernetes_io_part_of": "shop",
-        "__meta_kubernetes_pod_container_port_name": "ops",
-    }
+    for scrape in read["scrape_configs"]:
+        rules = scrape["relabel_configs"]
+        name = scrape["tls_config"]["server_name"]
+        assert scrape["job_name"] == f"shop-{name}" and scrape["scheme"] == "https"
+        assert {"target_label": "job", "replacement": "shop"} in rules
+        assert scrape["kubernetes_sd_configs"][0]["namespaces"] == {"names": ["shop"]}
+        assert {r["source_labels"][0]: r["regex"] for r in rules if "regex" in r} == {
+            f"{label}_component": name,
+            f"{label}_part_of": "shop",
+            "__meta_kubernetes_pod_container_port_name": "ops",
+        }

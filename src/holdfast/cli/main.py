@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "Print what is wrong with a declaration.",
     "graph": "Print who sends what to whom.",
     "render": "Write rules, alerts and dashboards that follow from a declaration.",
+    "certify": "Issue the certificates of a system's workloads, where nothing else does.",
     "migrate": "Bring databases to the newest revision of their tables.",
     "send": "Send a command to the service that handles it, or an event to all who hear it.",
     "status": "Show the live graph: rate, errors, latency and backlog, and how each service does.",

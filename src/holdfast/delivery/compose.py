@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from holdfast.communication import LOOPBACK, PORT
+from holdfast.contract.spiffe import SIGNER
 from holdfast.delivery import prometheus
 from holdfast.delivery.files import Files, head
+from holdfast.delivery.identities import IDENTITY, TOKENS, identity_name
 from holdfast.delivery.image import USER
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
@@ -42,8 +44,13 @@ from holdfast.system import Environment, External
 PART: Final = RenderedPart.COMPOSE
 DATA: Final = f"/data:uid={USER},gid={USER},mode=0700"
 _READY: Final = (
-    f"import urllib.request as r; r.urlopen('http://{LOOPBACK}:{OPS_PORT}/health/ready', timeout=2)"
+    "import ssl, urllib.request as r; r.urlopen("
+    f"'https://{LOOPBACK}:{OPS_PORT}/health/ready', timeout=2, "
+    "context=ssl._create_unverified_context())"  # it asks itself
 )
+_CERTIFIED: Final = "import os; os.stat('/data/ready')"
+IDENTITIES: Final = "identities"
+"""Issues the certificates, and the volume that has them."""
 _LISTENS: Final = f"import socket; socket.create_connection(('{LOOPBACK}', {PORT}), 2)"
 _REDIS: Final = (
     *("redis-server", "--port", str(PORTS[REDIS]), "--protected-mode", "no"),
@@ -63,8 +70,7 @@ def files(rendering: Rendering) -> Files:
         "secrets.sh": _BASH + above + rendering.templates.render(f"{PART}/secrets.sh", **words),
         ".gitignore": f"{above}/secrets/\n",
         "prometheus/prometheus.yml": above
-        + dump(prometheus.configuration(plan.system, alertmanager="alertmanager:9093")),
-        "prometheus/targets.yml": above + dump(_targets(plan)),
+        + dump(prometheus.identified(plan, IDENTITY, alertmanager="alertmanager:9093")),
         "grafana/datasources.yml": above + dump(_datasources()),
         "grafana/dashboards.yml": above + dump(_dashboards(plan)),
     }
@@ -116,6 +122,10 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "commands": {w.name: _command(plan, w) for w in plan.everything},
         "variables": {w.name: variables(plan, w) for w in plan.everything},
         "secrets": {w.name: secrets(w) for w in plan.everything},
+        "identities": {w.name: _identities(w) for w in plan.everything},
+        "certified": _CERTIFIED,
+        "identity": _identity,
+        "identity_path": IDENTITY,
         "awaited": {w.name: _awaited(plan, w) for w in plan.everything},
         "databases": databases,
         "passwords": passwords,
@@ -157,12 +167,30 @@ def _command(plan: Plan, workload: Workload) -> list[str]:
 def _awaited(plan: Plan, workload: Workload) -> dict[str, str]:
     """Return {service: in what state it has to be before a process is started}."""
     if workload.name == MIGRATE:
-        return {POSTGRES: _HEALTHY}
-    awaited = {MIGRATE: "service_completed_successfully"} if workload.databases else {}
+        return {IDENTITIES: _HEALTHY, POSTGRES: _HEALTHY}
+    awaited = {IDENTITIES: _HEALTHY}
+    awaited |= {MIGRATE: "service_completed_successfully"} if workload.databases else {}
     awaited |= {NATS: _HEALTHY} if workload.broker else {}
     awaited |= {REDIS: _HEALTHY} if workload.limits else {}
     awaited |= {external.name: _HEALTHY for external in workload.externals if external.local}
     return awaited | {COLLECTOR: _STARTED}
+
+
+def _identities(workload: Workload) -> list[dict[str, Value]]:
+    """Return the volumes by which a process knows who it is."""
+    own = _identity(identity_name(workload.name), IDENTITY)
+    return [own, _identity(SIGNER, TOKENS)] if workload.name == GATEWAY else [own]
+
+
+def _identity(name: str, target: str) -> dict[str, Value]:
+    """Return the volume that has one identity and no other."""
+    return {
+        "type": "volume",
+        "source": IDENTITIES,
+        "target": target,
+        "read_only": True,
+        "volume": {"subpath": name.replace("/", "-")},
+    }
 
 
 def _stand_in(external: External) -> list[str]:
@@ -177,10 +205,6 @@ def _confined(tmpfs: Sequence[str] = ()) -> Written:
     if tmpfs:
         lines.append(f"tmpfs: [{', '.join(yaml_scalar(place) for place in tmpfs)}]")
     return Written("\n".join(f"    {line}" for line in lines))
-
-
-def _targets(plan: Plan) -> Value:
-    return [{"targets": [f"{workload.name}:{OPS_PORT}" for workload in plan.workloads]}]
 
 
 def _datasources() -> Value:

@@ -10,12 +10,23 @@ from typing import Any, Final
 from holdfast.communication import PORT
 from holdfast.delivery import collector, prometheus
 from holdfast.delivery.files import Files, head
+from holdfast.delivery.identities import (
+    IDENTITY,
+    ISSUER,
+    MODE,
+    TOKENS,
+    certificate_of,
+    identities_of,
+    identity_name,
+    secret_of_identity,
+)
 from holdfast.delivery.image import USER
 from holdfast.delivery.labels import labels_of, selector_of
 from holdfast.delivery.nats import nats_conf
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
     ENTRY,
+    GATEWAY,
     JAEGER_OTLP,
     MONITORING,
     NATS_MONITOR,
@@ -78,7 +89,7 @@ def _templates(plan: Plan) -> list[tuple[str, str, dict[str, object]]]:
     if plan.migrate is not None:
         found.append(("migrate.yaml", "migrate.yaml", {"workload": plan.migrate}))
         found += [(name, name, {}) for name in WHEN]
-    always = (CLUSTER_WIDE, "network.yaml", "entry.yaml", "monitoring.yaml")
+    always = (CLUSTER_WIDE, "network.yaml", "identities.yaml", "entry.yaml", "monitoring.yaml")
     beside = ("nats.yaml", "redis.yaml", "collector.yaml")
     return [*found, *((name, name, {}) for name in (*always, *beside))]
 
@@ -95,7 +106,7 @@ class _Words:
         system = self._rendering.system
         functions: tuple[Callable[..., object], ...] = (
             *(self.labels, self.all_labels, self.metadata, self.sender, self.receiver, self.port),
-            *(self.later, self.literal, self.block),
+            *(self.later, self.literal, self.block, self.certificate),
         )
         return {
             "plan": self._plan,
@@ -109,6 +120,14 @@ class _Words:
             "jaeger_otlp": JAEGER_OTLP,
             "user": USER,
             "authority": AUTHORITY,
+            "identities": {identity.name: identity for identity in identities_of(self._plan)},
+            "identity_path": IDENTITY,
+            "tokens_path": TOKENS,
+            "private": MODE,
+            "own_issuer": ISSUER,
+            "gateway": GATEWAY,
+            "identity_name": identity_name,
+            "secret_of_identity": secret_of_identity,
             "nats_conf": nats_conf(self._plan),
             "collector_conf": dump(collector.configuration()),
             "prestop_s": PRESTOP_S,
@@ -169,6 +188,11 @@ class _Words:
     @property
     def _externals(self) -> frozenset[str]:
         return frozenset(external.name for external in self._plan.externals)
+
+    def certificate(self, name: str) -> Written:
+        """Return the lines below `spec:` of a workload's Certificate."""
+        identities = {identity.name: identity for identity in identities_of(self._plan)}
+        return self.block(certificate_of(self._plan, identities[name]), 2)
 
     def later(self, text: str) -> str:
         """Return a text that another program fills in, and Helm must not."""

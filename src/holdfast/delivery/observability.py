@@ -11,6 +11,7 @@ from holdfast.delivery.alerts import ALERTS, RUNBOOKS
 from holdfast.delivery.dashboards import dashboards_of
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.parts import RenderedPart, Rendering
+from holdfast.delivery.plan import plan_of
 from holdfast.delivery.rule_tests import tests_of
 from holdfast.delivery.yaml import Value, dump
 from holdfast.system import System
@@ -34,7 +35,7 @@ def observability(system: System, *, typed: str, runbooks: str = RUNBOOKS) -> Fi
         runbooks: where the pages of the alerts are served.
     """
     above = head(system.name, PART)
-    found = {path: above + dump(value) for path, value in _documents(system, runbooks)}
+    found = {path: above + dump(value) for path, value in _documents(system, typed, runbooks)}
     for dashboard in dashboards_of(system):
         model = msgspec.json.encode(dashboard.model(system.name))
         text = msgspec.json.format(model, indent=2).decode()
@@ -61,10 +62,10 @@ def runbook(alert: str) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def _documents(system: System, runbooks: str) -> Iterator[tuple[str, Value]]:
+def _documents(system: System, typed: str, runbooks: str) -> Iterator[tuple[str, Value]]:
     yield "prometheus/prometheus.yml", prometheus.configuration(system)
     yield "prometheus/targets/local.yml", prometheus.targets()
-    yield "prometheus/in-cluster.yml", prometheus.in_cluster(system)
+    yield "prometheus/in-cluster.yml", prometheus.in_cluster(plan_of(system, typed=typed))
     for name, value in prometheus.rules(system, runbooks).items():
         yield f"prometheus/rules/{name}.yml", value
     for name, value in tests_of(system, runbooks):

@@ -8,6 +8,7 @@ import hashlib
 import json
 from typing import Any, Final
 
+from holdfast.delivery.identities import files_of
 from holdfast.delivery.images import Images
 from holdfast.delivery.plan import (
     COLLECTOR,
@@ -88,6 +89,7 @@ def variables_of(plan: Plan, workload: Workload, environment: Environment) -> di
         "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={environment.name}",
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": f"{environment.traced:g}",
+        **files_of(workload.name),
     }
     if workload.broker:
         nodes = (f"nats://nats-{n}.nats:{PORTS[NATS]}" for n in range(NATS_NODES))

@@ -38,11 +38,14 @@ class LocalAuthority:
     Args:
         folder: made if it is not there; for this user alone.
         life_s: of a certificate; it is issued again when half of that is over.
+        mode: of the files of workloads; those of the authority itself are this user's alone.
     """
 
-    def __init__(self, folder: Path, system: str, clock: Clock, life_s: float = LIFE_S) -> None:
+    def __init__(
+        self, folder: Path, system: str, clock: Clock, life_s: float = LIFE_S, *, mode: int = 0o600
+    ) -> None:
         self._folder, self._system, self._clock = folder, system, clock
-        self._life_s = life_s
+        self._life_s, self._mode = life_s, mode
         self._authority: Authority | None = None
         self._due_s: dict[str, float] = {}  # {workload: when it gets the next certificate}
         self._told: dict[str, Callable[[], None]] = {}
@@ -68,11 +71,13 @@ class LocalAuthority:
             addresses=(LOOPBACK,) if name in SERVERS else (),
         )
         folder = self._place(name)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(
+            mode=0o700 | self._mode & 0o040 | (self._mode & 0o040) >> 2, parents=True, exist_ok=True
+        )
         files = files_in(folder)
-        write_private(files.key, issued.key)
-        write_private(files.certificate, issued.certificate)
-        write_private(files.trusted, self.trusted.read_bytes())
+        write_private(files.key, issued.key, self._mode)
+        write_private(files.certificate, issued.certificate, self._mode)
+        write_private(files.trusted, self.trusted.read_bytes(), self._mode)
         self._due_s[name] = now_s + (issued.ends_s - now_s) / 2
         self._changed(name)
         return files
@@ -143,7 +148,7 @@ class LocalAuthority:
     def _trust(self, authorities: bytes) -> None:
         write_private(self.trusted, authorities)
         for name in self._due_s:
-            write_private(self._place(name) / "ca.crt", authorities)
+            write_private(self._place(name) / "ca.crt", authorities, self._mode)
             self._changed(name)
 
     def _place(self, name: str) -> Path:
@@ -178,10 +183,11 @@ def variables_of(authority: LocalAuthority, name: str) -> dict[str, str]:
     return told
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file for this user alone, whole or not at all."""
+def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file for this user alone, or who the mode says, whole or not at all."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), mode)
         file.write(content)
     new.replace(path)

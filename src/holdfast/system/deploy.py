@@ -127,6 +127,8 @@ class Deploy:
         entry: what lets clients in: a Gateway of the Gateway API, or a classic Ingress.
         entry_class: its GatewayClass or IngressClass; None: `envoy`. An Ingress has to have one.
         issuer: the ClusterIssuer of cert-manager that its certificate is from.
+        identity_issuer: the ClusterIssuer that says who is who inside the system, whose authority
+            nobody else may be issued by; None: an authority of the system's own.
         entry_namespace: where the proxies behind `entry` run, from which alone clients' requests
             are let in; None: `envoy-gateway-system`. An Ingress has to have one.
         monitoring_namespace, keda_namespace: where Prometheus and Jaeger, and KEDA, run.
@@ -146,6 +148,7 @@ class Deploy:
     entry: Entry = "gateway"
     entry_class: str | None = None
     issuer: str = "letsencrypt"
+    identity_issuer: str | None = None
     entry_namespace: str | None = None
     monitoring_namespace: str = "monitoring"
     keda_namespace: str = "keda"

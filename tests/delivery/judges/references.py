@@ -143,6 +143,8 @@ def _key_is_there(
             template = ((spec.get("target") or {}).get("template") or {}).get("data")
             if not spec.get("dataFrom") or template is not None:
                 keys = set(template or ()) or {e["secretKey"] for e in spec.get("data", [])}
+        elif item["kind"] == "Certificate" and kind == "Secret" and name in _secrets_of(item):
+            keys = {"tls.crt", "tls.key", "ca.crt"}
         if keys is not None and key not in keys:
             yield f"{kind} {name} has no key {key}"
 
@@ -167,6 +169,11 @@ def _of_object(item: Object, items: list[Object]) -> Iterator[str]:
             kind = issuer.get("kind", "Issuer")
             where = "" if kind == "ClusterIssuer" else space
             yield from _is_there(items, where, kind, issuer.get("name"))
+        case "Issuer" if "ca" in spec:
+            yield from _is_there(items, space, "Secret", spec["ca"].get("secretName"))
+        case "ServiceMonitor":
+            for endpoint in spec.get("endpoints", []):
+                yield from _of_tls(endpoint.get("tlsConfig") or {}, space, items)
         case "ExternalSecret":
             store = spec.get("secretStoreRef") or {}
             kind = store.get("kind", "SecretStore")
@@ -180,6 +187,14 @@ def _of_object(item: Object, items: list[Object]) -> Iterator[str]:
             yield from _is_there(items, "", "ValidatingAdmissionPolicy", spec.get("policyName"))
         case "Application" if spec.get("project") != "default":
             yield from _is_there(items, space, "AppProject", spec.get("project"))
+
+
+def _of_tls(settings: dict[str, Any], space: str, items: list[Object]) -> Iterator[str]:
+    named = [(settings.get(part) or {}).get("secret") for part in ("ca", "cert")]
+    for wanted in (*named, settings.get("keySecret")):
+        if wanted:
+            yield from _is_there(items, space, "Secret", wanted["name"])
+            yield from _key_is_there(items, space, "Secret", wanted)
 
 
 def _of_service(service: Object, items: list[Object]) -> Iterator[str]:

@@ -51,14 +51,14 @@ def test_nats_reads_its_configuration(deploy: Path, tmp_path: Path) -> None:
 
 
 def test_prometheus_reads_its_configuration(deploy: Path, tmp_path: Path) -> None:
-    """With rules and targets where they are mounted."""
+    """With rules where they are mounted; a certificate is only there once it is issued."""
     prometheus = deploy / "compose" / "prometheus"
     shutil.copytree(deploy / "observability" / "prometheus" / "rules", tmp_path / "rules")
-    (tmp_path / "targets").mkdir()
-    shutil.copy(prometheus / "targets.yml", tmp_path / "targets" / "compose.yml")
     shutil.copy(prometheus / "prometheus.yml", tmp_path)
 
-    code, said = tools.run("promtool", "check", "config", "prometheus.yml", within=tmp_path)
+    code, said = tools.run(
+        "promtool", "check", "config", "--syntax-only", "prometheus.yml", within=tmp_path
+    )
 
     assert code == 0, said
     assert "2 rule files found" in said

@@ -7,6 +7,7 @@ import pytest
 
 from tests.delivery.judges.choices import choice_problems
 from tests.delivery.judges.environment import secret_problems
+from tests.delivery.judges.identities import identity_problems
 from tests.delivery.judges.metrics import query_problems
 from tests.delivery.judges.names import name_problems, port_problems
 from tests.delivery.judges.network import half_open, policy_problems
@@ -34,6 +35,7 @@ CHECKS: list[Check] = [
     *(security_problems, endings, probe_problems, resource_problems, quantity_problems),
     *(policy_problems, half_open, reference_problems, scaling, disruption_problems),
     *(name_problems, port_problems, queries, secret_problems, choice_problems),
+    identity_problems,
 ]
 
 
@@ -49,6 +51,7 @@ ORDERS, STOCK = ("Deployment", "orders"), ("Deployment", "stock")
 POLICY, SCALED = ("NetworkPolicy", "stock"), ("ScaledObject", "stock")
 BUDGET, ROUTE = ("PodDisruptionBudget", "orders"), ("HTTPRoute", "store")
 SERVICE, SECRET = ("Service", "orders"), ("ExternalSecret", "orders-database")
+WHO, SCRAPED = ("Certificate", "orders-identity"), ("ServiceMonitor", "store")
 
 REFUSED = [
     # A container's own word goes before the pod's.
@@ -221,6 +224,59 @@ REFUSED = [
     (
         *(secret_problems, ("ConfigMap", "orders-4f2c"), "data/API_KEY"),
         *("abc", "holds a secret"),
+    ),
+    # Identities.
+    (
+        *(identity_problems, WHO, "spec/uris/0"),
+        *("spiffe://store/stock", "its common name is orders, and its URI says stock"),
+    ),
+    (identity_problems, WHO, "spec/uris/-", "spiffe://store/stock", "2 URIs"),
+    (
+        *(identity_problems, ("Certificate", "metrics-identity"), "spec/uris/0"),
+        *("spiffe://store/orders", "2 certificates say so"),
+    ),
+    (identity_problems, WHO, "spec/dnsNames/0", "orders.store.svc", "first DNS name"),
+    (identity_problems, WHO, "spec/duration", "2160h", "not for an hour"),
+    (identity_problems, WHO, "spec/duration", GONE, "no duration"),
+    (identity_problems, WHO, "spec/renewBefore", "1m", "renewed 60 s before"),
+    (identity_problems, WHO, "spec/privateKey/rotationPolicy", "Never", "never another one"),
+    (identity_problems, WHO, "spec/privateKey/algorithm", "RSA", "its key is RSA"),
+    (identity_problems, WHO, "spec/usages", ["server auth"], "not for servers and clients"),
+    (
+        *(identity_problems, ORDERS, f"{POD}/volumes/1/secret/secretName"),
+        *("metrics-identity", "it can be metrics, and is orders"),
+    ),
+    (identity_problems, ORDERS, f"{POD}/volumes/1/secret/defaultMode", 0o444, "every user may"),
+    (identity_problems, ORDERS, f"{POD}/volumes/1/secret/defaultMode", GONE, "every user may"),
+    (
+        *(identity_problems, ORDERS, f"{POD}/volumes/1"),
+        *({"name": "identity", "emptyDir": {}}, "does not have the identity of orders"),
+    ),
+    (identity_problems, ORDERS, f"{POD}/securityContext/fsGroup", GONE, "no fsGroup"),
+    (identity_problems, ORDERS, f"{BOX}/volumeMounts/1/readOnly", GONE, "not mounted read-only"),
+    (identity_problems, ORDERS, f"{BOX}/volumeMounts/1/subPath", "tls.key", "never another file"),
+    (identity_problems, ORDERS, f"{BOX}/readinessProbe/httpGet/scheme", GONE, "asks in clear"),
+    (
+        *(identity_problems, ("ConfigMap", "orders-4f2c"), "data/BROKER_URL"),
+        *("tls://one:4222,nats://two:4222", "BROKER_URL is in clear"),
+    ),
+    (
+        *(identity_problems, ORDERS, f"{BOX}/env/0"),
+        *({"name": "A_URL", "value": "http://stock"}, "A_URL is in clear"),
+    ),
+    (identity_problems, SCRAPED, "spec/endpoints/0/scheme", GONE, "asked for in clear"),
+    (
+        *(identity_problems, SCRAPED, "spec/endpoints/0/tlsConfig/insecureSkipVerify"),
+        *(True, "whoever answers is believed"),
+    ),
+    (identity_problems, SCRAPED, "spec/endpoints/0/tlsConfig/keySecret", GONE, "prove who asks"),
+    (
+        *(reference_problems, SCRAPED, "spec/endpoints/0/tlsConfig/keySecret/name"),
+        *("nobody", "no Secret nobody"),
+    ),
+    (
+        *(reference_problems, ("Issuer", "identities"), "spec/ca/secretName"),
+        *("nobody", "no Secret nobody"),
     ),
 ]
 """(check, kind and name, field, wrong value, what is said)."""

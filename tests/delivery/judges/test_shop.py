@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.contract.spiffe import MIGRATOR
 from holdfast.delivery.kubernetes import ENVOY_NAMESPACE
 from holdfast.delivery.plan import (
     COLLECTOR,
@@ -43,6 +44,7 @@ from tests.delivery.judges.environment import (
     variables_of_compose,
     variables_of_pods,
 )
+from tests.delivery.judges.identities import identity_problems
 from tests.delivery.judges.metrics import query_problems
 from tests.delivery.judges.names import name_problems, port_problems
 from tests.delivery.judges.network import Way, half_open, policy_problems, way_problems, ways
@@ -103,11 +105,15 @@ def known_metrics() -> set[str]:
     return {name + part for name in CATALOGUE for part in parts} | {"up"}
 
 
+IN_CLEAR = ("BROKER_URL", "REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Variables of those who have no identity."""
+
 CHECKS: list[Callable[[list[Object]], list[str]]] = [
     *(security_problems, probe_problems, resource_problems, quantity_problems),
     *(policy_problems, half_open, disruption_problems, name_problems, port_problems),
     *(secret_problems, rule_problems, choice_problems),
     partial(ending_problems, drain_s=DRAIN_S),
+    partial(identity_problems, names={MIGRATE: MIGRATOR}, apart=IN_CLEAR),
     partial(reference_problems, outside=OUTSIDE),
     partial(scaling_problems, durables=DURABLES),
     partial(query_problems, known=known_metrics()),

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 from tests.certificates import Authority
+from tests.delivery.kubelet.cert_manager import CertManager
 from tests.delivery.kubelet.manifests import Object, key_of
 
 Store = Callable[[str, str], str]
@@ -27,14 +28,16 @@ _STEPS: Mapping[str, Callable[[str], str]] = {
 """{step of a template's pipeline: what it does}, those that are used."""
 
 
-def carried_out(objects: Iterable[Object], *, store: Store, folder: Path) -> list[Object]:
+def carried_out(
+    objects: Iterable[Object], *, store: Store, folder: Path, issuing: CertManager
+) -> list[Object]:
     """Return objects with what operators would make of them.
 
     Args:
         folder: empty; for the certificates of databases.
     """
     given = list(objects)
-    made: list[Object] = []
+    made: list[Object] = list(issuing.secrets.values())
     for thing in given:
         if thing["kind"] == "ExternalSecret":
             made.append(secret_of(thing, store))

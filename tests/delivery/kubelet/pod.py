@@ -15,7 +15,7 @@ from tests.delivery.kubelet.node import Node
 from tests.delivery.kubelet.policies import PodAt
 from tests.delivery.kubelet.sandbox import Place
 from tests.delivery.kubelet.services import DOMAIN
-from tests.delivery.kubelet.volumes import make, mounts, over_their_size
+from tests.delivery.kubelet.volumes import make, mounts, over_their_size, refresh
 
 DNS_ADDRESS = "10.96.0.10"
 BACK_OFF_S, BACK_OFF_MAX_S = 1.0, 10.0  # a real kubelet begins with 10 s
@@ -81,6 +81,7 @@ class Pod:
         self._was_ready = False
         self._folder = at.folder / "pods" / f"{self.name}-{uuid4().hex[:6]}"
         self.volumes: Mapping[str, Path] = {}
+        self._told: Told | None = None
         self._networked = False
         self._stop = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -214,6 +215,7 @@ class Pod:
         self._folder.mkdir(parents=True)
         objects, links = at.objects(), at.links(self.namespace)
         told = Told(self.name, self.namespace, self.address, uuid4().hex, self.metadata, links)
+        self._told = told
         self.volumes = await make(self.spec, self._folder / "volumes", objects, told, at.node)
         own = self._own_files(self._folder)
         for declared in [*(self.spec.get("initContainers") or []), *self.spec["containers"]]:
@@ -245,8 +247,10 @@ class Pod:
         return [Mount(folder / name, f"/etc/{name}", read_only=True) for name in texts]
 
     async def _watch_volumes(self) -> None:
+        assert self._told is not None
         while True:
             await asyncio.sleep(LOOK_S)
+            refresh(self.spec, self.volumes, self._at.objects(), self._told)
             if full := over_their_size(self.spec, self.volumes):
                 self.reason = f"evicted: {', '.join(full)} holds more than its sizeLimit"
                 self._note(self.reason)

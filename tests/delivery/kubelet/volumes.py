@@ -5,6 +5,7 @@ Files of ConfigMaps and Secrets are root's, and readable to the pod's `fsGroup`.
 """
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,6 +47,14 @@ async def make(
             where.mkdir(parents=True)
             _write(where, _files(volume, objects, told), group)
     return made
+
+
+def refresh(pod: Object, made: Mapping[str, Path], objects: Objects, told: Told) -> None:
+    """Bring what is mounted of ConfigMaps and Secrets to what these have now, all at once."""
+    group = (pod.get("securityContext") or {}).get("fsGroup")
+    for volume in pod.get("volumes") or []:
+        if volume["name"] in made and not volume.keys() & {"emptyDir", "persistentVolumeClaim"}:
+            _write(made[volume["name"]], _files(volume, objects, told), group)
 
 
 def mounts(container: Object, made: Mapping[str, Path]) -> list[Mount]:
@@ -114,14 +123,33 @@ def _chosen(data: dict[str, bytes], declared: Object) -> dict[str, tuple[bytes, 
 
 
 def _write(where: Path, files: Mapping[str, tuple[bytes, int]], group: int | None) -> None:
+    """Write files as a kubelet does: names lead through one link, which is moved when all is there.
+
+    Nothing is done if they are there already.
+    """
+    link = where / "..data"
+    if link.exists() and all(
+        (link / path).exists() and (link / path).read_bytes() == content
+        for path, (content, _) in files.items()
+    ):
+        return
+    version = Path(tempfile.mkdtemp(prefix="..", dir=where))
+    version.chmod(0o755)
     for path, (content, mode) in files.items():
-        file = where / path
+        file = version / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         if group is not None:
             os.chown(file, 0, group)
             mode |= (mode & 0o400) >> 3  # the group may read what the owner may
         file.chmod(mode)
+        named = where / path
+        named.parent.mkdir(parents=True, exist_ok=True)
+        if not named.is_symlink():
+            named.symlink_to(os.path.relpath(link / path, named.parent))
+    following = where / "..data_tmp"
+    following.symlink_to(version.name)
+    following.replace(link)
 
 
 def _open_to(folder: Path, group: int | None) -> None:

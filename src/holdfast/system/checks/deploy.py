@@ -24,11 +24,11 @@ RESERVED = frozenset(
         *("jaeger", "prometheus", "alertmanager", "grafana"),
         *("database", "databases", "database-admin", "database-authority"),
         *("network", "namespace", "dns", "default-deny", "authority", "kustomization", "own"),
-        *("entry", "entry-tls", "entry-redirect", "monitoring"),
+        *("entry", "entry-tls", "entry-redirect", "monitoring", "identities"),
     )
 )
 """Names of what stands beside the services, on a cluster or in Compose."""
-_BEGINS = ("postgres-",)  # and those that are made of a service's own name
+_BEGINS = ("postgres-", "identity-")  # and those that are made of a service's own name
 PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8"),
     *("169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
@@ -42,7 +42,7 @@ _CPU = re.compile(r"[1-9][0-9]{0,5}m|[1-9][0-9]{0,2}")
 _MEMORY = re.compile(r"[1-9][0-9]{0,6}(Mi|Gi)")
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9._-]+)*")
 _LABELS = (
-    *("namespace", "entry_class", "issuer", "store"),
+    *("namespace", "entry_class", "issuer", "identity_issuer", "store"),
     *("entry_namespace", "monitoring_namespace", "keda_namespace", "pull_secret"),
 )
 PODS_MAX = 500
