@@ -25,10 +25,6 @@ from holdfast.security.authority import LIFE_S
 
 LOOK_S = 30.0
 IDENTITIES = "identities"
-"""The folder of the authority, in the data folder."""
-
-
-IDENTITIES = "identities"
 """The folder in a data folder with what is issued there."""
 
 
