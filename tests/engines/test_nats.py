@@ -240,8 +240,8 @@ async def test_a_subject_that_is_forbidden_is_said_and_counted(
         counts = broker.counts()
         await broker.stop()
 
-    assert said is not None and 'publish to "narrow.other.work"' in said
-    assert 'permissions violation for publish to "narrow.other.work"' in caplog.text.lower()
+    assert said is not None and 'publish to "narrow.other.work.ada"' in said
+    assert 'permissions violation for publish to "narrow.other.work.ada"' in caplog.text.lower()
     assert counts.refused_total >= 1
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "render": "Write rules, alerts and dashboards that follow from a declaration.",
     "certify": "Issue the certificates of a system's workloads, where nothing else does.",
     "migrate": "Bring databases to the newest revision of their tables.",
+    "provision": "Make the streams of a system on its broker, or update them.",
     "send": "Send a command to the service that handles it, or an event to all who hear it.",
     "status": "Show the live graph: rate, errors, latency and backlog, and how each service does.",
     "trace": "Tell the whole story of an order: what happened, what it waits for, what to do.",

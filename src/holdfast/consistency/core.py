@@ -79,6 +79,7 @@ class Observers:
         notice: what an operator may want to know.
         committed: (turns of a commit, seconds that it took, those of them before it began).
         kept_house: after each housekeeping.
+        refused: (sender, what it sent, why) of a parcel or letters that were not taken.
         witness: see `Units`. trail: where spans are made of it.
     """
 
@@ -87,6 +88,7 @@ class Observers:
     saga_ended: SagaEnded = untold
     saga_parked: SagaParked = untold
     kept_house: Callable[[], Awaitable[None]] = _nothing
+    refused: Callable[[str, str, str], None] = lambda sender, what, why: None
     witness: Callable[[Unit], None] | None = None
     trail: Trail | None = None
 
@@ -155,6 +157,7 @@ class Core:
             Replies(ledger, self.writer, self.outbox, self.sagas, notice),
             self.wake,
             notice,
+            observers.refused,
         )
         self.relay = Relay(
             ledger,

@@ -34,6 +34,7 @@ class Inbox:
 
     Args:
         wake: called when rows were put into the table that are due now.
+        told: (sender, what it sent, why) of what is refused, for the audit log.
     Attributes:
         refused: how many parcels and letters were not taken, by the reason.
     """
@@ -49,6 +50,7 @@ class Inbox:
         replies: Replies,
         wake: Callable[[], None],
         notice: Noticed,
+        told: Callable[[str, str, str], None],
     ) -> None:
         self._ledger = ledger
         self._senders = senders
@@ -58,7 +60,7 @@ class Inbox:
         self._meetings = meetings
         self._replies = replies
         self._wake = wake
-        self._notice = notice
+        self._notice, self._told = notice, told
         self.refused = Counter[NotTaken]()
 
     async def deliver(self, raw: bytes, again: bool, sender: str) -> None:
@@ -112,9 +114,11 @@ class Inbox:
         says = f"{parcel.sender} to {parcel.receiver}"
         if parcel.answers:
             self._notice("answer.refused", sender=sender, reason=refusal.value, says=says)
+            self._told(sender, f"answers, {says}", refusal.value)
             return
         types = ", ".join(sorted({f"{one.kind} {one.type}" for one in letters})[:NAMED])
         self._notice("letter.refused", sender=sender, reason=refusal.value, says=says, types=types)
+        self._told(sender, f"{types or 'letters'}, {says}", refusal.value)
 
     async def _take(
         self, edge: EdgeRow, parcel: Parcel, letters: Sequence[Letter], *, again: bool

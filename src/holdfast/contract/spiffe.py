@@ -18,7 +18,8 @@ MONITORING: Final = "monitoring"
 """What reads the metrics."""
 ALL: Final = "all"
 """A process that hosts all services, and the gateway."""
-SERVERS: Final = ("nats", "postgres", "redis")
+NATS: Final = "nats"
+SERVERS: Final = (NATS, "postgres", "redis")
 NOT_SERVICES: Final = frozenset(
     (GATEWAY, OPERATOR, MIGRATOR, PROVISIONER, MONITORING, ALL, *SERVERS)
 )

@@ -168,6 +168,7 @@ class ServiceHost:
                 self._saga_ended,
                 self._saga_parked,
                 self._keep_looking,
+                self._refused,
                 ports.witness,
                 ServiceTrail(service.name, ports.tracing),
             ),
@@ -223,6 +224,11 @@ class ServiceHost:
                     on=f"service {self.name}",
                     outcome=f"refused: {fields.get('reason') or fields.get('error')}",
                 )
+
+    def _refused(self, sender: str, what: str, why: str) -> None:
+        self._ports.audit.record(
+            "letter.refused", who=f"service {sender}", on=what, outcome=f"refused: {why}"
+        )
 
     def _edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         edge = Edge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)

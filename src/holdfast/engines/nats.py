@@ -10,9 +10,10 @@ import ssl
 
 from nats.errors import Error as NatsError
 
-from holdfast.engines.nats_connection import NatsConnection
+from holdfast.engines.nats_connection import NatsConnection, NatsProof
+from holdfast.engines.nats_names import subject_of
 from holdfast.engines.nats_pull import NatsPull
-from holdfast.engines.nats_streams import NatsStreams
+from holdfast.engines.nats_streams import Lanes, NatsRequests, NatsStreams
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
 from holdfast.ports import BrokerCounts, Deliver
@@ -26,6 +27,8 @@ class NatsBroker:
         url: one or more servers, `nats://host:4222,nats://…`.
         copies: servers that keep each stream; 3 in a cluster that survives one of them.
         tls: verifies the servers; with it nothing is said to a server in clear.
+        proof: by which the servers know who this process is. Then they let it do what is its own,
+            and it asks the provisioner for its streams; otherwise it makes them itself.
         patience_s: how long a stream may take to acknowledge, before it counts as lost.
     """
 
@@ -36,6 +39,7 @@ class NatsBroker:
         *,
         copies: int = 1,
         tls: ssl.SSLContext | None = None,
+        proof: NatsProof | None = None,
         patience_s: float = 5.0,
     ) -> None:
         self._troubles = Troubles("broker")
@@ -44,9 +48,13 @@ class NatsBroker:
             name=system,
             troubles=self._troubles,
             tls=tls,
+            proof=proof,
             changed=self._begin_anew,
         )
-        self._streams = NatsStreams(system, self.connection, copies=copies)
+        self._lanes: Lanes = NatsRequests(system, self.connection)
+        if proof is None:
+            self._lanes = NatsStreams(system, self.connection, copies=copies)
+        self._system = system
         self._patience_s = patience_s
         self._pulls: list[NatsPull] = []
 
@@ -56,7 +64,7 @@ class NatsBroker:
             raise Unreachable(trouble, edge=to)
         try:
             client = await self.connection.client()
-            await client.publish(self._streams.subject(to, lane, sender), parcel)
+            await client.publish(subject_of(self._system, to, lane, sender), parcel)
         except (NatsError, OSError) as exc:
             raise Unreachable(f"the broker: {exc or type(exc).__name__}", edge=to) from exc
 
@@ -64,8 +72,9 @@ class NatsBroker:
         """See `ports.Broker.subscribe`; a broker that is away is waited for in the background."""
         pull = NatsPull(
             self.connection,
-            self._streams,
+            self._lanes,
             self._troubles,
+            system=self._system,
             service=service,
             lane=lane,
             deliver=deliver,
@@ -80,7 +89,7 @@ class NatsBroker:
 
     def counts(self) -> BrokerCounts:
         """See `ports.Broker.counts`."""
-        return BrokerCounts(self.connection.refused_total, self._streams.remade_total)
+        return BrokerCounts(self.connection.refused_total, self._lanes.remade_total)
 
     async def stop(self) -> None:
         """See `ports.Broker.stop`."""

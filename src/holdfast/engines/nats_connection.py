@@ -10,11 +10,13 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from holdfast.engines.nats_names import API, IMPORTED
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
 
@@ -24,9 +26,30 @@ CONNECT_S = 3.0
 CLOSE_S = 1.0
 REFUSED_PAUSE_S = 1.0
 MOVE_S = 10.0  # a connection is kept so long before another server is tried
-PLACE = "connection"
+PLACE, RENEWAL = "connection", "renewal"
+AGE_S = 600.0
+RENEW_PAUSE_S = 5.0
+RETIRE_S = 12.0  # longer than a request for parcels stands
 _REFUSED = re.compile(r"authori[sz]ation|authentication|maximum .*connections", re.I)
 _FORBIDDEN = re.compile(r"permissions violation", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class NatsProof:
+    """How a process proves to a server who it is.
+
+    Attributes:
+        context: makes each connection with the newest certificate.
+        inbox: what its inboxes begin with; nobody else may listen there.
+        api: what JetStream's requests begin with.
+        age_s: a connection is followed by a new one after so long, and long before its certificate
+            has run out: a server looks at that when a connection begins, and never again.
+    """
+
+    context: ssl.SSLContext
+    inbox: str
+    api: str = IMPORTED
+    age_s: float = AGE_S
 
 
 class NatsConnection:
@@ -35,6 +58,7 @@ class NatsConnection:
     Args:
         servers: URLs; any of them will do.
         tls: verifies the servers; with it nothing is said to a server in clear.
+        proof: instead, where the server wants to know who this process is.
         changed: called when the connection was lost or made again: what stood on it is gone.
     """
 
@@ -45,9 +69,13 @@ class NatsConnection:
         name: str,
         troubles: Troubles,
         tls: ssl.SSLContext | None = None,
+        proof: NatsProof | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._servers, self._name, self._tls = servers, name, tls
+        self._servers, self._name = servers, name
+        self._tls = tls if proof is None else proof.context
+        self._proof = proof
+        self._renewing: asyncio.Task[None] | None = None
         self._troubles, self._changed = troubles, changed
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
@@ -57,8 +85,9 @@ class NatsConnection:
         self._not_before_s = self._since_s = 0.0
         self._avoid = ""
         self._closing: set[asyncio.Task[None]] = set()
+        self._retiring: dict[Client, asyncio.Task[None]] = {}  # clients that were followed
         self._stopped = False
-        self.refused_total = 0
+        self.refused_total = self.forbidden_total = 0
 
     def trouble(self) -> str | None:
         """Return why nothing can be sent now, or None."""
@@ -72,15 +101,76 @@ class NatsConnection:
             return self._client
         async with self._connecting:
             if self._client is None or self._client.is_closed:
-                now_s = asyncio.get_running_loop().time()
+                now_s = _now_s()
                 if self._stopped or now_s < self._not_before_s:
                     raise Unreachable(self.trouble() or AWAY, edge="broker")
-                self._client = await self._connect()
+                self._client = await self._first()
+                if self._proof is not None and self._renewing is None:
+                    renewing = self._renew_for_ever(self._proof.age_s)
+                    self._renewing = asyncio.create_task(renewing, name="the broker's connection")
             return self._client
+
+    async def _first(self) -> Client:
+        try:
+            return await self._connect()
+        except Unreachable as exc:
+            self._not_before_s = _now_s() + REFUSED_PAUSE_S * bool(self._refusal)
+            self._troubles.begin(PLACE, str(exc))
+            raise
+
+    async def _renew_for_ever(self, age_s: float) -> None:
+        while True:
+            await asyncio.sleep(max(0.0, self._since_s + age_s - _now_s()))
+            try:
+                await self.renew()
+            except Unreachable as exc:  # the old one is as good as it was
+                self._troubles.begin(RENEWAL, f"the connection grows old: {exc}")
+                await asyncio.sleep(RENEW_PAUSE_S)
+
+    async def renew(self) -> None:
+        """Make a new connection, and let the old one end when nothing comes by it any more.
+
+        Raises:
+            Unreachable: there is none to be had; the old one stays.
+        """
+        async with self._connecting:
+            old = self._client
+            try:
+                self._client = await self._connect()
+            finally:
+                if old is not None and old.is_connected:
+                    self._refusal = ""  # of the new one, which is told
+            self._troubles.end(RENEWAL)
+        self._changed()
+        if old is not None and not old.is_closed:
+            self._retiring[old] = asyncio.create_task(self._retire(old))
+
+    async def _retire(self, client: Client) -> None:
+        await asyncio.sleep(RETIRE_S)
+        await self._close(client)
+        del self._retiring[client]
+
+    async def half_typed(self) -> Any:
+        """Return the client for those of its calls of which the vendor has half the types."""
+        return await self.client()
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the server knows who this process is."""
+        return self._proof is not None
+
+    @property
+    def api(self) -> str:
+        """Return what JetStream's requests begin with."""
+        return API if self._proof is None else self._proof.api
+
+    def is_current(self, client: object) -> bool:
+        """Whether a client is the one in use; the last one lives on for a while."""
+        return client is self._client
 
     async def elsewhere(self) -> None:
         """Leave this server for another one of the list, if there is one."""
-        kept_s = asyncio.get_running_loop().time() - self._since_s
+        kept_s = _now_s() - self._since_s
         if len(self._servers) > 1 and self._client is not None and kept_s > MOVE_S:
             url = self._client.connected_url
             self._avoid = url.netloc if url is not None else ""
@@ -89,6 +179,12 @@ class NatsConnection:
     async def stop(self) -> None:
         """Close it for good."""
         self._stopped = True
+        ending = [*self._retiring.values(), *([self._renewing] if self._renewing else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        for client in self._retiring:
+            await self._close(client)
         if self._client is not None:
             await self._close(self._client)
         await asyncio.gather(*self._closing, return_exceptions=True)
@@ -109,22 +205,20 @@ class NatsConnection:
             attempt.cancel()
             await asyncio.gather(refused, attempt, return_exceptions=True)
         if well:
-            self._since_s = asyncio.get_running_loop().time()
+            self._since_s = _now_s()
             self._well()
             return client
         await self._close(client)
         if not self._refusals:
             self._refusal = ""
-        self._not_before_s = asyncio.get_running_loop().time() + REFUSED_PAUSE_S * bool(
-            self._refusal
-        )
-        self._troubles.begin(PLACE, self._refusal or AWAY)
         raise Unreachable(self._refusal or AWAY, edge="broker")
 
     async def _open(self, client: Client) -> None:
         options: dict[str, Any] = {"reconnect_time_wait": 0.25}  # for the vendor's types an int
         if self._tls is not None:
             options["tls"] = self._tls
+        if self._proof is not None:
+            options |= {"tls_handshake_first": True, "inbox_prefix": self._proof.inbox}
         servers = self._servers
         if self._avoid:  # it comes last
             servers = sorted(servers, key=lambda url: url.endswith(self._avoid))
@@ -139,8 +233,9 @@ class NatsConnection:
                 self._troubles.begin(PLACE, self._refusal or AWAY)
 
         async def back() -> None:
-            self._well()
-            self._changed()
+            if client is self._client:
+                self._well()
+                self._changed()
 
         async def heard(error: Exception) -> None:
             self._hear(client, error)
@@ -167,6 +262,7 @@ class NatsConnection:
         text = str(error).removeprefix("nats: ")
         if _FORBIDDEN.search(text):
             self.refused_total += 1
+            self.forbidden_total += 1
             self._troubles.happen("permissions", text)
         elif (tls := isinstance(error, ssl.SSLError | _NoTls)) or _REFUSED.search(text):
             self._refuse(f"no TLS with the broker: {text}" if tls else f"{REFUSED}: {text}")
@@ -194,6 +290,10 @@ class NatsConnection:
     async def _close(self, client: Client) -> None:
         """Close a client; one that does not end in time is left to its end."""
         await asyncio.wait({asyncio.ensure_future(client.close())}, timeout=CLOSE_S)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class _NoTls(NatsError):

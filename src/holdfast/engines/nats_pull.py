@@ -8,7 +8,6 @@ stream is made again.
 import asyncio
 import logging
 import math
-from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -16,7 +15,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from holdfast.engines.nats_connection import NatsConnection
-from holdfast.engines.nats_streams import NatsStreams
+from holdfast.engines.nats_names import pull_of, sender_of, subject_of
+from holdfast.engines.nats_streams import Lanes
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
 from holdfast.ports import Deliver
@@ -29,8 +29,13 @@ PROOF_S = 5.0  # between two proofs that the stream keeps what it is given
 PATIENCE_CAP_S = 60.0
 PAUSE_S, PAUSE_CAP_S = 0.1, 2.0
 MOVE_AFTER = 3  # failures in a row, before another server is tried
+NOBODY = "-"  # who published where no sender has a right to
 PROOF = "Holdfast-Proof"  # the header of the empty parcel
 NAK = b'-NAK {"delay": 1000000000}'  # again in a second
+
+
+class RightsRefused(NatsError):
+    """The broker does not let this process do what it has to do."""
 
 
 class StreamLost(NatsError):
@@ -59,16 +64,18 @@ class NatsPull:
     def __init__(
         self,
         connection: NatsConnection,
-        streams: NatsStreams,
+        lanes: Lanes,
         troubles: Troubles,
         *,
+        system: str,
         service: str,
         lane: str,
         deliver: Deliver,
         patience_s: float,
     ) -> None:
-        self._connection, self._streams, self._troubles = connection, streams, troubles
-        self._service, self._lane, self._deliver = service, lane, deliver
+        self._connection, self._lanes, self._troubles = connection, lanes, troubles
+        self._system, self._service, self._lane = system, service, lane
+        self._deliver, self._inbox = deliver, ""
         self._patience_s = patience_s
         self._place = f"{service} {lane}"
         self._running: set[asyncio.Task[None]] = set()
@@ -77,6 +84,7 @@ class NatsPull:
         self._came_any = False
         self._proof_at_s: float | None = None  # since when a proof is waited for
         self._unproven = 0  # proofs in a row that were not acknowledged
+        self._forbidden = 0  # how often the broker forbade something, when the last was given
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -119,9 +127,9 @@ class NatsPull:
 
     async def _prepare(self) -> None:
         if self._unproven:
-            await self._streams.remake(self._service, self._lane)
+            await self._lanes.remake(self._service, self._lane)
         else:
-            await self._streams.ensure(self._service, self._lane)
+            await self._lanes.ensure(self._service, self._lane)
 
     async def _failed(self, exc: Exception) -> None:
         if self._connection.trouble() is not None:
@@ -134,8 +142,8 @@ class NatsPull:
 
     async def _pull(self) -> None:
         """Keep a request standing, until the broker falls silent or says that it is gone."""
-        client: Any = await self._connection.client()  # `subscribe` is half typed
-        inbox = client.new_inbox()
+        client = await self._connection.half_typed()
+        inbox = self._inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=self._came)
         self._wanted, self._proof_at_s = 0, None
         prove_at_s = asked_at_s = -math.inf
@@ -154,23 +162,27 @@ class NatsPull:
                 if not await self._wait(2 * SILENCE_S) and self._wanted > 0:
                     return  # it has stalled: begin anew
         finally:
-            await subscription.unsubscribe()
+            if self._connection.is_current(client):  # else what is on its way there still comes
+                await subscription.unsubscribe()
 
     @property
     def _next(self) -> str:
-        name = self._streams.name(self._service, self._lane)
-        return f"$JS.API.CONSUMER.MSG.NEXT.{name}.{name}"
+        api = self._connection.api
+        return pull_of(self._system, self._service, self._lane, api=api)
 
     async def _prove(self, client: Client, inbox: str) -> None:
         """Give the stream an empty parcel, which it has to acknowledge."""
         if self._proof_at_s is None:
             self._proof_at_s = asyncio.get_running_loop().time()
-            subject = self._streams.subject(self._service, self._lane, self._service)
+            self._forbidden = self._connection.forbidden_total
+            subject = subject_of(self._system, self._service, self._lane, self._service)
             await client.publish(subject, b"", inbox, headers={PROOF: "1"})
 
     def _check_proof(self, now_s: float) -> None:
         patience_s = min(PATIENCE_CAP_S, self._patience_s * 2**self._unproven)
         if self._proof_at_s is not None and now_s >= self._proof_at_s + patience_s:
+            if self._connection.forbidden_total > self._forbidden:
+                raise RightsRefused("the broker does not let it use its own stream; see its rights")
             self._unproven = min(self._unproven + 1, 10)
             raise StreamLost(
                 f"its stream acknowledged nothing for {patience_s:g} s; it is made again"
@@ -189,10 +201,13 @@ class NatsPull:
         headers = msg.headers or {}
         status = headers.get("Status") if not msg.reply else None
         self._moved.set()
-        if status is not None:
-            self._told(status, headers.get("Description", ""))
-        elif not msg.reply:
-            self._proven(msg.data)
+        if not msg.reply:
+            if msg.subject != self._inbox:
+                return  # of a connection that was followed by another one
+            if status is not None:
+                self._told(status, headers.get("Description", ""))
+            else:
+                self._proven(msg.data)
         else:
             self._wanted = max(0, self._wanted - 1) if self._wanted >= 0 else self._wanted
             self._came_any = True
@@ -223,8 +238,10 @@ class NatsPull:
             return  # not acknowledged: another replica gets it
         answer = b"+ACK"
         if PROOF not in (msg.headers or {}):
+            sender = sender_of(self._system, self._service, self._lane, msg.subject)
+            if sender is None or (self._connection.is_named and not sender):
+                sender = NOBODY  # somebody brought it to the stream by another way: it is refused
             try:
-                sender = self._streams.sender_of(msg.subject)
                 await self._deliver(msg.data, msg.metadata.num_delivered > 1, sender)
             except Exception as exc:  # whatever it was: not acknowledged, and delivered again
                 logging.getLogger("holdfast").error("delivery failed", exc_info=exc)

@@ -1,7 +1,13 @@
-"""The streams of JetStream: one, with one consumer, for each lane of each service."""
+"""The streams of JetStream: one, with one consumer, for each lane of each service.
 
-from typing import Any
+Whoever may make streams may read and delete everything, so that on a server that knows who is who
+services have no such right: there they ask the provisioner, each for its own.
+"""
 
+from typing import Any, Protocol
+
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -13,43 +19,89 @@ from nats.js.api import (
 from nats.js.errors import APIError, NotFoundError
 
 from holdfast.engines.nats_connection import NatsConnection
+from holdfast.engines.nats_names import provision_of, stream_of, subjects_of
 
 STREAM_BYTES_MAX = 64 << 20
 ACK_WAIT_S = 30.0
 API_S = 5.0
+PROVISION_S = 20.0
+ANEW, DONE = "anew", b"done"  # what the provisioner is asked, and answers
 _EXISTS = 10058  # with other settings
 _SERVER_FAILED = 500
 
 
-class NatsStreams:
-    """Makes them, and makes them again.
+class Lanes(Protocol):
+    """Sees that the streams of lanes are there."""
 
-    Args:
-        copies: servers that keep each stream.
-    """
-
-    def __init__(self, system: str, connection: NatsConnection, *, copies: int) -> None:
-        self._system, self._connection, self._copies = system, connection, copies
-        self.remade_total = 0
-
-    def name(self, service: str, lane: str) -> str:
-        """Return the name of a stream, and of its consumer."""
-        return f"{self._system}_{service}_{lane}"
-
-    def subject(self, service: str, lane: str, sender: str) -> str:
-        """Return where one service publishes parcels for another; nobody else may do so there."""
-        return f"{self._system}.{service}.{lane}.{sender}"
-
-    def subjects(self, service: str, lane: str) -> list[str]:
-        """Return what a stream takes: from each sender, and from releases that did not say who."""
-        return [f"{self._system}.{service}.{lane}.*", f"{self._system}.{service}.{lane}"]
-
-    def sender_of(self, subject: str) -> str:
-        """Return who published a parcel; empty on a subject of releases that did not say so."""
-        return subject.removeprefix(f"{self._system}.").partition(".")[2].partition(".")[2]
+    remade_total: int
 
     async def ensure(self, service: str, lane: str) -> None:
-        """Make a stream and its consumer, if they are not there. Raises NatsError, Unreachable.
+        """See that a stream and its consumer are there. Raises NatsError, Unreachable."""
+        ...
+
+    async def remake(self, service: str, lane: str) -> None:
+        """Have a stream made anew that keeps nothing any more. Raises NatsError, Unreachable."""
+        ...
+
+
+class NotProvisioned(NatsError):
+    """A stream is missing, and nobody made it."""
+
+
+class NatsRequests:
+    """Implements `Lanes` by asking the provisioner."""
+
+    def __init__(self, system: str, connection: NatsConnection) -> None:
+        self._system, self._connection = system, connection
+        self.remade_total = 0
+
+    async def ensure(self, service: str, lane: str) -> None:
+        """See `Lanes.ensure`."""
+        jetstream = await _jetstream(self._connection)
+        name = stream_of(self._system, service, lane)
+        try:
+            await jetstream.consumer_info(name, name)
+        except APIError as exc:
+            if not isinstance(exc, NotFoundError) and exc.code != _SERVER_FAILED:
+                raise
+            await self._ask(service, lane)
+
+    async def remake(self, service: str, lane: str) -> None:
+        """See `Lanes.remake`."""
+        await self._ask(service, f"{lane} {ANEW}")
+        self.remade_total += 1
+
+    async def _ask(self, service: str, what: str) -> None:
+        client = await self._connection.client()
+        subject = provision_of(self._system, service)
+        try:
+            answer = await client.request(subject, what.encode(), timeout=PROVISION_S)
+        except NoRespondersError as exc:
+            raise NotProvisioned(
+                "its stream is missing, and nobody makes it; run `holdfast provision SYSTEM --keep`"
+            ) from exc
+        except TimeoutError as exc:
+            raise NotProvisioned("the provisioner does not answer; its log may say why") from exc
+        if answer.data != DONE:
+            raise NotProvisioned(f"the provisioner: {answer.data.decode(errors='replace')}")
+
+
+class NatsStreams:
+    """Implements `Lanes` by making them.
+
+    Args:
+        copies: servers that keep each stream. named: see `subjects_of`.
+    """
+
+    def __init__(
+        self, system: str, connection: NatsConnection, *, copies: int, named: bool = False
+    ) -> None:
+        self._system, self._connection, self._copies = system, connection, copies
+        self._named = named
+        self.remade_total = 0
+
+    async def ensure(self, service: str, lane: str) -> None:
+        """See `Lanes.ensure`.
 
         Files that the server has lost are an error of its own, 500, for ever: it still knows the
         stream. What that held are copies of rows in the senders' tables, so it is made anew.
@@ -62,24 +114,20 @@ class NatsStreams:
             await self.remake(service, lane)
 
     async def remake(self, service: str, lane: str) -> None:
-        """Delete a stream and make it again. Raises NatsError, Unreachable."""
-        jetstream = await self._jetstream()
+        """See `Lanes.remake`."""
+        jetstream = await _jetstream(self._connection)
         try:
-            await jetstream.delete_stream(self.name(service, lane))
+            await jetstream.delete_stream(stream_of(self._system, service, lane))
         except NotFoundError:
             pass  # somebody else was faster
         await self._make(service, lane)
         self.remade_total += 1
 
-    async def _jetstream(self) -> Any:  # its types are half known
-        client: Any = await self._connection.client()
-        return client.jetstream(timeout=API_S)
-
     async def _make(self, service: str, lane: str) -> None:
-        jetstream, name = await self._jetstream(), self.name(service, lane)
+        jetstream, name = await _jetstream(self._connection), stream_of(self._system, service, lane)
         config = StreamConfig(
             name=name,
-            subjects=self.subjects(service, lane),
+            subjects=subjects_of(self._system, service, lane, named=self._named),
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             discard=DiscardPolicy.OLD,
@@ -100,3 +148,8 @@ class NatsStreams:
                 raise
             await jetstream.update_stream(config)
         await jetstream.add_consumer(name, consumer)
+
+
+async def _jetstream(connection: NatsConnection) -> Any:  # its types are half known
+    client = await connection.half_typed()
+    return client.jetstream(timeout=API_S, prefix=connection.api)

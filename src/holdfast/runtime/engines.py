@@ -4,11 +4,14 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from holdfast.communication import PORT, Origin
+from holdfast.contract.spiffe import NATS
 from holdfast.dispatch.outside import Blocking
 from holdfast.engines.machine import MachineClock, MachineIds, machine_random
 from holdfast.engines.memory import MemoryBroker
+from holdfast.engines.nats_names import IMPORTED, inbox_of
 from holdfast.engines.network import SystemNetwork
 from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.engines.server_urls import scheme_of
@@ -31,6 +34,9 @@ from holdfast.runtime.variables import (
 )
 from holdfast.security import TransactionSigner
 from holdfast.storage import Database
+
+if TYPE_CHECKING:
+    from holdfast.engines.nats_connection import NatsProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +127,7 @@ def engines_of(
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))
     if url := environ.get(BROKER_URL):
-        copies = environ.get(BROKER_COPIES) or "1"
-        if copies not in ("1", "3", "5"):
-            raise SettingError([f"{BROKER_COPIES}={copies!r}: write 1, 3 or 5"])
-        broker = broker_of(system, url, copies=int(copies))
+        broker = broker_of(system, url, copies=broker_copies(environ), identity=identity)
         engines = replace(engines, broker=broker, discover=_discovery(environ, identity))
     if url := environ.get(REDIS_URL):
         engines = replace(engines, limits=_limits(system, url, engines.clock))
@@ -221,19 +224,72 @@ def _databases(
     return database
 
 
-def broker_of(system: str, url: str, *, copies: int = 1) -> Broker:
-    """Return the broker that BROKER_URL names. Raises SettingError."""
+def broker_copies(environ: Mapping[str, str]) -> int:
+    """Return how many of the broker's servers keep each letter. Raises SettingError."""
+    copies = environ.get(BROKER_COPIES) or "1"
+    if copies not in ("1", "3", "5"):
+        raise SettingError([f"{BROKER_COPIES}={copies!r}: write 1, 3 or 5"])
+    return int(copies)
+
+
+def broker_of(
+    system: str, url: str, *, copies: int = 1, identity: Identity | None = None
+) -> Broker:
+    """Return the broker that BROKER_URL names.
+
+    Args:
+        identity: by which it knows who this process is, and lets it do what is its own.
+    Raises:
+        SettingError: the URL does not fit, or a package is missing.
+    """
     try:
         from holdfast.engines.nats import NatsBroker  # only where it is wanted
     except ModuleNotFoundError as exc:
         raise SettingError([f"{BROKER_URL} needs `pip install holdfast[nats]`: {exc}"]) from exc
+    servers, tls = broker_servers(url, proven=identity is not None)
+    proof = None if identity is None else nats_proof(system, identity)
+    return NatsBroker(system, servers, copies=copies, tls=tls, proof=proof)
+
+
+def nats_proof(system: str, identity: Identity, *, api: str = IMPORTED) -> "NatsProof | None":
+    """Return how a process proves to NATS who it is; None: its identity speaks no TLS.
+
+    Args:
+        api: what JetStream's requests begin with in its account.
+    """
+    from holdfast.engines.nats_connection import NatsProof  # only where it is wanted
+
+    context = identity.reaches(NATS)
+    return None if context is None else NatsProof(context, inbox_of(system, identity.name), api)
+
+
+def broker_servers(url: str, *, proven: bool) -> tuple[str, ssl.SSLContext | None]:
+    """Return the servers of BROKER_URL, and what verifies them where no identity does.
+
+    Args:
+        proven: this process has an identity, which is shown and asked for.
+    Raises:
+        SettingError: the URL does not fit.
+    """
     if not url.startswith(("nats://", "tls://")):
         raise SettingError([f"{BROKER_URL}: write it as nats://host:4222, not {scheme_of(url)}"])
     try:
-        servers, tls = _broker_tls(url)
+        return _proven_servers(url) if proven else _broker_tls(url)
     except ValueError as exc:
         raise SettingError([f"{BROKER_URL}: {exc}"]) from exc
-    return NatsBroker(system, servers, copies=copies, tls=tls)
+
+
+def _proven_servers(urls: str) -> tuple[str, None]:
+    for url in urls.split(","):
+        bare, given = take_tls(url.strip())
+        if not bare.startswith("tls://"):
+            raise ValueError(
+                f"this process has an identity, to be shown by TLS alone: write it as tls://host:"
+                f"4222, not {scheme_of(bare)}"
+            )
+        if given:
+            raise ValueError(f"{next(iter(given))}: this process has an identity; leave it out")
+    return urls, None
 
 
 def _broker_tls(urls: str) -> tuple[str, ssl.SSLContext | None]:

@@ -10,14 +10,17 @@ import importlib
 import re
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from holdfast.contract.spiffe import MIGRATOR
+from holdfast.contract.spiffe import MIGRATOR, PROVISIONER
+from holdfast.engines.machine import MachineClock
+from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.engines.postgres_driver import DriverConnection
 from holdfast.errors import OldSchema, SettingError
 from holdfast.migrations import Revisions, make, regrant
 from holdfast.runtime.children import stop_child, stop_stranger
 from holdfast.runtime.folder import DataFolder
+from holdfast.runtime.identity import RefusedPeers
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, files_in
 from holdfast.runtime.nats_server import NatsServer
@@ -25,11 +28,15 @@ from holdfast.runtime.postgres_identity import tls_url
 from holdfast.runtime.postgres_roles import PostgresRoles, owner_of, refuse_names
 from holdfast.runtime.postgres_rotation import PostgresRotation
 from holdfast.runtime.postgres_server import PostgresServer, listens, url_of
+from holdfast.runtime.provisioning import provisioner_of
 from holdfast.runtime.redis_server import RedisServer
 from holdfast.runtime.server_child import missing
 from holdfast.runtime.server_passwords import ServerPasswords
 from holdfast.runtime.variables import BROKER_URL, REDIS_URL, database_variable
 from holdfast.system import System
+
+if TYPE_CHECKING:
+    from holdfast.engines.nats_provisioner import NatsProvisioner
 
 KINDS = ("postgres", "nats", "redis")
 
@@ -73,6 +80,7 @@ class Servers:
         self._lock = DataFolder(folder)
         self._passwords = ServerPasswords(self.folder)
         self._authority = authority
+        self._provisioner: NatsProvisioner | None = None
         self._kinds, self._system, self._typed = kinds, system, typed or system.name
         self._services = [service.name for service in system.services]
         self._postgres: PostgresServer | None = None
@@ -124,6 +132,9 @@ class Servers:
 
     async def stop(self) -> None:
         """Stop them, and those that somebody has restarted by hand."""
+        if self._provisioner is not None:
+            await self._provisioner.stop()
+            self._provisioner = None
         if self.rotation is not None:
             self.rotation.stop()
         if self._postgres is not None:
@@ -203,9 +214,29 @@ class Servers:
         self.children["postgres"] = self._postgres.process
 
     async def _start_nats(self) -> None:
-        server = NatsServer(self.folder, self._passwords.of("server:nats")[0])
-        self.children["nats"] = await server.start()
+        server, authority = NatsServer(self.folder), self._authority
+        if authority is None:
+            password, _ = self._passwords.of("server:nats")
+            self.children["nats"] = await server.start_with_password(password)
+        else:
+            graph = self._system.graph()
+            self.children["nats"] = await server.start_with_identities(authority, graph)
         self.environ[BROKER_URL] = self.addresses["nats"] = server.url
+        if authority is not None:
+            await self._provision(authority)
+
+    async def _provision(self, authority: LocalAuthority) -> None:
+        """Make the streams, and see to them as long as the servers run."""
+        name = self._system.name
+        identity = TlsIdentity(authority.issue(PROVISIONER), name, MachineClock(), RefusedPeers())
+
+        def look() -> None:
+            identity.look()
+
+        authority.tell(PROVISIONER, look)
+        self._provisioner = provisioner_of(self._system, self.environ, identity)
+        self._provisioner.start()
+        await self._provisioner.ready()
 
     async def _start_redis(self) -> None:
         server = RedisServer(self.folder, self._passwords.of("server:redis")[0])

@@ -1,0 +1,147 @@
+"""The provisioner: makes the streams of a system on NATS, for services that have no right to.
+
+It makes them at its start, looks after them again and again, and is asked by a service that finds
+its own missing, or keeping nothing. It asks for no letter, and its rights allow it none.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Sequence
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from holdfast.contract.envelope import Lane
+from holdfast.engines.nats_connection import NatsConnection, NatsProof
+from holdfast.engines.nats_names import INBOX, provision_of
+from holdfast.engines.nats_streams import ANEW, DONE, NatsStreams
+from holdfast.engines.troubles import Troubles
+from holdfast.errors import Unreachable
+
+LOOK_S = 30.0
+PAUSE_S = 1.0
+APART_S = 5.0  # a stream that was made anew is not made anew again so soon
+
+
+class NatsProvisioner:
+    """Makes the streams of some services.
+
+    Args:
+        copies: servers that keep each stream.
+        tls, proof: see `NatsBroker`.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        services: Sequence[str],
+        url: str,
+        *,
+        copies: int = 1,
+        tls: ssl.SSLContext | None = None,
+        proof: NatsProof | None = None,
+    ) -> None:
+        self._system, self._services = system, services
+        self.troubles = Troubles("provisioner")
+        self.connection = NatsConnection(
+            url.split(","),
+            name=f"{system} provisioner",
+            troubles=self.troubles,
+            tls=tls,
+            proof=proof,
+            changed=self._begin_anew,
+        )
+        named = proof is not None
+        self._streams = NatsStreams(system, self.connection, copies=copies, named=named)
+        self._locks = {(name, lane): asyncio.Lock() for name in services for lane in Lane}
+        self._remade_s = dict.fromkeys(self._locks, float("-inf"))
+        self._moved, self._seen = asyncio.Event(), asyncio.Event()
+        self._heard_on: object = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def once(self) -> None:
+        """Make what is missing, and update what is not as it should be.
+
+        Raises:
+            Unreachable, NatsError: the broker is away, or does not let it.
+        """
+        for service, lane in self._locks:
+            async with self._locks[service, lane]:
+                await self._streams.ensure(service, lane)
+
+    def start(self) -> None:
+        """Stay, and see to the streams until `stop`."""
+        self._task = asyncio.create_task(self._run(), name="provisioner")
+
+    async def ready(self) -> None:
+        """Wait until the streams were there once."""
+        await self._seen.wait()
+
+    async def stop(self) -> None:
+        """End it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.connection.stop()
+
+    def _begin_anew(self) -> None:
+        self._moved.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._moved.clear()
+            try:
+                await self._listen()
+                await self.once()
+                self.troubles.end("streams")
+                self._seen.set()
+            except Exception as exc:  # whatever it was, it is tried again
+                if not isinstance(exc, (NatsError, OSError, TimeoutError, Unreachable)):
+                    logging.getLogger("holdfast").error("provisioning", exc_info=exc)
+                if self.connection.trouble() is None:
+                    self.troubles.begin("streams", str(exc) or type(exc).__name__)
+                await asyncio.sleep(PAUSE_S)
+                continue
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._moved.wait()
+            except TimeoutError:
+                pass  # time to look again
+
+    async def _listen(self) -> None:
+        """Hear what services ask; several provisioners share that."""
+        client = await self.connection.half_typed()
+        if client is not self._heard_on:
+            subject = provision_of(self._system, "*")
+            await client.subscribe(subject, queue="provisioners", cb=self._asked)
+            self._heard_on = client
+
+    async def _asked(self, msg: Msg) -> None:
+        service, wanted = msg.subject.rpartition(".")[2], msg.data.decode(errors="replace")
+        name, _, anew = wanted.partition(" ")
+        answer = DONE
+        try:
+            await self._provide(service, name, anew=anew == ANEW)
+        except Exception as exc:  # the service is told, and asks again
+            logging.getLogger("holdfast").warning(
+                "provisioner: %s asks for %s: %s", service, name, exc
+            )
+            answer = f"{type(exc).__name__}: {exc}".encode()
+        if msg.reply.startswith(
+            (INBOX, "_R_.")
+        ):  # else somebody would have it speak to others for him
+            await msg.respond(answer)
+
+    async def _provide(self, service: str, name: str, *, anew: bool) -> None:
+        """Make a stream of a service, which its subject has proved to be the one that asks."""
+        lane = next((lane for lane in Lane if lane == name), None)
+        if lane is None or (service, lane) not in self._locks:
+            raise LookupError(f"the system has no lane {name[:20]!r} of {service}")
+        async with self._locks[service, lane]:
+            now_s = asyncio.get_running_loop().time()
+            if anew and now_s > self._remade_s[service, lane] + APART_S:
+                self._remade_s[service, lane] = now_s
+                await self._streams.remake(service, lane)
+            else:
+                await self._streams.ensure(service, lane)
