@@ -1,13 +1,17 @@
 """Rate limits in Redis: shared by gateways, like the local ones, and local while it is away."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from holdfast.engines.machine import MachineClock
-from holdfast.engines.redis import RedisLimits
+from holdfast.engines.redis import AWAY_S, RedisLimits
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.servers import Servers
 from shop.system import shop
@@ -26,7 +30,7 @@ async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
 def limits(servers: Servers) -> RedisLimits:
     """Return the limits of one gateway."""
     clock = MachineClock()
-    return RedisLimits(servers.environ["REDIS_URL"], clock, MemoryLimits(clock), system="tiny")
+    return RedisLimits(servers.environ["REDIS_URL"], clock, MemoryLimits(clock), system="shop")
 
 
 async def test_gateways_share_a_bucket(servers: Servers) -> None:
@@ -144,3 +148,124 @@ def test_parameters_of_tls_need_rediss() -> None:
     clock = MachineClock()
     with pytest.raises(ValueError, match="sslrootcert needs rediss://"):
         RedisLimits("redis://h:1?sslrootcert=/ca.pem", clock, MemoryLimits(clock), system="tiny")
+
+
+FOR_EVERYBODY = {"auth", "hello", "quit", "reset"}
+"""What comes before anybody is known, or says good-bye."""
+OURS = {"evalsha", "script", "time", "hmget", "hset", "pexpire", "client"}
+
+
+async def refused(client: Any, *words: str) -> str:
+    """Return why Redis does not let somebody say something; "" if it does."""
+    try:
+        await client.execute_command(*words)
+    except RedisError as exc:
+        return str(exc) if "permission" in str(exc) else ""  # it was taken, and made no sense
+    except (TypeError, ValueError):
+        return ""  # an answer that the client makes nothing of
+    return ""
+
+
+async def test_who_counts_may_say_what_counting_needs_and_no_more(servers: Servers) -> None:
+    """Each command of the server is tried, with a key of the limits wherever it takes one."""
+    administrator = Redis.from_url(servers.addresses["redis"])
+    commands: dict[str, Any] = await administrator.execute_command("COMMAND")
+    may = set[str]()
+    for name, command in commands.items():
+        words = ["shop:limit:x"] * (abs(command["arity"]) - 1)
+        async with Redis.from_url(servers.environ["REDIS_URL"]) as counts:
+            if not await refused(counts, name, *words):
+                may.add(name)
+    await administrator.aclose()
+
+    assert len(commands) > 200
+    assert may - FOR_EVERYBODY == OURS - {"script", "client"}  # of which one word each is allowed
+
+
+async def test_who_counts_reaches_no_other_key(servers: Servers) -> None:
+    """Neither directly nor by a script; nor may it end scripts, or see who else is there."""
+    counts = Redis.from_url(servers.environ["REDIS_URL"])
+    sha = await counts.script_load("return redis.call('HSET', KEYS[1], 'a', 1)")
+    reads = await counts.script_load("return redis.call('GET', KEYS[1])")
+    told = {
+        "own": await refused(counts, "HSET", "shop:limit:ada", "tokens", "1"),
+        "other": await refused(counts, "HSET", "shop:session:ada", "tokens", "1"),
+        "other system": await refused(counts, "HMGET", "bank:limit:ada", "tokens"),
+        "own script": await refused(counts, "EVALSHA", sha, "1", "shop:limit:ada"),
+        "script": await refused(counts, "EVALSHA", sha, "1", "shop:session:ada"),
+        "in a script": str(await caught(counts, "EVALSHA", reads, "1", "shop:limit:ada")),
+        "flush": await refused(counts, "SCRIPT", "FLUSH"),
+        "list": await refused(counts, "CLIENT", "LIST"),
+        "acl": await refused(counts, "ACL", "SETUSER", "limits", "+@all"),
+        "config": await refused(counts, "CONFIG", "GET", "*"),
+    }
+    await counts.aclose()
+
+    assert [name for name, why in told.items() if not why] == ["own", "own script"]
+
+
+async def caught(client: Any, *words: str) -> Exception | None:
+    """Return what a command raises."""
+    try:
+        await client.execute_command(*words)
+    except RedisError as exc:
+        return exc
+    return None
+
+
+async def test_nobody_comes_in_without_a_name(servers: Servers) -> None:
+    """The user that every Redis has is off; it listens on no port."""
+    socket = servers.environ["REDIS_URL"].partition("@")[2]
+    for url in (f"unix://{socket}", f"unix://default:x@{socket}", f"unix://limits:x@{socket}"):
+        async with Redis.from_url(url) as client:
+            with pytest.raises(RedisError, match=r"HELLO must|WRONGPASS|invalid username|NOAUTH"):
+                await client.time()
+    administrator = Redis.from_url(servers.addresses["redis"])
+    found = await administrator.config_get("port")
+    await administrator.aclose()
+
+    assert found == {b"port": b"0"} or found == {"port": "0"}
+
+
+class Later(MachineClock):
+    """The machine's clock, put forward."""
+
+    later_s = 0.0
+
+    def monotonic(self) -> float:  # type: ignore[override]
+        """Return seconds."""
+        return time.monotonic() + self.later_s
+
+
+async def test_a_password_is_read_for_each_connection(servers: Servers, tmp_path: Path) -> None:
+    """A wrong one is an outage; when the file has the right one, it is over without a restart."""
+    clock, file = Later(), tmp_path / "password"
+    user, _, socket = servers.environ["REDIS_URL"].removeprefix("unix://").partition("@")
+    file.write_text("not the one\n")
+    where = f"unix://limits@{socket}?passwordfile={file}"
+    limit = RedisLimits(where, clock, MemoryLimits(clock), system="shop", answer_s=10.0)
+    await limit.try_take("ada", 1.0, 3)
+    wrong = limit.alone()
+    file.write_text(user.partition(":")[2])
+    clock.later_s = AWAY_S + 1
+    taken = await limit.try_take("ada", 0.001, 3)
+    await limit.close()
+
+    assert (wrong, limit.alone(), taken.allowed) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://limits@h:1?passwordfile=/nowhere", "passwordfile=/nowhere: No such file"),
+        ("redis://limits:hidden@h:1?passwordfile=/dev/null", "beside a password"),
+        ("redis://limits@h:1?passwordfile=/dev/null", "it must have 1 to"),
+    ],
+)
+def test_a_password_that_cannot_be_read_is_refused_at_the_start(url: str, why: str) -> None:
+    """With the file, and without the password."""
+    clock = MachineClock()
+    with pytest.raises(ValueError, match=why) as told:
+        RedisLimits(url, clock, MemoryLimits(clock), system="tiny")
+
+    assert "hidden" not in str(told.value)

@@ -20,6 +20,8 @@ from holdfast.engines.postgres import PostgresDatabase
 from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.engines.short_passwords import short_password
 from holdfast.errors import TransactionLost
+from holdfast.runtime.engines import engines_of
+from holdfast.runtime.environment import from_files
 from holdfast.runtime.servers import Servers
 
 SECRET = "a-secret-key-of-nobody"
@@ -65,6 +67,32 @@ async def test_a_password_is_read_for_each_connection(servers: Servers, tmp_path
 
     assert still == 1
     assert "the next one" not in repr(read_postgres_url(where))
+
+
+async def test_a_url_that_came_as_a_file_is_read_again(
+    servers: Servers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its password alone counts at once; what is no URL leaves the last one in use."""
+    file, url = tmp_path / "url", servers.environ["DEPOT_DATABASE_URL"]
+    password = url.partition("depot:")[2].partition("@")[0]
+    file.write_text(url.replace(password, "not-the-one"))
+    name = "DEPOT_DATABASE_URL"
+    environ = from_files({f"{name}_FILE": str(file)}, [name])
+    engines = engines_of("yard", ["depot"], environ, lambda name: tmp_path / name, threads=1)
+    database = engines.database("depot")
+    with pytest.raises(TransactionLost, match="password authentication failed"):
+        await database.trouble()
+    file.write_text(url + "\n")
+    well = await database.trouble()
+    await database.close()
+    file.write_text("postgresql://half a URL?x")
+    still = await database.trouble()
+    told = caplog.text
+    await database.close()
+
+    assert (well, still) == (None, None)
+    assert "postgres: url: the last password stays in use" in told
+    assert password not in told + repr(read_postgres_url(url))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ batches run one after another, and SERIALIZABLE finds no conflict between them.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy import Executable, MetaData
@@ -46,7 +46,7 @@ from holdfast.engines.postgres_transaction import (
     is_passing,
     sqlstate_of,
 )
-from holdfast.engines.postgres_url import read_postgres_url
+from holdfast.engines.postgres_url import read_postgres_url, renewed_by
 from holdfast.engines.prepared import PreparedWrites
 from holdfast.engines.refusals import look_at_values, refusal_of
 from holdfast.engines.statements import refuse_control
@@ -103,6 +103,7 @@ class PostgresDatabase:
         clock: for durations between two looks at the server's clock.
         connections_max: at once, for everything; who waits longer than `wait_s` fails.
         pooled: behind PgBouncer in transaction mode, where prepared statements have no home.
+        newest: returns the URL as it is now, whose password each new connection uses.
         age_s: of a connection, after which another one is made: with the certificates and the
             password of then, and the server's judgement of them.
     """
@@ -117,10 +118,13 @@ class PostgresDatabase:
         connections_max: int = 8,
         wait_s: float = 5.0,
         pooled: bool = False,
+        newest: Callable[[], str] | None = None,
         age_s: float = CONNECTION_AGE_S,
     ) -> None:
         self._clock, self._age_s = clock, age_s
         read = read_postgres_url(url)
+        if newest is not None:
+            read = renewed_by(read, newest)
         self._where, self._demands_tls = read.shown, read.demands_tls
         unprepared: dict[str, object] = {
             "statement_cache_size": 0,

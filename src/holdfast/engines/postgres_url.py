@@ -3,7 +3,7 @@
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -12,6 +12,7 @@ from holdfast.engines.short_passwords import PARAMETERS as SHORT
 from holdfast.engines.short_passwords import short_password
 from holdfast.engines.tls import PARAMETERS, RenewedContext, client_context
 from holdfast.engines.troubles import Troubles
+from holdfast.errors import SettingError
 
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _DEMANDS = ("require", "verify-ca", "verify-full")
@@ -37,14 +38,15 @@ class PostgresUrl:
         demands_tls: nothing may be said in clear.
         fresh: returns arguments that are made anew for each connection: secrets change.
         shown: the URL without passwords, for messages.
-        user: as whom; empty if it does not say.
+        user, password: as whom; empty if it does not say.
     """
 
-    url: str
+    url: str = field(repr=False)
     options: Options
     demands_tls: bool
     shown: str
     user: str
+    password: str = field(repr=False)
     fresh: Callable[[], Options] = field(default=dict, compare=False)
 
 
@@ -76,8 +78,28 @@ def read_postgres_url(text: str) -> PostgresUrl:
         query.get("sslmode") in _DEMANDS,
         re.sub(r"//[^@/]*@", "//", bare),
         user,
+        query.get("password") or unquote(urlsplit(bare).password or ""),
         lambda: {name: make() for name, make in fresh.items()},
     )
+
+
+def renewed_by(read: PostgresUrl, newest: Callable[[], str]) -> PostgresUrl:
+    """Return a URL whose password is, for each connection, the one of the newest URL.
+
+    One that cannot be read leaves the last password in use, and is told in the log. The rest of a
+    newer URL counts after a restart.
+    """
+    troubles, last = Troubles("postgres"), [read.password]
+
+    def fresh() -> Options:
+        try:
+            last[0] = read_postgres_url(newest()).password
+            troubles.end("url")
+        except (ValueError, SettingError) as exc:
+            troubles.begin("url", f"the last password stays in use: {exc}")
+        return ({"password": last[0]} if last[0] else {}) | read.fresh()
+
+    return replace(read, fresh=fresh)
 
 
 def _tls_options(bare: str, query: dict[str, str]) -> tuple[Options, Fresh]:

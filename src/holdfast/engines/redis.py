@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, RedisError
 
+from holdfast.engines.server_urls import split
+from holdfast.engines.short_passwords import read_password
 from holdfast.engines.tls import client_context, take_tls
 from holdfast.engines.troubles import Troubles
 from holdfast.ports import Clock, Limits, Taken
@@ -35,7 +39,8 @@ class RedisLimits:
     """Implements `ports.Limits` on a server.
 
     Args:
-        url: `redis://host:6379`; `rediss://host:6379?sslrootcert=…` is TLS from the first byte.
+        url: `redis://host:6379`; `rediss://host:6379?sslrootcert=…` is TLS from the first byte;
+            `unix://user@/path/of/the.sock`. `passwordfile=…` is read for each new connection.
         answer_s: how long it may take to connect, and to answer.
         local: decides while the server is away: each gateway for itself.
     """
@@ -44,12 +49,14 @@ class RedisLimits:
         self, url: str, clock: Clock, local: Limits, *, system: str, answer_s: float = ANSWER_S
     ) -> None:
         bare, given = take_tls(url)
+        bare, credentials = _take_credentials(bare)
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # half typed
             bare,
             socket_timeout=answer_s,
             socket_connect_timeout=answer_s,
             retry=Retry(NoBackoff(), 0),  # versions differ: a try that is repeated counts twice
             **_tls_options(bare, given),
+            **credentials,
         )
         self._script: Any = self._redis.register_script(_TAKE)
         self._clock, self._local, self._prefix = clock, local, f"{system}:limit:"
@@ -82,6 +89,35 @@ class RedisLimits:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+class _FromFile(CredentialProvider):
+    """Whom a new connection is made as: a user, with the password that a file has then."""
+
+    def __init__(self, user: str, file: str) -> None:
+        self._user, self._file = user, file
+
+    def get_credentials(self) -> tuple[str, str]:
+        """Read it. Raises AuthenticationError."""
+        try:
+            return self._user, read_password(self._file)
+        except ValueError as exc:
+            raise AuthenticationError(str(exc)) from exc
+
+
+def _take_credentials(url: str) -> tuple[str, dict[str, Any]]:
+    """Return a URL without the file of its password, and who reads that. Raises ValueError."""
+    bare, query = split(url)
+    file = query.pop("passwordfile", "")
+    if not file:
+        return url, {}
+    where = urlsplit(bare)
+    if where.password:
+        raise ValueError("passwordfile is there beside a password; leave one out")
+    read_password(file)  # said now, not at the first request
+    bare = bare.replace(f"{where.netloc}", where.netloc.rpartition("@")[2], 1)
+    found = _FromFile(unquote(where.username or "default"), file)
+    return (f"{bare}?{urlencode(query)}" if query else bare), {"credential_provider": found}
 
 
 def _tls_options(url: str, given: Mapping[str, str]) -> dict[str, Any]:

@@ -118,13 +118,22 @@ async def start_child(
         raise
 
 
-async def wait_for_port(process: asyncio.subprocess.Process, port: int, seconds: float) -> bool:
-    """Wait until a child accepts connections; False if it ended, or does not in time."""
+async def wait_for_port(
+    process: asyncio.subprocess.Process, place: int | Path, seconds: float
+) -> bool:
+    """Wait until a child accepts connections; False if it ended, or does not in time.
+
+    Args:
+        place: its port, or the path of its Unix socket.
+    """
     loop = asyncio.get_running_loop()
     give_up = loop.time() + seconds
     while loop.time() < give_up and process.returncode is None:
         try:
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
+            if isinstance(place, Path):
+                _, writer = await asyncio.open_unix_connection(place)
+            else:
+                _, writer = await asyncio.open_connection(LOOPBACK, place)
         except OSError:
             await asyncio.sleep(0.02)
             continue

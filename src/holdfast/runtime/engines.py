@@ -20,6 +20,7 @@ from holdfast.engines.tls import client_context, take_tls
 from holdfast.errors import SettingError
 from holdfast.ports import Broker, Clock, Identity, Ids, Limits, Network, Random
 from holdfast.resilience import MemoryLimits
+from holdfast.runtime.environ import Environ
 from holdfast.runtime.threads import OnRoom, Threads
 from holdfast.runtime.variables import (
     BROKER_COPIES,
@@ -139,7 +140,7 @@ def _limits(system: str, url: str, clock: Clock) -> Limits:
         from holdfast.engines.redis import RedisLimits  # only where it is wanted
     except ModuleNotFoundError as exc:
         raise SettingError([f"{REDIS_URL} needs `pip install holdfast[redis]`: {exc}"]) from exc
-    if not url.startswith(("redis://", "rediss://")):
+    if not url.startswith(("redis://", "rediss://", "unix://")):
         raise SettingError([f"{REDIS_URL}: write it as redis://host:6379, not {scheme_of(url)}"])
     try:
         return RedisLimits(url, clock, MemoryLimits(clock), system=system)
@@ -219,7 +220,8 @@ def _databases(
         url = urls[service]
         if not url:
             return engines.database(service)
-        return PostgresDatabase(url, engines.clock, pooled=pooled)
+        newest = _newest(service, environ, alone=len(urls) == 1)
+        return PostgresDatabase(url, engines.clock, pooled=pooled, newest=newest)
 
     return database
 
@@ -230,6 +232,15 @@ def broker_copies(environ: Mapping[str, str]) -> int:
     if copies not in ("1", "3", "5"):
         raise SettingError([f"{BROKER_COPIES}={copies!r}: write 1, 3 or 5"])
     return int(copies)
+
+
+def _newest(service: str, environ: Mapping[str, str], *, alone: bool) -> Callable[[], str] | None:
+    """Return what reads a service's URL again, if it came as a file."""
+    own = database_variable(service)
+    variable = own if environ.get(own) else DATABASE_URL
+    if not (isinstance(environ, Environ) and environ.file(variable)):
+        return None
+    return lambda: database_url(service, environ, alone=alone)
 
 
 def broker_of(

@@ -70,5 +70,5 @@ class NatsServer:
             f"jetstream {{ store_dir: {quoted(self._folder / 'nats')} }}\n"
             f"{who}"
         )
-        self._child = await start_server(self._folder, NATS, [command, "-c"], settings, port=port)
+        self._child = await start_server(self._folder, NATS, [command, "-c"], settings, place=port)
         return f"//{LOOPBACK}:{port}"

@@ -13,13 +13,13 @@ START_S = 20.0
 
 
 async def start_server(
-    folder: Path, name: str, command: Sequence[str], settings: str, *, port: int
+    folder: Path, name: str, command: Sequence[str], settings: str, *, place: int | Path
 ) -> asyncio.subprocess.Process:
     """Start a server with a file of settings: a command line can be read by everybody.
 
     Args:
         folder: where its settings, its log and its pid file are.
-        port: when somebody listens there, this returns.
+        place: its port, or its socket; when somebody listens there, this returns.
     Raises:
         SettingError: it does not start.
     """
@@ -29,7 +29,7 @@ async def start_server(
     with (folder / f"{name}.log").open("ab") as log:
         child = await start_child([*command, str(file)], stdout=log, stderr=log)
     try:
-        if not await wait_for_port(child, port, START_S):
+        if not await wait_for_port(child, place, START_S):
             raise SettingError([f"{name} did not start; {folder / name}.log says why"])
     except BaseException:  # raised again: nothing is left running
         await stop_child(child)

@@ -84,6 +84,7 @@ class Servers:
         self._kinds, self._system, self._typed = kinds, system, typed or system.name
         self._services = [service.name for service in system.services]
         self._postgres: PostgresServer | None = None
+        self._redis: RedisServer | None = None
         self.rotation: PostgresRotation | None = None
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.environ: dict[str, str] = {}
@@ -145,6 +146,8 @@ class Servers:
             await stop_child(child)
             await stop_stranger(self.folder / f"{name}.pid", self.folder)
         self.children.clear()
+        if self._redis is not None:
+            self._redis.close()
         self._lock.give()
 
     async def _start_postgres(self) -> None:
@@ -239,9 +242,9 @@ class Servers:
         await self._provisioner.ready()
 
     async def _start_redis(self) -> None:
-        server = RedisServer(self.folder, self._passwords.of("server:redis")[0])
+        self._redis = server = RedisServer(self.folder, self._passwords, self._system.name)
         self.children["redis"] = await server.start()
-        self.environ[REDIS_URL] = self.addresses["redis"] = server.url
+        self.environ[REDIS_URL], self.addresses["redis"] = server.url, server.administrator
 
 
 def running_postgres(folder: Path, services: Sequence[str]) -> dict[str, str]:
