@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.engines.postgres_url import read_postgres_url
-from holdfast.engines.server_urls import check_authority
+from holdfast.engines.server_urls import check_authority, parts_of
 from holdfast.errors import SettingError
 from holdfast.runtime.engines import engines_of
 
@@ -85,3 +85,20 @@ def test_a_shown_url_has_no_password() -> None:
     read = read_postgres_url("postgresql://ada:p%40:w[@db:5432/shop?password=pw")
 
     assert read.shown == "postgresql://db:5432/shop"
+    assert (read.user, read.password) == ("ada", "pw")
+    assert "w[" not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("postgresql://ada:p%40:w[@db:5432/shop", ("ada", "p@:w[", "db:5432")),
+        ("postgresql:///shop", ("", "", "")),
+        ("redis://:pw@[::1]:6379/0", ("", "pw", "[::1]:6379")),
+        ("nats://a:1,b:2", ("", "", "a:1,b:2")),
+        ("unix://limits@/run/redis.sock", ("limits", "", "")),
+    ],
+)
+def test_parts_are_told_apart(url: str, parts: tuple[str, str, str]) -> None:
+    """Also where the library's parser gives up."""
+    assert parts_of(url) == parts

@@ -103,6 +103,8 @@ async def test_a_url_that_came_as_a_file_is_read_again(
         ("passwordfrom=cloudsql", "needs sslmode=verify-full"),
         ("passwordfrom=rds&sslmode=require", "needs sslmode=verify-full"),
         ("passwordfile=/nowhere&passwordfrom=rds&sslmode=verify-full", "leave one out"),
+        ("passwordfile=/dev/null", "must have 1 to"),
+        ("passwordfrom=rds&sslmode=verify-full&host=a,b", "is for one host"),
         ("region=eu-central-1", "region is for passwordfrom=rds"),
     ],
 )

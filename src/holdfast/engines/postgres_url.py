@@ -5,9 +5,9 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
-from holdfast.engines.server_urls import split
+from holdfast.engines.server_urls import parts_of, split
 from holdfast.engines.short_passwords import PARAMETERS as SHORT
 from holdfast.engines.short_passwords import short_password
 from holdfast.engines.tls import PARAMETERS, RenewedContext, client_context
@@ -63,7 +63,8 @@ def read_postgres_url(text: str) -> PostgresUrl:
     for name, values in _WITHOUT.items():
         if query.get(name, values[0]) not in values:
             raise ValueError(f"{name}={query[name]}: the driver has none; leave it out")
-    user = query.get("user") or unquote(urlsplit(bare).username or "")
+    user, password, _ = parts_of(bare)
+    user, password = query.get("user") or user, query.get("password") or password
     options, fresh = _tls_options(bare, query)
     fresh |= _short_password(bare, query, user)
     if "connect_timeout" in query:
@@ -78,7 +79,7 @@ def read_postgres_url(text: str) -> PostgresUrl:
         query.get("sslmode") in _DEMANDS,
         re.sub(r"//[^@/]*@", "//", bare),
         user,
-        query.get("password") or unquote(urlsplit(bare).password or ""),
+        password,
         lambda: {name: make() for name, make in fresh.items()},
     )
 
@@ -135,16 +136,20 @@ def _tls_options(bare: str, query: dict[str, str]) -> tuple[Options, Fresh]:
 def _short_password(bare: str, query: dict[str, str], user: str) -> Fresh:
     """Return what gives a password that does not last, if the parameters ask for one."""
     given = {name: query[name] for name in SHORT if name in query}
-    where = urlsplit(bare)
-    if given and (where.password or "password" in query):
+    if not given:
+        return {}
+    _, password, hosts = parts_of(bare)
+    if password or "password" in query:
         raise ValueError(f"{next(iter(given))} is there beside a password; leave one out")
-    host, port = query.get("host") or where.hostname or "", query.get("port") or where.port or 5432
-    if given and "," in f"{bare.partition('//')[2]}{host}{port}":
+    place, ports = query.get("host") or hosts, query.get("port", "")
+    if "," in place + ports:
         raise ValueError(f"{next(iter(given))} is for one host; several are there")
-    password = short_password(given, user=user, host=host, port=int(port))
+    host, _, port = place.rpartition(":") if re.search(r":\d*$", place) else (place, "", "")
+    host, port = host.strip("[]"), ports or port or "5432"
+    short = short_password(given, user=user, host=host, port=int(port))
     if "passwordfrom" in given and query.get("sslmode") != "verify-full":
         raise ValueError("passwordfrom needs sslmode=verify-full: it is shown to whoever answers")
-    return {} if password is None else {"password": lambda: password}
+    return {} if short is None else {"password": lambda: short}
 
 
 def _seconds(text: str) -> float:

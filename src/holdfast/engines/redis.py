@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, RedisError
 
-from holdfast.engines.server_urls import split
+from holdfast.engines.server_urls import parts_of, split
 from holdfast.engines.short_passwords import read_password
 from holdfast.engines.tls import client_context, take_tls
 from holdfast.engines.troubles import Troubles
@@ -111,12 +111,13 @@ def _take_credentials(url: str) -> tuple[str, dict[str, Any]]:
     file = query.pop("passwordfile", "")
     if not file:
         return url, {}
-    where = urlsplit(bare)
-    if where.password:
+    user, password, hosts = parts_of(bare)
+    if password:
         raise ValueError("passwordfile is there beside a password; leave one out")
     read_password(file)  # said now, not at the first request
-    bare = bare.replace(f"{where.netloc}", where.netloc.rpartition("@")[2], 1)
-    found = _FromFile(unquote(where.username or "default"), file)
+    scheme, _, rest = bare.partition("//")
+    bare = f"{scheme}//{hosts}{''.join(rest.partition('/')[1:])}"
+    found = _FromFile(user or "default", file)
     return (f"{bare}?{urlencode(query)}" if query else bare), {"credential_provider": found}
 
 

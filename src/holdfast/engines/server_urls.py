@@ -6,7 +6,7 @@ refused before anybody reads it, and no refusal shows a part of it.
 """
 
 import re
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 _HOST = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::(\d*))?")
 _PORT_MAX = 65_535
@@ -48,6 +48,17 @@ def check_authority(url: str) -> None:
         found = _HOST.fullmatch(host)
         if found is None or int(found[1] or 0) > _PORT_MAX:
             raise ValueError(f"what stands behind the host is no port, 1..{_PORT_MAX}; {_ESCAPE}")
+
+
+def parts_of(bare: str) -> tuple[str, str, str]:
+    """Return user, password and hosts of a URL that `split` has let through.
+
+    The library's parser refuses a password with a bracket, which is plain.
+    """
+    authority = re.split("[/#]", bare.partition("//")[2], maxsplit=1)[0]
+    who, _, hosts = authority.rpartition("@")
+    user, _, password = who.partition(":")
+    return unquote(user), unquote(password), hosts
 
 
 def scheme_of(url: str) -> str:
