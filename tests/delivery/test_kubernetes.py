@@ -427,6 +427,19 @@ def test_who_is_asked_about_opaque_tokens_is_let_out_to() -> None:
     assert "GATEWAY_INTROSPECTION_SECRET" in [ref["secretKey"] for ref in secret["data"]]
 
 
+def test_a_gateway_knows_the_place_that_proofs_are_for() -> None:
+    """It is the environment's host; without such tokens nobody needs to tell it."""
+    for dpop, origins in ((None, None), ("required", "https://mint.example.com")):
+        bound = Tokens("https://id.example", "x", "https://id.example/keys", dpop=dpop)  # type: ignore[arg-type]  # from a table
+        deploy = Deploy(environments=[Environment("here", host="mint.example.com")])
+        gateway = Gateway(tokens=bound, origins=("https://mint.example",))
+        files = rendered(System("mint", [], gateway, deploy=deploy), "here")
+        maps = of_kind(files, "ConfigMap").items()
+        [data] = [each["data"] for name, each in maps if name.startswith("gateway-")]
+
+        assert data.get("GATEWAY_ORIGINS") == origins
+
+
 def test_whatever_a_migration_is_made_of_is_in_its_name(tmp_path: Path) -> None:
     """A Job cannot be changed: another image, variable or size has to be another one."""
 

@@ -285,6 +285,7 @@ def test_every_knob_of_tokens_reaches_the_policy() -> None:
         scope_form="list",
         claims={"hd": "x"},
         token_bytes_max=9,
+        dpop="accepted",
     )
 
     policy = token_policy(declared)

@@ -12,6 +12,7 @@ from holdfast.delivery.identities import files_of
 from holdfast.delivery.images import Images
 from holdfast.delivery.plan import (
     COLLECTOR,
+    GATEWAY,
     NATS,
     PORTS,
     POSTGRES,
@@ -24,6 +25,7 @@ from holdfast.delivery.plan import (
 from holdfast.runtime.variables import (
     BROKER_COPIES,
     BROKER_URL,
+    ORIGINS,
     OURS,
     REDIS_URL,
     database_variable,
@@ -96,6 +98,8 @@ def variables_of(plan: Plan, workload: Workload, environment: Environment) -> di
         variables |= {BROKER_URL: ",".join(nodes), BROKER_COPIES: str(NATS_NODES)}
     if workload.limits:
         variables[REDIS_URL] = f"redis://redis:{PORTS[REDIS]}"
+    if workload.name == GATEWAY and plan.system.gateway.proves and environment.host:
+        variables[ORIGINS] = f"https://{environment.host}"
     for external in workload.externals:
         variables[url_name(external)] = environment.urls.get(external.name, external.url)
     return dict(sorted({**variables, **workload.settings}.items()))

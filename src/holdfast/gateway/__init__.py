@@ -5,5 +5,15 @@ from holdfast.gateway.authentication import Verifier
 from holdfast.gateway.door import Door, DoorStats
 from holdfast.gateway.exchange import Exchange
 from holdfast.gateway.forward import Forward, hop_policy
+from holdfast.gateway.possession import Possession
 
-__all__ = ["DEADLINE", "Door", "DoorStats", "Exchange", "Forward", "Verifier", "hop_policy"]
+__all__ = [
+    "DEADLINE",
+    "Door",
+    "DoorStats",
+    "Exchange",
+    "Forward",
+    "Possession",
+    "Verifier",
+    "hop_policy",
+]

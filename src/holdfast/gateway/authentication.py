@@ -1,12 +1,19 @@
 """Authentication: whose request it is, by its bearer token."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from holdfast.contract.http import Request
 from holdfast.errors import BadRequest, CallError, HoldfastError, Unauthenticated
+from holdfast.gateway.possession import Possession
 from holdfast.observability import Logger, Metrics
-from holdfast.security import REASONS, TokenRefused, bearer_token, token_invalid, token_missing
+from holdfast.security import (
+    REASONS,
+    TokenRefused,
+    proof_invalid,
+    token_invalid,
+    token_missing,
+    token_sent,
+)
 from holdfast.system import Caller
 
 UNAUTHENTICATED = ("missing", "bad_header", "no_tokens", "no_keys", "no_answer", *REASONS)
@@ -45,18 +52,30 @@ class VerifiedClaims(Protocol):
     @property
     def expires_at(self) -> float: ...
 
+    @property
+    def bound_to(self) -> str: ...
+
 
 class Authentication:
     """Tells the callers of one gateway.
 
     Args:
         verifier: None when the gateway accepts no tokens.
+        possession: None when it accepts none that are bound to a key.
     """
 
-    __slots__ = ("_logger", "_unauthenticated", "_verifier")
+    __slots__ = ("_logger", "_possession", "_schemes", "_unauthenticated", "_verifier")
 
-    def __init__(self, verifier: Verifier | None, metrics: Metrics, logger: Logger) -> None:
+    def __init__(
+        self,
+        verifier: Verifier | None,
+        metrics: Metrics,
+        logger: Logger,
+        possession: Possession | None = None,
+    ) -> None:
         self._verifier = verifier
+        self._possession = possession
+        self._schemes = (b"bearer",) if possession is None else (b"bearer", b"dpop")
         self._logger = logger
         # Made at the start, so that the first refusal is an increase and not a new series.
         self._unauthenticated = {
@@ -69,22 +88,24 @@ class Authentication:
         claims = None
         if self._verifier is not None and sent.startswith(_BEARER):
             claims = self._verifier.cached(sent[len(_BEARER) :])  # by its very bytes
-        if claims is None:
-            claims = await self._verify(request.header_all(b"authorization"))
+        if claims is None or claims.bound_to:
+            claims = await self._verify(request)
         request.caller_until = claims.expires_at
         return Caller(claims.subject, claims.scopes, claims.client)
 
-    async def _verify(self, sent: Sequence[bytes]) -> VerifiedClaims:
+    async def _verify(self, request: Request) -> VerifiedClaims:
         if self._verifier is None:
             raise self._unknown("no_tokens", "the gateway accepts no tokens", token_missing())
         try:
-            token = bearer_token(sent)
+            sent = token_sent(request.header_all(b"authorization"), self._schemes)
         except BadRequest as exc:  # a header that is no token is a token that is not valid
             raise self._unknown("bad_header", exc.detail, token_invalid()) from exc
-        if token is None:
-            raise self._unknown("missing", "no bearer token", token_missing())
+        if sent is None:
+            nothing = token_missing(proofs=self._possession is not None)
+            raise self._unknown("missing", "no bearer token", nothing)
+        scheme, token = sent
         try:
-            return await self._verifier.verify(token)
+            claims = await self._verifier.verify(token)
         except Unauthenticated as exc:
             cause = exc.__cause__
             reason = cause.reason if isinstance(cause, TokenRefused) else "malformed"
@@ -94,6 +115,22 @@ class Authentication:
             away = "no_answer" if exc.edge == INTROSPECTION else "no_keys"
             self._unknown(away, str(exc), exc)
             raise
+        await self._prove(request, scheme, token, claims)
+        return claims
+
+    async def _prove(
+        self, request: Request, scheme: bytes, token: bytes, claims: VerifiedClaims
+    ) -> None:
+        """Have a token that is bound to a key proved, and no other. Raises Unauthenticated."""
+        if not claims.bound_to and scheme == b"bearer":
+            return
+        try:
+            if self._possession is None or not claims.bound_to or scheme == b"bearer":
+                wrong = "is not" if scheme == b"dpop" else "came as a bearer token and is"
+                raise TokenRefused("proof", f"the token {wrong} bound to a key")
+            await self._possession.check(request, token, claims.bound_to)
+        except TokenRefused as refused:
+            raise self._unknown("proof", str(refused), proof_invalid()) from refused
 
     def _unknown(self, reason: str, why: str, error: HoldfastError) -> HoldfastError:
         """Count and log why nobody was authenticated, which the answer must not say; return it."""

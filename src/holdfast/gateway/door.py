@@ -21,6 +21,7 @@ from holdfast.gateway.authentication import Authentication, Verifier
 from holdfast.gateway.cors import CorsRules
 from holdfast.gateway.forwarded import Proxies, address_of, origin_of
 from holdfast.gateway.headers import correlation_of, forwarded_headers
+from holdfast.gateway.possession import Possession
 from holdfast.observability import Audit, Logger, Metrics, Requests, Tracing, parse_traceparent
 from holdfast.observability.carried import baggage_of, tracestate_of
 from holdfast.ports import Limits
@@ -49,6 +50,7 @@ class Door:
         slow_s: {(method, route): how long its requests may take that are not slow}.
         pages: {path: page} that the gateway serves itself, such as /health/ready.
         verifier: None when the gateway accepts no tokens.
+        possession: None when it accepts none that are bound to a key.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Door:
         router: Router,
         *,
         verifier: Verifier | None,
+        possession: Possession | None = None,
         limits: Limits,
         metrics: Metrics,
         logger: Logger,
@@ -73,7 +76,7 @@ class Door:
         self._has_proxies = bool(self._proxies)
         self._cors = CorsRules(gateway.cors) if gateway.cors is not None else None
         self._admission = Admission(gateway, limits, metrics.rate_limited("gateway"))
-        self._authentication = Authentication(verifier, metrics, logger)
+        self._authentication = Authentication(verifier, metrics, logger, possession)
         self._trace_refused = metrics.trace_refused
         self.requests = Requests(tracing, metrics=metrics, logger=logger, slow_s=slow_s)
 

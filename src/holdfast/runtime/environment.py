@@ -22,6 +22,7 @@ from holdfast.runtime.variables import (
     INTROSPECTION_SECRET,
     INTROSPECTION_URL,
     KEYS_URL,
+    ORIGINS,
     OTEL,
     OURS,
     REDIS_URL,
@@ -65,6 +66,8 @@ def variables_read(system: System, services: Collection[str] | None = None) -> t
 
 
 def _of_system(system: System, services: Collection[str] | None) -> Iterator[str]:
+    if system.gateway.proves:
+        yield ORIGINS
     if system.gateway.introspection is not None:
         yield from (INTROSPECTION_URL, INTROSPECTION_SECRET)
     yield from (keys_variable(number + 1) for number in range(len(system.gateway.issuers)))

@@ -100,6 +100,7 @@ def opaque_verifier(
         scope_claims=declared.scope_claims,
         scope_form=declared.scope_form,
         claims=declared.claims,
+        dpop=declared.dpop,
     )
     return OpaqueVerifier(
         policy,

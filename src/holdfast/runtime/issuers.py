@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from holdfast.communication import ClientPool
 from holdfast.dispatch.outside import Asks
+from holdfast.errors import SettingError
 from holdfast.ports import Clock, Random
 from holdfast.resilience import Edge, EdgePolicy
 from holdfast.runtime.introspection import IntrospectionClient, opaque_verifier
 from holdfast.runtime.keys import KeyFetcher, token_policy
-from holdfast.runtime.variables import keys_variable
-from holdfast.security import CachedKeys, Issuers, OpaqueVerifier, TokenVerifier
+from holdfast.runtime.variables import ORIGINS, keys_variable
+from holdfast.security import CachedKeys, Issuers, OpaqueVerifier, TokenVerifier, proof_url
 from holdfast.system import Gateway, Tokens
 
 
@@ -59,6 +60,16 @@ class TokenVerifiers:
             await keys.close()
         if self._opaque is not None:
             await self._opaque.close()
+
+
+def origins_of(gateway: Gateway, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where clients reach a gateway. Raises SettingError."""
+    told = environ.get(ORIGINS, "")
+    origins = tuple(part.strip() for part in told.split(",") if part.strip()) or gateway.origins
+    for origin in origins:
+        if proof_url(origin) != f"{origin}/":
+            raise SettingError([f"{ORIGINS}={told!r}: {origin!r} is no origin; write https://host"])
+    return origins
 
 
 def _verifier(tokens: Tokens, keys: CachedKeys, clock: Clock) -> TokenVerifier:

@@ -37,6 +37,7 @@ def token_policy(tokens: Tokens) -> TokenPolicy:
         scope_claims=tokens.scope_claims,
         scope_form=tokens.scope_form,
         claims=tokens.claims,
+        dpop=tokens.dpop,
     )
 
 

@@ -28,6 +28,8 @@ REDIS_URL: Final = "REDIS_URL"
 """Where processes share their rate limits."""
 KEYS_URL: Final = "GATEWAY_KEYS_URL"
 """Where the gateway's public keys are; those of further issuers have a number behind it."""
+ORIGINS: Final = "GATEWAY_ORIGINS"
+"""Where clients reach the gateway; several are separated by commas."""
 INTROSPECTION_URL: Final = "GATEWAY_INTROSPECTION_URL"
 """Where the gateway asks about opaque tokens."""
 INTROSPECTION_SECRET: Final = "GATEWAY_INTROSPECTION_SECRET"  # noqa: S105  # its name

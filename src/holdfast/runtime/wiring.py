@@ -26,14 +26,14 @@ from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.query_client import QueryClient
 from holdfast.dispatch.router import Router, Target
 from holdfast.dispatch.signed_callers import SignedCallers
-from holdfast.gateway import Door, Exchange
+from holdfast.gateway import Door, Exchange, Possession
 from holdfast.observability import Audit, Health, Logger, Metrics, catalogue, current
 from holdfast.resilience import MemoryLimits
 from holdfast.runtime.control import Control
 from holdfast.runtime.elsewhere import Elsewhere
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.externals import Externals
-from holdfast.runtime.issuers import TokenVerifiers
+from holdfast.runtime.issuers import TokenVerifiers, origins_of
 from holdfast.runtime.mounted import Apps
 from holdfast.runtime.options import Options
 from holdfast.runtime.pages import GatewayPages
@@ -138,10 +138,16 @@ class Wiring:
     def _gateway(self) -> Door:
         gateway = self._system.gateway
         watch_limits(self._metrics, self.limits)
+        clock, shared = self._engines.clock, self._engines.limits
+        possession = None
+        if gateway.proves:
+            origins = origins_of(gateway, self._options.environ)
+            possession = Possession(origins, clock, own=MemoryLimits(clock), shared=shared)
         return Door(
             gateway,
             self._router,
             verifier=self.tokens.verifier if self.tokens is not None else None,
+            possession=possession,
             limits=self.limits,
             metrics=self._metrics,
             logger=self._logger,

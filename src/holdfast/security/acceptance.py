@@ -9,6 +9,7 @@ from holdfast.security.bearer import DEFAULT_REALM, is_quotable
 Algorithm = Literal["EdDSA", "ES256", "RS256"]
 ALGORITHMS: frozenset[Algorithm] = frozenset(get_args(Algorithm))
 TYPES = ("at+jwt", "JWT", "")
+Binding = Literal["accepted", "required"]
 
 Reason = Literal[
     "too_long",
@@ -26,6 +27,7 @@ Reason = Literal[
     "claim",
     "scope",
     "inactive",
+    "proof",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why a token can be refused: the values of a metric's label, so there are few of them."""
@@ -73,6 +75,7 @@ class TokenPolicy:
         scope_claims: where scopes are; a tuple of names is a path into objects.
         scope_form: texts of scopes separated by single spaces, lists of texts, or either.
         claims: {claim: its value, or the values that will do}, for texts.
+        dpop: whether tokens may, or must, be bound to a key (RFC 9449). None: `cnf` is not read.
     """
 
     issuer: str | tuple[str, ...]
@@ -93,6 +96,8 @@ class TokenPolicy:
     scope_claims: tuple[str | tuple[str, ...], ...] = ("scope", "scp")
     scope_form: Literal["text", "list", "either"] = "either"
     claims: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict[str, str], hash=False)
+
+    dpop: Binding | None = None
 
     def __post_init__(self) -> None:
         if not (_named(self.issuer) and _named(self.audience)):

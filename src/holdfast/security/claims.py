@@ -9,6 +9,7 @@ from typing import Literal, cast
 from holdfast.security.acceptance import TokenPolicy, TokenRefused, one_or_more
 
 _SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 _FRACTION_MAX = 2.0**53  # above, a float does not know its seconds
 
 
@@ -20,6 +21,8 @@ class Claims:
         expires_at: seconds since 1970, as the token says, without leeway.
         token_id: `jti`; "" if a token that is not of typ "at+jwt" has none.
         client: the application that calls; "" if the token names none.
+        bound_to: the thumbprint of the key that its sender must prove to hold; "" if it is a bearer
+            token.
     """
 
     subject: str
@@ -28,6 +31,7 @@ class Claims:
     expires_at: int
     token_id: str
     client: str = ""
+    bound_to: str = ""
 
 
 def read_claims(
@@ -60,6 +64,7 @@ def read_claims(
         expires_at=expires_at,
         token_id=token_id,
         client=next((_text(payload, name) for name in policy.client_claims if name in payload), ""),
+        bound_to=_bound_to(payload, policy),
     )
 
 
@@ -124,6 +129,21 @@ def _check_audience(audience: object, policy: TokenPolicy) -> None:
     if not all(isinstance(name, str) for name in names) or not any(w in names for w in wanted):
         name = policy.audience_claim
         raise TokenRefused("audience", f"{name} does not name us: {_shown(audience)}")
+
+
+def _bound_to(payload: Mapping[str, object], policy: TokenPolicy) -> str:
+    """Return the thumbprint of the key that a token is bound to. Source: RFC 9449, section 6.1."""
+    if policy.dpop is None:
+        return ""
+    if "cnf" not in payload:
+        if policy.dpop == "required":
+            raise TokenRefused("proof", "cnf is missing: the token is bound to no key")
+        return ""
+    bound = _object(payload["cnf"])
+    thumbprint = None if bound is None else bound.get("jkt")
+    if not isinstance(thumbprint, str) or not _THUMBPRINT.fullmatch(thumbprint):
+        raise TokenRefused("proof", f"cnf has no jkt that can be checked: {_shown(thumbprint)}")
+    return thumbprint
 
 
 def _check_times(payload: Mapping[str, object], policy: TokenPolicy, now_s: float) -> int:

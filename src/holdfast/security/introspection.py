@@ -129,11 +129,9 @@ class OpaqueVerifier:
             task.add_done_callback(lambda _: self._asked.pop(digest, None))
         # `wait` leaves the question to the others if this caller is cancelled.
         await asyncio.wait({task})
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        error = None if task.cancelled() else task.exception()
         if isinstance(error, CallError):
             raise IssuerAway(f"the issuer was not to be asked: {error}", edge=EDGE) from error
-        if error is not None:
-            raise error
         return task.result()
 
     async def _judge(self, digest: bytes, token: bytes) -> Claims | _Refused:

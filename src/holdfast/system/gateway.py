@@ -28,6 +28,7 @@ class Cors:
     headers: tuple[str, ...] = (
         "authorization",
         "content-type",
+        "dpop",
         "holdfast-deadline-ms",
         "idempotency-key",
         "x-correlation-id",
@@ -54,6 +55,9 @@ class Gateway:
         tokens: which tokens are accepted; several, if there are several issuers: what a token says
             of its issuer chooses. An `Introspection` among them is for tokens that say nothing.
             None accepts nobody: then every route must be public.
+        origins: where clients reach the gateway, `https://api.example`; `GATEWAY_ORIGINS` replaces
+            them. Tokens that are bound to a key (`dpop`) need them: a proof names the place that
+            it is for.
         per_caller, per_address: rate limits; 429 over them. None switches one off. An IPv6 network
             (/64) is one address.
         deadline_s: the longest that a request may take.
@@ -76,6 +80,7 @@ class Gateway:
     requests_max: int = 1_000
     trusted_proxies: tuple[str, ...] = ()
     cors: Cors | None = None
+    origins: tuple[str, ...] = ()
 
     @property
     def issuers(self) -> tuple[Tokens, ...]:
@@ -87,6 +92,11 @@ class Gateway:
         """Return how opaque tokens are judged; None: there are none."""
         asked = [one for one in self.accepted if isinstance(one, Introspection)]
         return asked[0] if asked else None
+
+    @property
+    def proves(self) -> bool:
+        """Say whether tokens that are bound to a key are accepted."""
+        return any(one.dpop is not None for one in self.accepted)
 
     @property
     def accepted(self) -> tuple[Tokens | Introspection, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from holdfast.resilience import EdgePolicy
+from holdfast.system.tokens import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Introspection:
         claims: {member: its value, or a tuple of those that will do}, for texts. Where an issuer
             also calls refresh or ID tokens active, pin what tells them apart.
         token_bytes_max: longer tokens are refused unread.
+        dpop: see `Tokens`; what a token is bound to is in the answer.
         policy: time-out, retries, breaker and bulkhead of the way to the issuer.
     """
 
@@ -50,4 +52,5 @@ class Introspection:
     scope_form: Literal["text", "list", "either"] = "either"
     claims: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict[str, str], hash=False)
     token_bytes_max: int = 8_192
+    dpop: Binding | None = None
     policy: EdgePolicy = field(default_factory=EdgePolicy)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from holdfast.contract.messages import Query
 
 Algorithm = Literal["EdDSA", "ES256", "RS256"]
+Binding = Literal["accepted", "required"]
 TokenType = Literal["at+jwt", "JWT", ""]
 
 _DAY_S = 86_400.0
@@ -49,6 +50,8 @@ class Tokens:
             either. What stands in a list is one scope, and is not split.
         claims: {claim: its value, or a tuple of those that will do}, for texts.
         token_bytes_max: longer tokens are refused unread.
+        dpop: whether tokens may, or must, be bound to a key whose possession is proved with each
+            request (RFC 9449). None: all are bearer tokens, whatever they say of a key.
     """
 
     issuer: str | tuple[str, ...]
@@ -69,6 +72,7 @@ class Tokens:
     scope_form: Literal["text", "list", "either"] = "either"
     claims: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict[str, str], hash=False)
     token_bytes_max: int = 8_192
+    dpop: Binding | None = None
 
     @classmethod
     def keycloak(

@@ -23,6 +23,7 @@ def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
     if not gateway.accepted:
         yield from _closed_doors(reading)
     yield from _introspection(gateway)
+    yield from _origins(gateway)
     for tokens in gateway.issuers:
         yield from _tokens(tokens, reading)
     yield from _same_issuer(gateway)
@@ -132,6 +133,24 @@ def _introspection(gateway: Gateway) -> Iterator[str]:
             if not 0 <= getattr(one, name) <= most:
                 yield f"{place}: {name}={getattr(one, name):g}; write 0..{most} seconds"
         yield from (f"{place}: {problem}" for problem in _read_from(one))
+
+
+def _origins(gateway: Gateway) -> Iterator[str]:
+    """Yield what is wrong with where clients reach the gateway."""
+    for one in gateway.accepted:
+        if one.dpop not in (None, "accepted", "required"):
+            yield f'Gateway(tokens=…): dpop={one.dpop!r}; write "accepted", "required" or None'
+    if gateway.proves and not gateway.origins:
+        yield (
+            "Gateway(tokens=…): dpop needs the place that a proof is for; add "
+            "`Gateway(origins=('https://api.example',))`"
+        )
+    for origin in gateway.origins:
+        if _ORIGIN.fullmatch(origin) is None or not origin.startswith(("http://", "https://")):
+            yield (
+                f"Gateway(origins=…): {origin!r} is no origin; write scheme and host in lower "
+                "case, and the port if it is not the usual one: https://api.example"
+            )
 
 
 def _same_issuer(gateway: Gateway) -> Iterator[str]:
