@@ -9,13 +9,14 @@ from uuid import UUID
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 from pydantic import SecretStr, StringConstraints
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from holdfast import Attempts, Caller, Failure, Field, Model, Outside, Read, Service, Settings, Tx
 from holdfast.security import (
     SigningKey,
     TokenSigner,
     hash_password,
+    is_outdated,
     password_matches,
     public_jwks,
 )
@@ -27,7 +28,7 @@ tracer = trace.get_tracer("shop")
 TOKEN_LIFE_S = 15 * 60
 SCOPES = ("orders:read", "orders:write", "users:read")
 
-NOBODY = f"$scrypt$ln=15,r=8,p=3${'A' * 22}${'A' * 43}"
+NOBODY = f"$argon2id$v=19$m=32768,t=3,p=1${'A' * 22}${'A' * 43}"
 """Matches no password, and takes as long to find that out as the hash of a real one."""
 
 Email = Annotated[
@@ -108,13 +109,16 @@ async def register(body: Register, outside: Outside, tx: Tx) -> UserView:
 
 
 @users.post("/v1/tokens", public=True, record=False, attempts=Attempts(of="email"))
-async def log_in(body: LogIn, read: Read, outside: Outside, settings: UsersSettings) -> AccessToken:
+async def log_in(
+    body: LogIn, read: Read, outside: Outside, settings: UsersSettings, tx: Tx
+) -> AccessToken:
     """Exchange email and password for a token."""
     found = await read.execute(select(user_table).where(user_table.c.email == body.email))
     user = found.first()
     # An unknown email costs the same work, so that the time does not tell which emails exist.
     stored = user.password_hash if user else NOBODY
-    matches = await outside.run(password_matches, body.password.get_secret_value(), stored)
+    password = body.password.get_secret_value()
+    matches = await outside.run(password_matches, password, stored)
     if user is None or not matches:
         who = "nobody" if user is None else f"user {user.id}"
         outside.audit("sign-in", who=who, authority="password", outcome="refused: wrong")
@@ -128,6 +132,11 @@ async def log_in(body: LogIn, read: Read, outside: Outside, settings: UsersSetti
         lifetime_s=TOKEN_LIFE_S,
         token_id=await outside.run(secrets.token_hex, 16),
     )
+    if is_outdated(stored):  # the password is known now, and only now
+        salt = await outside.run(secrets.token_bytes, 16)
+        renewed = await outside.run(hash_password, password, salt)
+        same = (user_table.c.id == user.id) & (user_table.c.password_hash == stored)
+        await tx.execute(update(user_table).where(same).values(password_hash=renewed))
     return AccessToken(access_token=token)
 
 

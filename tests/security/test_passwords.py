@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from holdfast.security import hash_password, is_outdated, password_matches
 
@@ -25,12 +26,36 @@ def test_the_password_matches_and_another_does_not() -> None:
     assert not password_matches("", STORED)
 
 
-def test_the_hash_is_scrypts() -> None:
-    """The stored text has the strength we say, and neither password nor surprise in it."""
-    digest = hashlib.scrypt(b"correct horse", salt=SALT, n=2**15, r=8, p=3, maxmem=2**26, dklen=32)
+def test_the_hash_is_argon2ids() -> None:
+    """The stored text has the strength we say, in the form that other libraries read."""
+    kdf = Argon2id(salt=SALT, length=32, iterations=3, lanes=1, memory_cost=32_768)
 
-    assert f"$scrypt$ln=15,r=8,p=3${b64(SALT)}${b64(digest)}" == STORED
+    assert kdf.derive_phc_encoded(b"correct horse") == STORED
+    assert STORED.startswith("$argon2id$v=19$m=32768,t=3,p=1$")
     assert not is_outdated(STORED)
+
+
+def test_a_hash_of_another_library_is_read() -> None:
+    """The vector of RFC 9106's reference implementation, whose cost is not ours."""
+    stored = (
+        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$"
+        + Argon2id(salt=b"somesalt16bytes!", length=32, iterations=2, lanes=1, memory_cost=256)
+        .derive_phc_encoded(b"password")
+        .rpartition("$")[2]
+    )
+
+    assert password_matches("password", stored)
+    assert is_outdated(stored)
+
+
+def test_the_hashes_of_before_are_read_and_outdated() -> None:
+    """scrypt's, with the parameters that were written then: nobody is locked out."""
+    digest = hashlib.scrypt(b"correct horse", salt=SALT, n=2**15, r=8, p=3, maxmem=2**26, dklen=32)
+    stored = f"$scrypt$ln=15,r=8,p=3${b64(SALT)}${b64(digest)}"
+
+    assert password_matches("correct horse", stored)
+    assert not password_matches("correct horsf", stored)
+    assert is_outdated(stored)
 
 
 def test_equal_passwords_look_different() -> None:
@@ -68,6 +93,21 @@ def test_older_parameters_still_match_and_are_outdated() -> None:
         cheap(parameters="ln=4,r=1,p=0"),
         cheap(salt=SALT[:8]),
         cheap().replace("scrypt", "argon2"),
+        cheap().replace("scrypt", "argon2id"),
+        STORED[1:],
+        STORED[:-1],
+        STORED + "\n",
+        STORED.replace("argon2id", "argon2i"),
+        STORED.replace("v=19", "v=16"),
+        STORED.replace("v=19$", ""),
+        STORED.replace("m=32768", "m=999999"),
+        STORED.replace("m=32768", "m=131073"),
+        STORED.replace("m=32768", "m=7"),
+        STORED.replace("t=3", "t=0"),
+        STORED.replace("t=3", "t=9"),
+        STORED.replace("p=1", "p=0"),
+        STORED.replace("p=1", "p=5"),
+        STORED.replace("m=32768,t=3,p=1", "m=31,t=3,p=4"),
     ],
 )
 def test_what_we_did_not_write_matches_nothing(stored: str) -> None:

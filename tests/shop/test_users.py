@@ -1,6 +1,7 @@
 """Accounts, logins and the keys that tokens are signed with."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -52,7 +53,7 @@ async def test_a_password_is_kept_as_a_hash(tx: FakeTx) -> None:
     (row,) = tx.rows(user_table)
 
     assert (row["id"], row["email"]) == (user.id, "ada@example.org")
-    assert row["password_hash"].startswith("$scrypt$")
+    assert row["password_hash"].startswith("$argon2id$")
     assert PASSWORD.get_secret_value() not in str(row)
 
 
@@ -92,11 +93,37 @@ async def test_a_wrong_password_and_an_unknown_email_look_the_same(tx: FakeTx) -
         outside = FakeOutside()
         body = LogIn(email=email, password=SecretStr("wrong horse"))
         with pytest.raises(WrongLogin) as caught:
-            await log_in(body, tx, outside, SETTINGS)
+            await log_in(body, tx, outside, SETTINGS, tx)
         ((function, (_, stored)),) = outside.ran
         refusals.append((str(caught.value), function, is_outdated(stored)))
 
     assert refusals[0] == refusals[1] == ("WrongLogin", password_matches, False)
+
+
+async def test_an_old_hash_is_renewed_when_its_owner_comes(tx: FakeTx) -> None:
+    """Only by the right password, and once: then the account is as new ones are."""
+    user = await ada(tx)
+    digest = hashlib.scrypt(
+        PASSWORD.get_secret_value().encode(), salt=bytes(16), n=16, r=1, p=1, dklen=32
+    )
+    parts = (base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (bytes(16), digest))
+    old = f"$scrypt$ln=4,r=1,p=1${'$'.join(parts)}"
+    tx.update(user_table, user.id, password_hash=old)
+
+    wrong = LogIn(email=user.email, password=SecretStr("wrong horse"))
+    with pytest.raises(WrongLogin):
+        await log_in(wrong, tx, FakeOutside(), SETTINGS, tx)
+    (kept,) = tx.rows(user_table)
+    right = LogIn(email=user.email, password=PASSWORD)
+    assert await log_in(right, tx, FakeOutside(), SETTINGS, tx)
+    (renewed,) = tx.rows(user_table)
+    assert await log_in(right, tx, again := FakeOutside(), SETTINGS, tx)
+
+    assert kept["password_hash"] == old
+    assert renewed["password_hash"].startswith("$argon2id$")
+    assert not is_outdated(renewed["password_hash"])
+    assert password_matches not in [function for function, _ in again.ran[1:]]
+    assert tx.rows(user_table) == [renewed]
 
 
 async def test_nobody_has_no_password(tx: FakeTx) -> None:
@@ -116,7 +143,7 @@ async def test_a_token_is_signed_with_the_published_key(tx: FakeTx) -> None:
     """It is the same key for every replica: it comes from the table."""
     await ada(tx)
     token = await log_in(
-        LogIn(email="ADA@example.org", password=PASSWORD), tx, FakeOutside(), SETTINGS
+        LogIn(email="ADA@example.org", password=PASSWORD), tx, FakeOutside(), SETTINGS, tx
     )
     first, second = [await signing_keys(GetSigningKeys(), tx, SETTINGS) for _ in range(2)]
 
@@ -131,7 +158,7 @@ async def test_a_token_is_short_lived_and_says_what_it_is_good_for(tx: FakeTx) -
     """A quarter of an hour, for orders and the own account."""
     user = await ada(tx)
     body = LogIn(email="ada@example.org", password=PASSWORD)
-    tokens = [await log_in(body, tx, FakeOutside(), SETTINGS) for _ in range(2)]
+    tokens = [await log_in(body, tx, FakeOutside(), SETTINGS, tx) for _ in range(2)]
 
     first, second = [_part(token.access_token, 1) for token in tokens]
     assert (first["sub"], first["exp"] - first["iat"]) == (str(user.id), 900)
