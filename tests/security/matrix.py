@@ -20,6 +20,7 @@ from holdfast.engines.network import SystemNetwork
 from holdfast.errors import CallError
 from holdfast.observability import Logger
 from holdfast.runtime.engines import embedded
+from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.signing import FollowedSigner
 from holdfast.runtime.variables import url_variable
@@ -53,11 +54,18 @@ class Doors:
     processes: dict[str, Process]
     identities: dict[str, TlsIdentity]
     pools: dict[str, ClientPool]
+    authority: LocalAuthority
 
     @property
     def callers(self) -> list[str]:
         """Everybody who may come."""
         return list(self.pools)
+
+    def handshakes(self) -> int:
+        """Return how many connections the processes have opened to each other."""
+        wirings = [process._wiring for process in self.processes.values()]
+        pools = [pool for one in wirings for pool in (one.pool, one.elsewhere._hops)]
+        return sum(pool.stats().opened for pool in pools)
 
     async def knock(self, cell: Cell) -> Response | None:
         """Come to a door; None: the connection was refused, or the stranger was not heard."""
@@ -166,4 +174,4 @@ async def doors(system: System, folder: Path) -> AsyncIterator[Doors]:
         pools[STRANGER] = ClientPool(network=network, clock=clock, tls=nobodys_tls())
         for pool in pools.values():
             stack.push_async_callback(pool.close)
-        yield Doors(system, processes, identities, pools)
+        yield Doors(system, processes, identities, pools, issued.authority)
