@@ -1,6 +1,7 @@
 """Proofs of possession (DPoP, RFC 9449): who sends a bound token shows that he holds its key."""
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import cast
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 from holdfast.contract.path import normal_path
 from holdfast.security._jose import decode_base64url, encode_base64url, read_object
 from holdfast.security.acceptance import TokenRefused
-from holdfast.security.keys import read_key
+from holdfast.security.keys import VerifyingKey, read_key
 
 PROOF_BYTES_MAX = 4096
 PROOF_LIFE_S = 60
@@ -45,12 +46,17 @@ def read_proof(
         raise _refused(f"longer than {PROOF_BYTES_MAX} bytes")
     try:
         first, second, third = proof.split(b".")
-        header = read_object(decode_base64url(first))
+        key = _key_of(first)
         signature = decode_base64url(third)
         payload = read_object(decode_base64url(second))
+    except TokenRefused:
+        raise
     except ValueError as error:
         raise _refused(f"not a signed proof: {error}") from error
-    _check_signature(header, proof[: len(first) + 1 + len(second)], signature, bound_to)
+    if key.thumbprint != bound_to:  # before it is used: a key of a stranger's choice costs nothing
+        raise _refused("its key is not the one that the token is bound to")
+    if not key.matches(proof[: len(first) + 1 + len(second)], signature):
+        raise _refused("its signature does not match")
     if payload.get("htm") != method:
         raise _refused(f"htm is not {method}: {_shown(payload.get('htm'))}")
     url = payload.get("htu")
@@ -90,13 +96,15 @@ def proof_url(url: str) -> str | None:
     return f"{parts.scheme}://{where}{path}"
 
 
-def _check_signature(
-    header: dict[str, object], signed: bytes, signature: bytes, bound_to: str
-) -> None:
-    """Check that the key that a proof brings is the one that the token is bound to, and signed it.
+@lru_cache(maxsize=1_024)  # a client begins all its proofs alike: its key is read once
+def _key_of(encoded: bytes) -> VerifyingKey:
+    """Return the key that the header of a proof brings.
 
-    It is compared before it is used: a key of a stranger's choice costs nothing.
+    Raises:
+        TokenRefused: it is not the header of a proof, or its key must not verify anything.
+        ValueError: it is not JSON in base64url.
     """
+    header = read_object(decode_base64url(encoded))
     if refused := _REFUSED_MEMBERS & header.keys():
         raise _refused(f"the header has {sorted(refused)}")
     typ, algorithm, jwk = header.get("typ"), header.get("alg"), header.get("jwk")
@@ -110,10 +118,7 @@ def _check_signature(
         raise _refused(f"its key: {error}") from error
     if key.algorithm != algorithm:
         raise _refused(f"alg is not that of its key: {_shown(algorithm)}")
-    if key.thumbprint != bound_to:
-        raise _refused("its key is not the one that the token is bound to")
-    if not key.matches(signed, signature):
-        raise _refused("its signature does not match")
+    return key
 
 
 def _refused(detail: str) -> TokenRefused:
