@@ -30,6 +30,7 @@ FIGURES = (
     "batches",
     "replicas",
     "identity",
+    "transactions",
     "growth",
     "startup",
     "simulation",

@@ -27,6 +27,7 @@ Each line is one JSON object. These come first:
 | `service` | whose code ran, or `gateway`; the system's name where it is nobody's |
 | `correlation_id` | of the request that all goes back to |
 | `trace_id`, `span_id` | of the trace, and of the span in it |
+| `on_behalf_of` | the subject of the request that the work goes back to, as data |
 
 Lines whose event is `audit` are entries of the [audit log](operations.md#audit), with fields of
 their own.

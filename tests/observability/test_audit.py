@@ -57,6 +57,19 @@ async def test_a_flood_of_one_refusal_is_two_entries_a_minute() -> None:
 
 
 @virtual_time
+async def test_what_goes_back_to_a_caller_says_for_whom_it_was() -> None:
+    """As data; an authority that is known is not replaced by it."""
+    sink = Sink()
+    audit = Audit(sink, LoopClock())
+    with within(Context("c-1", subject="ada")):
+        audit.record("letter.refused", who="service oven")
+        audit.record("request.refused", who="caller ada", authority="token of web")
+    audit.record("peer.refused", who="a peer")
+
+    assert [deed.authority for deed in sink.kept] == ["for ada, as data", "token of web", ""]
+
+
+@virtual_time
 async def test_a_flood_from_everywhere_is_bounded_and_hides_no_other_kind() -> None:
     """Whoever comes from a thousand addresses fills neither the disk nor the place of others."""
     sink = Sink()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from holdfast.observability import Context, Logger, current
+from holdfast.observability import Context, Logger, current, within
 from holdfast.observability.bridge import Bridge, bridged
 from holdfast.observability.log_buffer import LogBuffer
 from tests.observability.fakes import SetClock
@@ -86,6 +86,19 @@ async def test_the_context_is_in_every_line(log: Log) -> None:
         "b" * 16,
     )
     assert line["service"] == "payments"
+
+
+def test_a_line_says_for_whom_the_work_is(log: Log) -> None:
+    """A secret in its place is hidden, and no field of a handler passes for it."""
+    for subject in ("ada", JWT, ""):
+        with within(Context("c-1", subject=subject)):
+            log.logger.info("baked", on_behalf_of="eve")
+
+    said = [line.get("on_behalf_of") for line in log.lines()]
+    assert said[0] == "ada"
+    assert JWT not in str(said[1])
+    assert said[2] is None
+    assert [line["on_behalf_of_"] for line in log.lines()] == ["eve"] * 3
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])

@@ -9,6 +9,7 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from functools import cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from holdfast.security import (
     TransactionRefused,
     TransactionVerifier,
 )
+from holdfast.security.transaction_verifier import SIGNERS_MAX
 from tests.security.forge import NOW_S, ManualClock, b64
 from tests.security.transactions import CLAIMS, SIGNER, SYSTEM, Forge, der
 
@@ -148,6 +150,17 @@ def hmac_by_the_public_key(forge: Forge) -> bytes:
     return message + b"." + b64(hmac.digest(secret, message, "sha256")).encode()
 
 
+def stray_bits(forge: Forge) -> bytes:
+    """The same certificate, spelt in another way that a lenient reader takes."""
+    while not (good := der(forge.good())).endswith("="):  # its length is drawn
+        pass
+    text = good.rstrip("=")
+    padding = good[len(text) :]
+    digits = f"{ascii_uppercase}{ascii_lowercase}0123456789+/"
+    other = digits[digits.index(text[-1]) + 1]
+    return forge.token({"x5c": [text[:-1] + other + padding]})
+
+
 def alg(value: object) -> Attack:
     return lambda forge: forge.token({"alg": value})
 
@@ -196,6 +209,7 @@ HEADERS: dict[str, tuple[Attack, str]] = {
     "x5c cut short": (x5c(lambda good: [good[:-8]]), "header"),
     "x5c in two lines": (x5c(lambda good: [f"{good[:64]}\n{good[64:]}"]), "header"),
     "x5c with a character more": (x5c(lambda good: [f"{good}A"]), "header"),
+    "x5c with stray bits": (stray_bits, "header"),
     "x5c beyond ASCII": (x5c(lambda good: [f"é{good}"]), "header"),
     "jwk beside it": (member("jwk", {"kty": "OKP", "crv": "Ed25519", "x": "AA"}), "header"),
     "jku beside it": (member("jku", "https://evil.example/keys"), "header"),
@@ -423,6 +437,35 @@ def test_clocks_may_differ_by_the_leeway(off_s: int, good: bool) -> None:
     else:
         with pytest.raises(TransactionRefused):
             judge.verify(token)
+
+
+@pytest.mark.parametrize(("ends_s", "good_s"), [(3600, 125), (45, 45)])
+def test_what_is_remembered_ends(ends_s: int, good_s: int) -> None:
+    """With the token and the leeway, or with the certificate, without it."""
+    clock = ManualClock()
+    judge = verifier(clock)
+    token = forge().token(chain=[forge().certificate(SIGNER, ends_s=NOW_S + ends_s)])
+    judge.verify(token)
+
+    clock.advance(good_s - 1)
+    assert judge.verify(token).caller.subject == "ada"
+    assert judge.stats().hits == 1
+    clock.advance(1)
+    with pytest.raises(TransactionRefused):
+        judge.verify(token)
+    assert judge.stats().remembered == 0
+
+
+def test_only_so_many_are_remembered() -> None:
+    """Tokens and signers: whoever has a key of the gateway's fills nobody's memory."""
+    judge = TransactionVerifier(SYSTEM, lambda: forge().trusted, ManualClock(), cache_max=3)
+    tokens = [forge().token() for _ in range(20)]  # each brings a certificate of its own
+    for token in tokens:
+        judge.verify(token)
+
+    assert judge.stats().remembered == 3
+    assert len(judge._signers) == SIGNERS_MAX
+    assert judge.verify(tokens[0]).caller.subject == "ada"
 
 
 def test_an_authority_that_is_trusted_no_more_has_its_tokens_refused() -> None:

@@ -11,6 +11,7 @@ STARTS = """\
 checkout <id-1> of orders: {state}
   correlation id  corr-{card}
   trace id        <trace-1>
+  on behalf of    ada
 
 <time> orders              POST /v1/orders is answered 202  Idempotency-Key key-{card}
 <time> orders              saga checkout starts  {{"id":"<id-2>","owner":"ada",\

@@ -142,6 +142,7 @@ class Letters:
                 trace=carried.trace,
                 tracestate=carried.tracestate,
                 baggage=carried.baggage,
+                subject=carried.subject,
             )
             # Born claimed: it is sent right after the commit, and due again if no answer comes.
             at_once = receiver != ledger.service and not delay_ms

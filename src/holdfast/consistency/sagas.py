@@ -96,6 +96,7 @@ class Sagas:
             trace=cause.trace,
             tracestate=cause.tracestate,
             baggage=cause.baggage,
+            subject=cause.subject,
         )
         row = SagaRow(
             start.id,

@@ -241,6 +241,11 @@ class Unit:
         """See `system.Tx.now`."""
         return datetime.fromtimestamp(self.at_ms / 1000, UTC)
 
+    @property
+    def on_behalf_of(self) -> str:
+        """See `system.Tx.on_behalf_of`."""
+        return self.cause.subject
+
     def when_committed(self, tell: Callable[[], None]) -> None:
         """Have something told once this unit is committed: a count, which may get lost."""
         self._committed.append(tell)

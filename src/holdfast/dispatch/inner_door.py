@@ -30,6 +30,7 @@ from holdfast.dispatch.router import Router
 from holdfast.dispatch.signed_callers import SignedCallers
 from holdfast.errors import Forbidden, HoldfastError, NotFound
 from holdfast.observability import Tracer, current
+from holdfast.observability.trace import make_subject
 
 Refused = Callable[[str, str, str], None]
 
@@ -66,19 +67,20 @@ class InnerDoor:
         if left_ms is not None and left_ms.isdigit():
             came = request.received_at or loop.time()
             request.deadline = came + int(left_ms[:9]) / 1000
-        context = self._tracer.follow(cause_of(request), service="")
-        current.set(context)
-        request.cause = context.cause
         try:
+            context = self._tracer.follow(cause_of(request), service="")
+            current.set(context)
+            request.cause = context.cause
             if request.header(ASK) is not None and request.path.startswith(ASKING):
                 return await self._ask(request)
             self._check_entry(request)
             target, path = self._router.find(request.method, request.path)
             request.route = target.template
             signed = self._signed
-            request.caller = (
+            request.caller = caller = (
                 caller_of(request) if signed is None else signed.caller_of(request, target)
             )
+            request.cause = make_subject("" if caller is None else caller.subject).cause
             set_origin(request)
             request.headers = [pair for pair in request.headers if pair[0] not in INNER]
             return await target.serve(request, path)

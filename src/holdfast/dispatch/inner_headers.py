@@ -4,9 +4,11 @@ What the gateway found out about a request that it forwards is in them; the serv
 without them, as they do in one process.
 """
 
+from typing import Annotated
+
 import msgspec
 
-from holdfast.contract.cause import Cause
+from holdfast.contract.cause import SUBJECT_CHARS_MAX, Cause
 from holdfast.contract.http import HeaderList, Request
 from holdfast.errors import BadRequest
 from holdfast.system import Caller
@@ -15,6 +17,7 @@ DEADLINE = b"holdfast-deadline-ms"
 CALLER = b"holdfast-caller"
 ORIGIN = b"holdfast-origin"
 ASK = b"holdfast-ask"
+SUBJECT = b"holdfast-subject"
 TOKEN = b"txn-token"
 HEADERS_MAX, HEADER_BYTES_MAX = 16, 24 * 1024
 """What the gateway adds to a request, at most: the scopes of a caller may be many."""
@@ -22,11 +25,16 @@ HEADERS_MAX, HEADER_BYTES_MAX = 16, 24 * 1024
 CORRELATION, TRACE, STATE = b"x-correlation-id", b"traceparent", b"tracestate"
 BAGGAGE = b"baggage"
 
-INNER = frozenset([DEADLINE, CALLER, ORIGIN, ASK, TOKEN, CORRELATION, TRACE, STATE, BAGGAGE])
+INNER = frozenset(
+    [DEADLINE, CALLER, ORIGIN, ASK, SUBJECT, TOKEN, CORRELATION, TRACE, STATE, BAGGAGE]
+)
 """What the services do not see of them."""
 
 ASKING = "/-/ask/"
 """Begins the path of a query: `/-/ask/<sender>/<Query.v1>`."""
+
+
+_Subject = Annotated[str, msgspec.Meta(max_length=SUBJECT_CHARS_MAX)]
 
 
 class _Who(msgspec.Struct, frozen=True):
@@ -46,13 +54,25 @@ def cause_headers(cause: Cause) -> HeaderList:
     return [(name, value.encode()) for name, value in pairs if value]
 
 
+def subject_headers(cause: Cause) -> HeaderList:
+    """Return what tells who is asked for whom it is, as data; any text may be one."""
+    return [(SUBJECT, msgspec.json.encode(cause.subject))] if cause.subject else []
+
+
 def cause_of(request: Request) -> Cause:
-    """Return what another process says caused a request."""
+    """Return what another process says caused a request. Raises BadRequest."""
 
     def said(name: bytes) -> str:
         return (request.header(name) or b"").decode("latin-1")
 
+    subject = ""
+    if told := request.header(SUBJECT):
+        try:
+            subject = msgspec.json.decode(told, type=_Subject)
+        except msgspec.DecodeError as exc:
+            raise BadRequest(f"{SUBJECT.decode()} names nobody: {exc}") from exc
     return Cause(
+        subject=subject,
         correlation=said(CORRELATION),
         trace=said(TRACE),
         tracestate=said(STATE),

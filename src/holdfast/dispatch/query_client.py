@@ -13,7 +13,7 @@ from holdfast.contract.carrier import carrier_of
 from holdfast.contract.cause import Cause
 from holdfast.contract.http import Request, Response
 from holdfast.contract.messages import AnyQuery, Query
-from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE, cause_headers
+from holdfast.dispatch.inner_headers import ASK, ASKING, DEADLINE, cause_headers, subject_headers
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.errors import (
     BadAnswer,
@@ -76,6 +76,7 @@ class QueryClient:
             (DEADLINE, str(max(1, int(left_s * 1000))).encode()),
             (ASK, b"1"),
             *cause_headers(cause),
+            *subject_headers(cause),
         ]
         body = carrier_of(type(query)).encode(query)
         request = Request("POST", f"{ASKING}{sender}/{wire}", "", headers, body)

@@ -24,6 +24,7 @@ from holdfast.gateway.headers import correlation_of, forwarded_headers
 from holdfast.gateway.possession import Possession
 from holdfast.observability import Audit, Logger, Metrics, Requests, Tracing, parse_traceparent
 from holdfast.observability.carried import baggage_of, tracestate_of
+from holdfast.observability.trace import make_subject
 from holdfast.ports import Limits
 from holdfast.system import Gateway
 
@@ -107,6 +108,7 @@ class Door:
                 request.route = target.template
                 if not (target.public or (preflight and target.mount)):
                     request.caller = caller = await self._authentication.caller_of(request)
+                    request.cause = make_subject(caller.subject).cause
                     rate = await self._admission.admit_caller(caller.subject)
                 asked = request.sent.get(DEADLINE)
                 limit_s = self._deadline_s if asked is None else self._limit_s(asked)

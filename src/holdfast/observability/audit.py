@@ -86,8 +86,11 @@ class Audit:
         """Write down what was done or refused; the same again within a minute is counted.
 
         Args:
-            what, who, authority, on, outcome: see `Deed`; secrets in them are removed.
+            what, who, authority, on, outcome: see `Deed`; secrets in them are removed. Without
+                an authority, an entry of what goes back to a caller's request says for whom.
         """
+        if not authority and (subject := current.get().subject):
+            authority = f"for {subject}, as data"
         said = (what, who, authority, on, outcome)
         with self._lock:
             now = self._clock.monotonic()

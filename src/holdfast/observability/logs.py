@@ -35,7 +35,9 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 LINE_BYTES_MAX: Final = 8192
 
 RANKS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-_OWN = frozenset(("ts", "level", "event", "service", "correlation_id", "trace_id", "span_id"))
+_OWN = frozenset(
+    ("ts", "level", "event", "service", "correlation_id", "trace_id", "span_id", "on_behalf_of")
+)
 _REMEMBERED_MAX = 4096
 _REMEMBERED_CHARS_MAX = 128
 _FRAMES_MAX = 10
@@ -194,6 +196,9 @@ class Logger:
         if context.trace_id:
             line["trace_id"] = context.trace_id
             line["span_id"] = context.span_id
+        if context.subject:
+            told = context.subject
+            line["on_behalf_of"] = told if told in self._clean else self._text(told)
         if len(fields) > FIELDS_MAX:
             line["fields_left_out"] = len(fields) - FIELDS_MAX
             fields = dict(islice(fields.items(), FIELDS_MAX))

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from holdfast.contract.cause import Cause
+from holdfast.contract.cause import SUBJECT_CHARS_MAX, Cause
 from holdfast.ports import Random
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -34,6 +34,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         parent_id: the span that caused this one, "" for the first of a trace.
         random: whoever began the trace says that its id is random; it is handed on as it came.
         tracestate, baggage: W3C headers that are handed on as they came.
+        subject: for whom the request was, as data: see `Cause`.
     """
 
     correlation_id: str = ""
@@ -45,6 +46,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     random: bool = False
     tracestate: str = ""
     baggage: str = ""
+    subject: str = ""
 
     @property
     def cause(self) -> Cause:
@@ -54,6 +56,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
             trace=self.traceparent,
             tracestate=self.tracestate,
             baggage=self.baggage,
+            subject=self.subject,
         )
 
     @property
@@ -73,8 +76,16 @@ def context_of(cause: Cause, *, service: str) -> Context:
     """Return the context of lines about what nobody here works on now: that of its sender."""
     parent = parse_traceparent(cause.trace) if cause.trace else None
     if parent is None:
-        return Context(cause.correlation, service=service)
-    return Context(cause.correlation, *parent, service)
+        return Context(cause.correlation, service=service, subject=cause.subject)
+    return Context(cause.correlation, *parent, service, subject=cause.subject)
+
+
+def make_subject(subject: str) -> Context:
+    """Let the current work be for a caller, and return its context."""
+    told = subject if len(subject) <= SUBJECT_CHARS_MAX else ""
+    context = msgspec.structs.replace(current.get(), subject=told)
+    current.set(context)
+    return context
 
 
 @contextmanager
@@ -193,15 +204,16 @@ class Tracer:
                 bool(int(cause.trace[_FLAGS], 16) & _RANDOM),
                 cause.tracestate,
                 cause.baggage,
+                cause.subject,
             )
         trace_id = (self._random.getrandbits(128) or 1).to_bytes(16).hex()
         correlation_id = cause.correlation or trace_id
         context = self.root(
             trace_id, correlation_id=correlation_id, service=service, span_id=span_id
         )
-        if not cause.baggage:  # which is handed on without a trace, too
+        if not cause.baggage and not cause.subject:  # these are handed on without a trace, too
             return context
-        return msgspec.structs.replace(context, baggage=cause.baggage)
+        return msgspec.structs.replace(context, baggage=cause.baggage, subject=cause.subject)
 
     def follow(self, cause: Cause, *, service: str) -> Context:
         """Return the context of what only passes work on, and has no span: that of its sender."""
@@ -234,6 +246,7 @@ class Tracer:
                 now.random,
                 now.tracestate,
                 now.baggage,
+                now.subject,
             )
         else:
             context = self.enter(now.cause, service=service or now.service)

@@ -174,7 +174,10 @@ class TransactionVerifier:
             raise TransactionRefused("signer", f"its certificate is of {name}, which may not sign")
         if not isinstance(key, Ed25519PublicKey):
             raise TransactionRefused("signer", "the key of its certificate is not of Ed25519")
-        return _KnownSigner(key, leaf.not_valid_after_utc.timestamp())
+        ends_s = leaf.not_valid_after_utc.timestamp()
+        if now_s >= ends_s:  # the last second of RFC 5280 belongs to it; to us it does not
+            raise TransactionRefused("signer", "its certificate has ended")
+        return _KnownSigner(key, ends_s)
 
     def _claims(self, payload: bytes, now_s: float) -> TransactionClaims:
         try:

@@ -61,7 +61,8 @@ class OrderStory(msgspec.Struct):
     """What is still known of an order.
 
     Attributes:
-        correlations, traces: all its ids. state: of its sagas, one line each.
+        correlations, traces: all its ids. subjects: for whom it was, as data.
+        state: of its sagas, one line each.
         entries: in causal order. open: what is waited for. advice: what a person can do.
         kept: until when it is. gone: what is not kept any more, a sentence each.
     """
@@ -69,6 +70,7 @@ class OrderStory(msgspec.Struct):
     asked: str
     correlations: list[str] = []
     traces: list[str] = []
+    subjects: list[str] = []
     state: list[str] = []
     entries: list[Entry] = []
     open: list[Open] = []

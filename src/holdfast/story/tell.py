@@ -58,10 +58,13 @@ class _Telling:
         story = self._story
         correlations: set[str] = set()
         traces: set[str] = set()
-        for correlation, trace in self._contexts():
+        subjects: set[str] = set()
+        for correlation, trace, subject in self._contexts():
             correlations.add(correlation)
+            subjects.add(subject)
             traces.add(trace.split("-")[1] if trace else "")
         story.correlations, story.traces = sorted(correlations - {""}), sorted(traces - {""})
+        story.subjects = sorted(subjects - {""})
         for held, row in self._rows.requests:
             self._request(held, row)
         sagas = [(held, saga) for held in self._held for saga in held.sagas.values()]
@@ -73,18 +76,18 @@ class _Telling:
         story.gone += self._gone()
         return story
 
-    def _contexts(self) -> Iterator[tuple[str, str]]:
-        """Yield the correlation id and the trace of everything that has them."""
+    def _contexts(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the correlation id, the trace and the subject of everything that has them."""
         for held in self._held:
             for saga in held.sagas.values():
                 stored = input_of(saga)
-                yield stored.correlation, stored.trace
+                yield stored.correlation, stored.trace, stored.subject
             for row in held.messages.values():
                 if row.kind is Kind.REQUEST:
                     answered = response_of(row)
-                    yield answered.correlation, answered.trace
+                    yield answered.correlation, answered.trace, ""
                 elif (letter := letter_of(row)) is not None:
-                    yield letter.correlation, letter.trace
+                    yield letter.correlation, letter.trace, letter.subject
 
     # -- requests -------------------------------------------------------------------------------
 

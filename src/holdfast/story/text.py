@@ -14,6 +14,8 @@ def lines(story: OrderStory) -> Iterator[str]:
     for name, ids in (("correlation id", story.correlations), ("trace id", story.traces)):
         if ids:
             yield f"  {name:<14}  {printable(', '.join(ids))}"
+    if story.subjects:
+        yield f"  {'on behalf of':<14}  {printable(', '.join(story.subjects))}"
     if story.entries:
         yield ""
         yield from _entries(story.entries)

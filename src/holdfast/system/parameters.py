@@ -177,6 +177,15 @@ class Tx(Protocol):
         """The time of this work, UTC; the same one on every try of the same letter."""
         ...
 
+    @property
+    def on_behalf_of(self) -> str:
+        """The subject of the request that this work goes back to; "" for nobody, as in jobs.
+
+        It is data that came along with letters and sagas. Nobody has proved it here, and the token
+        that did may have ended long ago: nothing may be allowed because of it.
+        """
+        ...
+
 
 class Outside(Protocol):
     """The world beyond this service's database. The first statement on `tx` shuts it."""
