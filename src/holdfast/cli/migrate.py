@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import uvloop
 from holdfast.cli.load import Loaded, load
 from holdfast.cli.options import DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
-from holdfast.errors import Invalid, RightMissing, UnknownName
+from holdfast.errors import Invalid, RightMissing, UnknownName, Unreachable
 from holdfast.migrations import Revisions, upgrade
 from holdfast.observability import Context, SpanKind, SpanSort, Tracing, current, semconv
 from holdfast.runtime.audit import audit_of_command, commanded
@@ -114,7 +114,7 @@ class _Database:
         url: for who migrates it. role: who serves, if that is somebody else.
     """
 
-    url: str
+    url: str = field(repr=False)
     role: str = ""
 
 
@@ -189,9 +189,18 @@ async def _each(
             owner, role = owners[name]
             url = owner or urls[name] or f"sqlite:///{folder.database(name)}"
             if act is _check:
-                problems += await act(revisions, _Database(url, role), tracing)
+                problems += await _reached(name, act(revisions, _Database(url, role), tracing))
                 continue
             with commanded(audit, "operator.migrate", None, on=f"database of {name}") as failed:
-                failed += await act(revisions, _Database(url, role), tracing)
+                failed += await _reached(name, act(revisions, _Database(url, role), tracing))
             problems += failed
     return problems
+
+
+async def _reached(name: str, done: Awaitable[list[str]]) -> list[str]:
+    """Return what was done to a database. Raises Unreachable: it is away."""
+    try:
+        return await done
+    except OSError as exc:
+        why = exc.strerror or type(exc).__name__
+        raise Unreachable(f"the database of {name} cannot be reached: {why}", edge=name) from exc

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from holdfast.contract.http import Request
+from holdfast.contract.secret_names import plain_url
 
 _HOP_BY_HOP = frozenset(
     [
@@ -67,7 +68,9 @@ class Origin:
             host = host.replace("%25", "%", 1)  # a zone, RFC 6874
         bad = not host or not host.isascii() or port == 0
         if parts.scheme not in ("http", "https") or bad or extra:
-            raise ValueError(f"an origin is http(s)://host[:port] or unix:/path, got {url!r}")
+            raise ValueError(
+                f"an origin is http(s)://host[:port] or unix:/path, got {plain_url(url)!r}"
+            )
         tls = parts.scheme == "https"
         return cls(host, port or (443 if tls else 80), tls)
 
@@ -116,7 +119,10 @@ def origin_and_path(url: str) -> tuple[Origin, str]:
     """
     scheme, _, rest = url.partition("://")
     authority, _, path = rest.partition("/")
-    return Origin.parse(f"{scheme}://{authority}"), f"/{path}"
+    try:
+        return Origin.parse(f"{scheme}://{authority}"), f"/{path}"
+    except ValueError:  # it was shown a part, which may end within a password
+        raise ValueError(f"it is no http(s)://host[:port]/path: {plain_url(url)!r}") from None
 
 
 def _bracketed(host: str) -> str:
@@ -126,8 +132,10 @@ def _bracketed(host: str) -> str:
 def _port(parts: SplitResult) -> int | None:
     try:
         return parts.port
-    except ValueError as exc:
-        raise ValueError(f"{exc}: {parts.geturl()!r}") from exc
+    except ValueError:  # its own words would show what may be a part of a password
+        raise ValueError(
+            f"its port is no number, 1..65535: {plain_url(parts.geturl())!r}"
+        ) from None
 
 
 def encode_request(request: Request, host_line: bytes) -> bytes:

@@ -97,6 +97,9 @@ class Request(msgspec.Struct):
         if self.headers and not self.sent:
             self.sent = by_name(self.headers)
 
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, {self.path!r})"  # the rest may hold tokens and passwords
+
     @property
     def correlation_id(self) -> str:
         """What finds all logs of what this request caused."""
@@ -146,6 +149,9 @@ class Response(msgspec.Struct):
     headers: HeaderList = []
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"Response({self.status}, {len(self.body)} bytes)"  # which may hold tokens
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, by its lower-case name."""

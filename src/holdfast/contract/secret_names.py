@@ -1,4 +1,4 @@
-"""Which names say that what goes under them is a secret: of fields, headers and settings."""
+"""Which names say that what goes under them is a secret, and what of a URL is none."""
 
 import re
 
@@ -22,3 +22,11 @@ def is_secret_name(name: str) -> bool:
         return True
     words = {word.casefold() for word in _WORD.findall(name)}
     return not _SECRET_WORDS.isdisjoint(words | {word.removesuffix("s") for word in words})
+
+
+def plain_url(url: str) -> str:
+    """Return a URL as a refusal may show it: without user, password and query.
+
+    What stands there may be no user and no password, but a part of one that was not escaped.
+    """
+    return re.sub(r"//.*@", "//[redacted]@", url, flags=re.DOTALL).partition("?")[0]

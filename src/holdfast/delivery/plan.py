@@ -18,7 +18,7 @@ from holdfast.runtime.variables import (
     url_variable,
 )
 from holdfast.system import External, Graph, Pods, Service, System
-from holdfast.system.checks.deploy import is_secret
+from holdfast.system.checks.secrets import is_secret
 from holdfast.system.deploy import INTROSPECTION, KEYS
 from holdfast.system.gateway import reached_by
 from holdfast.system.settings import variable_name

@@ -88,7 +88,7 @@ class Ports:
     send: Send
     run: Callable[[Blocking], Awaitable[object]]
     limits: Limits
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     metrics: Metrics
     logger: Logger
     tracing: Tracing

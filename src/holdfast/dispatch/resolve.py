@@ -24,7 +24,7 @@ class Work:
     read: object = None
     outside: object = None
     caller: object = None
-    values: dict[str, object] = field(default_factory=dict[str, object])
+    values: dict[str, object] = field(default_factory=dict[str, object], repr=False)
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ class ExportPolicy:
     queue_max: int = 2_048
     export_timeout_s: float = 30.0
     timeout_s: float = 10.0
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     gzip: bool = False
 
 

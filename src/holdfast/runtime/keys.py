@@ -69,7 +69,9 @@ class KeyFetcher:
         deadline = asyncio.get_running_loop().time() + timeout_s
         reply = await self._asks.ask(query, sender="gateway", deadline=deadline, cause=NO_CAUSE)
         if not isinstance(reply, str):
-            raise BadAnswer(f"{query.name} answered {reply!r}; it answers a JWKS as JSON text")
+            raise BadAnswer(
+                f"{query.name} answered a {type(reply).__name__}; it answers a JWKS as JSON text"
+            )
         return reply.encode()
 
     async def _get(self, url: str, timeout_s: float) -> bytes:

@@ -36,7 +36,7 @@ class Options:
     gateway: bool = True
     locals: bool = True
     typed: str = ""
-    environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     settings: ProcessSettings = field(default_factory=ProcessSettings)
     schedule: Schedule = field(default_factory=Schedule)
     safe: Safeguards = ALL_ON

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from holdfast.communication.origin import origin_and_path
 from holdfast.contract.model import Model
+from holdfast.contract.secret_names import plain_url
 from holdfast.errors import SettingError
 from holdfast.runtime.variables import OURS, url_variable
 from holdfast.system import System
@@ -59,7 +60,7 @@ def external_urls(system: System, environ: Mapping[str, str]) -> dict[str, str]:
             try:
                 origin_and_path(url)
             except ValueError:
-                problems.append(f"{name}={url!r}: write it as https://host[:port]")
+                problems.append(f"{name}={plain_url(url)!r}: write it as https://host[:port]")
             urls[external.name] = url
     if problems:
         raise SettingError(problems)

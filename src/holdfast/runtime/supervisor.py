@@ -47,7 +47,7 @@ class Member:
 
     name: str
     command: Sequence[str]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     origin: Origin
     operations: Origin
     starts: int = 0

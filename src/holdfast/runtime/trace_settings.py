@@ -7,7 +7,7 @@ in milliseconds there, also where the Python SDK reads seconds.
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
@@ -127,7 +127,7 @@ class TraceSettings:
         resource: attributes of every service, beyond its names.
     """
 
-    url: str
+    url: str = field(repr=False)
     ratio: float
     policy: ExportPolicy
     resource: tuple[tuple[str, str], ...] = ()

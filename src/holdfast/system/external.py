@@ -50,8 +50,8 @@ class ExternalAnswer:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     external: str = ""
 
     def json(self) -> Any:

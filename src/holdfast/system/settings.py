@@ -1,7 +1,7 @@
 """Settings: typed values from the environment, injected into the handlers that name them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 
 from holdfast.contract.carrier import name_of
 from holdfast.contract.model import Model
-from holdfast.contract.secret_names import is_secret_name
+from holdfast.contract.secret_names import is_secret_name, plain_url
 from holdfast.errors import SettingError
 from holdfast.system.shapes import is_list, is_structured
 
@@ -22,6 +22,12 @@ class Settings(Model):
     for what must not be printed. A list is written with commas, `a,b`, or as JSON; what has fields
     of its own is written as JSON.
     """
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        """Yield what `repr` shows: of a field whose name says that it is secret, no value."""
+        for name, value in super().__repr_args__():
+            secret = name is not None and is_secret_name(name) and value not in (None, "")
+            yield name, "**********" if secret and isinstance(value, str | bytes) else value
 
 
 S = TypeVar("S", bound=Model)
@@ -72,7 +78,8 @@ def _problem(
         return f"{name} is not set; set it to a {wanted}"
     secret = "Secret" in wanted or is_secret_name(name)
     secret = secret or (info is not None and is_structured(info.annotation))
-    shown = "(a secret)" if secret else repr(given[field])
+    text = given[field]
+    shown = "(a secret)" if secret else repr(plain_url(text) if "://" in text else text)
     default = info.default if info is not None else PydanticUndefined
     unsaid = secret or default is None or default is PydanticUndefined
     hint = "" if unsaid else f"; the default is {default!r}"

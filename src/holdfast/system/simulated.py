@@ -38,4 +38,4 @@ class Simulated:
     horizon_s: float = HORIZON_S
     invariants: list[Invariant] = field(default_factory=list[Invariant])
     stand_ins: dict[str, Function] = field(default_factory=dict[str, Function])
-    environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.communication import HttpServer
@@ -34,7 +34,7 @@ class Stage:
 
     network: SimNetwork
     clock: VirtualClock
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
 
     def outside(self) -> Network:
         """Return the network as those see it who use the system."""

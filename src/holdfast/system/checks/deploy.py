@@ -4,15 +4,12 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
-from pydantic import SecretBytes, SecretStr
-from pydantic.fields import FieldInfo
-
-from holdfast.contract.secret_names import is_secret_name
 from holdfast.system.checks.build import build_problems
 from holdfast.system.checks.fields import field_problems
+from holdfast.system.checks.secrets import is_secret
 from holdfast.system.deploy import KEYS, Build, Deploy, Environment, Pods
 from holdfast.system.gateway import Gateway, reached_by
 from holdfast.system.service import Service
@@ -258,11 +255,6 @@ def _settings(service: Service, place: str) -> Iterator[str]:
         secret = is_secret(name, info)
         if secret and name in service.deploy.settings:
             yield f"{place}: {name} is secret and stands in the code; name it in `secrets=[…]`"
-        if secret and not info.is_required() and info.default not in (None, ""):
-            yield (
-                f"{place}: the setting {name} is secret and has a default in the code; "
-                "write `SecretStr` without one, or `SecretStr | None = None`"
-            )
         if not secret and info.is_required() and name not in service.deploy.settings:
             yield (
                 f"{place}: the setting {name} has no default; add "
@@ -271,10 +263,3 @@ def _settings(service: Service, place: str) -> Iterator[str]:
     for name in service.deploy.secrets:
         if name in fields and not is_secret(name, fields[name]):
             yield f"{place}: {name} is no secret; name it in `settings={{…}}`"
-
-
-def is_secret(name: str, info: FieldInfo) -> bool:
-    """Whether a field of Settings holds what must not be printed."""
-    annotation: Any = info.annotation
-    kinds = getattr(annotation, "__args__", (annotation,))
-    return any(kind in (SecretStr, SecretBytes) for kind in kinds) or is_secret_name(name)

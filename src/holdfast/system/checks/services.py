@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from holdfast.contract.messages import Command, Event, Message, Query, undone_by
 from holdfast.contract.spiffe import NOT_SERVICES
 from holdfast.system.checks.reading import Reading, where
+from holdfast.system.checks.secrets import secret_problems
 from holdfast.system.external import External
 from holdfast.system.rhythm import Every
 from holdfast.system.service import Service
@@ -32,6 +33,7 @@ def service_problems(reading: Reading) -> Iterator[str]:
         yield from _lists(service)
         yield from _jobs(service)
         yield from _providers(service)
+        yield from secret_problems(service)
         names = (name for saga in service.sagas for name in (saga.name, *saga.was))
         for name, count in Counter(names).items():
             if count > 1:
