@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -63,6 +63,7 @@ def forge(
     begins_s: float = -60,
     ends_s: float = 3600,
     change: Callable[[x509.CertificateBuilder], x509.CertificateBuilder] = lambda made: made,
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
 ) -> IdentityFiles:
     """Write a certificate that the authority of a folder would never issue.
 
@@ -72,7 +73,7 @@ def forge(
     own = x509.load_pem_x509_certificate((folder / "own.crt").read_bytes())
     signer = load_pem_private_key((folder / "own.key").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()

@@ -2,13 +2,16 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.errors import SettingError
@@ -275,6 +278,63 @@ def test_an_authority_that_is_forgotten_is_out_at_once(
 
             assert await server.ask(thief) == b""
             assert refused.reasons == ["unknown_authority"]
+
+    run(main())
+
+
+def for_use(
+    use: x509.ObjectIdentifier,
+) -> Callable[[x509.CertificateBuilder], x509.CertificateBuilder]:
+    """Return what makes a certificate one for that use alone."""
+    usage = x509.ExtendedKeyUsage([use])
+    return lambda builder: builder.add_extension(usage, critical=False)
+
+
+def test_a_certificate_counts_for_what_it_was_issued_for(
+    run: Loop, bakery: Identities, tmp_path: Path
+) -> None:
+    """One for servers alone lets nobody in as a client, and one for clients alone serves nobody."""
+
+    async def main() -> None:
+        oven, refused = bakery.of("oven")
+        folder = tmp_path / "identities"
+        serves = forge(folder, change=for_use(ExtendedKeyUsageOID.SERVER_AUTH))
+        visits = forge(folder, change=for_use(ExtendedKeyUsageOID.CLIENT_AUTH))
+        visitor, _ = bakery.read(serves)
+        server, _ = bakery.read(visits)
+        async with served(oven) as well:
+            assert await well.ask(visitor.reaches("oven")) == b""
+        async with served(server) as ill:
+            with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+                await ill.ask(oven.reaches("oven"))
+        assert refused.reasons == ["other", "other"]
+
+    run(main())
+
+
+def test_a_key_of_another_kind_is_taken_up(run: Loop, bakery: Identities, tmp_path: Path) -> None:
+    """A context that is in use would go on with the key of the old kind, and say nothing."""
+
+    async def main() -> None:
+        oven, _ = bakery.of("oven")
+        counter, _ = bakery.of("counter")
+        files = bakery.authority.issue("oven")
+        oven.look()
+        async with served(oven) as server:
+            assert await server.ask(counter.reaches("oven")) == b"counter.\n"
+            rsa_key = rsa.generate_private_key(65_537, 2048)
+            forged = forge(tmp_path / "identities", key=rsa_key)
+            forged.key.replace(files.key)
+            forged.certificate.replace(files.certificate)
+            assert oven.look()
+            told: list[object] = []
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, ssl=counter.reaches("oven")
+            )
+            told.append(writer.get_extra_info("ssl_object").getpeercert()["serialNumber"])
+            writer.transport.abort()
+
+        assert told == [oven.certificate.serial.upper().zfill(len(str(told[0])))]
 
     run(main())
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import asyncpg
 import pytest
 
+from holdfast.contract.spiffe import NOT_SERVICES
 from holdfast.engines.identity_files import IdentityFiles
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import PostgresDatabase
@@ -100,7 +101,7 @@ async def test_who_is_no_service_has_no_database(tmp_path: Path) -> None:
     """Their certificates are of the same authority; the migrator's is that of owners alone."""
     async with servers_of(tmp_path) as (servers, authority):
         port = port_of(servers)
-        for name in ("gateway", "operator", "provisioner", "nats", "all", "migrator"):
+        for name in sorted(NOT_SERVICES):
             for role in (name, "orders"):
                 with pytest.raises(TransactionLost):
                     await ask(tls_url(role, "orders", port, authority.issue(name)))
