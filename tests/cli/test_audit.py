@@ -178,3 +178,12 @@ def test_what_is_not_there_is_said(cli: Cli, arguments: tuple[str, ...], said: s
     done = cli.quick("audit", *arguments)
 
     assert done.code == 2 and said in done.err
+
+
+def test_a_provision_is_written(cli: Cli) -> None:
+    """Also one that came to nothing."""
+    assert cli.quick("provision", "tiny", BROKER_URL="nats://127.0.0.1:1").code == 1
+
+    begun, failed = facts(cli, "--what", "operator")
+    assert begun == ("operator.provision", OWN, "streams", "begun")
+    assert failed[3].startswith("failed: Unreachable: ")

@@ -8,11 +8,12 @@ import typer
 import uvloop
 
 from holdfast.cli.load import load
-from holdfast.cli.options import SystemName
+from holdfast.cli.options import DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import Unreachable
 from holdfast.observability import Logger
+from holdfast.runtime.audit import audit_of_command, commanded
 from holdfast.runtime.environment import environment
 from holdfast.runtime.identity import IdentityWatch, RefusedPeers, identity_of
 from holdfast.runtime.provisioning import provisioner_of
@@ -23,7 +24,7 @@ Keep = Annotated[
 ]
 
 
-def command(system: SystemName, keep: Keep = False) -> None:
+def command(system: SystemName, keep: Keep = False, data: DataFolderPath = None) -> None:
     """Make the streams of a system on the broker that BROKER_URL names, or update them.
 
     Where the broker knows who is who, services may not make them: this does, by the identity
@@ -39,14 +40,16 @@ def command(system: SystemName, keep: Keep = False) -> None:
         provisioner = provisioner_of(loaded.system, environ, identity)
         try:
             if not keep:
-                await provisioner.once()
+                with commanded(audit, "operator.provision", None, on="streams"):
+                    await provisioner.once()
                 print(f"the streams of {loaded.system.name} are there")
                 return
             stopped = asyncio.Event()
             MachineSignals().on_stop(stopped.set)
             if watch is not None:
                 watch.start()
-            provisioner.start()
+            with commanded(audit, "operator.provision", None, on="streams, and stays"):
+                provisioner.start()
             await stopped.wait()
         finally:
             await provisioner.stop()
@@ -54,7 +57,10 @@ def command(system: SystemName, keep: Keep = False) -> None:
                 watch.stop()
 
     try:
-        uvloop.run(main())
+        with audit_of_command(
+            loaded.system, environ, data_folder(data, loaded.system.name)
+        ) as audit:
+            uvloop.run(main())
     except (Unreachable, OSError) as exc:
         complain(str(exc))
         raise typer.Exit(1) from exc

@@ -78,7 +78,8 @@ class Inbox:
             parcel = _PARCELS.decode(raw)
             letters = list(map(_LETTERS.decode, parcel.letters))
         except msgspec.DecodeError as exc:  # to deliver it again would not help
-            self._notice("parcel.refused", error=str(exc))
+            self._notice("parcel.refused", sender=sender, error=str(exc))
+            self._told(sender or "unknown", "a parcel", "it cannot be read")
             return
         refusal = self._refusal(parcel, sender)
         if refusal is not None:

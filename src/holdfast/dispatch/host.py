@@ -69,9 +69,6 @@ from holdfast.system.tables import (
     provided_types,
 )
 
-_REFUSALS = frozenset(("letter.refused", "answer.refused", "parcel.refused"))
-"""What the core tells that belongs into the audit log, too: somebody sent what it may not."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -217,13 +214,6 @@ class ServiceHost:
         context = msgspec.structs.replace(self._ports.current.get(), service=self.name)
         with within(context if cause is None else about(cause, self.name)):
             self._ports.logger.warning(event, **fields)
-            if event in _REFUSALS:
-                self._ports.audit.record(
-                    event,
-                    who=f"service {fields.get('sender') or 'unknown'}",
-                    on=f"service {self.name}",
-                    outcome=f"refused: {fields.get('reason') or fields.get('error')}",
-                )
 
     def _refused(self, sender: str, what: str, why: str) -> None:
         self._ports.audit.record(
