@@ -270,7 +270,7 @@ def test_an_authority_of_ed25519_is_refused_at_the_start(tmp_path: Path) -> None
         "HOLDFAST_CA": str(files.trusted),
     }
 
-    with pytest.raises(SettingError, match="would take what it signs.*Forbidden public key"):
+    with pytest.raises(SettingError, match=r"would take what it signs.*Forbidden public key"):
         signer_of(told, BAKERY, MachineClock())
 
 
