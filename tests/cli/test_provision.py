@@ -1,0 +1,56 @@
+"""`holdfast provision`: the streams of a system, by who has the right to make them."""
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.engines.machine import MachineClock
+from holdfast.engines.mutual_tls import TlsIdentity
+from holdfast.errors import SettingError, Unreachable
+from holdfast.runtime.local_authority import LocalAuthority
+from holdfast.runtime.provisioning import provisioner_of
+from holdfast.runtime.variables import BROKER_URL
+from shop.system import shop
+from tests.servers import nats_server
+
+
+def identity(folder: Path, name: str) -> TlsIdentity:
+    """Issue an identity in the shop."""
+    files = LocalAuthority(folder, "shop", MachineClock()).issue(name)
+    return TlsIdentity(files, "shop", MachineClock(), lambda reason, why: None)
+
+
+async def test_the_streams_of_all_services_are_made_and_may_be_made_again() -> None:
+    """Two for each service; a second run changes nothing."""
+    with nats_server() as server:
+        for _ in range(2):
+            provisioner = provisioner_of(shop, {BROKER_URL: server.url}, None)
+            await provisioner.once()
+            client = await provisioner.connection.half_typed()
+            found = sorted(one.config.name for one in await client.jetstream().streams_info())
+            await provisioner.stop()
+
+    names = [service.name for service in shop.services]
+    assert found == sorted(f"shop_{name}_{lane}" for name in names for lane in ("work", "urgent"))
+
+
+async def test_a_broker_that_is_away_is_said() -> None:
+    """Whoever runs a step of a deployment sees it fail."""
+    with nats_server() as server:
+        server.stop()
+        provisioner = provisioner_of(shop, {BROKER_URL: server.url}, None)
+        with pytest.raises(Unreachable, match="the broker is away"):
+            await provisioner.once()
+        await provisioner.stop()
+
+
+def test_another_ones_identity_is_refused(tmp_path: Path) -> None:
+    """It would have no right; the remedy is named."""
+    with pytest.raises(SettingError, match="it is of orders; give it the one of 'provisioner'"):
+        provisioner_of(shop, {BROKER_URL: "tls://host:4222"}, identity(tmp_path, "orders"))
+
+
+def test_without_a_broker_there_is_nothing_to_provide() -> None:
+    """In one process letters stay in memory."""
+    with pytest.raises(SettingError, match="BROKER_URL is not set"):
+        provisioner_of(shop, {}, None)
