@@ -224,6 +224,8 @@ class Supervisor:
         give_up = loop.time() + READY_S
         tls = self._operator.reaches("") if self._operator is not None else None
         while not await _is_ready(member.operations.reachable, tls):
+            if self._operator is not None:
+                self._operator.look()  # its own certificate is followed by others, too
             if loop.time() > give_up:
                 raise SettingError([f"{member.name} was not ready within {READY_S:g} s"])
             await asyncio.sleep(0.05)
