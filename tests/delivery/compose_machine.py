@@ -107,6 +107,9 @@ class Machine:
         conf = self._data / "nats.conf"
         text = (self._folder / "nats.conf").read_text()
         text = text.replace("0.0.0.0", self.addresses["nats"])
+        (own,) = [v for v in self.services["nats"]["volumes"] if isinstance(v, dict)]
+        identity = self._data / own["source"] / own["volume"]["subpath"]
+        text = text.replace(own["target"], str(identity))
         conf.write_text(text.replace("/data", str(self._data / "nats")))
         self._start("nats", [str(BIN / "nats-server"), "--config", str(conf)], {})
         redis = [*self.services["redis"]["command"], "--bind", self.addresses["redis"]]
@@ -197,7 +200,7 @@ def main() -> None:
         if name not in machine.started:
             machine.serve(name)
     for name in ours:
-        if "entrypoint" not in machine.services[name] and name != "identities":
+        if "8001/health" in str(machine.services[name].get("healthcheck")):
             machine.ready(name)
     became = order("http://gateway:8000")
     codes = machine.stop()

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from holdfast.communication import HttpServer
@@ -29,7 +29,6 @@ from tests.certificates import Authority
 from tests.chaos.books import Tables
 from tests.delivery.kubelet.cert_manager import CertManager
 from tests.delivery.kubelet.cluster import Cluster, cluster
-from tests.delivery.kubelet.containers import data_of
 from tests.delivery.kubelet.images import Image, build
 from tests.delivery.kubelet.manifests import Object, Objects, load
 from tests.delivery.kubelet.operators import carried_out
@@ -137,10 +136,7 @@ class ShopOnCluster:
         self.short.symlink_to(pod.volumes["scratch"])
         urls: dict[str, str] = {}
         for service in SERVICES:
-            secret = self.cluster.objects.find("Secret", NAMESPACE, f"postgres-{service}")
-            assert secret is not None
-            word = quote(data_of(secret)["password"], safe="")
-            urls[service] = f"postgresql://{service}:{word}@/{service}?host={self.short}"
+            urls[service] = f"postgresql://{service}@/{service}?host={self.short}"
         return Tables(urls)
 
 
@@ -156,7 +152,7 @@ async def shop_on_cluster(
     bundle.write_bytes((built.root / _BUNDLE[1:]).read_bytes() + authority.file.read_bytes())
     images = {**servers(), "/shop": replace(built, binds={_BUNDLE: bundle})}
     issuing = CertManager(objects)
-    given = carried_out(objects, store=stored, folder=folder / "authorities", issuing=issuing)
+    given = carried_out(objects, store=stored, issuing=issuing)
     async with cluster(given, images=images, folder=folder / "state") as made:
         host = processor_of(objects)
         elsewhere = await made.network.add_elsewhere(host, PROCESSOR_AT)

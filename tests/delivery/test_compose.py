@@ -17,6 +17,7 @@ from holdfast.delivery import write
 from holdfast.delivery.identities import files_of
 from holdfast.delivery.parts import RenderedPart, render, rendering_of
 from holdfast.runtime.environment import environment, variables_read
+from holdfast.runtime.variables import owner_variable
 from shop.system import shop
 from tests.servers import BIN, Postgres, postgres_server
 
@@ -63,7 +64,8 @@ SHOP = compose(shop)
 
 def test_every_process_of_the_shop_is_there_and_what_it_needs() -> None:
     """And nothing else: a server beside it is there because something waits for it, or shows it."""
-    beside = {"processor", "postgres", "nats", "redis", "collector", "jaeger", "identities"}
+    beside = {"processor", "postgres", "nats", "redis", "collector", "jaeger"}
+    beside |= {"identities", "provisioner"}
     shown = {"prometheus", "alertmanager", "grafana"}
 
     assert set(SHOP["services"]) == {*OURS, *beside, *shown}
@@ -88,11 +90,18 @@ def test_a_process_is_told_what_it_is_told_on_a_cluster() -> None:
     """The same variables, and secrets in files; what is read under no name is not set."""
     files = rendered(shop, *PARTS)
     for name in OURS:
-        documents = list(yaml.safe_load_all(files[f"kubernetes/production/{name}.yaml"]))
+        both = ("authority", name)
+        documents = [
+            document
+            for file in both
+            for document in yaml.safe_load_all(files[f"kubernetes/production/{file}.yaml"])
+            if document["metadata"]["labels"]["app.kubernetes.io/component"] == name
+        ]
         there = {key for d in documents if d["kind"] == "ConfigMap" for key in d["data"]}
         kept = [d for d in documents if d["kind"] == "ExternalSecret"]
         there |= {key for d in kept for key in d["spec"]["target"]["template"]["data"]}
         here = {key.removesuffix("_FILE") for key in SHOP["services"][name]["environment"]}
+        here -= {owner_variable(service.name) for service in shop.services}  # a cloud has one role
 
         assert here == there
         assert here <= {*variables_read(shop), *files_of(name)}
@@ -102,7 +111,7 @@ def test_values_are_those_of_one_machine() -> None:
     """One broker, which keeps one copy; third parties are stood for; every trace is seen."""
     payments = SHOP["services"]["payments"]["environment"]
 
-    assert payments["BROKER_URL"] == "nats://nats:4222"
+    assert payments["BROKER_URL"] == "tls://nats:4222"
     assert payments["BROKER_COPIES"] == "1"
     assert payments["PROCESSOR_URL"] == "http://processor:8000"
     assert payments["OTEL_TRACES_SAMPLER_ARG"] == "1"
@@ -179,9 +188,10 @@ def test_redis_and_nats_are_set_up_as_on_a_cluster() -> None:
         if document["kind"] == "Deployment"
     ]
     assert SHOP["services"]["redis"]["command"] == [*redis["command"], *redis["args"]]
-    here = {line for line in files["compose/nats.conf"].splitlines() if line[:1] not in ("#", "")}
     there = {line.strip() for line in files["kubernetes/production/nats.yaml"].splitlines()}
-    assert {line.strip() for line in here} <= there
+    for file in ("nats.conf", "nats.sh"):
+        lines = files[f"compose/{file}"].splitlines()
+        assert {line.strip() for line in lines if line[:1] not in ("#", "")} <= there
 
 
 def test_prometheus_asks_every_process() -> None:
@@ -205,7 +215,8 @@ def identities_of(service: dict[str, Any]) -> set[str]:
 
 def test_a_container_has_its_own_identity_alone() -> None:
     """None but the authority's own sees the whole volume."""
-    names = {name: name for name in OURS} | {"migrate": "migrator"}
+    names = {name: name for name in (*OURS, "provisioner", "nats")} | {"migrate": "migrator"}
+    names["prometheus"] = "monitoring"
     for name, service in SHOP["services"].items():
         more = {"gateway-tokens"} if name == "gateway" else set[str]()
         if name in names:
@@ -246,7 +257,7 @@ def test_secrets_are_made_once_and_are_read(
     assert again == ""
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
     passwords = [text for name, text in made.items() if name.endswith("_password")]
-    assert len({*passwords}) == len(passwords) == 4  # two of services, two of servers
+    assert len({*passwords}) == len(passwords) == 6  # four of services, two of servers
     assert all(len(text.strip()) == 64 for text in passwords)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
@@ -270,18 +281,32 @@ def test_each_role_enters_its_own_database_alone(server: Postgres, tmp_path: Pat
         given = {"SECRETS": str(folder / "secrets"), "PGHOST": socket}
         run("bash", folder / "postgres" / "roles.sh", PATH=f"{programs}:/usr/bin:/bin", **given)
 
-    async def enter(role: str, database: str) -> str:
+    async def enter(role: str, database: str, statement: str = "SELECT 1") -> str:
         url = server.url.replace("/postgres?", f"/{database}?")
         connection = await asyncpg.connect(url, user=role)
         try:
-            await connection.execute("CREATE TABLE mine (id int)")
+            await connection.execute(statement)
             return str(await connection.fetchval("SELECT current_user"))
         finally:
             await connection.close()
 
+    def run_as_before() -> None:
+        """Let a role own what it did in an older version."""
+        asyncio.run(enter("postgres", "postgres", 'CREATE ROLE "scale" LOGIN'))
+        asyncio.run(enter("postgres", "postgres", 'CREATE DATABASE "scale" OWNER "scale"'))
+        asyncio.run(enter("scale", "scale", "CREATE TABLE old (id int)"))
+
+    create = "CREATE TABLE mine (id int)"
+    run_as_before()
     make()
     make()  # as after a service was added
 
     assert asyncio.run(enter("front-desk", "front-desk")) == "front-desk"
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="front-desk"):
-        asyncio.run(enter("scale", "front-desk"))
+    assert asyncio.run(enter("front-desk_owner", "front-desk", create)) == "front-desk_owner"
+    assert asyncio.run(enter("scale_owner", "scale", "DROP TABLE old")) == "scale_owner"
+    for role, database in (("scale", "front-desk"), ("scale_owner", "front-desk")):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="front-desk"):
+            asyncio.run(enter(role, database))
+    for name in ("front-desk", "scale"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="public"):
+            asyncio.run(enter(name, name, create))

@@ -88,7 +88,7 @@ def test_what_a_migration_needs_is_there_before_it(tmp_path: Path) -> None:
             for each in yaml.safe_load_all(files[f"kubernetes/{name}/migrate.yaml"])
         }
         job = waves.pop("Job")
-        assert {"ConfigMap", "ExternalSecret", "NetworkPolicy", "ServiceAccount"} == set(waves)
+        assert {"Certificate", "ConfigMap", "NetworkPolicy", "ServiceAccount"} == set(waves)
         assert max(waves.values()) < job < 0
 
 

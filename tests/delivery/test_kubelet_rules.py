@@ -3,9 +3,9 @@
 import os
 import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.delivery.kubelet.cert_manager import CertManager
 from tests.delivery.kubelet.containers import NotStartable, Told, launch
@@ -479,34 +479,95 @@ def test_a_template_that_says_more_is_refused(action: str) -> None:
         secret_of(external, lambda key, name: "x")
 
 
-def test_a_cluster_of_postgres_becomes_one_behind_its_services(tmp_path: Path) -> None:
-    """With its roles' Secrets, the databases that are of it, and the certificate of its name."""
-    given = parse("""
+POSTGRES = """
 kind: Cluster
 metadata: {name: pg, namespace: shop}
 spec:
-  managed: {roles: [{name: web, login: true, passwordSecret: {name: pg-web}}]}
+  certificates: {serverTLSSecret: pg-a, serverCASecret: pg-a, clientCASecret: pg-a}
+  managed: {roles: [{name: web, login: true}, {name: web_owner, login: true}]}
+  postgresql:
+    pg_hba: [hostssl all all all cert map=identities, host all all all reject]
+    pg_ident: [identities web web]
 ---
 kind: Database
 metadata: {name: web, namespace: shop}
-spec: {name: web, owner: web, cluster: {name: pg}}
+spec: {name: web, owner: web_owner, cluster: {name: pg}}
 ---
 kind: Database
 metadata: {name: other, namespace: shop}
 spec: {name: other, owner: web, cluster: {name: another}}
-""")
-    issuing = CertManager(given)
-    stored = carried_out(given, store=lambda key, name: "x", folder=tmp_path, issuing=issuing)
-    made = Objects(stored)
-    stateful = made.find("StatefulSet", "shop", "pg")
-    authority = made.find("Secret", "shop", "pg-ca")
+"""
 
-    assert stateful is not None and authority is not None
+
+def test_a_cluster_of_postgres_becomes_one_behind_its_services() -> None:
+    """With its roles, who may be which, the databases that are of it, and the certificate."""
+    given = parse(POSTGRES)
+    issuing = CertManager(given)
+    made = Objects(carried_out(given, store=lambda key, name: "x", issuing=issuing))
+    stateful = made.find("StatefulSet", "shop", "pg")
+
+    assert stateful is not None
     spec = stateful["spec"]["template"]["spec"]
-    assert {"name": "DATABASES", "value": '{"web": "web"}'} in spec["containers"][0]["env"]
-    assert {"name": "role-web", "secret": {"secretName": "pg-web"}} in spec["volumes"]
-    assert authority["stringData"]["ca.crt"].startswith("-----BEGIN CERTIFICATE")
+    env = {each["name"]: each["value"] for each in spec["containers"][0]["env"]}
+    assert env["DATABASES"] == '{"web": "web_owner"}'
+    assert env["ROLES"] == '["web", "web_owner"]' and env["IDENT"] == '["identities web web"]'
+    assert {"name": "tls", "secret": {"secretName": "pg-a", "defaultMode": 0o440}} in spec[
+        "volumes"
+    ]
     assert all(made.find("Service", "shop", f"pg-{of}") for of in ("rw", "ro", "r"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "other"),
+    [("host all all all reject", "host all all all trust"), ("serverTLSSecret: pg-a, ", "")],
+)
+def test_a_postgres_that_lets_others_in_is_not_stood_for(rule: str, other: str) -> None:
+    """It would be another one than on a cluster."""
+    given = parse(POSTGRES.replace(rule, other))
+
+    with pytest.raises((ValueError, KeyError), match=r"not stood for|serverTLSSecret"):
+        carried_out(given, store=lambda key, name: "x", issuing=CertManager(given))
+
+
+ISSUED = """
+kind: Issuer
+metadata: {name: begin, namespace: shop}
+spec: {selfSigned: {}}
+---
+kind: Certificate
+metadata: {name: web, namespace: shop}
+spec:
+  secretName: web
+  commonName: web
+  uris: ["spiffe://shop/web"]
+  duration: 1h
+  renewBefore: 30m
+  privateKey: {algorithm: ECDSA, size: 256}
+  issuerRef: {name: begin}
+"""
+
+
+def test_a_certificate_is_what_is_said_of_it() -> None:
+    """And another one when it is issued again."""
+    issuing = CertManager(parse(ISSUED))
+    first = issuing.secrets["shop", "web"]["stringData"]
+    (again,) = issuing.rotate_leaves()
+
+    found = x509.load_pem_x509_certificate(first["tls.crt"].encode())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [name.value for name in names] == ["spiffe://shop/web"]
+    assert found.subject.rfc4514_string() == "CN=web"
+    assert again["stringData"]["tls.key"] != first["tls.key"]
+
+
+@pytest.mark.parametrize(
+    ("said", "other"),
+    [("1h", "59m"), ("30m", "1h"), ("30m", "1m"), ("ECDSA", "RSA"), ("1h", "an hour")],
+)
+def test_what_cert_manager_refuses_is_refused(said: str, other: str) -> None:
+    """So that no test runs on a certificate that nobody would be given."""
+    with pytest.raises(ValueError, match=r"refused|not made|no duration"):
+        CertManager(parse(ISSUED.replace(f": {said}", f": {other}")))
 
 
 def test_who_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

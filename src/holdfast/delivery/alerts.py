@@ -12,6 +12,7 @@ ALERTS: Final = (
     *("RouteFails", "SagasStandStill", "GatewayAbsent", "TargetDown"),
     *("DeadLetters", "LettersFail", "LettersWait", "LettersIgnored", "SagasParked", "SagaOverdue"),
     *("OutboxStandsStill", "FloorStandsStill"),
+    *("CertificateExpires", "PeersRefused", "EdgeRefused"),
 )
 """Every alert there is; each has its page in `runbooks/`."""
 RUNBOOKS: Final = "runbooks"

@@ -22,6 +22,8 @@ FLOOR_S: Final = 3_600
 OVERDUE: Final = 10
 """A saga is overdue at so many times the time that is promised of it, and after five minutes."""
 OVERDUE_S: Final = 300
+EXPIRES_S: Final = 1_200
+"""A certificate that is good for an hour is followed by another one when half of that is left."""
 
 
 def causes_of(system: System) -> Iterator[Alert]:
@@ -32,6 +34,7 @@ def causes_of(system: System) -> Iterator[Alert]:
     yield from _targets(system)
     yield from _letters(system)
     yield from _sagas(system)
+    yield from _identities(system)
 
 
 def group_of(system: System, runbooks: str) -> dict[str, Value]:
@@ -174,3 +177,34 @@ def _sagas(system: System) -> Iterator[Alert]:
             over=late_s,
             labels=labels,
         )
+
+
+def _identities(system: System) -> Iterator[Alert]:
+    """Yield the alerts on who is not known to whom."""
+    job, at = equal("job", system.name), f"{system.name}, {{{{ $labels.instance }}}}"
+    ends = series(catalogue.CERTIFICATE_EXPIRES, job)
+    yield Alert(
+        "CertificateExpires",
+        system.name,
+        "page",
+        checked(f"min by (instance) ({ends}) < {EXPIRES_S}"),
+        f"{at}: its certificate expires in less than {EXPIRES_S // 60} minutes, and no other came",
+        for_="2m",
+    )
+    refused = series(catalogue.PEERS_REFUSED, job)
+    yield Alert(
+        "PeersRefused",
+        system.name,
+        "ticket",
+        checked(f"sum by (instance, reason) (increase({refused}[10m])) > 0"),
+        f"{at}: connections are refused, again and again: {{{{ $labels.reason }}}}",
+        for_="30m",
+    )
+    inside = series(catalogue.REQUESTS_REFUSED_INSIDE, job)
+    yield Alert(
+        "EdgeRefused",
+        system.name,
+        "ticket",
+        checked(f"sum by (instance) (increase({inside}[10m])) > 0"),
+        f"{at}: another process of the system asked for what the graph does not let it",
+    )

@@ -5,7 +5,7 @@ from typing import Final
 
 from holdfast.delivery.alerts import ALERTS, Alert
 from holdfast.delivery.burn_tests import expected
-from holdfast.delivery.cause_rules import FAILS, FLOOR_S, OUTBOX_S, causes_of
+from holdfast.delivery.cause_rules import EXPIRES_S, FAILS, FLOOR_S, OUTBOX_S, causes_of
 from holdfast.delivery.promql import equal, series
 from holdfast.delivery.yaml import Value
 from holdfast.observability import catalogue
@@ -33,6 +33,7 @@ def cause_test(system: System, runbooks: str) -> dict[str, Value]:
         *_ignored(system, alerts, runbooks),
         *_route_fails(system, alerts, runbooks),
         *_targets(system, alerts, runbooks),
+        *_identities(system, alerts, runbooks),
         *_quiet(system, alerts, runbooks),
     ]
     return {"evaluation_interval": f"{STEP_S}s", "tests": tests}
@@ -189,6 +190,36 @@ def _targets(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Val
     gone, back = [(up, "1x5 0x40")], [(up, "1x5 0x13 1x9")]
     yield _test("TargetDown: gone", gone, [_at(at_s, "TargetDown", [rule])])
     yield _test("TargetDown: back", back, [_at(at_s, "TargetDown", [])])
+
+
+def _identities(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
+    """Yield the tests of certificates that are not renewed, and of who is refused."""
+    of = {alert.name: alert for alert in alerts}
+    pod: Labels = (("instance", "a"),)
+    least = EXPIRES_S
+    for what, values, fires in (
+        ("it is renewed each half hour", f"{'3600-60x29 ' * 3}", False),
+        ("it is not renewed any more", f"3600-60x{_LONG}", True),
+        ("it lasts just long enough", f"{least}x{_LONG}", False),
+        ("it is over", f"-60x{_LONG}", True),
+    ):
+        name = _name(system, catalogue.CERTIFICATE_EXPIRES, pod)
+        rules = [expected(_filled(of["CertificateExpires"], pod, runbooks))] if fires else []
+        about = f"CertificateExpires: {what}"
+        yield _test(about, [(name, values)], [_at(50 * STEP_S, "CertificateExpires", rules)])
+    why: Labels = (*pod, ("reason", "who"))
+    peers = _name(system, catalogue.PEERS_REFUSED, why)
+    edges = _name(system, catalogue.REQUESTS_REFUSED_INSIDE, pod)
+    told = [expected(_filled(of["PeersRefused"], why, runbooks))]
+    asked = [expected(_filled(of["EdgeRefused"], pod, runbooks))]
+    again, once = f"0+1x{_LONG}", f"0x35 1x{_LONG}"
+    for about, series_of, alert, fires_at in (
+        ("PeersRefused: again and again fires", (peers, again), "PeersRefused", told),
+        ("PeersRefused: once is silent", (peers, once), "PeersRefused", []),
+        ("EdgeRefused: once fires", (edges, once), "EdgeRefused", asked),
+        ("EdgeRefused: none is silent", (edges, f"7x{_LONG}"), "EdgeRefused", []),
+    ):
+        yield _test(about, [series_of], [_at(40 * STEP_S, alert, fires_at)])
 
 
 def _quiet(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:

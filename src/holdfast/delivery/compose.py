@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from holdfast.communication import LOOPBACK, PORT
-from holdfast.contract.spiffe import SIGNER
+from holdfast.contract.spiffe import PROVISIONER, SIGNER
 from holdfast.delivery import prometheus
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.identities import IDENTITY, TOKENS, identity_name
 from holdfast.delivery.image import USER
+from holdfast.delivery.nats import one_nats_conf, serve_sh
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
     COLLECTOR,
@@ -38,6 +39,7 @@ from holdfast.runtime.variables import (
     BROKER_URL,
     database_variable,
     file_variable,
+    owner_variable,
 )
 from holdfast.system import Environment, External
 
@@ -75,9 +77,8 @@ def files(rendering: Rendering) -> Files:
         "grafana/dashboards.yml": above + dump(_dashboards(plan)),
     }
     if words["brokered"]:
-        values = {"port": PORTS[NATS], "monitor": NATS_MONITOR}
-        conf = rendering.templates.render(f"{PART}/nats.conf", **values)
-        texts["nats.conf"] = above + conf
+        texts["nats.conf"] = above + one_nats_conf(plan)
+        texts["nats.sh"] = above + serve_sh()
     if words["databases"]:
         roles = rendering.templates.render(f"{PART}/roles.sh", **words)
         texts["postgres/roles.sh"] = _BASH + above + roles
@@ -92,15 +93,22 @@ def environment_of(plan: Plan) -> Environment:
 
 def variables(plan: Plan, workload: Workload) -> dict[str, str]:
     """Return {variable: value} of a process: those that it has on a cluster, with one broker."""
-    told = variables_of(plan, workload, environment_of(plan))
+    found = variables_of(plan, workload, environment_of(plan))
+    databases = (
+        *map(database_variable, workload.databases),
+        *map(owner_variable, workload.databases),
+    )
+    told = {name: value for name, value in found.items() if name not in databases}
     if workload.broker:
-        told |= {BROKER_URL: f"nats://{NATS}:{PORTS[NATS]}", BROKER_COPIES: "1"}
+        told |= {BROKER_URL: f"tls://{NATS}:{PORTS[NATS]}", BROKER_COPIES: "1"}
     return {name: value.replace("$", "$$") for name, value in told.items()}  # Compose's own sign
 
 
 def secrets(workload: Workload) -> dict[str, str]:
     """Return {variable that names a file: secret} of a process."""
     urls = {database_variable(name): f"{name}_database_url" for name in workload.databases}
+    if workload.name == MIGRATE:
+        urls |= {owner_variable(name): f"{name}_database_owner_url" for name in workload.databases}
     own = {name: name.lower() for name in workload.secrets}
     return {file_variable(name): secret for name, secret in {**urls, **own}.items()}
 
@@ -109,15 +117,17 @@ def _words(rendering: Rendering) -> dict[str, object]:
     """Return {name: what a template finds under it}."""
     plan = rendering.plan
     databases = plan.migrate.databases if plan.migrate else ()
-    passwords = [f"{name}_database_password" for name in databases]
+    kinds = ("database", "database_owner")
+    passwords = [f"{name}_{kind}_password" for name in databases for kind in kinds]
     used = {name: None for w in plan.everything for name in secrets(w).values()}
     servers = ["grafana_password", *(["postgres_password"] if databases else [])]
-    urls = [f"{name}_database_url" for name in databases]
+    urls = [f"{name}_{kind}_url" for name in databases for kind in kinds]
     return {
         "plan": plan,
         "folder": FOLDER,
         "gateway": GATEWAY,
         "migrate": MIGRATE,
+        "provisioner": PROVISIONER,
         "images": {name: rendering.images.server(name) for name in _SERVERS},
         "commands": {w.name: _command(plan, w) for w in plan.everything},
         "variables": {w.name: variables(plan, w) for w in plan.everything},
@@ -160,6 +170,8 @@ def _command(plan: Plan, workload: Workload) -> list[str]:
     data = ["--data", f"/data/{plan.system.name}"]
     if workload.name == MIGRATE:
         return [*workload.arguments, *data]
+    if workload.name == PROVISIONER:
+        return [*workload.arguments]
     ports = ["--port", str(PORT), "--ops-port", str(OPS_PORT)]
     return [*workload.arguments, "--host", "0.0.0.0", *ports, *data]  # noqa: S104  # in its network
 
@@ -168,6 +180,8 @@ def _awaited(plan: Plan, workload: Workload) -> dict[str, str]:
     """Return {service: in what state it has to be before a process is started}."""
     if workload.name == MIGRATE:
         return {IDENTITIES: _HEALTHY, POSTGRES: _HEALTHY}
+    if workload.name == PROVISIONER:
+        return {IDENTITIES: _HEALTHY, NATS: _HEALTHY}
     awaited = {IDENTITIES: _HEALTHY}
     awaited |= {MIGRATE: "service_completed_successfully"} if workload.databases else {}
     awaited |= {NATS: _HEALTHY} if workload.broker else {}

@@ -24,7 +24,7 @@ _PATTERNS: Final = {
     "storage": r"^[1-9][0-9]*(Mi|Gi|Ti)$",
 }
 """{name of a value: what it matches}; RE2, without look-ahead."""
-_LOOSE: Final = ("variables", "secrets", "passwords")
+_LOOSE: Final = ("variables", "secrets", "urls")
 """The values that have names of their own in each environment."""
 
 
@@ -105,7 +105,7 @@ def _schema(name: str, value: object) -> dict[str, Any]:
 
 def _loose(name: str, value: object) -> dict[str, Any]:
     """Return the schema of what a workload has under names that differ by environment."""
-    inner = _secrets() if name == "secrets" else _TEXTS
+    inner = _secrets() if name in ("secrets", "urls") else _TEXTS
     return _object(dict.fromkeys(cast("dict[str, object]", value), inner))
 
 

@@ -3,7 +3,7 @@
 cert-manager issues them, one Secret for each, and each Secret is mounted by its own workload alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from holdfast.contract.spiffe import (
     SIGNER,
     spiffe_id,
 )
-from holdfast.delivery.plan import MIGRATE, Plan
+from holdfast.delivery.plan import MIGRATE, NATS, NATS_NODES, POSTGRES, Plan
 from holdfast.delivery.yaml import Value
 from holdfast.runtime.variables import CERTIFICATE, KEY, TOKENS_CERTIFICATE, TOKENS_KEY, TRUSTED
 
@@ -28,6 +28,8 @@ RENEWED: Final = "30m"
 """How long before its end another one takes its place: at half its life."""
 ISSUER: Final = "identities"
 """The Issuer of the system's own authority, where `Deploy` names no other one."""
+_RELOADED: Final = {"labels": {"cnpg.io/reload": ""}}
+"""By which CloudNativePG takes up a Secret that has changed."""
 MODE: Final = 0o440
 """Of the mounted files: the pod's user reads them by its group, and nobody else does."""
 
@@ -69,6 +71,10 @@ def identities_of(plan: Plan) -> Iterator[RenderedIdentity]:
         if name == GATEWAY:
             yield RenderedIdentity(SIGNER, ())
     yield RenderedIdentity(MONITORING, (MONITORING,))
+    nodes = (f"{NATS}-{n}.{NATS}" for n in range(NATS_NODES))
+    yield RenderedIdentity(NATS, (*hosts_of(plan, NATS), *nodes))
+    databases = (hosts_of(plan, f"{POSTGRES}-{which}") for which in ("rw", "r", "ro"))
+    yield RenderedIdentity(POSTGRES, (POSTGRES, *(host for hosts in databases for host in hosts)))
 
 
 def hosts_of(plan: Plan, service: str) -> tuple[str, ...]:
@@ -79,18 +85,35 @@ def hosts_of(plan: Plan, service: str) -> tuple[str, ...]:
 
 def certificate_of(plan: Plan, identity: RenderedIdentity) -> Value:
     """Return the `spec` of a Certificate of cert-manager."""
-    name, issuer = identity.name, plan.system.deploy.identity_issuer
+    name = identity.name
     tokens = name == SIGNER
     uses = ["digital signature", *([] if tokens else ["server auth", "client auth"])]
     key: dict[str, Value]
     key = {"algorithm": "Ed25519"} if tokens else {"algorithm": "ECDSA", "size": 256}
-    spec: dict[str, Value] = {
-        "secretName": identity.secret,
+    spec = {**_short_lived(plan, identity.secret, name, key), "usages": uses}
+    spec["uris"] = [spiffe_id(plan.system.name, name)]
+    if name == POSTGRES:
+        spec["secretTemplate"] = _RELOADED
+    return spec if tokens else {**spec, "dnsNames": identity.dns}
+
+
+def replica_certificate(plan: Plan) -> Value:
+    """Return the `spec` of the Certificate by which instances of Postgres follow each other."""
+    key: dict[str, Value] = {"algorithm": "ECDSA", "size": 256}
+    return {
+        **_short_lived(plan, "postgres-replica", "streaming_replica", key),
+        "usages": ["digital signature", "client auth"],
+        "secretTemplate": _RELOADED,
+    }
+
+
+def _short_lived(plan: Plan, secret: str, name: str, key: Mapping[str, Value]) -> dict[str, Value]:
+    issuer = plan.system.deploy.identity_issuer
+    return {
+        "secretName": secret,
         "commonName": name,
-        "uris": [spiffe_id(plan.system.name, name)],
         "duration": LIFE,
         "renewBefore": RENEWED,
-        "usages": uses,
         "privateKey": {**key, "encoding": "PKCS8", "rotationPolicy": "Always"},
         "issuerRef": {
             "group": "cert-manager.io",
@@ -98,7 +121,6 @@ def certificate_of(plan: Plan, identity: RenderedIdentity) -> Value:
             "name": ISSUER if issuer is None else issuer,
         },
     }
-    return spec if tokens else {**spec, "dnsNames": identity.dns}
 
 
 def files_of(workload: str) -> dict[str, str]:

@@ -18,11 +18,12 @@ from holdfast.delivery.identities import (
     certificate_of,
     identities_of,
     identity_name,
+    replica_certificate,
     secret_of_identity,
 )
 from holdfast.delivery.image import USER
 from holdfast.delivery.labels import labels_of, selector_of
-from holdfast.delivery.nats import nats_conf
+from holdfast.delivery.nats import nats_conf, serve_sh
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
     ENTRY,
@@ -30,6 +31,7 @@ from holdfast.delivery.plan import (
     JAEGER_OTLP,
     MONITORING,
     NATS_MONITOR,
+    NATS_NODES,
     NATS_ROUTES,
     OPS_PORT,
     PORTS,
@@ -38,8 +40,10 @@ from holdfast.delivery.plan import (
     Plan,
 )
 from holdfast.delivery.templates import Written, yaml_scalar
-from holdfast.delivery.values import AUTHORITY, DRAIN_S, NATS_NODES, Hole, values_of
+from holdfast.delivery.values import AUTHORITY, DRAIN_S, Hole, values_of
 from holdfast.delivery.yaml import Value, dump
+from holdfast.runtime.nats_settings import STREAMS
+from holdfast.runtime.postgres_roles import owner_of
 from holdfast.system import System
 
 PART: Final = RenderedPart.KUBERNETES
@@ -86,6 +90,8 @@ def _templates(plan: Plan) -> list[tuple[str, str, dict[str, object]]]:
     found: list[tuple[str, str, dict[str, object]]] = [
         (f"{w.name}.yaml", "workload.yaml", {"workload": w}) for w in plan.workloads
     ]
+    if plan.provisioner is not None:
+        found.append(("provisioner.yaml", "provisioner.yaml", {"workload": plan.provisioner}))
     if plan.migrate is not None:
         found.append(("migrate.yaml", "migrate.yaml", {"workload": plan.migrate}))
         found += [(name, name, {}) for name in WHEN]
@@ -127,8 +133,13 @@ class _Words:
             "own_issuer": ISSUER,
             "gateway": GATEWAY,
             "identity_name": identity_name,
+            "replica": replica_certificate(self._plan),
+            "owner_of": owner_of,
             "secret_of_identity": secret_of_identity,
             "nats_conf": nats_conf(self._plan),
+            "nats_sh": serve_sh(),
+            "nats_files": nats_conf(self._plan) + serve_sh(),
+            "nats_account": STREAMS,
             "collector_conf": dump(collector.configuration()),
             "prestop_s": PRESTOP_S,
             "drain_s": DRAIN_S,

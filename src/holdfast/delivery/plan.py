@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from holdfast.communication import PORT
 from holdfast.contract.envelope import Lane
+from holdfast.contract.spiffe import PROVISIONER
 from holdfast.runtime.variables import (
     INTROSPECTION_SECRET,
     INTROSPECTION_URL,
@@ -36,6 +37,7 @@ OPS_PORT: Final = PORT + 1
 PORTS: Final = {NATS: 4222, REDIS: 6379, POSTGRES: 5432, COLLECTOR: 4318}
 """{what stands beside the services: where it listens}."""
 NATS_ROUTES, NATS_MONITOR, JAEGER_OTLP = 6222, 8222, 4317
+NATS_NODES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,6 +92,8 @@ class Plan:
         typed: what commands call the system.
         workloads: those that run all the time, the gateway first.
         migrate: what runs before a release; None without databases.
+        provisioner: what makes the streams of the broker, and again if one is lost; None without
+            services.
         flows: who may open connections to whom; sorted.
     """
 
@@ -98,12 +102,14 @@ class Plan:
     namespace: str
     workloads: tuple[Workload, ...]
     migrate: Workload | None
+    provisioner: Workload | None
     flows: tuple[Flow, ...]
 
     @property
     def everything(self) -> tuple[Workload, ...]:
-        """Return all workloads, `migrate` too."""
-        return (*self.workloads, *([self.migrate] if self.migrate else []))
+        """Return all workloads, those that serve nobody too."""
+        beside = (self.migrate, self.provisioner)
+        return (*self.workloads, *(workload for workload in beside if workload))
 
     def to(self, receiver: str) -> tuple[Flow, ...]:
         """Return who may open connections to it."""
@@ -134,11 +140,11 @@ def plan_of(system: System, *, typed: str) -> Plan:
     graph, keepers = system.graph(), _keepers(system)
     services = tuple(_service(graph, service, typed, keepers) for service in system.services)
     gateway = _gateway(system, typed)
-    migrate = _migrate(system, typed)
+    migrate, provisioner = _migrate(system, typed), _provisioner(system, typed)
     workloads = (gateway, *services)
-    flows = tuple(sorted(_flows(graph, keepers, workloads, migrate)))
+    flows = tuple(sorted(_flows(graph, keepers, workloads, (migrate, provisioner))))
     namespace = system.deploy.namespace or system.name
-    return Plan(system, typed, namespace, workloads, migrate, flows)
+    return Plan(system, typed, namespace, workloads, migrate, provisioner, flows)
 
 
 def _service(graph: Graph, service: Service, typed: str, keepers: set[str]) -> Workload:
@@ -179,11 +185,18 @@ def _migrate(system: System, typed: str) -> Workload | None:
     return Workload(MIGRATE, ("migrate", typed), Pods(least=1, most=1), names)
 
 
+def _provisioner(system: System, typed: str) -> Workload | None:
+    if not system.services:
+        return None
+    pods = Pods(least=1, most=1, cpu="50m", memory="128Mi")
+    return Workload(PROVISIONER, ("provision", typed, "--keep"), pods, broker=True)
+
+
 def _flows(
     graph: Graph,
     keepers: set[str],
     workloads: tuple[Workload, ...],
-    migrate: Workload | None,
+    beside: tuple[Workload | None, Workload | None],
 ) -> Iterator[Flow]:
     yield Flow(ENTRY, GATEWAY, PORT, ("clients",))
     yield from _between(graph, keepers)
@@ -191,7 +204,7 @@ def _flows(
     for workload in workloads:
         name = workload.name
         yield Flow(MONITORING, name, OPS_PORT, ("metrics",))
-        if workload.broker:
+        if workload.durables:
             yield Flow(name, NATS, PORTS[NATS], letters.get(name, ("readiness",)))
         if workload.limits:
             yield Flow(name, REDIS, PORTS[REDIS], ("rate limits",))
@@ -202,6 +215,9 @@ def _flows(
                 else f"external {external.name}"
             )
             yield Flow(name, external.name, port_of(external.url), (said,))
+    migrate, provisioner = beside
+    if provisioner is not None:
+        yield Flow(PROVISIONER, NATS, PORTS[NATS], ("streams",))
     for workload in (*workloads, *([migrate] if migrate else [])):
         yield Flow(workload.name, COLLECTOR, PORTS[COLLECTOR], ("spans",))
         if workload.databases:

@@ -6,14 +6,17 @@ Kustomize patches, and, with holes in their place, what Helm fills.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
-from holdfast.delivery.identities import files_of
+from holdfast.delivery.identities import IDENTITY, files_of
 from holdfast.delivery.images import Images
 from holdfast.delivery.plan import (
     COLLECTOR,
     GATEWAY,
+    MIGRATE,
     NATS,
+    NATS_NODES,
     PORTS,
     POSTGRES,
     REDIS,
@@ -22,6 +25,8 @@ from holdfast.delivery.plan import (
     port_of,
     url_name,
 )
+from holdfast.delivery.yaml import Value
+from holdfast.runtime.postgres_roles import owner_of
 from holdfast.runtime.variables import (
     BROKER_COPIES,
     BROKER_URL,
@@ -29,14 +34,14 @@ from holdfast.runtime.variables import (
     OURS,
     REDIS_URL,
     database_variable,
+    owner_variable,
 )
 from holdfast.system import Environment, External
 from holdfast.system.checks.deploy import PRIVATE
 from holdfast.system.settings import variable_name
 
-NATS_NODES: Final = 3
-QUOTED: Final = 'urlquery | replace "+" "%20"'
-"""How a template of External Secrets quotes a password: in a URL's password, "+" is no space."""
+DATABASE_HOST: Final = "postgres-rw"
+"""The Service of CloudNativePG that leads to the instance which writes."""
 AUTHORITY: Final = "/etc/holdfast/database"
 """The folder in which a pod finds `ca.crt`, the authority of its database's certificate."""
 DRAIN_S: Final = 20
@@ -57,13 +62,15 @@ def values_of(plan: Plan, environment: Environment, images: Images) -> dict[str,
         "pods": {w.name: pods_of(w, environment) for w in plan.everything},
         "variables": {w.name: variables_of(plan, w, environment) for w in plan.everything},
         "secrets": {w.name: _secrets(plan, w, environment) for w in plan.everything},
+        "urls": {
+            w.name: _urls(plan, w, environment) for w in plan.everything if managed and w.databases
+        },
         "databases": {
             "managed": managed,
             "in_cluster": not managed,
             "peers": [{"ipBlock": {"cidr": cidr}} for cidr in environment.database_networks]
             if managed
             else [{"podSelector": {"matchLabels": {"cnpg.io/cluster": "postgres"}}}],
-            "authority": "database-authority" if managed else "postgres-ca",
             "store": secret_of(plan, environment, "database"),
         },
         "images": {name: images.server(name) for name in (NATS, REDIS, COLLECTOR, "cnpg")},
@@ -71,10 +78,6 @@ def values_of(plan: Plan, environment: Environment, images: Images) -> dict[str,
             external.name: _external(plan, external, environment) for external in plan.externals
         },
         "storage": "10Gi" if environment.size == "small" else "50Gi",
-        "passwords": {
-            name: _password(plan, name, environment)
-            for name in (plan.migrate.databases if plan.migrate else ())
-        },
     }
 
 
@@ -94,12 +97,17 @@ def variables_of(plan: Plan, workload: Workload, environment: Environment) -> di
         **files_of(workload.name),
     }
     if workload.broker:
-        nodes = (f"nats://nats-{n}.nats:{PORTS[NATS]}" for n in range(NATS_NODES))
+        nodes = (f"tls://nats-{n}.nats:{PORTS[NATS]}" for n in range(NATS_NODES))
         variables |= {BROKER_URL: ",".join(nodes), BROKER_COPIES: str(NATS_NODES)}
     if workload.limits:
         variables[REDIS_URL] = f"redis://redis:{PORTS[REDIS]}"
     if workload.name == GATEWAY and plan.system.gateway.proves and environment.host:
         variables[ORIGINS] = f"https://{environment.host}"
+    if environment.databases == "cluster":
+        for service in workload.databases:
+            variables[database_variable(service)] = database_url(service, service)
+            if workload.name == MIGRATE:
+                variables[owner_variable(service)] = database_url(service, owner_of(service))
     for external in workload.externals:
         variables[url_name(external)] = environment.urls.get(external.name, external.url)
     return dict(sorted({**variables, **workload.settings}.items()))
@@ -110,37 +118,38 @@ def secret_of(plan: Plan, environment: Environment, name: str) -> str:
     return f"{plan.system.name}-{environment.name}-{name}"
 
 
-def _password(plan: Plan, service: str, environment: Environment) -> dict[str, str]:
-    """Return where the store keeps the password of a service's role."""
-    key = secret_of(plan, environment, service)
-    return {"key": key, "property": variable_name(service, "database_password")}
+def database_url(database: str, role: str) -> str:
+    """Return where a database of the cluster is, for a role, who shows its certificate."""
+    words = {
+        "sslmode": "verify-full",
+        "sslrootcert": f"{IDENTITY}/ca.crt",
+        "sslcert": f"{IDENTITY}/tls.crt",
+        "sslkey": f"{IDENTITY}/tls.key",
+        "ssl_min_protocol_version": "TLSv1.3",
+    }
+    query = "&".join(f"{name}={value}" for name, value in words.items())
+    return f"postgresql://{role}@{DATABASE_HOST}:{PORTS[POSTGRES]}/{database}?{query}"
 
 
-def _secrets(plan: Plan, workload: Workload, environment: Environment) -> dict[str, Any]:
-    """Return what External Secrets fetches for a process, and what it makes of it.
+def _secrets(plan: Plan, workload: Workload, environment: Environment) -> Value:
+    """Return what External Secrets fetches for a process: settings of its own."""
+    key = secret_of(plan, environment, workload.name)
+    return _fetched([(key, name) for name in workload.secrets])
 
-    The store has the whole URL of a managed database; of one in the cluster, the password.
-    """
-    data: dict[str, dict[str, str]] = {}
-    made: dict[str, str] = {}
-    for service in workload.databases:
-        url, password = database_variable(service), variable_name(service, "database_password")
-        if environment.databases == "managed":
-            data[url] = {"key": secret_of(plan, environment, service), "property": url}
-            made[url] = f"{{{{ .{url} }}}}"
-        else:
-            data[password] = _password(plan, service, environment)
-            made[url] = (
-                f"postgresql://{service}:{{{{ .{password} | {QUOTED} }}}}@postgres-rw:"
-                f"{PORTS[POSTGRES]}/{service}?sslmode=verify-full&sslrootcert={AUTHORITY}/ca.crt"
-            )
-    for name in workload.secrets:
-        key = secret_of(plan, environment, workload.name)
-        data[name] = {"key": key, "property": name}
-        made[name] = f"{{{{ .{name} }}}}"
+
+def _urls(plan: Plan, workload: Workload, environment: Environment) -> Value:
+    """Return the same of its databases, which the store knows with their passwords."""
+    databases = workload.databases
+    return _fetched([(secret_of(plan, environment, n), database_variable(n)) for n in databases])
+
+
+def _fetched(wanted: Sequence[tuple[str, str]]) -> Value:
+    """Return how External Secrets makes a Secret of (key, property) in the store."""
     return {
-        "data": [{"secretKey": name, "remoteRef": ref} for name, ref in data.items()],
-        "template": made,
+        "data": [
+            {"secretKey": name, "remoteRef": {"key": key, "property": name}} for key, name in wanted
+        ],
+        "template": {name: f"{{{{ .{name} }}}}" for _, name in wanted},
     }
 
 

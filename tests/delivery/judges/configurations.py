@@ -9,6 +9,10 @@ from typing import Any
 import celpy
 import celpy.adapter
 
+from holdfast.contract.spiffe import NATS
+from holdfast.delivery.identities import IDENTITY
+from holdfast.engines.machine import MachineClock
+from holdfast.runtime.local_authority import LocalAuthority
 from tests.delivery.judges.objects import Object, name_of, of_kind
 from tests.delivery.judges.programs import program, run
 from tests.delivery.tools import run as run_prometheus
@@ -32,6 +36,9 @@ def nats_problems(items: list[Object], **variables: str) -> list[str]:
 def _by_nats(text: str, variables: Mapping[str, str]) -> list[str]:
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "nats.conf"
+        authority = LocalAuthority(Path(place) / "identities", "any", MachineClock())
+        files = authority.issue(NATS)
+        text = text.replace(IDENTITY, str(files.certificate.parent))
         file.write_text(text.replace("/data", place))
         code, said = run(program("nats-server"), "-t", "-c", file, more=variables)
     return [] if code == 0 else [said.strip()]

@@ -98,7 +98,7 @@ def _endings(pod: Pod, drain_s: float) -> Iterator[str]:
 
 
 def probe_problems(items: list[Object]) -> list[str]:
-    """Return probes that cannot succeed or say too much, and long-running pods without them."""
+    """Return probes that cannot succeed or say too much, and pods that are asked without them."""
     return [
         f"{pod.name}: {line}"
         for pod in pods_of(items)
@@ -110,7 +110,7 @@ def probe_problems(items: list[Object]) -> list[str]:
 def _probes(pod: Pod) -> Iterator[str]:
     for container in pod.spec.get("containers", []):
         name = container["name"]
-        if not container.get("readinessProbe"):
+        if container.get("ports") and not container.get("readinessProbe"):
             yield f"{name}: no readinessProbe"
         live, ready = container.get("livenessProbe"), container.get("readinessProbe")
         if live and ready and live.get("httpGet") and live.get("httpGet") == ready.get("httpGet"):

@@ -100,7 +100,7 @@ def _twice(names: list[str]) -> list[str]:
 def _named_by_volume(volume: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "configMap" in volume:
         yield "ConfigMap", volume["configMap"]["name"]
-    if "secret" in volume:
+    if "secret" in volume and volume["secret"].get("optional") is not True:
         yield "Secret", volume["secret"]["secretName"]
     if "persistentVolumeClaim" in volume:
         yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
@@ -115,7 +115,7 @@ def _of_container(container: dict[str, Any], pod: Pod, items: list[Object]) -> I
     space = space_of(pod.owner)
     for source in container.get("envFrom") or []:
         for key, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
-            if key in source:
+            if key in source and source[key].get("optional") is not True:
                 yield from _is_there(items, space, kind, source[key]["name"])
     names = [entry["name"] for entry in container.get("env") or []]
     yield from (f"{name} is said twice" for name in _twice(names))
@@ -183,6 +183,9 @@ def _of_object(item: Object, items: list[Object]) -> Iterator[str]:
             yield from _is_there(items, space, "Service", spec.get("serviceName"))
         case "Database" | "ScheduledBackup" | "Pooler":
             yield from _is_there(items, space, "Cluster", (spec.get("cluster") or {}).get("name"))
+        case "Cluster":
+            for name in (spec.get("certificates") or {}).values():
+                yield from _is_there(items, space, "Secret", name)
         case "ValidatingAdmissionPolicyBinding":
             yield from _is_there(items, "", "ValidatingAdmissionPolicy", spec.get("policyName"))
         case "Application" if spec.get("project") != "default":

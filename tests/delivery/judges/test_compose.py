@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.contract.spiffe import NATS
 from holdfast.delivery import write
+from holdfast.delivery.identities import IDENTITY
 from holdfast.delivery.parts import RenderedPart, render, rendering_of
+from holdfast.engines.machine import MachineClock
+from holdfast.runtime.local_authority import LocalAuthority
 from shop.system import shop
 from tests.delivery import tools
 from tests.delivery.judges.compose import compose_problems
@@ -43,6 +47,8 @@ def test_the_file_is_accepted(deploy: Path) -> None:
 def test_nats_reads_its_configuration(deploy: Path, tmp_path: Path) -> None:
     """The server itself says so."""
     text = (deploy / "compose" / "nats.conf").read_text()
+    files = LocalAuthority(tmp_path / "identities", shop.name, MachineClock()).issue(NATS)
+    text = text.replace(IDENTITY, str(files.certificate.parent))
     (tmp_path / "nats.conf").write_text(text.replace("/data", str(tmp_path)))
 
     code, said = run(program("nats-server"), "-t", "-c", tmp_path / "nats.conf")

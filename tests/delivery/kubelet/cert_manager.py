@@ -29,6 +29,7 @@ _EXTENDED = {
 }
 _USAGES = {
     "digital signature": "digital_signature",
+    "key encipherment": "key_encipherment",
     "cert sign": "key_cert_sign",
     "crl sign": "crl_sign",
 }

@@ -1,23 +1,24 @@
 """What operators make of custom resources, without operators: Secrets, and a Postgres.
 
 Nothing here controls anything: an ExternalSecret becomes its Secret once, a CloudNativePG `Cluster`
-one Postgres behind its Services, with the roles and databases that are declared, and with TLS by an
-authority whose certificate is where the operator puts it.
+one Postgres behind its Services, with the roles and databases that are declared, and with the
+certificate and the authority that it names.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from urllib.parse import quote_plus
 
-from tests.certificates import Authority
 from tests.delivery.kubelet.cert_manager import CertManager
 from tests.delivery.kubelet.manifests import Object, key_of
 
 Store = Callable[[str, str], str]
 """Returns what a store of secrets has under a key and a property."""
 
+RULES = ["hostssl all all all cert map=identities", "host all all all reject"]
+"""The rules of who comes in that are known here."""
+CERTIFICATES = ("serverTLSSecret", "serverCASecret", "clientCASecret")
 POSTGRES_IMAGE = "standin/postgres"
 _POSTGRES_USER = 26  # as the operator's images have it
 _ACTION = re.compile(r"\{\{ \.(\w+)((?: \| [^|}]+)*) \}\}")
@@ -28,21 +29,15 @@ _STEPS: Mapping[str, Callable[[str], str]] = {
 """{step of a template's pipeline: what it does}, those that are used."""
 
 
-def carried_out(
-    objects: Iterable[Object], *, store: Store, folder: Path, issuing: CertManager
-) -> list[Object]:
-    """Return objects with what operators would make of them.
-
-    Args:
-        folder: empty; for the certificates of databases.
-    """
+def carried_out(objects: Iterable[Object], *, store: Store, issuing: CertManager) -> list[Object]:
+    """Return objects with what operators would make of them."""
     given = list(objects)
     made: list[Object] = list(issuing.secrets.values())
     for thing in given:
         if thing["kind"] == "ExternalSecret":
             made.append(secret_of(thing, store))
         elif thing["kind"] == "Cluster":
-            made += postgres_of(thing, [o for o in given if o["kind"] == "Database"], folder)
+            made += postgres_of(thing, [o for o in given if o["kind"] == "Database"])
     return [*given, *made]
 
 
@@ -65,12 +60,18 @@ def secret_of(external: Object, store: Store) -> Object:
     return _secret(name, key.namespace, values, template.get("type", "Opaque"))
 
 
-def postgres_of(cluster: Object, databases: Iterable[Object], folder: Path) -> list[Object]:
-    """Return the Postgres of a CloudNativePG `Cluster`: one instance, whatever it asks for."""
+def postgres_of(cluster: Object, databases: Iterable[Object]) -> list[Object]:
+    """Return the Postgres of a CloudNativePG `Cluster`: one instance, whatever it asks for.
+
+    Raises:
+        ValueError: it lets in others than is known here.
+    """
     key, spec = key_of(cluster), cluster["spec"]
-    authority = Authority(folder, f"{key.namespace}-{key.name}")
-    files = authority.issue(f"{key.name}-rw")
     roles = [role for role in (spec.get("managed") or {}).get("roles") or [] if role.get("login")]
+    settings = spec.get("postgresql") or {}
+    shown = spec["certificates"]
+    if settings.get("pg_hba") != RULES or len({shown[name] for name in CERTIFICATES}) != 1:
+        raise ValueError(f"such a Postgres is not stood for: {settings}, {shown}")
     owned = {
         database["spec"]["name"]: database["spec"]["owner"]
         for database in databases
@@ -78,20 +79,17 @@ def postgres_of(cluster: Object, databases: Iterable[Object], folder: Path) -> l
     }
     labels: dict[str, str] = {"cnpg.io/cluster": key.name, "cnpg.io/instanceRole": "primary"}
     mounts: dict[str, Object] = {
-        "tls": {"secret": {"secretName": f"{key.name}-server", "defaultMode": 0o440}},
+        "tls": {"secret": {"secretName": shown["serverTLSSecret"], "defaultMode": 0o440}},
         "scratch": {"emptyDir": {}},
-        **{
-            f"role-{role['name']}": {"secret": {"secretName": role["passwordSecret"]["name"]}}
-            for role in roles
-        },
     }
-    parameters = (spec.get("postgresql") or {}).get("parameters") or {}
     container = {
         "name": "postgres",
         "image": POSTGRES_IMAGE,
         "env": [
             {"name": "DATABASES", "value": json.dumps(owned)},
-            {"name": "PARAMETERS", "value": json.dumps(parameters)},
+            {"name": "ROLES", "value": json.dumps([role["name"] for role in roles])},
+            {"name": "IDENT", "value": json.dumps(settings.get("pg_ident") or [])},
+            {"name": "PARAMETERS", "value": json.dumps(settings.get("parameters") or {})},
         ],
         "ports": [{"name": "postgresql", "containerPort": 5432}],
         "readinessProbe": {"tcpSocket": {"port": 5432}, "periodSeconds": 1},
@@ -105,11 +103,7 @@ def postgres_of(cluster: Object, databases: Iterable[Object], folder: Path) -> l
         "volumeMounts": [
             {"name": "pgdata", "mountPath": "/var/lib/postgresql/data"},
             {"name": "scratch", "mountPath": "/run"},
-            *(
-                {"name": name, "mountPath": f"/{name.replace('-', '/', 1)}"}
-                for name in mounts
-                if name != "scratch"
-            ),
+            *({"name": name, "mountPath": f"/{name}"} for name in mounts if name != "scratch"),
         ],
     }
     stateful = {
@@ -142,13 +136,7 @@ def postgres_of(cluster: Object, databases: Iterable[Object], folder: Path) -> l
         }
         for suffix in ("rw", "ro", "r")
     ]
-    certificates = {"tls.crt": files.certificate.read_text(), "tls.key": files.key.read_text()}
-    return [
-        _secret(f"{key.name}-ca", key.namespace, {"ca.crt": authority.file.read_text()}),
-        _secret(f"{key.name}-server", key.namespace, certificates),
-        stateful,
-        *services,
-    ]
+    return [stateful, *services]
 
 
 def _secret(name: str, namespace: str, values: Mapping[str, str], kind: str = "Opaque") -> Object:

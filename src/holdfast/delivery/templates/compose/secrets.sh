@@ -23,9 +23,12 @@ made grafana_password "$(random)"
 [% if databases %]
 made postgres_password "$(random)"
 for service in [= databases | join(" ") =]; do
-  made "${service}_database_password" "$(random)"
-  made "${service}_database_url" \
-    "postgresql://$service:$(cat "secrets/${service}_database_password")@postgres:[= postgres_port =]/$service"
+  for kind in database database_owner; do
+    role="$service${kind#database}"
+    made "${service}_${kind}_password" "$(random)"
+    made "${service}_${kind}_url" \
+      "postgresql://$role:$(cat "secrets/${service}_${kind}_password")@postgres:[= postgres_port =]/$service"
+  done
 done
 [% endif %]
 [% if others %]
