@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from holdfast.runtime.servers import Servers
 
 
 class Tables:
@@ -19,6 +21,12 @@ class Tables:
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = urls
+
+    @classmethod
+    def of(cls, servers: Servers, services: Iterable[str]) -> "Tables":
+        """Read as the administrator, who comes through a Unix socket and needs no identity."""
+        everywhere = servers.addresses["postgres"]
+        return cls({name: everywhere.replace("/postgres?", f"/{name}?") for name in services})
 
     def rows(self, service: str, statement: Executable) -> list[dict[str, Any]]:
         """See `shop.demo.books.Source`."""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.engines.machine import MachineClock
 from holdfast.runtime.children import free_port
+from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import GATEWAY, Supervisor
 from holdfast.testing import Client
@@ -28,7 +30,8 @@ SETTLE_S = 600.0
 async def test_a_rolling_restart_fails_no_request(tmp_path: Path) -> None:
     """Two of each service; the gateway tries the other one when it has to."""
     chance = random.Random(1)
-    servers = Servers(tmp_path / "servers", ["postgres", "nats"], shop)
+    authority = LocalAuthority(tmp_path / IDENTITIES, shop.name, MachineClock())
+    servers = Servers(tmp_path / "servers", ["postgres", "nats"], shop, authority=authority)
     await servers.start()
     system = Supervisor(
         shop,
@@ -40,6 +43,7 @@ async def test_a_rolling_restart_fails_no_request(tmp_path: Path) -> None:
         replicas=dict.fromkeys(SERVICES, 2),
         environ={**os.environ, **servers.environ, "HOLDFAST_LOG_LEVEL": "error"},
         drain_s=60.0,
+        authority=authority,
     )
     placed: list[Placed] = []
     try:
@@ -63,8 +67,7 @@ async def test_a_rolling_restart_fails_no_request(tmp_path: Path) -> None:
             for name in [name for name in system.members if name != GATEWAY]:
                 await system.restart(name)
             enough.set()
-        urls = {name: servers.environ[f"{name.upper()}_DATABASE_URL"] for name in SERVICES}
-        tables = Tables(urls)
+        tables = Tables.of(servers, SERVICES)
         give_up = asyncio.get_running_loop().time() + SETTLE_S
         while asyncio.get_running_loop().time() < give_up:
             done = await asyncio.to_thread(settled, tables)

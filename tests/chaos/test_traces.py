@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.engines.machine import MachineClock
 from holdfast.runtime.children import free_port
+from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.testing import Client
@@ -68,7 +70,8 @@ async def on_servers(
         delay_ms: how long spans wait in a process before they are exported.
     """
     processor = card_processor(folder, hang_s=600.0)
-    servers = Servers(folder / "servers", ["postgres", "nats"], shop)
+    authority = LocalAuthority(folder / IDENTITIES, shop.name, MachineClock())
+    servers = Servers(folder / "servers", ["postgres", "nats"], shop, authority=authority)
     port = free_port()
     client = Client(f"http://127.0.0.1:{port}")
     run: Supervisor | None = None
@@ -94,10 +97,10 @@ async def on_servers(
                 "HOLDFAST_LOG_LEVEL": "error",
             },
             drain_s=5.0,
+            authority=authority,
         )
         await run.start()
-        urls = {name: servers.environ[f"{name.upper()}_DATABASE_URL"] for name in SERVICES}
-        yield run, client, Tables(urls)
+        yield run, client, Tables.of(servers, SERVICES)
     finally:
         await client.close()
         if run is not None:
