@@ -24,7 +24,7 @@ def identity_problems(
 
     Args:
         names: {workload: who it is inside the system}, for those that are called otherwise there.
-        apart: variables that may name somebody in clear, who has no identity.
+        apart: variables that may name somebody in clear, who has no identity; and names of ports.
     """
     certificates = [one for one in of_kind(items, "Certificate") if _is_identity(one)]
     found = [f"{name_of(one)}: {line}" for one in certificates for line in _of_one(one)]
@@ -131,7 +131,7 @@ def _in_clear(pod: Pod, items: list[Object], apart: Collection[str]) -> Iterator
                     yield f"{name} is in clear: {url.partition('@')[2] or url}"
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
             get = (container.get(kind) or {}).get("httpGet")
-            if get is not None and get.get("scheme") != "HTTPS":
+            if get and get.get("scheme") != "HTTPS" and get.get("port") not in apart:
                 yield f"{kind} asks in clear"
 
 
