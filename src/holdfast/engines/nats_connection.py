@@ -317,6 +317,9 @@ class _StrictClient(Client):
 
     def _connect_command(self) -> bytes:
         transport: Any = self._transport
-        if self.demands_tls and transport._io_writer.get_extra_info("ssl_object") is None:
+        writer = transport._io_writer
+        if writer.get_extra_info("ssl_object") is not None:
+            writer.transport.get_protocol()._over_ssl = True  # or asyncio warns when it ends
+        elif self.demands_tls:
             raise _NoTls
         return super()._connect_command()
