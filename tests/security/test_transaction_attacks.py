@@ -120,7 +120,7 @@ CERTIFICATES: dict[str, tuple[Attack, str]] = {
     "the name twice": (certified(SIGNER, SIGNER), "signer"),
     "no name": (certified(), "signer"),
     "expired": (certified(SIGNER, ends_s=NOW_S - 1), "signer"),
-    "not yet valid": (certified(SIGNER, begins_s=NOW_S + 6), "signer"),
+    "not yet valid": (certified(SIGNER, begins_s=NOW_S + 601), "signer"),
     "a key of P-256": (certified(SIGNER, key=P256), "signer"),
     "a key of Ed448": (certified(SIGNER, key=ed448.Ed448PrivateKey.generate()), "signer"),
     "an extension that is critical and unknown": (with_two_of_each_name, "signer"),
@@ -251,14 +251,14 @@ SAID: dict[str, tuple[Attack, str]] = {
     "aud as a list of others": (claims(aud=["spiffe://other", "api"]), "audience"),
     "exp missing": (claims(exp=None), "claim"),
     "exp as a text": (claims(exp=str(NOW_S + 60)), "claim"),
-    "exp passed": (claims(iat=NOW_S - 100, exp=NOW_S - 10), "expired"),
-    "exp at the end of the leeway": (claims(iat=NOW_S - 100, exp=NOW_S - 5), "expired"),
+    "exp passed": (claims(iat=NOW_S - 900, exp=NOW_S - 800), "expired"),
+    "exp at the end of the leeway": (claims(iat=NOW_S - 700, exp=NOW_S - 600), "expired"),
     "life of a day": (claims(exp=NOW_S + 86_400), "lifetime"),
     "life one second too long": (claims(exp=NOW_S + 121), "lifetime"),
     "exp before iat": (claims(iat=NOW_S + 2, exp=NOW_S + 1), "lifetime"),
     "iat missing": (claims(iat=None), "claim"),
-    "iat in the future": (claims(iat=NOW_S + 6), "not_yet"),
-    "nbf in the future": (claims(nbf=NOW_S + 6), "not_yet"),
+    "iat in the future": (claims(iat=NOW_S + 601, exp=NOW_S + 661), "not_yet"),
+    "nbf in the future": (claims(nbf=NOW_S + 601), "not_yet"),
     "sub missing": (claims(sub=None), "claim"),
     "sub empty": (claims(sub=""), "claim"),
     "sub as a number": (claims(sub=1), "claim"),
@@ -423,7 +423,7 @@ def test_an_attack_is_refused_by_who_knows_the_good_token(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("off_s", "good"), [(-5, True), (-6, False), (0, True), (124, True), (125, False)]
+    ("off_s", "good"), [(-600, True), (-601, False), (0, True), (719, True), (720, False)]
 )
 def test_clocks_may_differ_by_the_leeway(off_s: int, good: bool) -> None:
     """The service's clock goes behind or ahead of the gateway's, which says 120 seconds."""
@@ -439,7 +439,7 @@ def test_clocks_may_differ_by_the_leeway(off_s: int, good: bool) -> None:
             judge.verify(token)
 
 
-@pytest.mark.parametrize(("ends_s", "good_s"), [(3600, 125), (45, 45)])
+@pytest.mark.parametrize(("ends_s", "good_s"), [(3600, 720), (45, 45)])
 def test_what_is_remembered_ends(ends_s: int, good_s: int) -> None:
     """With the token and the leeway, or with the certificate, without it."""
     clock = ManualClock()

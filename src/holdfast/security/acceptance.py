@@ -57,7 +57,7 @@ class TokenPolicy:
         typ: the `typ` header, or those that will do. Access tokens say "at+jwt" (RFC 9068), so
             that an ID token of the same issuer cannot pass for one; "JWT" and "" (no `typ`) are
             for issuers that do not. Pin another claim then, so that ID tokens stay out.
-        leeway_s: how far the issuer's clock may be off, 0..60.
+        leeway_s: how far the issuer's clock may be off, 0..600.
         max_token_bytes: longer tokens are refused unread.
         max_lifetime_s: the longest `exp - iat`; it bounds how long a stolen token is of use.
             Without `iat` it is the longest `exp - now`.
@@ -107,8 +107,8 @@ class TokenPolicy:
         types = one_or_more(self.typ)
         if not types or not set(types) <= set(TYPES):
             raise ValueError(f'typ must be "at+jwt", "JWT" or "" (none), got {self.typ!r}')
-        if not 0 <= self.leeway_s <= 60:
-            raise ValueError(f"leeway_s must be 0..60, got {self.leeway_s}")
+        if not 0 <= self.leeway_s <= 600:
+            raise ValueError(f"leeway_s must be 0..600, got {self.leeway_s}")
         if self.max_token_bytes < 1 or self.max_lifetime_s < 1:
             raise ValueError("max_token_bytes and max_lifetime_s must be >= 1")
         if not is_quotable(self.realm):
