@@ -33,7 +33,7 @@ LIFE_S: Final = 120
 """How long a transaction token is good at most; it is judged when a request comes, not later."""
 LEEWAY_S: Final = 600
 """How far the clocks of gateway and service may differ: a clock that jumps must not shut a service.
-A token is of use together with the gateway's certificate alone, so that minutes more cost little."""
+A token is of use together with the gateway's certificate alone, so minutes more cost little."""
 TOKEN_BYTES_MAX: Final = 16_384
 X5C_MAX: Final = 4
 """Certificates that a token may bring, with its own: it is not the place of a long chain."""
