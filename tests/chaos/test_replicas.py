@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
+import msgspec
 import pytest
 
 from holdfast.consistency.schedule import Schedule
+from holdfast.contract.spiffe import ALL
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import IDLE_MS, PostgresDatabase
 from holdfast.errors import TransactionLost
 from holdfast.observability import Logger
+from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, variables_of
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.runtime.servers import Servers
@@ -59,7 +62,8 @@ async def replicas(
     system: System, folder: Path, kinds: list[tuple[str, ...]], schedule: Schedule = HASTY
 ) -> AsyncIterator[Replicas]:
     """Start servers, and a process for each entry of `kinds`, which names its services."""
-    servers = Servers(folder / "servers", ["postgres", "nats"], system)
+    authority = LocalAuthority(folder / IDENTITIES, system.name, MachineClock())
+    servers = Servers(folder / "servers", ["postgres", "nats"], system, authority=authority)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(servers.stop)
         await servers.start()
@@ -69,7 +73,7 @@ async def replicas(
                 data=folder / str(number),
                 port=0,
                 services=services,
-                environ=servers.environ,
+                environ=servers.environ | variables_of(authority, ALL),
                 schedule=schedule,
             )
             process = Process(system, options, Logger(BytesIO(), MachineClock(), system.name))
@@ -121,18 +125,22 @@ async def test_a_transaction_left_open_holds_nobody_up(tmp_path: Path) -> None:
 async def test_readiness_shows_what_is_away(tmp_path: Path) -> None:
     """The process stays in service: letters wait in its outbox."""
     async with replicas(notes.system, tmp_path, [("desk",)]) as run:
-        probe = Client(run.processes[0].ops_url)
-        before = await probe.get("/health/ready")
+        health = run.processes[0].health
+
+        async def checks() -> Any:
+            return msgspec.json.decode((await health.ready()).body)["checks"]
+
+        before = await checks()
         run.servers.children["nats"].kill()
-        while (after := await probe.get("/health/ready")).json()["checks"]["broker"]["ok"]:
+        while (after := await checks())["broker"]["ok"]:
             await asyncio.sleep(0.05)
+        status = (await health.ready()).status
         noted = await run.clients[0].post("/v1/notes", json={"number": 1})
-        await probe.close()
 
     well = {"ok": True}
-    assert {"broker", "database of desk"} <= before.json()["checks"].keys()
-    assert all(check == well for check in before.json()["checks"].values())
-    assert (after.status, after.json()["checks"]["database of desk"]) == (200, well)
+    assert {"broker", "database of desk"} <= before.keys()
+    assert all(check == well for check in before.values())
+    assert (status, after["database of desk"]) == (200, well)
     assert noted.status == 202
 
 
