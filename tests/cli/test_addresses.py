@@ -74,22 +74,29 @@ def test_it_serves_on_a_socket(
     assert not path.exists()
 
 
+def identity(folder: Path, name: str) -> dict[str, str]:
+    """Return what a process is told of an identity that a running system has issued."""
+    issued = folder / ".holdfast" / "tiny" / "identities"
+    return {
+        "HOLDFAST_CERT": str(issued / name / "tls.crt"),
+        "HOLDFAST_KEY": str(issued / name / "tls.key"),
+        "HOLDFAST_CA": str(issued / name / "ca.crt"),
+    }
+
+
 def test_services_find_each_other_at_any_address(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     """A service on IPv6 or on a socket is behind the gateway by its `<SERVICE>_URL`."""
     nats = serve("run", "tiny", "--on", "nats", "--split")
-    broker = (tmp_path / ".holdfast" / "tiny" / "servers" / "passwords.json").read_text()
-    password = json.loads(broker)["server:nats"]
-    url = printed(nats, "nats").replace("nats://", f"nats://holdfast:{password}@")
-    environ = {"BROKER_URL": url}
+    environ = {"BROKER_URL": printed(nats, "nats")} | identity(tmp_path, "desk")
     desk = tmp_path / "desk.sock"
     one = serve("serve", "tiny", "desk", "--data", "one", "--host", f"unix:{desk}", environ=environ)
     two = serve("serve", "tiny", "desk", "--data", "two", "--host", "::1", environ=environ)
     for address in (printed(one, "inside"), printed(two, "inside")):
         gateway = serve(
             *("serve", "tiny", "gateway", "--data", "gateway"),
-            environ={**environ, "DESK_URL": address},
+            environ=environ | identity(tmp_path, "gateway") | {"DESK_URL": address},
         )
         assert post(printed(gateway, "gateway"), "a") == 202
         assert gateway.stop() == 0
