@@ -57,6 +57,18 @@ def test_checkov_refuses_a_pod_that_is_root(tmp_path: Path) -> None:
     assert {"CKV_K8S_16", "CKV_K8S_14", "CKV_K8S_22", "CKV2_K8S_6"} <= set(found.split())
 
 
+def test_what_is_passed_over_for_one_resource_is_asked_of_others(tmp_path: Path) -> None:
+    """Of two pods that nothing probes, the one that nobody spoke for is found."""
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec: {containers: [{name: a}]}\n"
+    for name in ("mute", "other"):
+        (tmp_path / f"{name}.yaml").write_text(pod.replace("NAME", name))
+    over = {"CKV_K8S_8 Pod.default.mute": "it listens nowhere"}
+
+    found = [line for line in scanned(tmp_path, "kubernetes", over=over) if "CKV_K8S_8 " in line]
+
+    assert [line.split()[2] for line in found] == ["Pod.default.other:"]
+
+
 def test_checkov_says_when_it_read_nothing(tmp_path: Path) -> None:
     """An empty folder is no folder without faults."""
     with pytest.raises(AssertionError, match="read nothing"):

@@ -85,13 +85,14 @@ class CertManager:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, spec["commonName"])])
         if "selfSigned" in issuer:
             above, signing, authority = name, key, None
+            builder = _builder(spec, name, above, key)
         else:
             authority = self.secrets[space, issuer["ca"]["secretName"]]["stringData"]
             own = x509.load_pem_x509_certificate(authority["tls.crt"].encode())
             found = load_pem_private_key(authority["tls.key"].encode(), None)
             assert isinstance(found, ec.EllipticCurvePrivateKey)
             above, signing = own.subject, found
-        builder = _builder(spec, name, above, key)
+            builder = _builder(spec, name, above, key).add_extension(_by(own), critical=False)
         made = builder.sign(signing, None if isinstance(signing, _Ed) else hashes.SHA256())
         leaf = made.public_bytes(Encoding.PEM).decode()
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -112,6 +113,12 @@ class CertManager:
 
 
 _Ed = ed25519.Ed25519PrivateKey
+
+
+def _by(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return whose key has signed, as Go says it: what the authority itself calls its key."""
+    named = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
 
 
 def seconds(text: str) -> int:
@@ -156,9 +163,9 @@ def _builder(
         )
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
-    builder = builder.add_extension(
-        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
-    )
+    if authority:  # as Go does, which cert-manager is written in
+        of_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = builder.add_extension(of_key, critical=False)
     if extended := [_EXTENDED[one] for one in usages if one in _EXTENDED]:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
     if unknown := [one for one in usages if one not in _USAGES and one not in _EXTENDED]:
