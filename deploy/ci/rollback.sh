@@ -43,7 +43,7 @@ esac
 # The deployment whose state a commit has: itself, unless it rolled another one back.
 deployment() {
   local commit=$1 rolled
-  while rolled=$(git log -1 --format='%(trailers:key=Rolls-back,valueonly)' "$commit" | head -n 1) && [ -n "$rolled" ]; do
+  while rolled=$(git log -1 --format='%(trailers:key=Rolls-back,valueonly)' "$commit") && rolled=${rolled%%$'\n'*} && [ -n "$rolled" ]; do
     commit=$(before "$rolled") || exit 1
   done
   echo "$commit"

@@ -1,8 +1,12 @@
 """How the server answers: order, deadlines, limits, streams, and the end."""
 
 import asyncio
+import contextlib
+import gc
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from holdfast.communication import HttpLimits
 from holdfast.contract.crossing import HOP_BY_HOP
 from holdfast.contract.http import Peer, Request, Response
+from tests.certificates import Authority
 from tests.skipping_loop import pass_time
 
 from .conftest import Serve, echo
@@ -628,3 +633,35 @@ class TestDrain:
         """Nothing to wait for."""
         served = await serve(echo)
         assert await served.server.drain(5) == 0
+
+
+async def test_an_answer_over_tls_that_breaks_off_is_told_once(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Its connection is aborted, and then closed as the last answer's is: that is no error more."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"ab"
+
+    async def handler(request: Request) -> Response:
+        return Response(200, [(b"content-length", b"3")], b"", stream())
+
+    told: list[BaseException] = []
+    wrong: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+    served = await serve(handler, on_error=lambda request, error: told.append(error))
+    authority = Authority(tmp_path)
+    listener = await served.server.start("127.0.0.1", 0, tls=authority.server())
+    trusting = ssl.create_default_context(cafile=str(authority.file))
+    reader, writer = await asyncio.open_connection(
+        *listener.address, ssl=trusting, server_hostname="localhost"
+    )
+    writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    writer.transport.abort()
+    await served.until(lambda: not served.server.stats().connections)
+    gc.collect()
+
+    assert [type(error) for error in told] == [ValueError]
+    assert wrong == []

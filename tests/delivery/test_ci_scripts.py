@@ -1,5 +1,6 @@
 """The scripts of the pipeline, run as a person would: on a clone, with Git itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,17 @@ def running(clone: Repository, environment: str) -> str:
     lock = clone.on(f"environments/{environment}", "deploy/images.lock")
     (line,) = (line for line in lock.splitlines() if line.startswith(f"{environment} = "))
     return line.split('"')[1]
+
+
+def test_nothing_stops_reading_what_a_program_still_writes(clone: Repository) -> None:
+    """Under `pipefail` that program's SIGPIPE would end a script, now and then, without a word."""
+    early = re.compile(r"\|\s*(head\b|grep\b[^|]*\s-(m|q|-quiet|-max)|sed\b[^|]*q;?\}?['\"])")
+    scripts = sorted((clone.folder / "deploy" / "ci").glob("*.sh"))
+    assert {"deploy.sh", "rollback.sh"} <= {script.name for script in scripts}
+
+    for script in scripts:
+        lines = script.read_text().splitlines()
+        assert [line for line in lines if early.search(line)] == [], script.name
 
 
 def test_a_digest_goes_to_the_branch_that_the_cluster_follows(clone: Repository) -> None:

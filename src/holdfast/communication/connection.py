@@ -364,7 +364,8 @@ class Connection(asyncio.Protocol):
         """
         self._intake.end()
         self._ahead.clear()
-        self._transport.close()
+        if not self._transport.is_closing():  # asyncio's TLS forgets itself when closed again
+            self._transport.close()
         if self._write_timer is None and not self._gone:
             self._watch_reader(self._transport.get_write_buffer_size())
 

@@ -73,7 +73,7 @@ with_git() {
 message() {
   echo "[= system =] to $environment"
   echo
-  sed -n "s/^$environment = /Image: /p" "$folder/images.lock" | head -n 1 | tr -d '"'
+  sed -n "/^$environment = /{s//Image: /p;q;}" "$folder/images.lock" | tr -d '"'
   echo "Source: $(git rev-parse HEAD)"
 }
 
@@ -110,7 +110,7 @@ with_kubectl() {
 # Waits until the migration's Job has ended, well or not.
 migrated() {
   local job ended until=$(( SECONDS + 1800 ))
-  job=$(kubectl get -f "$manifests/migrate.yaml" -o name | grep -m 1 '^job')
+  job=$(kubectl get -f "$manifests/migrate.yaml" -o name | grep '^job')
   while :; do
     ended=$(kubectl get --namespace [= namespace =] "$job" -o jsonpath='{.status.conditions[?(@.status=="True")].type}')
     case " $ended " in
