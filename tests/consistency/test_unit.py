@@ -38,7 +38,7 @@ from tests.consistency.messages import (
     Taken,
 )
 from tests.consistency.sagas import write
-from tests.consistency.world import Hand, Reaching, Work, World, effect
+from tests.consistency.world import PAIRS, Hand, Reaching, Work, World, effect
 
 MONEY = EFFECTS["money"]
 _WHO: ContextVar[str] = ContextVar("who", default="nobody")
@@ -490,7 +490,9 @@ async def test_a_letter_to_oneself_is_run_at_once(world: World) -> None:
     assert not await world.busy()
 
 
-async def test_an_event_goes_to_each_subscriber(world: World) -> None:
+async def test_an_event_goes_to_each_subscriber(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One row each; a subscriber that is away keeps nobody from hearing it."""
     heard: list[str] = []
 
@@ -499,6 +501,7 @@ async def test_an_event_goes_to_each_subscriber(world: World) -> None:
         await effect("shop", "heard")(event, tx, outside)
 
     world.handlers[Shipped] = hear
+    monkeypatch.setattr("tests.consistency.world.PAIRS", [*PAIRS, ("stock", "money")])
     await world.start()
     world["stock"].addresses.subscribers[Shipped.wire_name()] = ("shop", "money")
     world.broker.fate = dropping("event", to="money")

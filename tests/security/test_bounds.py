@@ -55,7 +55,7 @@ OPEN = TokenPolicy(
 @pytest.mark.parametrize(
     ("field", "good", "bad"),
     [
-        ("leeway_s", (0, 60), (-1, 61)),
+        ("leeway_s", (0, 600), (-1, 601)),
         ("max_token_bytes", (1,), (0,)),
         ("max_lifetime_s", (1,), (0,)),
         ("realm", ("", " ~", "a'b"), ('"', "\\", "\n", "\x7f", "ä")),
