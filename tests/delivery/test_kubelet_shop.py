@@ -213,7 +213,7 @@ async def test_a_rolling_update_fails_no_request(
 
     assert len(tries) > 20
     failed = [end for end in ends if end != 202 and not isinstance(end, ConnectionLost)]
-    assert failed == [], "a customer's request failed"
+    assert failed == [], f"a customer's request failed\n{made.told()}"
     assert max(tries) <= 2, "the second connection was closed, too"
     assert await running.wrong() == []
     ended = {pod.containers[pod.origin.name].reason for pod in old}
