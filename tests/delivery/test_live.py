@@ -20,6 +20,7 @@ from holdfast.delivery.indicators import indicators_of
 from holdfast.delivery.objective_rules import recorded_names
 from holdfast.delivery.parts import RenderedPart, render, rendering_of
 from holdfast.delivery.promql import names_in
+from holdfast.observability import catalogue
 from holdfast.runtime.children import free_port
 from holdfast.testing import Client, Running, running
 from shop.system import shop
@@ -63,6 +64,14 @@ class Prometheus:
         }
 
 
+OF_IDENTITIES = {
+    metric.name
+    for metric in (
+        *(catalogue.CERTIFICATE_EXPIRES, catalogue.PEERS_REFUSED),
+        catalogue.REQUESTS_REFUSED_INSIDE,
+    )
+}
+"""What a process that has none does not show."""
 SETTLED = [each for each in indicators_of(PROMISED) if each.sli == "settlement"]
 
 
@@ -112,7 +121,7 @@ async def prometheus(system: System, ops_url: str, folder: Path) -> AsyncIterato
     names = {name for expression in expressions for name in names_in(expression)}
     try:
         await ready(client, process, folder / "log")
-        yield Prometheus(client, url, frozenset(names))
+        yield Prometheus(client, url, frozenset(names - OF_IDENTITIES))
     finally:
         await client.close()
         process.terminate()
