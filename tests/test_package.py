@@ -1,12 +1,15 @@
 """The wheel holds what a stranger needs, and works outside of the repository."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -84,6 +87,44 @@ def test_the_wheel_has_types_and_no_shop(wheel: Path) -> None:
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"holdfast"}
     for file in (ROOT / "src" / "holdfast").rglob("*.py"):
         assert file.relative_to(ROOT / "src").as_posix() in names
+
+
+def packages_of_extras() -> list[str]:
+    """Return the modules that come with extras, and what those need besides."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = {re.split(r"[<>=~]", line)[0].lower() for extra in extras for line in extra}
+    named = {
+        module
+        for module, distributions in packages_distributions().items()
+        if wanted & {one.lower().replace("_", "-") for one in distributions}
+    }
+    return sorted(named)
+
+
+def test_nothing_of_an_extra_is_needed_without_it(installed: Path, tmp_path: Path) -> None:
+    """All commands are there, and a system runs, where no extra is installed."""
+    (tmp_path / "tiny.py").write_text(TINY)
+    script = (
+        "import asyncio, importlib, pkgutil, sys\n"
+        f"for name in {packages_of_extras()}:\n"
+        "    sys.modules[name] = None  # whoever imports it is told that it is not there\n"
+        "import holdfast.cli, tiny\n"
+        "from holdfast.errors import SettingError\n"
+        "from holdfast.testing import running\n"
+        "for one in pkgutil.iter_modules(holdfast.cli.__path__, 'holdfast.cli.'):\n"
+        "    try:\n"
+        "        one.name.endswith('__main__') or importlib.import_module(one.name)\n"
+        "    except SettingError as exc:  # a command that needs one says which\n"
+        "        assert 'pip install holdfast[' in str(exc), exc\n"
+        "async def main():\n"
+        "    async with running(tiny.system) as system:\n"
+        "        print((await system.client.get('/v1/hello')).json())\n"
+        "asyncio.run(main())\n"
+    )
+
+    assert {"asyncpg", "greenlet", "nats", "redis"} <= set(packages_of_extras())
+    assert run(installed / "python", "-c", script, cwd=tmp_path) == "{'word': 'hello'}\n"
 
 
 def test_it_works_outside_of_the_repository(installed: Path, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from holdfast.engines.postgres_driver import (
     DriverConnection,
     Record,
     driver_of,
-    engine_of,
     speaks_tls,
 )
+from holdfast.engines.postgres_engine import engine_of
 from holdfast.engines.postgres_rights import may_make, refuse_lacking
 from holdfast.engines.postgres_rows import (
     COLUMNS,

@@ -1,13 +1,10 @@
 """asyncpg, as far as it is used: it has no types of its own."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
-
-from holdfast.engines.postgres_url import Options, PostgresUrl
+if TYPE_CHECKING:  # its module needs greenlet, and what has these types is imported without
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 Record = Sequence[Any]
 """A row as the driver gives it."""
@@ -61,28 +58,7 @@ class DriverConnection(Protocol):
         ...
 
 
-def engine_of(read: PostgresUrl, arguments: Options, *, autocommit: bool = False) -> AsyncEngine:
-    """Return SQLAlchemy's engine of a URL, whose connections are made with what is fresh.
-
-    Args:
-        arguments: further ones of the driver's `connect`.
-        autocommit: transactions are begun by hand.
-    """
-    engine = create_async_engine(
-        read.url,
-        poolclass=NullPool,
-        connect_args=arguments | read.options,
-        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
-    )
-
-    @event.listens_for(engine.sync_engine, "do_connect")
-    def freshen(dialect: object, record: object, args: object, parameters: Options) -> None:
-        parameters |= read.fresh()
-
-    return engine
-
-
-async def driver_of(connection: AsyncConnection) -> DriverConnection:
+async def driver_of(connection: "AsyncConnection") -> DriverConnection:
     """Return the driver's connection below one of SQLAlchemy's."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     typed: DriverConnection = driver

@@ -171,7 +171,7 @@ def _sqlite(url: str) -> Engine:
 
 @asynccontextmanager
 async def _postgres(url: str) -> AsyncGenerator["AsyncEngine"]:
-    from holdfast.engines.postgres_driver import engine_of  # it needs greenlet
+    from holdfast.engines.postgres_engine import engine_of  # it needs greenlet
     from holdfast.engines.postgres_url import read_postgres_url
 
     unprepared = {"statement_cache_size": 0, "prepared_statement_name_func": str}

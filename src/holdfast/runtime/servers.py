@@ -26,7 +26,6 @@ from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, files_i
 from holdfast.runtime.nats_server import NatsServer
 from holdfast.runtime.postgres_identity import tls_url
 from holdfast.runtime.postgres_roles import PostgresRoles, owner_of, refuse_names
-from holdfast.runtime.postgres_rotation import PostgresRotation
 from holdfast.runtime.postgres_server import PostgresServer, listens, url_of
 from holdfast.runtime.provisioning import provisioner_of
 from holdfast.runtime.redis_server import RedisServer
@@ -37,6 +36,7 @@ from holdfast.system import System
 
 if TYPE_CHECKING:
     from holdfast.engines.nats_provisioner import NatsProvisioner
+    from holdfast.runtime.postgres_rotation import PostgresRotation
 
 KINDS = ("postgres", "nats", "redis")
 
@@ -182,6 +182,8 @@ class Servers:
         if proven is None:
             self._tell_passwords(server)
             return
+        from holdfast.runtime.postgres_rotation import PostgresRotation  # it needs the driver
+
         self.rotation = PostgresRotation(server, lambda: connect("postgres"))
         proven.tell("postgres", self.rotation.begin)
         migrator = proven.issue(MIGRATOR)
