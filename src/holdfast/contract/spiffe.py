@@ -1,7 +1,7 @@
 """Who is who inside a system: the names of workloads, as SPIFFE IDs and in certificates.
 
-A certificate names its workload three times, since everybody reads another field: the URI SAN is
-what we go by, NATS takes the first DNS SAN, Postgres the common name.
+A certificate names its workload three times: the URI SAN is what we and NATS go by, Postgres takes
+the common name, and whoever looks for host names finds the first DNS SAN.
 
 Source: SPIFFE-ID and X509-SVID, spiffe.io.
 """

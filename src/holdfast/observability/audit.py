@@ -1,6 +1,6 @@
 """The audit log: who did what, with which authority, and what was refused.
 
-    audit.record("peer.refused", who="address 10.1.2.3", outcome="refused: its chain is unknown")
+    audit.record("peer.refused", who="a peer", outcome="refused: its chain is unknown")
 
 An entry is written when it happens. The same again within a minute is counted, and one more entry
 says at the end of the minute how often; of one kind, only some are written apart in a minute. So a

@@ -2,8 +2,8 @@
 
 A service may publish letters along its own edges and answers to those who send it letters, under
 its own name; pull and acknowledge what its own streams hold; and listen in its own inbox. Only the
-provisioner makes streams, and it can read and send no letter. The gateway, the operator and the
-migrator have no business there.
+provisioner makes streams; it may publish no letter, but what a stream does with those that come is
+its to say. The gateway, the operator and the migrator have no business there.
 
 The streams are in an account of their own, and each workload in another one, which imports what it
 may publish and nothing else. For a server publishes in its own name where a request says that its
