@@ -22,7 +22,8 @@ from holdfast.engines.identity_files import IdentityFiles
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.runtime.children import free_port
-from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, write_private
+from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority
+from holdfast.runtime.private_file import write_private
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Member, Supervisor
 from holdfast.security import Authority

@@ -1,6 +1,7 @@
 """Connections in which both sides prove who they are, on the wire, on both event loops."""
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -11,6 +12,12 @@ import pytest
 import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from holdfast.engines.mutual_tls import TlsIdentity
@@ -361,6 +368,45 @@ def test_files_that_are_half_written_change_nothing(run: Loop, bakery: Identitie
             assert oven.trouble is None
 
     run(main())
+
+
+def of_no_known_kind(key: bytes) -> bytes:
+    """Return a private key, but that its kind is one that nobody has heard of."""
+    der = load_pem_private_key(key, None).private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+    )
+    assert der.count(bytes.fromhex("2a8648ce3d0201")) == 1
+    odd = der.replace(bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0209"))
+    text = base64.encodebytes(odd).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{text}-----END PRIVATE KEY-----\n".encode()
+
+
+def test_a_key_of_no_known_kind_ends_nothing(bakery: Identities) -> None:
+    """It is refused like any other that cannot be read, and what comes after it is taken up."""
+    oven, _ = bakery.of("oven")
+    files = bakery.authority.issue("oven")
+    good = files.key.read_bytes()
+    files.key.write_bytes(of_no_known_kind(good))
+
+    assert not oven.look()
+    assert "no private key in PEM" in (oven.trouble or "")
+
+    files.key.write_bytes(good)
+    assert oven.look()
+    assert oven.trouble is None
+
+
+def test_files_that_come_back_are_no_trouble_any_more(bakery: Identities, tmp_path: Path) -> None:
+    """They are the ones that are in use: nothing is new, and nothing is wrong."""
+    files = bakery.authority.issue("oven")
+    oven, _ = bakery.read(files)
+    files.key.rename(tmp_path / "away")
+    oven.look()
+    assert oven.trouble is not None
+
+    (tmp_path / "away").rename(files.key)
+    assert not oven.look()
+    assert oven.trouble is None
 
 
 @pytest.mark.parametrize(

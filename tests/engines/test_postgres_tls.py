@@ -253,7 +253,7 @@ async def test_files_that_are_rotated_count_for_the_next_connection(
         await database.close()
 
     assert [serial == shown[0] for serial in shown] == [True, True, False, False]
-    assert "postgres: tls: the last good certificates stay in use" in told
+    assert "postgres: tls: the last good certificate is in use" in told
     assert before.in_clear == 0
 
 

@@ -175,6 +175,40 @@ def test_a_death_between_two_files_breaks_nothing(tmp_path: Path) -> None:
     assert [chain.entries for chain in found.chains.values()] == [4]
 
 
+def test_a_death_in_the_first_line_of_a_part_begins_no_other_chain(tmp_path: Path) -> None:
+    """Nothing whole is in the newest file, and the chain is that of the one before."""
+    file = writing(tmp_path, bytes_max=PARTS * 2_000)
+    while len(audit_files(tmp_path)) < 2:
+        assert file.append(Deed("operator.drop", "ada"), durable=False)
+    (tmp_path / NAME).write_bytes(b'{"ts":"20')
+
+    assert writing(tmp_path, bytes_max=PARTS * 2_000).append(Deed("a", "ada"), durable=False)
+
+    found = checked(tmp_path)
+    assert found.problems() == []
+    assert len(found.chains) == 1
+    assert RECOVERED in {entry.what for entry in entries_in((tmp_path / NAME).read_bytes())}
+
+
+def test_an_entry_counts_though_no_other_part_can_be_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on the disk; the part is begun as soon as there is room."""
+    file = writing(tmp_path, bytes_max=PARTS * 2_000)
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(audit_file.os, "rename", full)
+        assert all(file.append(Deed("a", "ada"), durable=True) for _ in range(20))
+    assert len(audit_files(tmp_path)) == 1
+    assert file.append(Deed("a", "ada"), durable=True)
+
+    assert len(audit_files(tmp_path)) == 2
+    assert checked(tmp_path).problems() == []
+
+
 def test_without_room_an_entry_is_refused_and_the_chain_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

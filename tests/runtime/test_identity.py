@@ -1,13 +1,16 @@
 """A process and its identity: which one it may have, and what it tells strangers."""
 
+import io
+import json
 from pathlib import Path
 
 import pytest
 
 from holdfast.contract.http import Peer, Request
+from holdfast.engines.machine import MachineClock
 from holdfast.errors import SettingError
-from holdfast.observability import Health, Metrics
-from holdfast.runtime.identity import RefusedPeers, check_hosted, identity_of
+from holdfast.observability import Health, Logger, Metrics
+from holdfast.runtime.identity import IdentityWatch, RefusedPeers, check_hosted, identity_of
 from holdfast.runtime.pages import OperationsPages
 from tests.identities import Identities
 
@@ -53,6 +56,28 @@ def test_it_is_refused_where_it_hosts_another_service(bakery: Identities) -> Non
     for hosted, gateway in ((["counter"], False), (["oven", "counter"], False), (["oven"], True)):
         with pytest.raises(SettingError, match="HOLDFAST_CERT: it is of oven, and this process"):
             check_hosted(oven, hosted, gateway=gateway)
+
+
+def test_each_trouble_is_said_once(bakery: Identities) -> None:
+    """Another one is another line; the same again, some seconds later, is none."""
+    oven = identity_of(told(bakery, "oven"), "bakery", RefusedPeers())
+    assert oven is not None
+    log = io.BytesIO()
+    logger = Logger(log, MachineClock(), "bakery")
+    watch = IdentityWatch(oven, logger)
+    files = bakery.authority.issue("oven")
+    good = files.key.read_bytes()
+    for spoilt in (b"no", b"no", bakery.authority.issue("till").key.read_bytes(), good):
+        files.key.write_bytes(spoilt)
+        watch.look()
+    logger.close()
+
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == [
+        *("identity.trouble", "identity.trouble", "identity.renewed")
+    ]
+    assert "no private key in PEM" in lines[0]["why"]
+    assert "not the key of the certificate" in lines[1]["why"]
 
 
 @pytest.mark.parametrize(

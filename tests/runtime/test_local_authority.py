@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from holdfast.engines.identity_files import IdentityFiles
+from holdfast.runtime import private_file
 from holdfast.runtime.local_authority import LocalAuthority
 
 
@@ -72,6 +73,29 @@ def test_it_is_issued_again_at_half_life(authority: LocalAuthority, clock: Clock
     assert authority.renew() == ["oven"]
     assert leaf(files).serial_number != first
     assert authority.renew() == []
+
+
+async def test_one_that_cannot_be_written_is_tried_again(
+    authority: LocalAuthority, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk keeps it from nobody else, and from it only until there is room."""
+    oven, counter = authority.issue("oven"), authority.issue("counter")
+    before = leaf(oven).serial_number, leaf(counter).serial_number
+    written = private_file.write_private
+
+    def full(path: Path, content: bytes, mode: int = 0o600) -> None:
+        if path.parent.name == "oven":
+            raise OSError(28, "No space left on device")
+        written(path, content, mode)
+
+    clock.at += 1_801
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast.runtime.local_authority.write_private", full)
+        assert authority.renew() == ["counter"]
+    assert (leaf(oven).serial_number, leaf(counter).serial_number != before[1]) == (before[0], True)
+
+    assert authority.renew() == ["oven"]
+    assert leaf(oven).serial_number != before[0]
 
 
 def test_nobody_else_can_read_what_it_writes(authority: LocalAuthority, tmp_path: Path) -> None:

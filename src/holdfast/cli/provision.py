@@ -32,8 +32,8 @@ def command(system: SystemName, keep: Keep = False, data: DataFolderPath = None)
     """
     loaded = load(system)
     environ = environment(loaded.system)
-    identity = identity_of(environ, loaded.system.name, RefusedPeers())
     logger = Logger(sys.stdout.buffer, MachineClock(), loaded.system.name)
+    identity = identity_of(environ, loaded.system.name, RefusedPeers(logger))
     watch = None if identity is None else IdentityWatch(identity, logger)
 
     async def main() -> None:
@@ -64,3 +64,5 @@ def command(system: SystemName, keep: Keep = False, data: DataFolderPath = None)
     except (Unreachable, OSError) as exc:
         complain(str(exc))
         raise typer.Exit(1) from exc
+    finally:
+        logger.close()

@@ -136,7 +136,7 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "certified": _CERTIFIED,
         "identity": _identity,
         "identity_path": IDENTITY,
-        "awaited": {w.name: _awaited(plan, w) for w in plan.everything},
+        "awaited": {w.name: _awaited(w) for w in plan.everything},
         "databases": databases,
         "passwords": passwords,
         "made": [*servers, *passwords, *used],
@@ -176,7 +176,7 @@ def _command(plan: Plan, workload: Workload) -> list[str]:
     return [*workload.arguments, "--host", "0.0.0.0", *ports, *data]  # noqa: S104  # in its network
 
 
-def _awaited(plan: Plan, workload: Workload) -> dict[str, str]:
+def _awaited(workload: Workload) -> dict[str, str]:
     """Return {service: in what state it has to be before a process is started}."""
     if workload.name == MIGRATE:
         return {IDENTITIES: _HEALTHY, POSTGRES: _HEALTHY}

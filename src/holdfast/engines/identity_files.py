@@ -1,29 +1,21 @@
-"""The files of an identity: read whole, judged as strictly as its peers will judge them."""
+"""The files of an identity: read whole, and judged before anybody else judges them."""
 
 import ssl
 import stat
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from holdfast.contract.certificate import UNREADABLE, fits, uris_of
 from holdfast.contract.spiffe import Certificate, workload_of
 from holdfast.errors import SettingError
 
 CHAIN_MAX = 8
 FILE_BYTES_MAX = 262_144
 _READABLE_BY_ALL = stat.S_IROTH
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +32,10 @@ class IdentityFiles:
     trusted: Path
     variables: tuple[str, str, str] = ("certificate", "key", "authorities")
 
-
-Stamp = tuple[tuple[int, int, int], ...]
-"""By which a change of the files is noticed."""
+    @property
+    def all(self) -> tuple[Path, Path, Path]:
+        """The three of them."""
+        return self.certificate, self.key, self.trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,49 +55,6 @@ class Material:
         files = self.files
         context.load_cert_chain(files.certificate, files.key, lambda: "")
         context.load_verify_locations(files.trusted)
-
-
-def stamp_of(files: IdentityFiles) -> Stamp:
-    """Return by what a change of the files is noticed. Raises OSError."""
-    found = (path.stat() for path in (files.certificate, files.key, files.trusted))
-    return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
-
-
-class Followed(Generic[T]):
-    """What is made of the files of an identity, and made again when they change.
-
-    Attributes:
-        value: the last good one.
-        trouble: why newer files could not be taken up; None: there are none, or they were.
-    Raises:
-        SettingError: they are no identity.
-    """
-
-    def __init__(self, files: IdentityFiles, make: Callable[[], T]) -> None:
-        self._files, self._make = files, make
-        self._stamp: Stamp = ()
-        self.trouble: str | None = None
-        with suppress(OSError):  # whoever reads them says it better
-            self._stamp = stamp_of(files)
-        self.value = make()
-
-    def look(self) -> bool:
-        """Take up files that have changed; return whether there is a new value.
-
-        What cannot be taken up leaves the last one in use, and is the `trouble`.
-        """
-        try:
-            stamp = stamp_of(self._files)
-            if stamp == self._stamp:
-                return False
-            value = self._make()
-            if stamp_of(self._files) != stamp:
-                return False  # they change just now: look again
-        except (OSError, SettingError) as exc:  # one of an SSL context's is an OSError too
-            self.trouble = f"the last good certificate is in use: {exc}"
-            return False
-        self.value, self._stamp, self.trouble = value, stamp, None
-        return True
 
 
 def read_identity(files: IdentityFiles, system: str, now_s: float) -> Material:
@@ -127,8 +77,8 @@ def read_identity(files: IdentityFiles, system: str, now_s: float) -> Material:
         since = leaf.not_valid_before_utc
         raise SettingError([f"{at}: it is not valid before {since}; look at this machine's clock"])
     try:
-        name = workload_of(_uris(leaf), system)
-    except ValueError as exc:
+        name = workload_of(uris_of(leaf), system)
+    except UNREADABLE as exc:
         raise SettingError([f"{at}: {exc}; issue one with that URI SAN"]) from exc
     _check_key(key_variable, files.key, leaf)
     if not _is_issued(chain, trusted):
@@ -141,9 +91,9 @@ def read_identity(files: IdentityFiles, system: str, now_s: float) -> Material:
 def _certificates(variable: str, path: Path) -> list[x509.Certificate]:
     try:
         found = x509.load_pem_x509_certificates(_read(variable, path))
-    except ValueError as exc:
+    except UNREADABLE as exc:
         raise SettingError([f"{variable}={path}: no certificates in PEM: {exc}"]) from exc
-    if len(found) > CHAIN_MAX and variable:
+    if len(found) > CHAIN_MAX:
         raise SettingError(
             [f"{variable}={path}: {len(found)} certificates, over {CHAIN_MAX}; leave out others"]
         )
@@ -162,25 +112,16 @@ def _read(variable: str, path: Path) -> bytes:
     return content
 
 
-def _uris(leaf: x509.Certificate) -> list[str]:
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return names.get_values_for_type(x509.UniformResourceIdentifier)
-
-
 def _check_key(variable: str, path: Path, leaf: x509.Certificate) -> None:
     """Refuse a key that others may read, that is none, or that is of another certificate."""
     content = _read(variable, path)
     if path.stat().st_mode & _READABLE_BY_ALL:
         raise SettingError([f"{variable}={path}: every user may read it; run `chmod o= {path}`"])
     try:
-        key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError) as exc:  # TypeError: it is encrypted
+        its_own = fits(load_pem_private_key(content, password=None), leaf)
+    except (TypeError, *UNREADABLE) as exc:  # TypeError: it is encrypted
         raise SettingError([f"{variable}={path}: no private key in PEM: {exc}"]) from exc
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+    if not its_own:
         raise SettingError(
             [f"{variable}={path}: it is not the key of the certificate; the two go together"]
         )
@@ -201,6 +142,6 @@ def _is_issued(chain: list[x509.Certificate], trusted: list[x509.Certificate]) -
 def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (TypeError, InvalidSignature, *UNREADABLE):
         return False
     return True

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 from holdfast.contract.spiffe import Certificate, certificate_of, check_reached
-from holdfast.engines.identity_files import Followed, IdentityFiles, Material, read_identity
+from holdfast.engines.followed import Followed
+from holdfast.engines.identity_files import IdentityFiles, Material, read_identity
 from holdfast.ports import Clock
 
 Refusal = Literal[
@@ -50,7 +51,7 @@ class TlsIdentity:
     def __init__(self, files: IdentityFiles, system: str, clock: Clock, refused: Refused) -> None:
         self._files, self._system, self._clock = files, system, clock
         self._refused = refused
-        self._followed = Followed(files, self._made)
+        self._followed = Followed(files.all, self._made)
         self.look = self._followed.look
 
     @property

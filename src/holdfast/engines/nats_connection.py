@@ -200,6 +200,11 @@ class NatsConnection:
                 {attempt, refused}, timeout=CONNECT_S, return_when=asyncio.FIRST_COMPLETED
             )
             well = attempt.done() and attempt.exception() is None and client.is_connected
+        except asyncio.CancelledError:
+            client_closing = asyncio.ensure_future(client.close())  # or it would connect for ever
+            self._closing.add(client_closing)
+            client_closing.add_done_callback(self._closing.discard)
+            raise
         finally:
             refused.cancel()
             attempt.cancel()

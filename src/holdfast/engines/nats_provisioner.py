@@ -42,7 +42,7 @@ class NatsProvisioner:
         tls: ssl.SSLContext | None = None,
         proof: NatsProof | None = None,
     ) -> None:
-        self._system, self._services = system, services
+        self._system = system
         self.troubles = Troubles("provisioner")
         self.connection = NatsConnection(
             url.split(","),

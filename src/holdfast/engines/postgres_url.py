@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -63,8 +63,7 @@ def read_postgres_url(text: str) -> PostgresUrl:
     for name, values in _WITHOUT.items():
         if query.get(name, values[0]) not in values:
             raise ValueError(f"{name}={query[name]}: the driver has none; leave it out")
-    user, password, _ = parts_of(bare)
-    user, password = query.get("user") or user, query.get("password") or password
+    user, password = _user_and_password(bare, query)
     options, fresh = _tls_options(bare, query)
     fresh |= _short_password(bare, query, user)
     if "connect_timeout" in query:
@@ -84,6 +83,11 @@ def read_postgres_url(text: str) -> PostgresUrl:
     )
 
 
+def _user_and_password(bare: str, query: Mapping[str, str]) -> tuple[str, str]:
+    user, password, _ = parts_of(bare)
+    return query.get("user") or user, query.get("password") or password
+
+
 def renewed_by(read: PostgresUrl, newest: Callable[[], str]) -> PostgresUrl:
     """Return a URL whose password is, for each connection, the one of the newest URL.
 
@@ -94,7 +98,7 @@ def renewed_by(read: PostgresUrl, newest: Callable[[], str]) -> PostgresUrl:
 
     def fresh() -> Options:
         try:
-            last[0] = read_postgres_url(newest()).password
+            last[0] = _user_and_password(*split(newest()))[1]
             troubles.end("url")
         except (ValueError, SettingError) as exc:
             troubles.begin("url", f"the last password stays in use: {exc}")

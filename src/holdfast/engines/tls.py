@@ -5,11 +5,12 @@ authorities, or `system`), `sslcert` and `sslkey` (this process's own), `sslpass
 `ssl_min_protocol_version`.
 """
 
-import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlencode
 
+from holdfast.engines.followed import Followed
 from holdfast.engines.server_urls import split
 from holdfast.engines.troubles import Troubles
 
@@ -42,26 +43,17 @@ class RenewedContext:
     def __init__(
         self, given: Mapping[str, str], make: Callable[[], ssl.SSLContext], troubles: Troubles
     ) -> None:
-        self._files = [given[name] for name in _FILES if given.get(name, "system") != "system"]
-        self._make, self._troubles = make, troubles
-        self._stamp: list[tuple[int, int, int]] | None = None
-        self._context = make()  # what cannot be read at the start is said by name
+        files = [Path(given[name]) for name in _FILES if given.get(name, "system") != "system"]
+        self._followed, self._troubles = Followed(files, make), troubles
 
     def __call__(self) -> ssl.SSLContext:
         """Return one that is as the files are now."""
-        try:
-            stamp = self._look()
-            if stamp != self._stamp:
-                self._context = self._make()
-                self._stamp = stamp
+        self._followed.look()
+        if why := self._followed.trouble:
+            self._troubles.begin("tls", why)
+        else:
             self._troubles.end("tls")
-        except (OSError, ValueError) as exc:
-            self._troubles.begin("tls", f"the last good certificates stay in use: {exc}")
-        return self._context
-
-    def _look(self) -> list[tuple[int, int, int]]:
-        found = [os.stat(file) for file in self._files]
-        return [(one.st_ino, one.st_mtime_ns, one.st_size) for one in found]
+        return self._followed.value
 
 
 def client_context(

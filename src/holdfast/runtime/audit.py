@@ -30,7 +30,7 @@ def audit_of(
     Args:
         folder: None: nothing is kept on this machine, and the log takes it.
     """
-    name, who = f"{system.name}/{name_of(system, options)}", f"process {os.getpid()}"
+    name, who = f"{system.name}/{name_of(options)}", f"process {os.getpid()}"
     if folder is not None and options.settings.audit == "folder":
         bytes_max = options.settings.audit_mb << 20
         return audit_in_folder(folder.path, engines.clock, logger, bytes_max, who=who, on=name)
@@ -105,7 +105,7 @@ def commanded(audit: Audit, what: str, user: object, *, on: str) -> Generator[li
 def started(audit: Audit, system: System, options: Options) -> None:
     """Write down that a process serves: whose, and what."""
     who, authority = operator(None)
-    audit.record("process.started", who=who, authority=authority, on=name_of(system, options))
+    audit.record("process.started", who=who, authority=authority, on=name_of(options))
 
 
 def operator(user: object) -> tuple[str, str]:
@@ -123,7 +123,7 @@ def operator(user: object) -> tuple[str, str]:
     return f"unix user {name}", f"{by}, uid {number}"
 
 
-def name_of(system: System, options: Options) -> str:
+def name_of(options: Options) -> str:
     """Return what a process is called that hosts what its options say."""
     if options.services is None:
         return "all"

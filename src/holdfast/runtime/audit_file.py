@@ -97,8 +97,7 @@ class AuditFile:
                 self._write(file, deed)
                 if durable:
                     os.fsync(file)
-                if self._size > self._part_bytes_max:
-                    self._turn()
+                self._turn_if_full()
             if self._told_seq < 0 or self._head.seq >= self._told_seq + HEADS_EVERY:
                 self._tell()
         except OSError:  # no room, no right: it is counted, and read anew before the next one
@@ -138,6 +137,10 @@ class AuditFile:
         try:
             yield file
         finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._file is not None:  # or it became an older part, and no newer one could be begun
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _open(self) -> int:
@@ -152,7 +155,7 @@ class AuditFile:
         last, rest = _last_entry(os.pread(file, min(size, _TAIL_BYTES), max(0, size - _TAIL_BYTES)))
         if last is None and size > _TAIL_BYTES:
             last, rest = _last_entry(os.pread(file, size, 0))
-        if last is None and not size:
+        if last is None:  # nothing whole is in it yet: the chain is that of the part before
             last = self._last_of_older()
         self._size = size
         if last is None:  # new, or there is nothing in it that a chain could go on from
@@ -178,7 +181,7 @@ class AuditFile:
 
     def _last_of_older(self) -> AuditEntry | None:
         older = audit_files(self._folder)[:-1]
-        return _last_entry(older[-1].read_bytes()[-_TAIL_BYTES:])[0] if older else None
+        return _last_entry(_tail(older[-1]))[0] if older else None
 
     def _write(self, file: int, deed: Deed) -> None:
         entry = chained(self._head, deed, self._clock.now())
@@ -191,19 +194,36 @@ class AuditFile:
             data = data[written:]
             self._size += written
 
+    def _turn_if_full(self) -> None:
+        """Begin another part, if it is time to; one that cannot be begun is begun later.
+
+        What was written stands: a full disk here must not be told of the entry before.
+        """
+        if self._size <= self._part_bytes_max:
+            return
+        try:
+            self._turn()
+        except OSError:
+            self._size = -1
+
     def _turn(self) -> None:
         """Make the newest file an older part; the oldest one makes room, which the chain says."""
         assert self._file is not None
         os.fsync(self._file)
-        os.rename(self._path, self._folder / f"audit.{self._head.seq:012d}.jsonl")
-        older = self._file
-        self._file = self._open()
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        os.close(older)
+        part = self._folder / f"audit.{self._head.seq:012d}.jsonl"
+        if part.exists():
+            return  # of a chain that somebody began anew: it is not written over
+        os.rename(self._path, part)
+        older, self._file = self._file, None
+        try:
+            self._file = self._open()
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        finally:
+            os.close(older)
         self._size = -1  # another process may have been here first
         self._catch_up(self._file)
         while len(parts := audit_files(self._folder)) > PARTS:
-            last, _ = _last_entry(parts[0].read_bytes()[-_TAIL_BYTES:])
+            last, _ = _last_entry(_tail(parts[0]))
             if last is not None:
                 self._write(self._file, shortened(self._who, last.head))
                 os.fsync(self._file)  # said before it is done
@@ -218,6 +238,13 @@ def _is_at(file: int, path: Path) -> bool:
         return False
     here = os.fstat(file)
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _tail(path: Path) -> bytes:
+    """Return the end of a file, which has its last entry."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return file.read()
 
 
 def _last_entry(tail: bytes) -> tuple[AuditEntry | None, bytes]:

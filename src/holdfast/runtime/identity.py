@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -164,7 +165,7 @@ class IdentityWatch:
             left_s, serial = self._identity.expires_s(), self._identity.serial
             self._logger.info("identity.renewed", serial=serial, seconds=round(left_s))
         trouble = self.trouble() or ""
-        kind = trouble.rstrip("0123456789 ")[:24]  # not once for each second
+        kind = re.sub(r"\d+", "", trouble)  # not once for each second
         if trouble and kind != self._told:
             self._logger.error("identity.trouble", why=trouble)
         self._told = kind

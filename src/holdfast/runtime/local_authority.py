@@ -5,14 +5,15 @@ workload are called as cert-manager calls those of a Secret.
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.communication import LOOPBACK
 from holdfast.contract.spiffe import ALL, GATEWAY, MONITORING, OPERATOR, SERVERS, SIGNER
 from holdfast.engines.identity_files import IdentityFiles
+from holdfast.engines.troubles import Troubles
 from holdfast.ports import Clock
+from holdfast.runtime.private_file import write_private
 from holdfast.runtime.variables import (
     CERTIFICATE,
     KEY,
@@ -46,6 +47,7 @@ class LocalAuthority:
         self._due_s: dict[str, float] = {}  # {workload: when it gets the next certificate}
         self._told: dict[str, Callable[[], None]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._troubles = Troubles("local authority")
 
     @property
     def trusted(self) -> Path:
@@ -103,12 +105,20 @@ class LocalAuthority:
             self.renew()
 
     def renew(self) -> list[str]:
-        """Issue again what is half over; return the names of those workloads."""
+        """Issue again what is half over, as far as it can be written; return who got a new one."""
         now_s = self._clock.now()
         due = [name for name, due_s in self._due_s.items() if now_s >= due_s]
-        for name in due:
+        return [name for name in due if self._renewed(name)]
+
+    def _renewed(self, name: str) -> bool:
+        """Issue for one; a full disk ends it for now, and for nobody else."""
+        try:
             self.issue(name)
-        return due
+        except OSError as exc:
+            self._troubles.begin(name, f"no new certificate: {exc}")
+            return False
+        self._troubles.end(name)
+        return True
 
     def announce(self) -> None:
         """Make the next authority, and have it trusted: the first step of its rotation.
@@ -177,13 +187,3 @@ def variables_of(authority: LocalAuthority, name: str) -> dict[str, str]:
         signer = authority.issue(SIGNER)
         told |= {TOKENS_CERTIFICATE: str(signer.certificate), TOKENS_KEY: str(signer.key)}
     return told
-
-
-def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file for this user alone, or who the mode says, whole or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-    new.replace(path)

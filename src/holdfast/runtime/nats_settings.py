@@ -4,13 +4,13 @@ A client is whom the URI in its certificate names, and nobody else: two systems 
 authority may both have a service `orders`.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import PurePath
 
 from holdfast.contract.spiffe import PROVISIONER, spiffe_id
 from holdfast.engines.nats_names import API, IMPORTED
 from holdfast.runtime.nats_rights import NatsRights, nats_rights
+from holdfast.runtime.server_child import quoted
 from holdfast.system import Graph
 
 STREAMS = "STREAMS"  # no service has capitals in its name
@@ -25,9 +25,9 @@ def nats_tls(certificate: PurePath, key: PurePath, trusted: PurePath) -> str:
     """
     return f"""\
 tls {{
-  cert_file: {_quoted(certificate)}
-  key_file: {_quoted(key)}
-  ca_file: {_quoted(trusted)}
+  cert_file: {quoted(certificate)}
+  key_file: {quoted(key)}
+  ca_file: {quoted(trusted)}
   verify_and_map: true
   handshake_first: true
   min_version: "1.3"
@@ -72,14 +72,14 @@ def _there(subject: str) -> str:
 
 def _export(subject: str, names: Iterable[str]) -> str:
     several = ', response_type: "stream"' if ".MSG.NEXT." in subject else ""
-    accounts = ", ".join(map(_quoted, names))
-    return f"      {{ service: {_quoted(_there(subject))}{several}, accounts: [{accounts}] }}\n"
+    accounts = ", ".join(map(quoted, names))
+    return f"      {{ service: {quoted(_there(subject))}{several}, accounts: [{accounts}] }}\n"
 
 
 def _import(subject: str) -> str:
     there = _there(subject)
-    here = f", to: {_quoted(subject)}" if there != subject else ""
-    return f"      {{ service: {{ account: {STREAMS}, subject: {_quoted(there)} }}{here} }}\n"
+    here = f", to: {quoted(subject)}" if there != subject else ""
+    return f"      {{ service: {{ account: {STREAMS}, subject: {quoted(there)} }}{here} }}\n"
 
 
 def _user(graph: Graph, name: str, rights: NatsRights) -> str:
@@ -89,7 +89,7 @@ def _user(graph: Graph, name: str, rights: NatsRights) -> str:
     return f"""\
     users: [
       {{
-        user: {_quoted(spiffe_id(graph.system, name))}
+        user: {quoted(spiffe_id(graph.system, name))}
         permissions: {{
           publish: {{
             allow: {_list(rights.publish)}
@@ -106,9 +106,5 @@ def _user(graph: Graph, name: str, rights: NatsRights) -> str:
 
 
 def _list(subjects: Iterable[str]) -> str:
-    lines = "".join(f"              {_quoted(subject)}\n" for subject in subjects)
+    lines = "".join(f"              {quoted(subject)}\n" for subject in subjects)
     return f"[\n{lines}            ]"
-
-
-def _quoted(text: str | PurePath) -> str:
-    return json.dumps(str(text))

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 from holdfast.communication import LOOPBACK
 from holdfast.contract.spiffe import MIGRATOR
 from holdfast.engines.identity_files import IdentityFiles
-from holdfast.runtime.local_authority import write_private
 from holdfast.runtime.postgres_roles import ADMINISTRATOR, owner_of
+from holdfast.runtime.private_file import write_private
 
 _FOLDER = "tls"  # in that of its data
 _ASKS_FOR_TLS = b"\0\0\0\x08\x04\xd2\x16\x2f"

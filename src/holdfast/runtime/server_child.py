@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -37,9 +37,9 @@ async def start_server(
     return child
 
 
-def quoted(path: Path) -> str:
-    """Return a path as a file of settings takes it."""
-    return msgspec.json.encode(str(path)).decode()
+def quoted(text: str | PurePath) -> str:
+    """Return a text or a path as a file of settings takes it."""
+    return msgspec.json.encode(str(text)).decode()
 
 
 def missing(why: object) -> SettingError:

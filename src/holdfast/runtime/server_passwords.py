@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.runtime.private_file import write_private
+
 _FILE = "passwords.json"
 
 
@@ -30,7 +32,5 @@ class ServerPasswords:
         if name in known:
             return known[name], True
         known[name] = secrets.token_urlsafe(24)
-        new = self._file.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(known))
-        new.replace(self._file)  # whole, or not at all: a server remembers what it was told
+        write_private(self._file, msgspec.json.encode(known))  # a server remembers what it was told
         return known[name], False

@@ -1,8 +1,8 @@
 """Real servers on one machine, with nothing to install: Postgres, NATS and Redis from their wheels.
 
-What they keep is in the data folder. They are children of this process and end with it. Each asks
-for a password, since other users of the machine can reach their ports; the passwords are drawn
-once, and kept in the folder.
+What they keep is in the data folder. They are children of this process and end with it. Other users
+of the machine can reach their ports, so each wants to know who comes: by certificates of the local
+authority, or by passwords that are drawn once and kept in the folder; Redis has a socket alone.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Servers:
 
     Args:
         kinds: of KINDS.
-        system: each service of it gets a database, a role and a password of its own.
+        system: each service of it gets a database and a role of its own.
         typed: see `Options.typed`.
         authority: issues their identities; None: they know nobody but passwords.
 

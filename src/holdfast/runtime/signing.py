@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from holdfast.engines.identity_files import Followed, IdentityFiles, Material, read_identity
+from holdfast.engines.followed import Followed
+from holdfast.engines.identity_files import IdentityFiles, Material, read_identity
 from holdfast.errors import SettingError
 from holdfast.ports import Clock
 from holdfast.runtime.variables import TOKENS_CERTIFICATE, TOKENS_KEY, TRUSTED
 from holdfast.security import (
     Purpose,
-    TransactionRefused,
     TransactionSigner,
     TransactionVerifier,
 )
@@ -28,7 +28,7 @@ class FollowedSigner:
 
     def __init__(self, files: IdentityFiles, system: str, clock: Clock) -> None:
         self._files, self._system, self._clock = files, system, clock
-        self._followed = Followed(files, self._read)
+        self._followed = Followed(files.all, self._read)
         self.look = self._followed.look
 
     def __call__(self) -> TransactionSigner:
@@ -70,12 +70,14 @@ class FollowedSigner:
         """Sign a token, and verify it as services will. Raises SettingError."""
         now_s = self._clock.now()
         anything = Purpose("any", "GET", "/")
-        token = signer.sign(
-            Caller("nobody"), anything, transaction="none", now_s=now_s, until_s=math.inf
-        )
+        verifier = TransactionVerifier(self._system, lambda: material.trusted, self._clock)
         try:
-            TransactionVerifier(self._system, lambda: material.trusted, self._clock).verify(token)
-        except TransactionRefused as exc:
+            verifier.verify(
+                signer.sign(
+                    Caller("nobody"), anything, transaction="none", now_s=now_s, until_s=math.inf
+                )
+            )
+        except ValueError as exc:  # TransactionRefused is one; a chain may be too long to travel
             at = f"{self._files.variables[0]}={self._files.certificate}"
             why = f"no service would take what it signs: {exc}; issue it again"
             raise SettingError([f"{at}: {why}"]) from exc

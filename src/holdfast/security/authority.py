@@ -52,7 +52,9 @@ class Authority:
         certificate: its own, as PEM: what whoever trusts it needs.
     """
 
-    def __init__(self, system: str, certificate: x509.Certificate, key: PrivateKey) -> None:
+    def __init__(
+        self, system: str, certificate: x509.Certificate, key: EllipticCurvePrivateKey
+    ) -> None:
         self.system = system
         self._own, self._key = certificate, key
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM)

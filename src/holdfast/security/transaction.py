@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    PublicFormat,
     load_pem_private_key,
 )
 
+from holdfast.contract.certificate import fits, uris_of
 from holdfast.contract.spiffe import GATEWAY, SIGNER, spiffe_id, workload_of
 from holdfast.security._jose import encode_base64url
 from holdfast.security.acceptance import Reason
@@ -108,9 +108,8 @@ class TransactionSigner:
     def __init__(
         self, system: str, key: Ed25519PrivateKey, chain: Sequence[x509.Certificate]
     ) -> None:
-        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         leaf = chain[0]
-        if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+        if not fits(key, leaf):
             raise ValueError("the key is not that of the certificate")
         if len(chain) > X5C_MAX:
             raise ValueError(f"{len(chain)} certificates, over {X5C_MAX}: leave out others")
@@ -170,12 +169,3 @@ class TransactionSigner:
         if len(token) > TOKEN_BYTES_MAX:
             raise ValueError(f"it has {len(token)} bytes, over {TOKEN_BYTES_MAX}: too many scopes")
         return token
-
-
-def uris_of(leaf: x509.Certificate) -> list[str]:
-    """Return the URI SANs of a certificate."""
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return names.get_values_for_type(x509.UniformResourceIdentifier)

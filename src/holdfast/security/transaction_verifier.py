@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from holdfast.contract.certificate import uris_of
 from holdfast.contract.spiffe import SIGNER, workload_of
 from holdfast.ports import Clock
 from holdfast.security._jose import decode_base64url, read_object
@@ -34,7 +35,6 @@ from holdfast.security.transaction import (
     TransactionClaims,
     TransactionRefused,
     trust_domain,
-    uris_of,
 )
 from holdfast.system import Caller
 
