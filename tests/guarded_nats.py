@@ -1,6 +1,7 @@
 """A nats-server that knows who is who, for tests: with identities, rights and a provisioner."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -46,6 +47,7 @@ class GuardedNats:
 
     def __init__(self, server: Nats, graph: Graph, authority: LocalAuthority) -> None:
         self.server, self.graph, self.authority = server, graph, authority
+        self.brokers: list[NatsBroker] = []
 
     @property
     def url(self) -> str:
@@ -61,12 +63,20 @@ class GuardedNats:
 
     def proof(self, name: str, *, age_s: float = 600.0) -> NatsProof:
         """Return by what a workload proves who it is."""
-        context = self.identity(name).reaches(NATS)
-        return NatsProof(context, inbox_of(self.graph.system, name), age_s=age_s)
+        return replace(self.proof_of(self.identity(name)), age_s=age_s)
 
-    def broker(self, name: str, **options: Any) -> NatsBroker:
-        """Return the broker as a process of a service has it."""
-        return NatsBroker(self.graph.system, self.url, proof=self.proof(name), **options)
+    def proof_of(self, identity: TlsIdentity) -> NatsProof:
+        """Return by what whoever has an identity proves it."""
+        return NatsProof(identity.reaches(NATS), inbox_of(self.graph.system, identity.name))
+
+    async def broker(
+        self, name: str, *, proof: NatsProof | None = None, **options: Any
+    ) -> NatsBroker:
+        """Return the broker as a process of a service has it, connected; it is stopped for you."""
+        broker = NatsBroker(self.graph.system, self.url, proof=proof or self.proof(name), **options)
+        self.brokers.append(broker)
+        await broker.connection.client()
+        return broker
 
     def provisioner(self) -> NatsProvisioner:
         """Return who makes the streams."""
@@ -75,8 +85,10 @@ class GuardedNats:
         return NatsProvisioner(self.graph.system, services, self.url, proof=proof)
 
     @asynccontextmanager
-    async def visitor(self, name: str, *, inbox: str = "") -> AsyncIterator[Visitor]:
-        """Connect with the certificate of a workload."""
+    async def visitor(
+        self, name: str, *, context: ssl.SSLContext | None = None
+    ) -> AsyncIterator[Visitor]:
+        """Connect with the certificate of a workload, or with another one in its name."""
         refused: list[str] = []
 
         async def heard(error: Exception) -> None:
@@ -84,11 +96,11 @@ class GuardedNats:
 
         client = await nats.connect(
             self.url,
-            tls=self.identity(name).reaches(NATS),
+            tls=context or self.identity(name).reaches(NATS),
             tls_handshake_first=True,
             error_cb=heard,
             allow_reconnect=False,
-            inbox_prefix=inbox or inbox_of(self.graph.system, name),
+            inbox_prefix=inbox_of(self.graph.system, name),
         )
         try:
             yield Visitor(client, refused)
@@ -114,4 +126,6 @@ async def guarded(
                     await provisioner.ready()
             yield nats_
         finally:
+            for broker in nats_.brokers:
+                await broker.stop()
             await provisioner.stop()

@@ -198,6 +198,11 @@ class Nats:
         if self._process is not None:
             self._process.send_signal(signal.SIGHUP)
 
+    def read_again(self) -> None:
+        """Have it read its settings, and the files that they name, once more."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def forget(self) -> None:
         """Delete what it has stored, whether it runs or not."""
         shutil.rmtree(self.folder / "jetstream", ignore_errors=True)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from holdfast import Caller, Gateway, Query, Read, Service, System, Tokens
 from holdfast.communication import ClientPool, Origin
@@ -25,6 +28,7 @@ from holdfast.runtime.signing import FollowedSigner, signer_of
 from holdfast.security import SigningKey, TokenSigner, public_jwks
 from tests.identities import SYSTEM as BAKERY
 from tests.identities import Identities
+from tests.security.transactions import Forge
 
 KEY = SigningKey(bytes(32))
 ISSUER = "https://issuer.example"
@@ -235,6 +239,39 @@ def test_no_other_certificate_signs(tmp_path: Path, name: str) -> None:
     """No service would take it; the gateway says so before it starts."""
     with pytest.raises(SettingError, match=r"HOLDFAST_TOKENS_CERT=.*Ed25519"):
         signer_of(told(Identities(tmp_path), name), BAKERY, MachineClock())
+
+
+def test_an_authority_of_ed25519_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Services would take nothing below it: cryptography has it for leaves alone."""
+    bakery = Identities(tmp_path)
+    files = bakery.authority.issue(SIGNER)
+    made = Forge()  # of the tests' past, but its certificates can be made to last
+    now_s, key = MachineClock().now(), ed25519.Ed25519PrivateKey.generate()
+
+    def authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        return (
+            builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(subject, critical=False)
+        )
+
+    times = {"begins_s": now_s - 60, "ends_s": now_s + 600}
+    own = made.certificate(key=key, by=(made.own, key), change=authority, **times)
+    leaf = made.certificate(f"spiffe://{BAKERY}/gateway/tokens", by=(own, key), **times)
+    files.trusted.write_bytes(own.public_bytes(Encoding.PEM))
+    files.certificate.write_bytes(leaf.public_bytes(Encoding.PEM))
+    pem = made.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    files.key.write_bytes(pem)
+    told = {
+        "HOLDFAST_TOKENS_CERT": str(files.certificate),
+        "HOLDFAST_TOKENS_KEY": str(files.key),
+        "HOLDFAST_CA": str(files.trusted),
+    }
+
+    with pytest.raises(SettingError, match=r"would take what it signs.*Forbidden public key"):
+        signer_of(told, BAKERY, MachineClock())
 
 
 def test_a_gateway_that_nobody_would_believe_does_not_start(tmp_path: Path) -> None:

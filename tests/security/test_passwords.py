@@ -144,3 +144,18 @@ def test_a_salt_has_limits(size: int) -> None:
     """Sixteen bytes are needed so that no two passwords share one."""
     with pytest.raises(ValueError, match=r"16\.\.64 bytes"):
         hash_password("pw", bytes(size))
+
+
+@pytest.mark.parametrize(
+    ("m", "t", "p", "fits"),
+    [
+        *((8, 1, 1, True), (8, 8, 1, True), (8, 9, 1, False)),
+        *((32, 1, 4, True), (40, 1, 5, False)),
+        *((131_072, 1, 1, True), (131_080, 1, 1, False)),
+    ],
+)
+def test_the_cost_of_a_stored_argon2id_hash_is_bounded(m: int, t: int, p: int, fits: bool) -> None:
+    """At 128 MiB, 8 times and 4 lanes it is hashed; one step beyond, no work is done at all."""
+    kdf = Argon2id(salt=SALT, length=32, iterations=t, lanes=p, memory_cost=m)
+
+    assert password_matches("pw", kdf.derive_phc_encoded(b"pw")) is fits

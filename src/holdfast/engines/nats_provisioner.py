@@ -128,9 +128,8 @@ class NatsProvisioner:
                 "provisioner: %s asks for %s: %s", service, name, exc
             )
             answer = f"{type(exc).__name__}: {exc}".encode()
-        if msg.reply.startswith(
-            (INBOX, "_R_.")
-        ):  # else somebody would have it speak to others for him
+        # Elsewhere somebody would have it speak to others for him.
+        if msg.reply.startswith((INBOX, "_R_.")):
             await msg.respond(answer)
 
     async def _provide(self, service: str, name: str, *, anew: bool) -> None:

@@ -28,7 +28,7 @@ from holdfast.runtime.postgres_identity import copy_identity, tls_settings, who_
 from holdfast.runtime.postgres_programs import programs_for
 from holdfast.runtime.postgres_roles import ADMINISTRATOR
 
-START_S, STOP_S = 30.0, 20.0
+START_S, STOP_S = 120.0, 20.0
 _USER = "pgserver"  # as whom its package runs it, too: older folders are that user's
 
 
