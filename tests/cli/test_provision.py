@@ -1,7 +1,11 @@
 """`holdfast provision`: the streams of a system, by who has the right to make them."""
 
+import asyncio
+import signal
+import subprocess
 from pathlib import Path
 
+import nats
 import pytest
 
 from holdfast.engines.machine import MachineClock
@@ -11,6 +15,7 @@ from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.provisioning import provisioner_of
 from holdfast.runtime.variables import BROKER_URL
 from shop.system import shop
+from tests.cli.conftest import COMMAND, LIMIT_S, Cli
 from tests.servers import nats_server
 
 
@@ -32,6 +37,38 @@ async def test_the_streams_of_all_services_are_made_and_may_be_made_again() -> N
 
     names = [service.name for service in shop.services]
     assert found == sorted(f"shop_{name}_{lane}" for name in names for lane in ("work", "urgent"))
+
+
+async def streams_of(url: str) -> list[str]:
+    """Return the names of the streams that a broker has."""
+    client = await nats.connect(url)
+    found = sorted(one.config.name for one in await client.jetstream().streams_info())
+    await client.close()
+    return found
+
+
+def test_the_command_makes_them_and_ends(cli: Cli) -> None:
+    """A step of a deployment goes on when it has said so."""
+    with nats_server() as server:
+        done = cli("provision", "shop", BROKER_URL=server.url)
+        found = asyncio.run(streams_of(server.url))
+
+    assert (done.code, done.out) == (0, "the streams of shop are there\n")
+    assert len(found) == 2 * len(shop.services)
+
+
+def test_with_keep_it_stays_until_it_is_told_to_end(cli: Cli) -> None:
+    """What the broker has is made all the same; SIGTERM is no failure."""
+    with nats_server() as server:
+        environ = cli.environ({"BROKER_URL": server.url})
+        command = [*COMMAND, "provision", "shop", "--keep"]
+        with subprocess.Popen(command, cwd=cli.folder, env=environ) as process:
+            while len(found := asyncio.run(streams_of(server.url))) < 2 * len(shop.services):
+                assert process.poll() is None, "it has ended"
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(LIMIT_S)
+
+    assert (code, len(found)) == (0, 2 * len(shop.services))
 
 
 async def test_a_broker_that_is_away_is_said() -> None:

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from holdfast import Service, System
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import PostgresDatabase
-from holdfast.engines.postgres_url import read_postgres_url
+from holdfast.engines.postgres_url import PostgresUrl, read_postgres_url
 from holdfast.engines.short_passwords import short_password
 from holdfast.errors import TransactionLost
+from holdfast.runtime import engines as runtime_engines
 from holdfast.runtime.engines import engines_of
 from holdfast.runtime.environment import from_files
 from holdfast.runtime.servers import Servers
@@ -95,6 +96,35 @@ async def test_a_url_that_came_as_a_file_is_read_again(
     assert password not in told + repr(read_postgres_url(url))
 
 
+async def test_a_url_that_has_not_changed_is_judged_once(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asks for, such as a context of TLS, is not made again for each connection."""
+    judged: list[str] = []
+
+    def judge(text: str) -> PostgresUrl:
+        judged.append(text)
+        return read_postgres_url(text)
+
+    monkeypatch.setattr(runtime_engines, "read_postgres_url", judge)
+    file, url, name = tmp_path / "url", servers.environ["DEPOT_DATABASE_URL"], "DEPOT_DATABASE_URL"
+    file.write_text(url)
+    environ = from_files({f"{name}_FILE": str(file)}, [name])
+    engines = engines_of("yard", ["depot"], environ, lambda name: tmp_path / name, threads=1)
+    database = engines.database("depot")
+    judged.clear()
+    for _ in range(3):
+        await database.trouble()
+        await database.close()
+    same = len(judged)
+    file.write_text(f"{url}&application_name=depot")
+    well = await database.trouble()
+    await database.close()
+
+    assert (same, well) == (1, None)
+    assert judged == [url, f"{url}&application_name=depot"]
+
+
 @pytest.mark.parametrize(
     ("query", "why"),
     [
@@ -103,7 +133,7 @@ async def test_a_url_that_came_as_a_file_is_read_again(
         ("passwordfrom=cloudsql", "needs sslmode=verify-full"),
         ("passwordfrom=rds&sslmode=require", "needs sslmode=verify-full"),
         ("passwordfile=/nowhere&passwordfrom=rds&sslmode=verify-full", "leave one out"),
-        ("passwordfile=/dev/null", "must have 1 to"),
+        ("passwordfile=/dev/null", "nothing is in it"),
         ("passwordfrom=rds&sslmode=verify-full&host=a,b", "is for one host"),
         ("region=eu-central-1", "region is for passwordfrom=rds"),
     ],

@@ -5,9 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from holdfast.migrations.breaking import breaking
+from tests.servers import Postgres
 
 HEAD = "import sqlalchemy as sa\nfrom alembic import op\n"
 
@@ -108,6 +110,58 @@ def test_a_table_that_is_new_may_still_change() -> None:
 def test_what_nobody_uses_any_more_may_go(body: str) -> None:
     """The revision says so by name."""
     assert problems(body) == []
+
+
+FILL = "op.execute(\"UPDATE book SET title = '' WHERE title IS NULL\")\n"
+HELD = [
+    "op.execute('ALTER TABLE book ADD CONSTRAINT titled NOT NULL title NOT VALID')",
+    "op.execute('alter table only public.\"book\" add not null title\\n not valid')",
+    "op.execute('ALTER TABLE book ADD CONSTRAINT t CHECK (title IS NOT NULL) NOT VALID')",
+    "op.create_check_constraint('titled', 'book', 'title > 0', postgresql_not_valid=True)",
+]
+
+
+@pytest.mark.parametrize("body", HELD)
+@pytest.mark.parametrize("before", ["", "contracts = ('book',)\n---\n", FILL])
+def test_not_valid_without_filled_rows_is_refused(body: str, before: str) -> None:
+    """Nobody writes NULL any more, and yet rows of before could not be updated any more."""
+    [problem] = problems(before + body)
+
+    assert "is NOT VALID: a row of before that breaks it cannot be updated" in problem
+    assert "op.execute that UPDATEs book before it" in problem
+
+
+async def test_not_valid_stops_changes_of_other_columns(postgres: Postgres) -> None:
+    """Why it is refused: the server looks at whole rows, and at those of before, too."""
+    connection = await asyncpg.connect(await postgres.database())
+    await connection.execute("CREATE TABLE book (title text, stock int)")
+    await connection.execute("INSERT INTO book VALUES (NULL, 1)")
+    await connection.execute("ALTER TABLE book ADD CHECK (title IS NOT NULL) NOT VALID")
+    with pytest.raises(asyncpg.CheckViolationError, match="violates check constraint"):
+        await connection.execute("UPDATE book SET stock = 2")
+    await connection.execute("UPDATE book SET title = '' WHERE title IS NULL")
+    changed = await connection.execute("UPDATE book SET stock = 2")
+    await connection.close()
+
+    assert changed == "UPDATE 1"
+
+
+@pytest.mark.parametrize("body", HELD)
+def test_not_valid_is_fine_where_rows_are_filled(body: str) -> None:
+    """In the revision itself, or in one before that comes with the same release."""
+    contracts = "contracts = ('book',)\n---\n"
+
+    assert problems(contracts + FILL + body) == []
+    assert problems(FILL, contracts + body) == []
+    assert problems(FILL.replace("book", "author"), contracts + body) != []
+    assert problems(contracts + body + "\n" + FILL) != [], "filled too late"
+
+
+def test_not_valid_on_a_new_table_is_fine() -> None:
+    """It has no rows of before."""
+    made = "op.create_table('book', sa.Column('title', sa.Text()))\n"
+
+    assert problems(made + HELD[0]) == []
 
 
 def test_contracts_name_one_thing_only() -> None:

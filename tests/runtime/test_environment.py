@@ -8,10 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from holdfast import Outside, Service, Settings, System
+from holdfast.engines.secret_text import FILE_BYTES_MAX
 from holdfast.errors import SettingError
 from holdfast.runtime.environ import Environ
 from holdfast.runtime.environment import environment, from_files, variables_read
-from holdfast.runtime.secret_file import FILE_BYTES_MAX
 from shop.system import shop
 
 URL = "postgresql://orders:secret@postgres/orders"

@@ -214,7 +214,9 @@ async def test_rotation_of_leaf_and_authority_fails_nothing(tmp_path: Path) -> N
     assert rotation.troubles.now() is None
 
 
-async def test_a_file_that_the_server_cannot_use_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_the_server_cannot_use_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """It goes on with the certificate before, as its own log says, and so does ours."""
     async with servers_of(tmp_path) as (servers, authority):
         rotation = servers.rotation
@@ -235,6 +237,7 @@ async def test_a_file_that_the_server_cannot_use_is_told(tmp_path: Path) -> None
 
     assert (good != before, still == good, healed != good) == (True, True, True)
     assert "identity: its newest one is not in use" in told
+    assert f"postgres: {told}" in caplog.text
     assert rotation.troubles.now() is None
 
 

@@ -9,13 +9,13 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
+
+from holdfast.engines.secret_text import read_text
 
 PARAMETERS = ("passwordfile", "passwordfrom", "region")
 CLOUDS = ("rds", "cloudsql")
 _SCOPE = "https://www.googleapis.com/auth/sqlservice.login"
-_BYTES_MAX = 16_384
 ShortPassword = Callable[[], Awaitable[str]]
 
 
@@ -49,17 +49,14 @@ def short_password(
 def read_password(file: str) -> str:
     """Return what a file has, without the line break at its end. Raises ValueError."""
     try:
-        with Path(file).open("rb") as opened:
-            content = opened.read(_BYTES_MAX + 1)
-    except OSError as exc:
-        raise ValueError(f"passwordfile={file}: {exc.strerror or exc}") from exc
-    text = content.removesuffix(b"\n").removesuffix(b"\r")
-    if not text or len(content) > _BYTES_MAX or b"\0" in text:
-        raise ValueError(f"passwordfile={file}: it must have 1 to {_BYTES_MAX} bytes, and no NUL")
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise ValueError(f"passwordfile={file}: it is no UTF-8 text") from None
+        text = read_text(file)
+    except (OSError, ValueError) as exc:
+        raise ValueError(
+            f"passwordfile={file}: {getattr(exc, 'strerror', None) or exc}"
+        ) from None  # its own words may show a part of the secret
+    if not text:
+        raise ValueError(f"passwordfile={file}: nothing is in it")
+    return text
 
 
 def _rds(host: str, port: int, user: str, region: str | None) -> ShortPassword:

@@ -21,6 +21,10 @@ _UNSURE = re.compile(
     r"|NOT\s+NULL))\b",
     re.IGNORECASE,
 )
+_NOT_VALID = re.compile(r"\b(NOT\s+NULL|CHECK)\b.*\bNOT\s+VALID\b", re.IGNORECASE | re.DOTALL)
+_TABLE = r'(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?((?:"?\w+"?\.)?"?\w+"?)'
+_ALTERED = re.compile(rf"\bALTER\s+TABLE\s+{_TABLE}", re.IGNORECASE)
+_FILLED = re.compile(rf"\bUPDATE\s+{_TABLE}", re.IGNORECASE)
 _LIMITS = (
     ops.CreateUniqueConstraintOp,
     ops.CreateCheckConstraintOp,
@@ -41,12 +45,18 @@ def breaking(scripts: Sequence[Script], *, retired: Collection[str] = ()) -> lis
     """
     problems: list[str] = []
     new: set[str] = set()  # tables that the running version does not know
+    filled: set[str] = set()  # tables whose rows a statement before has changed
     for script in scripts:
         unused = {*named(script, "contracts"), *retired}
         for operation in _recorded_anywhere(script, problems):
             table = str(getattr(operation, "table_name", ""))
+            filled |= _filled(operation)
+            held = _held_later(operation)
             if isinstance(operation, ops.CreateTableOp):
                 new.add(table)
+            elif held:
+                if held not in new and not (held in unused and held in filled):
+                    problems.append(f"{script.revision}: {_not_valid(operation, held)}")
             elif table not in new and table not in unused:
                 why = _why(operation, table, unused)
                 problems += [f"{script.revision}: {why}"] if why else []
@@ -143,6 +153,39 @@ def _why(operation: ops.MigrateOperation, table: str, unused: set[str]) -> str |
             return _limit(f"the constraint {getattr(operation, 'constraint_name', '')}", table)
         case _:
             return None
+
+
+def _filled(operation: ops.MigrateOperation) -> set[str]:
+    if not isinstance(operation, ops.ExecuteSQLOp):
+        return set()
+    return {_bare(name) for name in _FILLED.findall(str(operation.sqltext))}
+
+
+def _held_later(operation: ops.MigrateOperation) -> str:
+    """Return the table of a NOT NULL or CHECK that is not looked at in rows of before; or ""."""
+    if isinstance(operation, ops.CreateCheckConstraintOp):
+        return str(operation.table_name) if operation.kw.get("postgresql_not_valid") else ""
+    if not isinstance(operation, ops.ExecuteSQLOp):
+        return ""
+    sql = str(operation.sqltext)
+    table = _ALTERED.search(sql)
+    return _bare(table[1]) if table and _NOT_VALID.search(sql) else ""
+
+
+def _bare(name: str) -> str:
+    """Return a table's name as revisions name it: without a schema and quotes."""
+    return name.rpartition(".")[2].strip('"')
+
+
+def _not_valid(operation: ops.MigrateOperation, table: str) -> str:
+    """Say what is wrong: Postgres looks at the whole row whenever a part of it is written."""
+    what = getattr(operation, "constraint_name", "") or getattr(operation, "sqltext", "")
+    return (
+        f"{str(what).strip()[:60]!r} is NOT VALID: a row of before that breaks it cannot be "
+        "updated any more, in none of its columns; fill those rows first, by an op.execute that "
+        f"UPDATEs {table} before it, a release after the one that keeps it, with contracts = "
+        f'("{table}",)'
+    )
 
 
 def _altered(operation: ops.AlterColumnOp, name: str, unused: set[str]) -> str | None:

@@ -185,6 +185,20 @@ def owner_url(service: str, environ: Mapping[str, str], *, alone: bool) -> tuple
 
 
 def _url_of(service: str, environ: Mapping[str, str], own: str, shared: str, *, alone: bool) -> str:
+    url = _text_of(service, environ, own, shared, alone=alone)
+    try:
+        if url:
+            read_postgres_url(url)
+    except ValueError as exc:
+        variable = own if environ.get(own) else shared
+        raise SettingError([f"{variable}: {exc}"]) from exc
+    return url
+
+
+def _text_of(
+    service: str, environ: Mapping[str, str], own: str, shared: str, *, alone: bool
+) -> str:
+    """Return a URL as it is said, for a service; what is in it has not been read."""
     url = environ.get(own) or environ.get(shared) or ""
     if url and not url.startswith(("postgresql://", "postgres://")):
         raise SettingError([f"{own}: write it as postgresql://user:password@host/database"])
@@ -195,14 +209,7 @@ def _url_of(service: str, environ: Mapping[str, str], own: str, shared: str, *, 
                 f"or set {own}"
             ]
         )
-    url = url.replace("{service}", service)
-    try:
-        if url:
-            read_postgres_url(url)
-    except ValueError as exc:
-        variable = own if environ.get(own) else shared
-        raise SettingError([f"{variable}: {exc}"]) from exc
-    return url
+    return url.replace("{service}", service)
 
 
 def _databases(
@@ -235,12 +242,24 @@ def broker_copies(environ: Mapping[str, str]) -> int:
 
 
 def _newest(service: str, environ: Mapping[str, str], *, alone: bool) -> Callable[[], str] | None:
-    """Return what reads a service's URL again, if it came as a file."""
+    """Return what reads a service's URL again, if it came as a file.
+
+    It is asked for each connection, so only a text that is another one than before is judged:
+    that makes a context of TLS, which takes tens of milliseconds.
+    """
     own = database_variable(service)
     variable = own if environ.get(own) else DATABASE_URL
     if not (isinstance(environ, Environ) and environ.file(variable)):
         return None
-    return lambda: database_url(service, environ, alone=alone)
+    judged = [""]
+
+    def newest() -> str:
+        text = _text_of(service, environ, own, DATABASE_URL, alone=alone)
+        if text != judged[0]:
+            judged[0] = database_url(service, environ, alone=alone)
+        return judged[0]
+
+    return newest
 
 
 def broker_of(

@@ -17,7 +17,6 @@ class PostgresPrograms:
         folder: where they are. version: the major one.
     """
 
-    package: str
     folder: Path
     version: str
     speaks_tls: bool
@@ -41,7 +40,7 @@ def programs_for(data: Path) -> PostgresPrograms:
         spec = importlib.util.find_spec(package) if version in ("", own) else None
         if spec is not None and spec.origin is not None:
             folder = Path(spec.origin).parent / place
-            return PostgresPrograms(package, folder, own, speaks_tls)
+            return PostgresPrograms(folder, own, speaks_tls)
     wanted = [package for package, _, own, _ in WHEELS if version in ("", own)]
     if not wanted:
         raise ModuleNotFoundError(f"{data} is of version {version} of Postgres, which none here is")

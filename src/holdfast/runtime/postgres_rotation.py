@@ -35,7 +35,7 @@ class PostgresRotation:
         connect: as its administrator.
 
     Attributes:
-        troubles: what does not go well with it.
+        troubles: what does not go well with it; each is a line of the log, too.
         read_s: how long it may take to read its files.
         wait: lets so many seconds pass before old sessions are ended; see SESSION_AGE_S.
     """

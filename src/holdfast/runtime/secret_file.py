@@ -7,12 +7,10 @@ differ), or one that was put in its place (its number differs), as Kubernetes do
 
 import os
 import time
-from pathlib import Path
 from threading import Lock
-from typing import Final
 
-FILE_BYTES_MAX: Final = 65_536
-"""Of the file of a variable: the kernel gives no child a longer one than twice that."""
+from holdfast.engines.secret_text import read_text
+
 _SETTLED_NS = 2_000_000_000  # a file that was written later may be written again in one tick
 
 _Stamp = tuple[int, int, int, int, int]
@@ -65,17 +63,3 @@ class SecretFile:
 def _stamp(path: str) -> _Stamp:
     found = os.stat(path)
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
-
-
-def read_text(path: str) -> str:
-    """Return what a file has, without the line break at its end. Raises OSError, ValueError."""
-    with Path(path).open("rb") as file:
-        content = file.read(FILE_BYTES_MAX + 1)
-    if len(content) > FILE_BYTES_MAX:
-        raise ValueError(f"it has more than {FILE_BYTES_MAX} bytes")
-    if b"\0" in content:
-        raise ValueError("it has a NUL, which no variable can hold")
-    try:
-        return content.decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError as exc:  # its own words would tell a part of the secret
-        raise ValueError(f"it is no UTF-8 text (byte {exc.start})") from None
