@@ -89,13 +89,17 @@ rules: .venv/.test .venv/.prometheus  ## what is rendered, judged by Prometheus 
 	sh tests/delivery/kubelet/fetch.sh .venv/cluster
 	@touch $@
 
+.venv/.valkey: tests/delivery/kubelet/valkey.sh  ## of Debian, as no wheel of it or of Redis has TLS
+	sh tests/delivery/kubelet/valkey.sh .venv/valkey
+	@touch $@
+
 .venv/.shellcheck:         ## of Debian, as no package index has it
 	mkdir -p .venv/shellcheck && cd .venv/shellcheck && \
 	  { apt-get download --quiet shellcheck || { apt-get update --quiet && apt-get download --quiet shellcheck; }; } && \
 	  dpkg -x *.deb . && rm *.deb
 	@touch $@
 
-deploy-test: .venv/.cluster .venv/.deploy .venv/.checkov .venv/.archives .venv/.prometheus .venv/.shellcheck  ## what is rendered for a cluster, judged by real tools and run
+deploy-test: .venv/.cluster .venv/.deploy .venv/.checkov .venv/.archives .venv/.prometheus .venv/.shellcheck .venv/.valkey  ## what is rendered for a cluster, judged by real tools and run
 	$(BIN)/pytest -m deploy
 
 check: .venv/.test         ## format, lint and types

@@ -146,7 +146,7 @@ def test_a_registry_is_asked_for_a_server(clone: Repository, tmp_path: Path) -> 
     lock = (clone.folder / "deploy" / "images.lock").read_text()
     assert f'redis = "{SECOND}"' in lock
     assert (
-        (tmp_path / "asked").read_text().split()[-1].startswith("docker://docker.io/library/redis:")
+        (tmp_path / "asked").read_text().split()[-1].startswith("docker://docker.io/valkey/valkey:")
     )
 
 

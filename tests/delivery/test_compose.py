@@ -187,11 +187,17 @@ def test_redis_and_nats_are_set_up_as_on_a_cluster() -> None:
         for document in yaml.safe_load_all(files["kubernetes/production/redis.yaml"])
         if document["kind"] == "Deployment"
     ]
-    assert SHOP["services"]["redis"]["command"] == [*redis["command"], *redis["args"]]
-    there = {line.strip() for line in files["kubernetes/production/nats.yaml"].splitlines()}
-    for file in ("nats.conf", "nats.sh"):
-        lines = files[f"compose/{file}"].splitlines()
-        assert {line.strip() for line in lines if line[:1] not in ("#", "")} <= there
+    assert SHOP["services"]["redis"]["command"] == redis["command"]
+    assert (
+        SHOP["services"]["redis"]["healthcheck"]["test"][1:]
+        == (redis["readinessProbe"]["exec"]["command"])
+    )
+    for server, mounted in (("nats", ("nats.conf", "nats.sh")), ("redis", ("redis.conf",))):
+        there = files[f"kubernetes/production/{server}.yaml"].splitlines()
+        for file in mounted:
+            lines = files[f"compose/{file}"].splitlines()
+            said = {line.strip() for line in lines if line[:1] not in ("#", "")}
+            assert said <= {line.strip() for line in there}
 
 
 def test_prometheus_asks_every_process() -> None:

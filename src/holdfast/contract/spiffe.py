@@ -19,7 +19,8 @@ MONITORING: Final = "monitoring"
 ALL: Final = "all"
 """A process that hosts all services, and the gateway."""
 NATS: Final = "nats"
-SERVERS: Final = (NATS, "postgres", "redis")
+REDIS: Final = "redis"
+SERVERS: Final = (NATS, "postgres", REDIS)
 NOT_SERVICES: Final = frozenset(
     (GATEWAY, OPERATOR, MIGRATOR, PROVISIONER, MONITORING, ALL, *SERVERS)
 )

@@ -30,6 +30,7 @@ from holdfast.delivery.plan import (
     Plan,
     Workload,
 )
+from holdfast.delivery.redis import CONF, ping, redis_conf
 from holdfast.delivery.release import FOLDER
 from holdfast.delivery.templates import Written, yaml_scalar
 from holdfast.delivery.values import DRAIN_S, variables_of
@@ -54,11 +55,6 @@ _CERTIFIED: Final = "import os; os.stat('/data/ready')"
 IDENTITIES: Final = "identities"
 """Issues the certificates, and the volume that has them."""
 _LISTENS: Final = f"import socket; socket.create_connection(('{LOOPBACK}', {PORT}), 2)"
-_REDIS: Final = (
-    *("redis-server", "--port", str(PORTS[REDIS]), "--protected-mode", "no"),
-    *("--save", "", "--appendonly", "no"),
-    *("--maxmemory", "64mb", "--maxmemory-policy", "volatile-ttl"),
-)
 _BASH: Final = "#!/usr/bin/env bash\n"
 _HEALTHY, _STARTED = "service_healthy", "service_started"
 
@@ -79,6 +75,8 @@ def files(rendering: Rendering) -> Files:
     if words["brokered"]:
         texts["nats.conf"] = above + one_nats_conf(plan)
         texts["nats.sh"] = above + serve_sh()
+    if words["limited"]:
+        texts["redis.conf"] = above + redis_conf(plan)
     if words["databases"]:
         roles = rendering.templates.render(f"{PART}/roles.sh", **words)
         texts["postgres/roles.sh"] = _BASH + above + roles
@@ -149,7 +147,8 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "data": DATA,
         "ready": _READY,
         "listens": _LISTENS,
-        "redis": _REDIS,
+        "redis_conf": CONF,
+        "redis_ping": ping(),
         "user": USER,
         "drain_s": DRAIN_S,
         "http_port": PORT,

@@ -14,7 +14,7 @@ from holdfast.contract.spiffe import (
     SIGNER,
     spiffe_id,
 )
-from holdfast.delivery.plan import MIGRATE, NATS, NATS_NODES, POSTGRES, Plan
+from holdfast.delivery.plan import MIGRATE, NATS, NATS_NODES, POSTGRES, REDIS, Plan
 from holdfast.delivery.yaml import Value
 from holdfast.runtime.variables import CERTIFICATE, KEY, TOKENS_CERTIFICATE, TOKENS_KEY, TRUSTED
 
@@ -73,6 +73,7 @@ def identities_of(plan: Plan) -> Iterator[RenderedIdentity]:
     yield RenderedIdentity(MONITORING, (MONITORING,))
     nodes = (f"{NATS}-{n}.{NATS}" for n in range(NATS_NODES))
     yield RenderedIdentity(NATS, (*hosts_of(plan, NATS), *nodes))
+    yield RenderedIdentity(REDIS, hosts_of(plan, REDIS))
     databases = (hosts_of(plan, f"{POSTGRES}-{which}") for which in ("rw", "r", "ro"))
     yield RenderedIdentity(POSTGRES, (POSTGRES, *(host for hosts in databases for host in hosts)))
 

@@ -26,7 +26,7 @@ SERVERS: Final = {
     "postgres": "docker.io/library/postgres:18.6-bookworm",
     "cnpg": "ghcr.io/cloudnative-pg/postgresql:18.6-standard-bookworm",
     "nats": "docker.io/library/nats:2.15.1-alpine",
-    "redis": "docker.io/library/redis:8.10-bookworm",
+    "redis": "docker.io/valkey/valkey:9.1-trixie",
     "prometheus": "quay.io/prometheus/prometheus:v3.14.0",
     "alertmanager": "quay.io/prometheus/alertmanager:v0.33.0",
     "grafana": "docker.io/grafana/grafana:13.2.0",

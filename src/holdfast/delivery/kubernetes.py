@@ -39,6 +39,7 @@ from holdfast.delivery.plan import (
     Flow,
     Plan,
 )
+from holdfast.delivery.redis import ping, redis_conf
 from holdfast.delivery.templates import Written, yaml_scalar
 from holdfast.delivery.values import AUTHORITY, DRAIN_S, Hole, values_of
 from holdfast.delivery.yaml import Value, dump
@@ -139,6 +140,8 @@ class _Words:
             "nats_conf": nats_conf(self._plan),
             "nats_sh": serve_sh(),
             "nats_files": nats_conf(self._plan) + serve_sh(),
+            "redis_conf": redis_conf(self._plan),
+            "redis_ping": ping(),
             "nats_account": STREAMS,
             "collector_conf": dump(collector.configuration()),
             "prestop_s": PRESTOP_S,

@@ -100,7 +100,7 @@ def variables_of(plan: Plan, workload: Workload, environment: Environment) -> di
         nodes = (f"tls://nats-{n}.nats:{PORTS[NATS]}" for n in range(NATS_NODES))
         variables |= {BROKER_URL: ",".join(nodes), BROKER_COPIES: str(NATS_NODES)}
     if workload.limits:
-        variables[REDIS_URL] = f"redis://redis:{PORTS[REDIS]}"
+        variables[REDIS_URL] = f"rediss://{REDIS}:{PORTS[REDIS]}"
     if workload.name == GATEWAY and plan.system.gateway.proves and environment.host:
         variables[ORIGINS] = f"https://{environment.host}"
     if environment.databases == "cluster":

@@ -1,10 +1,11 @@
 """Rate limits that several gateways share, in Redis; local ones while Redis is away."""
 
-from collections.abc import Mapping
-from typing import Any
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 from urllib.parse import urlencode
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
@@ -18,6 +19,8 @@ from holdfast.ports import Clock, Limits, Taken
 
 ANSWER_S = 0.1  # a request does not wait longer for its limit
 AWAY_S = 1.0  # after a failure Redis is left alone for so long
+AGE_S = 300.0
+"""How old a connection may be that an identity was shown for; then another one follows it."""
 _TAKE = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
@@ -43,19 +46,36 @@ class RedisLimits:
             `unix://user@/path/of/the.sock`. `passwordfile=…` is read for each new connection.
         answer_s: how long it may take to connect, and to answer.
         local: decides while the server is away: each gateway for itself.
+        proof: shows this process's certificate, and takes that of the system's Redis alone; None:
+            nothing is shown but what the URL says. With it `redis://` is refused, and `rediss://`
+            without a file of authorities is the system's.
+    Raises:
+        ValueError: the URL does not fit.
     """
 
     def __init__(
-        self, url: str, clock: Clock, local: Limits, *, system: str, answer_s: float = ANSWER_S
+        self,
+        url: str,
+        clock: Clock,
+        local: Limits,
+        *,
+        system: str,
+        answer_s: float = ANSWER_S,
+        proof: ssl.SSLContext | None = None,
     ) -> None:
         bare, given = take_tls(url)
         bare, credentials = _take_credentials(bare)
+        if proof is not None and _is_ours(bare, given):
+            bare = f"redis://{bare.removeprefix('rediss://')}"  # its TLS is not the client's own
+            tls: dict[str, Any] = {"connection_class": _proven(proof, clock)}
+        else:
+            tls = _tls_options(bare, given)
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # half typed
             bare,
             socket_timeout=answer_s,
             socket_connect_timeout=answer_s,
             retry=Retry(NoBackoff(), 0),  # versions differ: a try that is repeated counts twice
-            **_tls_options(bare, given),
+            **tls,
             **credentials,
         )
         self._script: Any = self._redis.register_script(_TAKE)
@@ -91,6 +111,24 @@ class RedisLimits:
         await self._redis.aclose()
 
 
+def _proven(proof: ssl.SSLContext, clock: Clock) -> type[SSLConnection]:
+    """Return the connections on which both sides prove who they are; old ones are made anew."""
+
+    class Proven(SSLConnection):
+        made_s = 0.0
+
+        async def connect(self) -> None:
+            """Connect, if there is none yet that is new enough; said before each question."""
+            if self.is_connected and clock.monotonic() - self.made_s >= AGE_S:
+                await self.disconnect()
+            if not self.is_connected:
+                self.made_s = clock.monotonic()
+                self.ssl_context.context = proof  # then the client makes none of its own
+            await cast("Callable[[], Awaitable[None]]", super().connect)()  # half typed
+
+    return Proven
+
+
 class _FromFile(CredentialProvider):
     """Whom a new connection is made as: a user, with the password that a file has then."""
 
@@ -121,6 +159,24 @@ def _take_credentials(url: str) -> tuple[str, dict[str, Any]]:
     return (f"{bare}?{urlencode(query)}" if query else bare), {"credential_provider": found}
 
 
+def _is_ours(url: str, given: Mapping[str, str]) -> bool:
+    """Whether it is the system's own Redis, which knows us. Raises ValueError."""
+    if url.startswith("redis://"):
+        raise ValueError(
+            "this process has an identity, to be shown by TLS alone: write it as "
+            "rediss://host:6379, not redis://; with sslrootcert=… if it is not the system's own"
+        )
+    if not url.startswith("rediss://") or "sslrootcert" in given:
+        return False
+    own = [*given, *(name for name in split(url)[1] if name.startswith("ssl_"))]
+    if own:
+        raise ValueError(
+            f"{own[0]}: this process has an identity; leave it out, or say with sslrootcert whose "
+            "Redis it is"
+        )
+    return True
+
+
 def _tls_options(url: str, given: Mapping[str, str]) -> dict[str, Any]:
     """Return the parameters of TLS under the client's names. Raises ValueError."""
     if not url.startswith("rediss://"):
@@ -136,7 +192,7 @@ def _tls_options(url: str, given: Mapping[str, str]) -> dict[str, Any]:
     }
     if given.get("sslrootcert") == "system":
         names.pop("sslrootcert")
-    options: dict[str, Any] = {"ssl_check_hostname": "ssl_cert_reqs" not in url}
+    options: dict[str, object] = {"ssl_check_hostname": "ssl_cert_reqs" not in url}
     options |= {ours: given[name] for name, ours in names.items() if name in given}
     if "ssl_min_protocol_version" in given:
         options["ssl_min_version"] = client_context(given).minimum_version

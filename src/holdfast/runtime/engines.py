@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.communication import PORT, Origin
-from holdfast.contract.spiffe import NATS
+from holdfast.contract.spiffe import NATS, REDIS
 from holdfast.dispatch.outside import Blocking
 from holdfast.engines.machine import MachineClock, MachineIds, machine_random
 from holdfast.engines.memory import MemoryBroker
@@ -131,19 +131,20 @@ def engines_of(
         broker = broker_of(system, url, copies=broker_copies(environ), identity=identity)
         engines = replace(engines, broker=broker, discover=_discovery(environ, identity))
     if url := environ.get(REDIS_URL):
-        engines = replace(engines, limits=_limits(system, url, engines.clock))
+        engines = replace(engines, limits=_limits(system, url, engines.clock, identity))
     return engines
 
 
-def _limits(system: str, url: str, clock: Clock) -> Limits:
+def _limits(system: str, url: str, clock: Clock, identity: Identity | None) -> Limits:
     try:
         from holdfast.engines.redis import RedisLimits  # only where it is wanted
     except ModuleNotFoundError as exc:
         raise SettingError([f"{REDIS_URL} needs `pip install holdfast[redis]`: {exc}"]) from exc
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise SettingError([f"{REDIS_URL}: write it as redis://host:6379, not {scheme_of(url)}"])
+    proof = None if identity is None else identity.reaches(REDIS)
     try:
-        return RedisLimits(url, clock, MemoryLimits(clock), system=system)
+        return RedisLimits(url, clock, MemoryLimits(clock), system=system, proof=proof)
     except ValueError as exc:
         raise SettingError([f"{REDIS_URL}: {exc}"]) from exc
 

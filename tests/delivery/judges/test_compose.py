@@ -92,4 +92,5 @@ def test_what_it_says_runs(deploy: Path) -> None:
     found = json.loads(done.stdout)
     assert found["order"] == "confirmed"
     assert set(found["codes"].values()) == {0}
+    assert found["alone"] == [], "they do not count in Redis"
     assert {"gateway", "orders", "processor"} <= set(found["codes"])

