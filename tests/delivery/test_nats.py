@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdfast.contract.spiffe import NATS
 from holdfast.delivery.identities import IDENTITY, identities_of
-from holdfast.delivery.nats import LOOK_S, nats_conf, one_nats_conf, serve_sh
+from holdfast.delivery.nats import LOOK_S, TAKEN_S, nats_conf, one_nats_conf, serve_sh
 from holdfast.delivery.plan import NATS_ROUTES, PORTS, plan_of
 from holdfast.engines.identity_files import IdentityFiles
 from holdfast.engines.machine import MachineClock
@@ -35,7 +35,14 @@ class Server:
             conf = conf.replace(f"0.0.0.0:{number}", f"127.0.0.1:{port}")
         (folder / "nats.conf").write_text(conf)
         script = self._here(serve_sh()).replace("/etc/nats", str(folder))
-        (folder / "serve.sh").write_text(script.replace(f"sleep {LOOK_S}", "sleep 0.2"))
+        for pause_s in (LOOK_S, TAKEN_S):
+            script = script.replace(f"sleep {pause_s}\n", "sleep 0.2\n")
+            script = script.replace(f"sleep {pause_s};", "sleep 0.2;")
+        (folder / "serve.sh").write_text(script.replace("127.0.0.1:8222", self._monitor))
+
+    @property
+    def _monitor(self) -> str:
+        return f"127.0.0.1:{self.ports[8222]}"
 
     def _here(self, text: str) -> str:
         return text.replace(IDENTITY, self._place)
@@ -51,6 +58,11 @@ class Server:
                 assert child.returncode is None, (self.folder / "log").read_text()
                 await asyncio.sleep(0.05)
         return child
+
+    @property
+    def log(self) -> str:
+        """What the server and the script have said."""
+        return (self.folder / "log").read_text()
 
     async def listens(self) -> bool:
         """Whether it takes connections."""
@@ -133,6 +145,29 @@ async def test_a_certificate_that_is_new_is_shown(tmp_path: Path) -> None:
             while (await server.says("orders"))[0] == before:
                 await asyncio.sleep(0.1)
         assert (await server.says("orders"))[1].startswith(b"+OK")
+
+
+async def test_a_key_that_cannot_be_read_is_said_and_the_next_one_is_taken(tmp_path: Path) -> None:
+    """The server would go on with the one before, and nobody would tell it again."""
+    async with serving(tmp_path, one_nats_conf(PLAN)) as server:
+        before, _ = await server.says("orders")
+        key = server.authority.issue(NATS).key
+        good = key.read_bytes()
+        async with asyncio.timeout(60):
+            while (await server.says("orders"))[0] == before:
+                await asyncio.sleep(0.1)
+        key.write_text("broken")
+        async with asyncio.timeout(60):
+            while server.log.count("are not in use; those before are") < 2:
+                await asyncio.sleep(0.1)
+        shown, said = await server.says("orders")
+        key.write_bytes(good)
+        files = server.authority.issue(NATS)
+        async with asyncio.timeout(60):
+            while (await server.says("orders"))[0] == shown:
+                await asyncio.sleep(0.1)
+
+        assert said.startswith(b"+OK") and files.key == key
 
 
 async def test_a_service_cannot_pass_for_a_server_of_the_cluster(tmp_path: Path) -> None:

@@ -83,6 +83,15 @@ def written(graph: Graph) -> list[str]:
     for name in workloads:
         found += [f"_INBOX_{system}_{name}.guess", f"_provision.{system}.{name}"]
     found += ["$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$JS.API.INFO", "_INBOX.guess"]
+    found += [
+        "_server.CONNZ",
+        "_server.VARZ",
+        "_server.KICK.X",
+        "_server.RELOAD.X",
+        "_server.SUBSZ",
+    ]
+    found += [f"$SYS.REQ.SERVER.{one}" for one in ("PING.CONNZ", "PING.VARZ", "X.KICK", "X.RELOAD")]
+    found += ["$SYS.REQ.ACCOUNT.PING.CONNZ", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.x.x"]
     return [*found, f"_provision.other.{graph.services[0]}", f"other.{graph.services[0]}.work.x"]
 
 
@@ -93,7 +102,16 @@ def read(graph: Graph) -> list[str]:
         found += [f"{system}.{service}.{lane}", f"{system}.{service}.{lane}.*"]
     for name in (*graph.services, *sorted(NOT_SERVICES)):
         found += [f"_INBOX_{system}_{name}.>", f"_provision.{system}.{name}"]
-    found += ["$SYS.>", "$JS.>", "$JS.EVENT.>", "$JS.ACK.>", "$JS.API.>", f"_provision.{system}.*"]
+    found += ["_server.>", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.*.*"]
+    found += [
+        "$SYS.>",
+        "$JS.>",
+        "$JS.EVENT.>",
+        "$JS.EVENT.ADVISORY.>",
+        "$JS.ACK.>",
+        "$JS.API.>",
+        f"_provision.{system}.*",
+    ]
     return found
 
 
@@ -113,6 +131,8 @@ def may_write(graph: Graph, who: str, subject: str) -> bool:
         answers = any((kind, to, who) in kinds for kind in ("command", "undo", "event"))
         own = who == to and who in graph.services
         return sender == who and (sends or own or (answers and lane == "urgent"))
+    if parts[0] == "_server":
+        return who == PROVISIONER and parts[1] in ("CONNZ", "VARZ", "KICK")
     if parts[0] == "_provision":
         return parts[1:] == [system, who] and who in graph.services
     for service, stream in streams(graph):
@@ -131,7 +151,10 @@ def may_write(graph: Graph, who: str, subject: str) -> bool:
 
 def may_read(graph: Graph, who: str, subject: str) -> bool:
     """Say whether a workload may listen to a subject: in its own inbox, and the provisioner."""
-    provides = who == PROVISIONER and subject.startswith(f"_provision.{graph.system}.")
+    lost = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.*.*"
+    provides = who == PROVISIONER and (
+        subject.startswith(f"_provision.{graph.system}.") or subject == lost
+    )
     return subject == f"_INBOX_{graph.system}_{who}.>" or provides
 
 

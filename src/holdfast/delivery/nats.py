@@ -2,6 +2,7 @@
 
 from pathlib import PurePosixPath
 
+from holdfast.communication import LOOPBACK
 from holdfast.delivery.identities import IDENTITY
 from holdfast.delivery.plan import NATS, NATS_MONITOR, NATS_NODES, NATS_ROUTES, PORTS, Plan
 from holdfast.runtime.nats_settings import nats_accounts, nats_tls
@@ -9,6 +10,8 @@ from holdfast.runtime.nats_settings import nats_accounts, nats_tls
 _FILES = [PurePosixPath(IDENTITY, name) for name in ("tls.crt", "tls.key", "ca.crt")]
 LOOK_S = 10
 """So often the files of the identity are looked at."""
+TAKEN_S = 2
+"""How long a server may take to read them."""
 
 
 def nats_conf(plan: Plan) -> str:
@@ -65,13 +68,17 @@ def _who(plan: Plan) -> str:
 def serve_sh() -> str:
     """Return what runs a server, and tells it when the files of its identity have changed.
 
-    It reads them when it is told to, and never looks by itself.
+    It reads them when it is told to, and never looks by itself; whether it could, its monitor says.
+    If not, it is told again and again.
     """
     return f"""\
 nats-server --config /etc/nats/nats.conf &
 server=$!
 told=
 trap 'told=yes; kill -TERM "$server"' TERM INT
+loaded() {{
+  wget -q -O - http://{LOOPBACK}:{NATS_MONITOR}/varz 2>/dev/null | grep '"config_load_time"'
+}}
 looked() {{
   cat {IDENTITY}/tls.crt {IDENTITY}/tls.key {IDENTITY}/ca.crt 2>/dev/null | cksum
 }}
@@ -79,8 +86,15 @@ looked() {{
   before=$(looked)
   while sleep {LOOK_S}; do
     now=$(looked)
-    [ "$now" = "$before" ] || kill -HUP "$server"
-    before=$now
+    [ "$now" != "$before" ] || continue
+    then=$(loaded) || then=
+    kill -HUP "$server"
+    sleep {TAKEN_S}
+    if [ -n "$then" ] && [ "$then" = "$(loaded)" ]; then
+      echo "the newest files in {IDENTITY} are not in use; those before are" >&2
+    else
+      before=$now
+    fi
   done
 ) &
 # A signal ends the wait before the server has ended: then it goes on.

@@ -13,6 +13,16 @@ INBOX: Final = "_INBOX"
 """Begins all inboxes."""
 PROVISION: Final = "_provision"
 """Begins the subjects on which services ask for their streams."""
+CONNECTIONS, FIGURES, KICK = "_server.CONNZ", "_server.VARZ", "_server.KICK"
+"""Where the provisioner asks all servers for their connections and figures, and one to end one."""
+OF_SERVERS: Final = {
+    CONNECTIONS: "$SYS.REQ.SERVER.PING.CONNZ",
+    FIGURES: "$SYS.REQ.SERVER.PING.VARZ",
+    f"{KICK}.*": "$SYS.REQ.SERVER.*.KICK",
+}
+"""{subject: what it is in the servers' own account}."""
+TERMINATED: Final = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED"
+"""Begins the subjects on which a server says that a parcel was thrown away by who reads it."""
 
 
 def stream_of(system: str, service: str, lane: str) -> str:

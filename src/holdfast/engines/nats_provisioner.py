@@ -1,7 +1,9 @@
 """The provisioner: makes the streams of a system on NATS, for services that have no right to.
 
 It makes them at its start, looks after them again and again, and is asked by a service that finds
-its own missing, or keeping nothing. It asks for no letter, and its rights allow it none.
+its own missing, or keeping nothing. It asks for no letter, and its rights allow it none. On servers
+that know who is who it looks after connections and certificates, too, and tells of parcels that a
+service threw away.
 """
 
 import asyncio
@@ -14,13 +16,15 @@ from nats.errors import Error as NatsError
 
 from holdfast.contract.envelope import Lane
 from holdfast.engines.nats_connection import NatsConnection, NatsProof
-from holdfast.engines.nats_names import INBOX, provision_of
+from holdfast.engines.nats_names import INBOX, TERMINATED, provision_of
+from holdfast.engines.nats_servers import LIFE_S, NatsServers
 from holdfast.engines.nats_streams import ANEW, DONE, NatsStreams
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
 
 LOOK_S = 30.0
 PAUSE_S = 1.0
+_MADE_ROOM = b'"reason":"Unacknowledged message was deleted"'  # what a reader says is another one
 APART_S = 5.0  # a stream that was made anew is not made anew again so soon
 
 
@@ -30,6 +34,11 @@ class NatsProvisioner:
     Args:
         copies: servers that keep each stream.
         tls, proof: see `NatsBroker`.
+        life_s: connections that are older are ended, where servers know who is who.
+
+    Attributes:
+        servers: looks after them; None where they do not know who is who.
+        terminated_total: parcels that were lost while somebody had them to read.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class NatsProvisioner:
         copies: int = 1,
         tls: ssl.SSLContext | None = None,
         proof: NatsProof | None = None,
+        life_s: float = LIFE_S,
     ) -> None:
         self._system = system
         self.troubles = Troubles("provisioner")
@@ -53,12 +63,15 @@ class NatsProvisioner:
             changed=self._begin_anew,
         )
         named = proof is not None
+        self.servers = NatsServers(self.connection, self.troubles, life_s=life_s) if named else None
+        self.terminated_total = 0
         self._streams = NatsStreams(system, self.connection, copies=copies, named=named)
         self._locks = {(name, lane): asyncio.Lock() for name in services for lane in Lane}
         self._remade_s = dict.fromkeys(self._locks, float("-inf"))
         self._moved, self._seen = asyncio.Event(), asyncio.Event()
         self._heard_on: object = None
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False  # a cancellation that comes with an answer is lost in `wait_for`
 
     async def once(self) -> None:
         """Make what is missing, and update what is not as it should be.
@@ -80,6 +93,8 @@ class NatsProvisioner:
 
     async def stop(self) -> None:
         """End it."""
+        self._stopped = True
+        self._moved.set()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -89,7 +104,7 @@ class NatsProvisioner:
         self._moved.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopped:
             self._moved.clear()
             try:
                 await self._listen()
@@ -103,18 +118,34 @@ class NatsProvisioner:
                     self.troubles.begin("streams", str(exc) or type(exc).__name__)
                 await asyncio.sleep(PAUSE_S)
                 continue
+            await self._look_at_servers()
+            if self._stopped:
+                return
             try:
                 async with asyncio.timeout(LOOK_S):
                     await self._moved.wait()
             except TimeoutError:
                 pass  # time to look again
 
+    async def _look_at_servers(self) -> None:
+        if self.servers is None:
+            return
+        try:
+            await self.servers.look()
+            self.troubles.end("servers")
+        except (NatsError, OSError, TimeoutError, Unreachable) as exc:  # the next look is soon
+            if self.connection.trouble() is None:
+                self.troubles.begin("servers", f"nobody looks after them: {exc!r}")
+
     async def _listen(self) -> None:
-        """Hear what services ask; several provisioners share that."""
+        """Hear what services ask; several provisioners share that. And what they throw away."""
         client = await self.connection.half_typed()
         if client is not self._heard_on:
             subject = provision_of(self._system, "*")
             await client.subscribe(subject, queue="provisioners", cb=self._asked)
+            await client.subscribe(
+                f"{TERMINATED}.*.*", queue="provisioners", cb=self._heard_of_terminated
+            )
             self._heard_on = client
 
     async def _asked(self, msg: Msg) -> None:
@@ -132,6 +163,12 @@ class NatsProvisioner:
         if msg.reply.startswith((INBOX, "_R_.")):
             await msg.respond(answer)
 
+    async def _heard_of_terminated(self, msg: Msg) -> None:
+        """Tell of a parcel that was lost to a full stream, or that who reads there threw away."""
+        self.terminated_total += 1
+        stream = msg.subject.rpartition(".")[2]
+        self.troubles.happen(f"stream {stream}", lost_why(msg.data))
+
     async def _provide(self, service: str, name: str, *, anew: bool) -> None:
         """Make a stream of a service, which its subject has proved to be the one that asks."""
         lane = next((lane for lane in Lane if lane == name), None)
@@ -144,3 +181,10 @@ class NatsProvisioner:
                 await self._streams.remake(service, lane)
             else:
                 await self._streams.ensure(service, lane)
+
+
+def lost_why(advisory: bytes) -> str:
+    """Return how a parcel was lost that somebody had to read, by what the server tells of it."""
+    if _MADE_ROOM in advisory:
+        return "it is full: a parcel that was being read made room, and is sent again"
+    return "a parcel was thrown away by who reads there, which no process of ours does"

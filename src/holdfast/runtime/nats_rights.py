@@ -3,7 +3,8 @@
 A service may publish letters along its own edges and answers to those who send it letters, under
 its own name; pull and acknowledge what its own streams hold; and listen in its own inbox. Only the
 provisioner makes streams; it may publish no letter, but what a stream does with those that come is
-its to say. The gateway, the operator and the migrator have no business there.
+its to say. It may ask the servers who is connected, and have a connection ended. The gateway, the
+operator and the migrator have no business there.
 
 The streams are in an account of their own, and each workload in another one, which imports what it
 may publish and nothing else. For a server publishes in its own name where a request says that its
@@ -18,6 +19,8 @@ from holdfast.contract.spiffe import ALL, PROVISIONER
 from holdfast.engines.nats_names import (
     API,
     IMPORTED,
+    OF_SERVERS,
+    TERMINATED,
     inbox_of,
     provision_of,
     pull_of,
@@ -82,7 +85,7 @@ def _of_service(graph: Graph, service: str) -> NatsRights:
 
 def _of_provisioner(graph: Graph) -> NatsRights:
     system = graph.system
-    publish: set[str] = set()
+    publish: set[str] = set(OF_SERVERS)
     for service in graph.services:
         for lane in Lane:
             stream = stream_of(system, service, lane)
@@ -92,12 +95,13 @@ def _of_provisioner(graph: Graph) -> NatsRights:
             }
     reading = ("$JS.ACK.>", f"{API}.CONSUMER.MSG.>", f"{API}.STREAM.MSG.>", f"{API}.DIRECT.>")
     taking = (f"{API}.STREAM.PURGE.>", f"{API}.STREAM.SNAPSHOT.>", f"{API}.STREAM.RESTORE.>")
-    subscribe = (provision_of(system, "*"), f"{inbox_of(system, PROVISIONER)}.>")
+    inbox = f"{inbox_of(system, PROVISIONER)}.>"
+    subscribe = (provision_of(system, "*"), inbox, f"{TERMINATED}.*.*")
     return NatsRights(
         _sorted(publish),
         subscribe,
         denied=("$SYS.>", *reading, *taking, f"{system}.>"),
-        unheard=("$SYS.>", "$JS.>", f"{system}.>"),
+        unheard=("$SYS.>", "$JS.ACK.>", f"{API}.>", f"{system}.>"),
         answers=True,
     )
 

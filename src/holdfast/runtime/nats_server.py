@@ -25,12 +25,14 @@ class NatsServer:
 
     Attributes:
         url: where it is, once it was started; with a password, if that is how it is asked for.
+        certificate: the file of what it shows; None: it was started with a password.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._child: asyncio.subprocess.Process | None = None
         self.url = ""
+        self.certificate: Path | None = None
 
     async def start_with_password(self, password: str) -> asyncio.subprocess.Process:
         """Start it for everybody who has its password. Raises SettingError."""
@@ -43,9 +45,9 @@ class NatsServer:
     ) -> asyncio.subprocess.Process:
         """Start it for the workloads of a system, each with its own rights. Raises SettingError."""
         files = authority.issue(NATS)
+        self.certificate = files.certificate
         tls = nats_tls(files.certificate, files.key, files.trusted)
         self.url = f"tls:{await self._start(tls + nats_accounts(graph))}"
-        authority.tell(NATS, self._read_again)
         return self._started
 
     @property
@@ -53,7 +55,7 @@ class NatsServer:
         assert self._child is not None
         return self._child
 
-    def _read_again(self) -> None:
+    def read_again(self) -> None:
         """Have it take up files that have changed: it looks at them when it is told to."""
         if self._started.returncode is None:
             self._started.send_signal(signal.SIGHUP)

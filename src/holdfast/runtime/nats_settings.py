@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from holdfast.contract.spiffe import PROVISIONER, spiffe_id
-from holdfast.engines.nats_names import API, IMPORTED
+from holdfast.engines.nats_names import API, IMPORTED, OF_SERVERS
 from holdfast.runtime.nats_rights import NatsRights, nats_rights
 from holdfast.runtime.server_child import quoted
 from holdfast.system import Graph
 
 STREAMS = "STREAMS"  # no service has capitals in its name
+SYSTEM = "$SYS"  # the servers' own; by another name those of before would not know them
 HANDSHAKE_S = 5
 ANSWER_S = 60  # how long the provisioner may take to answer
 
@@ -39,7 +40,8 @@ tls {{
 def nats_accounts(graph: Graph) -> str:
     """Return the accounts: one for each workload, and one of the streams and the provisioner.
 
-    Who is in none of them is not let in.
+    Who is in none of them is not let in. Nobody is in that of the servers, which lets the
+    provisioner ask who is connected, and have a connection ended.
     """
     rights = nats_rights(graph)
     provisioner = rights.pop(PROVISIONER)
@@ -47,10 +49,13 @@ def nats_accounts(graph: Graph) -> str:
     for name, own in sorted(rights.items()):
         for subject in own.publish:
             owners.setdefault(subject, []).append(name)
-    exports = "".join(_export(subject, names) for subject, names in sorted(owners.items()))
+    exports = "".join(
+        _export(_there(subject), names, several=".MSG.NEXT." in subject)
+        for subject, names in sorted(owners.items())
+    )
     accounts = [
         f"  {name} {{\n{_user(graph, name, own)}    imports: [\n"
-        + "".join(map(_import, own.publish))
+        + "".join(_import(subject, STREAMS, _there(subject)) for subject in own.publish)
         + "    ]\n  }\n"
         for name, own in sorted(rights.items())
     ]
@@ -58,7 +63,15 @@ def nats_accounts(graph: Graph) -> str:
     return (
         "accounts {\n"
         + streams
-        + f"    exports: [\n{exports}    ]\n  }}\n"
+        + f"    exports: [\n{exports}    ]\n"
+        + "    imports: [\n"
+        + "".join(_import(here, SYSTEM, there) for here, there in OF_SERVERS.items())
+        + "    ]\n  }\n"
+        + f"  {SYSTEM} {{\n    exports: [\n"
+        + "".join(
+            _export(there, [STREAMS], several="PING" in there) for there in OF_SERVERS.values()
+        )
+        + "    ]\n  }\n"
         + "".join(accounts)
         + "}\n"
     )
@@ -70,16 +83,16 @@ def _there(subject: str) -> str:
     return subject if found == subject else f"{API}.{found}"
 
 
-def _export(subject: str, names: Iterable[str]) -> str:
-    several = ', response_type: "stream"' if ".MSG.NEXT." in subject else ""
+def _export(subject: str, names: Iterable[str], *, several: bool) -> str:
+    answers = ', response_type: "stream"' if several else ""
     accounts = ", ".join(map(quoted, names))
-    return f"      {{ service: {quoted(_there(subject))}{several}, accounts: [{accounts}] }}\n"
+    return f"      {{ service: {quoted(subject)}{answers}, accounts: [{accounts}] }}\n"
 
 
-def _import(subject: str) -> str:
-    there = _there(subject)
+def _import(subject: str, account: str, there: str) -> str:
     here = f", to: {quoted(subject)}" if there != subject else ""
-    return f"      {{ service: {{ account: {STREAMS}, subject: {quoted(there)} }}{here} }}\n"
+    account = quoted(account) if "$" in account else account  # else it names a variable
+    return f"      {{ service: {{ account: {account}, subject: {quoted(there)} }}{here} }}\n"
 
 
 def _user(graph: Graph, name: str, rights: NatsRights) -> str:

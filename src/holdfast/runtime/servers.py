@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.contract.spiffe import MIGRATOR, PROVISIONER
+from holdfast.contract.spiffe import MIGRATOR, NATS, PROVISIONER
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.engines.postgres_driver import DriverConnection
@@ -36,6 +36,7 @@ from holdfast.system import System
 
 if TYPE_CHECKING:
     from holdfast.engines.nats_provisioner import NatsProvisioner
+    from holdfast.runtime.nats_rotation import NatsRotation
     from holdfast.runtime.postgres_rotation import PostgresRotation
 
 KINDS = ("postgres", "nats", "redis")
@@ -59,7 +60,8 @@ class Servers:
         children: {kind: its process}. environ: what processes are told of them.
         owners: {service: its database, for the role that may change tables}; no process that
             serves is told. addresses: {kind: where everything may be done with it}.
-        rotation: sees changes of the identity of Postgres through; None: it has none.
+        rotation, nats_rotation: see changes of the identity of Postgres, and of NATS, through;
+            None: it has none.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Servers:
         self._postgres: PostgresServer | None = None
         self._redis: RedisServer | None = None
         self.rotation: PostgresRotation | None = None
+        self.nats_rotation: NatsRotation | None = None
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.environ: dict[str, str] = {}
         self.owners: dict[str, str] = {}
@@ -133,6 +136,8 @@ class Servers:
 
     async def stop(self) -> None:
         """Stop them, and those that somebody has restarted by hand."""
+        if self.nats_rotation is not None:
+            self.nats_rotation.stop()
         if self._provisioner is not None:
             await self._provisioner.stop()
             self._provisioner = None
@@ -228,9 +233,9 @@ class Servers:
             self.children["nats"] = await server.start_with_identities(authority, graph)
         self.environ[BROKER_URL] = self.addresses["nats"] = server.url
         if authority is not None:
-            await self._provision(authority)
+            await self._provision(authority, server)
 
-    async def _provision(self, authority: LocalAuthority) -> None:
+    async def _provision(self, authority: LocalAuthority, server: NatsServer) -> None:
         """Make the streams, and see to them as long as the servers run."""
         name = self._system.name
         identity = TlsIdentity(authority.issue(PROVISIONER), name, MachineClock(), RefusedPeers())
@@ -242,6 +247,13 @@ class Servers:
         self._provisioner = provisioner_of(self._system, self.environ, identity)
         self._provisioner.start()
         await self._provisioner.ready()
+        from holdfast.runtime.nats_rotation import NatsRotation  # it needs the client
+
+        assert server.certificate is not None and self._provisioner.servers is not None
+        self.nats_rotation = NatsRotation(
+            server.certificate, server.read_again, self._provisioner.servers.figures
+        )
+        authority.tell(NATS, self.nats_rotation.begin)
 
     async def _start_redis(self) -> None:
         self._redis = server = RedisServer(self.folder, self._passwords, self._system.name)
