@@ -174,13 +174,13 @@ class Outbox:
         if now - self._heard_at.get(edge, 0.0) > pause_s:
             self._silent[edge] = None
 
-    def answered(self, edge: int, letter: UUID) -> None:
-        """Note that a letter was answered: the window has room for the next."""
+    def answered(self, edge: int, letters: Iterable[UUID]) -> None:
+        """Note that letters were answered: the window has room for as many, which leave at once."""
         self._heard_at[edge] = asyncio.get_running_loop().time()
         if self._silent.pop(edge, 1) is None:
             self._back[edge] = None
             self._wake()
-        self.settled(edge, (letter,))
+        self.settled(edge, letters)
 
     def take_back(self) -> list[int]:
         """Return the edges that answer again after a silence; what waits there need not."""

@@ -51,8 +51,7 @@ class Replies:
         except Exception:  # of one of them; the others go on
             for answer in parcel.answers:
                 await self._answer(edge_id, answer)
-        for answer in parcel.answers:
-            self._outbox.answered(edge_id, answer.id)
+        self._outbox.answered(edge_id, [answer.id for answer in parcel.answers])
 
     async def _answer(self, edge: int, answer: LetterAnswer) -> None:
         try:

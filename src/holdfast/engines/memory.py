@@ -81,6 +81,13 @@ class MemoryBroker:
         box.deliver[lane] = deliver
         box.running.setdefault(lane, set())
 
+    def takes(self, to: str, lane: str) -> bool:
+        """Whether a parcel would be delivered: somebody here wants it, and there is room."""
+        box = self._boxes.get(to)
+        if self._stopped or box is None or lane not in box.deliver:
+            return False
+        return len(box.lanes[lane]) < self._parcels_max
+
     def _pump(self, box: _Box) -> None:
         while box.waiting and not self._stopped and box.under_way < self._deliveries_max:
             lane = self._next_lane(box)

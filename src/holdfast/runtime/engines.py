@@ -12,6 +12,7 @@ from holdfast.dispatch.outside import Blocking
 from holdfast.engines.machine import MachineClock, MachineIds, machine_random
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.nats_names import IMPORTED, inbox_of
+from holdfast.engines.near import NearBroker
 from holdfast.engines.network import SystemNetwork
 from holdfast.engines.postgres_url import read_postgres_url
 from holdfast.engines.server_urls import scheme_of
@@ -129,6 +130,8 @@ def engines_of(
         engines = replace(engines, database=_databases(urls, engines, environ))
     if url := environ.get(BROKER_URL):
         broker = broker_of(system, url, copies=broker_copies(environ), identity=identity)
+        if len(services) > 1:
+            broker = NearBroker(broker)
         engines = replace(engines, broker=broker, discover=_discovery(environ, identity))
     if url := environ.get(REDIS_URL):
         engines = replace(engines, limits=_limits(system, url, engines.clock, identity))

@@ -18,7 +18,7 @@ from holdfast.simulation.faults import AnyFault, draw, draw_takeover
 from holdfast.simulation.fence import Fence
 from holdfast.simulation.history import History
 from holdfast.simulation.loop import SimLoop
-from holdfast.simulation.world import GATEWAY, Setup, World
+from holdfast.simulation.world import ALL, GATEWAY, Setup, World
 from holdfast.system import System
 
 SETTLE_S = 1_800.0  # virtual, after the last fault or wait; what is open then is stuck
@@ -111,10 +111,11 @@ def run(
     fence = Fence(random.Random(f"{seed} entropy"), loop.time)  # noqa: S311  # see above
     world = World(system, str(seed), setup, loop, fence)
     if faults is None:
-        nodes = [name for service in world.services for name in world.replicas(service)]
+        nodes = world.node_names
         faults = draw(random.Random(f"{seed} faults"), nodes, world.services)  # noqa: S311  # see above
-        intruder = random.Random(f"{seed} intruder")  # noqa: S311  # see above
-        faults += draw_takeover(intruder, world.services)
+        if not setup.together:  # whoever is everybody can take nobody over
+            intruder = random.Random(f"{seed} intruder")  # noqa: S311  # see above
+            faults += draw_takeover(intruder, world.services)
     drama = _Drama(world, list(faults))
     logger = logging.getLogger("holdfast")
     if not logger.handlers:
@@ -249,7 +250,7 @@ class _Drama:
     def outcome(self, seed: str) -> Outcome:
         """Return what came of it."""
         world = self._world
-        hosts = {*world.services, GATEWAY}
+        hosts = {*world.services, GATEWAY, ALL}
         return Outcome(
             seed=seed,
             faults=self._faults,

@@ -24,6 +24,7 @@ from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.machine import MachineIds
+from holdfast.engines.near import NearBroker
 from holdfast.errors import UnknownName
 from holdfast.observability import Logger, Metrics, troubles
 from holdfast.runtime.engines import Engines
@@ -47,6 +48,8 @@ from holdfast.simulation.waits import Waits
 from holdfast.system import System
 
 GATEWAY = "gateway"
+ALL = "all"
+"""The service of a node that hosts everything."""
 
 SETTINGS = ProcessSettings(log_level="error", log_form="json")
 SCHEDULE = Schedule(poll_ms=2_000)
@@ -74,6 +77,8 @@ class Setup:
         joined: services whose databases join what the turns of a batch write, as Postgres does;
             on the others each statement is made at once, as on SQLite.
         join: what joins it.
+        together: nodes that host all services and the gateway, as one process does, so that their
+            letters go past the broker; 0: each service has nodes of its own.
         size: how much the workload is asked to do.
         older: the release of the system that the first node of each service still runs.
         deployed: the release that nodes run once they were restarted; it is rolled back when
@@ -87,6 +92,7 @@ class Setup:
     replicas: Mapping[str, int] = field(default_factory=dict[str, int])
     joined: Sequence[str] = ()
     join: Join = JoinedTransaction
+    together: int = 0
     size: int = 10
     older: System | None = None
     deployed: System | None = None
@@ -152,9 +158,11 @@ class World:
         self.broker = SimBroker(self.chance("broker"), record=self.record)
         self.network = SimNetwork(self.chance("network"), record=self.record)
         self.network.names = self._nodes_behind
-        for service in system.services:
-            count = setup.replicas.get(service.name, 1)
-            self._hosts[service.name] = [f"{service.name}-{n}" for n in range(1, count + 1)]
+        for name in (GATEWAY, *self.services) if setup.together else self.services:
+            host, count = ALL, setup.together
+            if not count:
+                host, count = name, setup.replicas.get(name, 1)
+            self._hosts[name] = [f"{host}-{n}" for n in range(1, count + 1)]
 
     def _nodes_behind(self, name: str) -> list[str]:
         return [self._led[name]] if name in self._led else self._hosts.get(name, [name])
@@ -199,6 +207,12 @@ class World:
         """The names of all services."""
         return [service.name for service in self.system.services]
 
+    @property
+    def node_names(self) -> list[str]:
+        """The names of all nodes of services."""
+        names = [name for service in self.services for name in self.replicas(service)]
+        return list(dict.fromkeys(names))
+
     def replicas(self, service: str) -> list[str]:
         """Return the names of a service's nodes."""
         return self._hosts[service]
@@ -207,10 +221,10 @@ class World:
         """Start everything; when this returns, the gateway is ready."""
         for external in self._externals():
             await self._stand_in(external)
-        for service in self.services:
-            for name in self.replicas(service):
-                await self.start_node(name)
-        await self.start_node(GATEWAY)
+        for name in self.node_names:
+            await self.start_node(name)
+        if not self.setup.together:
+            await self.start_node(GATEWAY)
 
     def _externals(self) -> list[str]:
         names = {e.name: None for service in self.system.services for e in service.reaches}
@@ -268,15 +282,17 @@ class World:
             discover=lambda service: [Origin(service, PORT, tls=True, workload=service)],
             identity=SimIdentity(node.service, system=self.system.name),
         )
-        gateway = node.service == GATEWAY
-        if gateway:
+        gateway, together = node.service == GATEWAY, node.service == ALL
+        if together:
+            engines = replace(engines, broker=NearBroker(engines.broker), identity=None)
+        elif gateway:
             engines = replace(engines, signer=lambda: sim_signer(self.system.name))
         urls = {url_variable(name): f"http://{name}" for name in self._externals()}
         options = Options(
             data=None,
             host=node.name,
-            services=() if gateway else (node.service,),
-            gateway=gateway,
+            services=self._services_of(node),
+            gateway=gateway or together,
             environ={**urls, **self.system.simulated.environ},
             settings=SETTINGS,
             schedule=self.setup.schedule,
@@ -288,6 +304,11 @@ class World:
         process = Process(release, options, logger, engines, witness=self._witness)
         self._metrics.append(process.metrics)
         return process
+
+    def _services_of(self, node: Node) -> tuple[str, ...]:
+        if node.service == ALL:
+            return tuple(self.services)
+        return () if node.service == GATEWAY else (node.service,)
 
     def _database(self, service: str, node: Node) -> SimDatabase:
         join = self.setup.join if service in self.setup.joined else None
@@ -378,7 +399,12 @@ class World:
         Args:
             lost: let what it does there be lost instead.
         """
-        self._armed.append((service, step, self.passed(service, step) + nth, down_s, lost))
+        nth += self.passed(self._where(service), step)
+        self._armed.append((service, step, nth, down_s, lost))
+
+    def _where(self, service: str) -> str:
+        """Return what the nodes that host a service are called after."""
+        return ALL if self.setup.together else service
 
     def watch(self) -> None:
         """Count steps from here on: what starts a world is none of them."""
@@ -392,7 +418,8 @@ class World:
     def _strike(self, node: Node, step: str) -> None:
         for armed in self._armed:
             service, at, nth, down_s, lost = armed
-            if at == step and service == node.service and self.passed(service, step) >= nth:
+            where = self._where(service)
+            if at == step and where == node.service and self.passed(where, step) >= nth:
                 self._armed.remove(armed)
                 self.struck.append(f"{service} {step}")
                 if lost and step.startswith("commit"):
