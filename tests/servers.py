@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -120,22 +120,43 @@ def _drop(server: Any) -> None:
 @contextmanager
 def pgbouncer_server(postgres: Postgres, pool_size: int = 4) -> Iterator[Postgres]:
     """Start PgBouncer in transaction mode, in front of a Postgres."""
+    port, socket_folder = free_port(), postgres.url.partition("?host=")[2]
+    databases = f"* = host={socket_folder} user=postgres"
+    user = Path(socket_folder).owner()
+    with pgbouncer(port, databases, f"auth_type = any\ndefault_pool_size = {pool_size}\n", user):
+        yield Postgres(postgres.url, f"postgresql://postgres@127.0.0.1:{port}")
+
+
+@contextmanager
+def pgbouncer(
+    port: int, databases: str, settings: str, user: str, files: Mapping[str, str] | None = None
+) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """Start PgBouncer in transaction mode; give its folder and its process.
+
+    Args:
+        user: as whom it runs where we are root, as it refuses to.
+        files: {name: text}, beside its settings, in which `{folder}` is where they are.
+    """
     unpacked = BIN.parent / "pgbouncer"
     command = shutil.which("pgbouncer") or str(unpacked / "usr" / "sbin" / "pgbouncer")
     assert Path(command).exists(), "there is no pgbouncer; `make chaos` fetches it"
-    folder, port = Path(tempfile.mkdtemp(prefix="holdfast-pgbouncer-")), free_port()
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-pgbouncer-"))
     folder.chmod(0o755)
-    socket_folder = postgres.url.partition("?host=")[2]
-    settings = folder / "pgbouncer.ini"
-    settings.write_text(
-        f"[databases]\n* = host={socket_folder} user=postgres\n[pgbouncer]\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        f"pool_mode = transaction\ndefault_pool_size = {pool_size}\n"
+    told = folder / "pgbouncer.ini"
+    told.write_text(
+        f"[databases]\n{databases}\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        "pool_mode = transaction\n"
         "server_idle_timeout = 2\n"  # each test leaves a database behind, and its connections
+        f"{settings.replace('{folder}', str(folder))}"
     )
-    words = [command, str(settings)]
-    if os.getuid() == 0:  # it refuses to be root
-        words[1:1] = ["-u", Path(socket_folder).owner()]
+    for name, text in (files or {}).items():
+        (folder / name).write_text(text)
+        if os.getuid() == 0:
+            shutil.chown(folder / name, user)
+    words = [command, str(told)]
+    if os.getuid() == 0:
+        words[1:1] = ["-u", user]
     libraries = str(next(unpacked.glob("usr/lib/*"), unpacked))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -143,7 +164,7 @@ def pgbouncer_server(postgres: Postgres, pool_size: int = 4) -> Iterator[Postgre
         )
     try:
         wait_for_port(port)
-        yield Postgres(postgres.url, f"postgresql://postgres@127.0.0.1:{port}")
+        yield folder, process
     finally:
         process.kill()
         process.wait()
@@ -223,11 +244,17 @@ def nats_server(settings: str = "") -> Iterator[Nats]:
 
 
 @contextmanager
-def nats_cluster() -> Iterator[list[Nats]]:
-    """Start three nodes that keep each stream together."""
+def nats_cluster(settings: str = "") -> Iterator[list[Nats]]:
+    """Start three nodes that keep each stream together.
+
+    Args:
+        settings: of each: who is let in.
+    """
     routes = [free_port() for _ in range(3)]
     nodes = [Nats(f"n{n}", routes, route) for n, route in enumerate(routes)]
     for node in nodes:
+        if settings:
+            node.configure(settings)
         node.start()
     try:
         yield nodes

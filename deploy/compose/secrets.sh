@@ -25,11 +25,3 @@ random() {
 
 made grafana_password "$(random)"
 made postgres_password "$(random)"
-for service in users inventory orders payments notifications; do
-  for kind in database database_owner; do
-    role="$service${kind#database}"
-    made "${service}_${kind}_password" "$(random)"
-    made "${service}_${kind}_url" \
-      "postgresql://$role:$(cat "secrets/${service}_${kind}_password")@postgres:5432/$service"
-  done
-done

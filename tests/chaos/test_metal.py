@@ -1,8 +1,8 @@
 """The shop on real engines, while everything that runs it is killed, stopped and emptied.
 
-Eleven processes (two of each service, and the gateway), Postgres, and three NATS nodes. Customers
-keep ordering; at the end a reader of its own audits the databases and the card processor's ledger
-against what the customers were told.
+Eleven processes (two of each service, and the gateway), each with an identity of its own, Postgres
+and three NATS nodes that know who is who. Customers keep ordering; at the end a reader of its own
+audits the databases and the card processor's ledger against what the customers were told.
 """
 
 import asyncio
@@ -17,7 +17,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from holdfast.contract.spiffe import NATS, PROVISIONER
+from holdfast.engines.machine import MachineClock
+from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.runtime.children import free_port
+from holdfast.runtime.identity import RefusedPeers
+from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority
+from holdfast.runtime.nats_settings import nats_accounts, nats_tls
+from holdfast.runtime.provisioning import provisioner_of
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.testing import Client
@@ -51,9 +58,12 @@ WHERE state IN ('due', 'held', 'dead') AND kind NOT IN ('tick', 'request') GROUP
 class Metal:
     """Everything that runs, and what can befall it."""
 
-    def __init__(self, folder: Path, nodes: list[Nats], chance: random.Random) -> None:
+    def __init__(
+        self, folder: Path, nodes: list[Nats], authority: LocalAuthority, chance: random.Random
+    ) -> None:
         self.folder, self.nodes, self.chance = folder, nodes, chance
-        self.servers = Servers(folder / "servers", ["postgres"], shop)
+        self.authority = authority
+        self.servers = Servers(folder / "servers", ["postgres"], shop, authority=authority)
         self.processor = card_processor(folder, hang_s=3.0)
         self.told: list[str] = []
 
@@ -61,11 +71,20 @@ class Metal:
         """Start it all."""
         await self.processor.start()
         await self.servers.start()
+        self.authority.start()
+        broker = {
+            "BROKER_URL": ",".join(f"tls://127.0.0.1:{node.port}" for node in self.nodes),
+            "BROKER_COPIES": "3",
+        }
+        files, refused = self.authority.issue(PROVISIONER), RefusedPeers()
+        identity = TlsIdentity(files, shop.name, MachineClock(), refused)
+        self.provisioner = provisioner_of(shop, broker, identity)
+        self.provisioner.start()
+        await self.provisioner.ready()
         environ = {
             **os.environ,
             **self.servers.environ,
-            "BROKER_URL": ",".join(node.url for node in self.nodes),
-            "BROKER_COPIES": "3",
+            **broker,
             "PROCESSOR_URL": self.processor.url,
             "HOLDFAST_LOG_LEVEL": os.environ.get("HOLDFAST_LOG_LEVEL", "error"),
             "HOLDFAST_DRAIN_S": "5",
@@ -80,20 +99,22 @@ class Metal:
             replicas=dict.fromkeys(SERVICES, 2),
             environ=environ,
             drain_s=5.0,
+            authority=self.authority,
         )
         await self.shop.start()
 
     async def stop(self) -> None:
         """Stop it all."""
         await self.shop.stop()
+        self.authority.stop()
+        await self.provisioner.stop()
         await self.servers.stop()
         await self.processor.kill()
 
     @property
     def tables(self) -> Tables:
         """The databases, for a reader of its own."""
-        found = {name: self.servers.environ[f"{name.upper()}_DATABASE_URL"] for name in SERVICES}
-        return Tables(found)
+        return Tables.of(self.servers, SERVICES)
 
     def tell(self, what: str) -> None:
         """Note what befell, for who reads a failure."""
@@ -173,8 +194,11 @@ async def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
     chance = random.Random(seed)
     print(f"seed {seed}", file=sys.stderr)
     placed: list[Placed] = []
-    with nats_cluster() as nodes:
-        metal = Metal(tmp_path, nodes, chance)
+    authority = LocalAuthority(tmp_path / IDENTITIES, shop.name, MachineClock())
+    files = authority.issue(NATS)
+    tls = nats_tls(files.certificate, files.key, files.trusted)
+    with nats_cluster(tls + nats_accounts(shop.graph())) as nodes:
+        metal = Metal(tmp_path, nodes, authority, chance)
         misfortunes: list[Callable[[], Awaitable[None]]] = [
             *[metal.kill_a_process] * 10,
             *[metal.stop_a_process] * 5,

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ import msgspec
 import pytest
 
 from holdfast.consistency.schedule import Schedule
-from holdfast.contract.spiffe import ALL
+from holdfast.contract.spiffe import GATEWAY
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.postgres import IDLE_MS, PostgresDatabase
 from holdfast.errors import TransactionLost
 from holdfast.observability import Logger
+from holdfast.runtime.children import free_port
 from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, variables_of
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.runtime.servers import Servers
+from holdfast.runtime.variables import url_variable
 from holdfast.system import System
 from holdfast.testing import Client
 from shop.system import shop
@@ -35,11 +37,15 @@ HASTY = Schedule(retry_ms=10, retry_cap_ms=50, poll_ms=50)
 
 @dataclass(slots=True)
 class Replicas:
-    """Processes of one system, on servers."""
+    """Processes of one system, on servers.
+
+    Attributes:
+        client: of the gateway, which asks each replica in turn.
+    """
 
     servers: Servers
-    processes: list[Process] = field(default_factory=list[Process])
-    clients: list[Client] = field(default_factory=list[Client])
+    processes: list[Process]
+    client: Client
 
     async def rows(self, service: str, sql: str, *values: Any) -> list[Any]:
         """Read a service's database, past the framework."""
@@ -59,46 +65,65 @@ class Replicas:
 
 @asynccontextmanager
 async def replicas(
-    system: System, folder: Path, kinds: list[tuple[str, ...]], schedule: Schedule = HASTY
+    system: System, folder: Path, services: list[str], schedule: Schedule = HASTY
 ) -> AsyncIterator[Replicas]:
-    """Start servers, and a process for each entry of `kinds`, which names its services."""
+    """Start servers, a process for each entry of `services`, and a gateway.
+
+    Each has an identity of its own, and rights of nobody else.
+    """
     authority = LocalAuthority(folder / IDENTITIES, system.name, MachineClock())
     servers = Servers(folder / "servers", ["postgres", "nats"], system, authority=authority)
+    ports = [free_port() for _ in services]
+    urls = {
+        url_variable(name): ",".join(
+            f"https://127.0.0.1:{port}"
+            for port, other in zip(ports, services, strict=True)
+            if other == name
+        )
+        for name in services
+    }
     async with AsyncExitStack() as stack:
         stack.push_async_callback(servers.stop)
         await servers.start()
-        found = Replicas(servers)
-        for number, services in enumerate(kinds):
-            options = Options(
-                data=folder / str(number),
-                port=0,
-                services=services,
-                environ=servers.environ | variables_of(authority, ALL),
-                schedule=schedule,
+
+        async def process(name: str, **options: Any) -> Process:
+            environ = {**servers.environ, **variables_of(authority, name), **urls}
+            told = Options(environ=environ, schedule=schedule, **options)
+            made = Process(system, told, Logger(BytesIO(), MachineClock(), system.name))
+            await start(made)
+            stack.push_async_callback(made.stop)
+            return made
+
+        found = [
+            await process(
+                name,
+                data=folder / str(n),
+                port=ports[n],
+                ops_port=0,
+                services=(name,),
+                gateway=False,
             )
-            process = Process(system, options, Logger(BytesIO(), MachineClock(), system.name))
-            await start(process)
-            stack.push_async_callback(process.stop)
-            client = Client(process.url)
-            stack.push_async_callback(client.close)
-            found.processes.append(process)
-            found.clients.append(client)
-        yield found
+            for n, name in enumerate(services)
+        ]
+        gateway = await process(GATEWAY, data=folder / GATEWAY, port=0, services=())
+        client = Client(gateway.url)
+        stack.push_async_callback(client.close)
+        yield Replicas(servers, found, client)
 
 
 async def test_no_event_of_64_writers_is_skipped(tmp_path: Path) -> None:
     """Commits come in another order than their ids; whoever reads by number would skip some."""
     chance = random.Random(7)
-    kinds = [("desk",)] * 4 + [("shed",)] * 2
+    kinds = ["desk"] * 4 + ["shed"] * 2
     async with replicas(notes.system, tmp_path, kinds) as run:
         numbers = iter(range(640))
 
-        async def writer(client: Client) -> None:
+        async def writer() -> None:
             for number in numbers:
                 note = {"number": number, "dawdle_ms": chance.choice([0, 0, 0, 1, 20])}
-                assert (await client.post("/v1/notes", json=note)).status == 202
+                assert (await run.client.post("/v1/notes", json=note)).status == 202
 
-        await asyncio.gather(*(writer(run.clients[n % 4]) for n in range(64)))
+        await asyncio.gather(*(writer() for _ in range(64)))
         await run.until("shed", "SELECT count(*) FROM heard", lambda count: count == 640)
         again = await run.rows("shed", "SELECT count(*) FROM holdfast_message WHERE state = 'dead'")
 
@@ -107,12 +132,12 @@ async def test_no_event_of_64_writers_is_skipped(tmp_path: Path) -> None:
 
 async def test_a_transaction_left_open_holds_nobody_up(tmp_path: Path) -> None:
     """A process that stands still in the middle of one loses it, and the others go on."""
-    async with replicas(notes.system, tmp_path, [("desk",)]) as run:
+    async with replicas(notes.system, tmp_path, ["desk"]) as run:
         url = run.servers.environ["DESK_DATABASE_URL"]
         stands_still = PostgresDatabase(url, MachineClock())
         tx = await stands_still.begin()
         await tx.insert_messages([])
-        answer = await run.clients[0].post("/v1/notes", json={"number": 1})
+        answer = await run.client.post("/v1/notes", json={"number": 1})
         with pytest.raises(TransactionLost):
             await tx.commit()
         await tx.abort()
@@ -124,7 +149,7 @@ async def test_a_transaction_left_open_holds_nobody_up(tmp_path: Path) -> None:
 
 async def test_readiness_shows_what_is_away(tmp_path: Path) -> None:
     """The process stays in service: letters wait in its outbox."""
-    async with replicas(notes.system, tmp_path, [("desk",)]) as run:
+    async with replicas(notes.system, tmp_path, ["desk"]) as run:
         health = run.processes[0].health
 
         async def checks() -> Any:
@@ -135,7 +160,7 @@ async def test_readiness_shows_what_is_away(tmp_path: Path) -> None:
         while (after := await checks())["broker"]["ok"]:
             await asyncio.sleep(0.05)
         status = (await health.ready()).status
-        noted = await run.clients[0].post("/v1/notes", json={"number": 1})
+        noted = await run.client.post("/v1/notes", json={"number": 1})
 
     well = {"ok": True}
     assert {"broker", "database of desk"} <= before.keys()
@@ -146,7 +171,7 @@ async def test_readiness_shows_what_is_away(tmp_path: Path) -> None:
 
 async def test_the_last_piece_is_sold_once(tmp_path: Path) -> None:
     """Forty buyers look at two replicas; five pieces are left, and each sees the truth."""
-    async with replicas(notes.system, tmp_path, [("desk",)] * 2) as run:
+    async with replicas(notes.system, tmp_path, ["desk"] * 2) as run:
         url = run.servers.environ["DESK_DATABASE_URL"]
         database = PostgresDatabase(url, MachineClock())
         tx = await database.begin()
@@ -155,7 +180,7 @@ async def test_the_last_piece_is_sold_once(tmp_path: Path) -> None:
         await database.close()
         bodies = [{"number": n, "dawdle_ms": n % 3} for n in range(40)]
         answers = await asyncio.gather(
-            *(run.clients[n % 2].post("/v1/sales", json=body) for n, body in enumerate(bodies))
+            *(run.client.post("/v1/sales", json=body) for n, body in enumerate(bodies))
         )
         [[left]] = await run.rows("desk", 'SELECT left_ FROM (SELECT "left" AS left_ FROM piece) p')
         [[sold]] = await run.rows("desk", "SELECT count(*) FROM sale")
@@ -167,7 +192,7 @@ async def test_the_last_piece_is_sold_once(tmp_path: Path) -> None:
 
 async def test_batches_of_replicas_do_not_deadlock(tmp_path: Path) -> None:
     """Four replicas take batches of 64 side by side; the gate lets one in at a time."""
-    kinds = [("desk",)] + [("shed",)] * 4
+    kinds = ["desk"] + ["shed"] * 4
     schedule = Schedule(batch=64, poll_ms=50)
     async with replicas(notes.system, tmp_path, kinds, schedule) as run:
         numbers = iter(range(2_000))
@@ -175,7 +200,7 @@ async def test_batches_of_replicas_do_not_deadlock(tmp_path: Path) -> None:
         async def writer() -> None:
             for number in numbers:
                 note = {"number": number}
-                assert (await run.clients[0].post("/v1/notes", json=note)).status == 202
+                assert (await run.client.post("/v1/notes", json=note)).status == 202
 
         await asyncio.gather(*(writer() for _ in range(64)))
         await run.until("shed", "SELECT count(*) FROM heard", lambda count: count == 2_000)
@@ -190,13 +215,13 @@ async def test_batches_of_replicas_do_not_deadlock(tmp_path: Path) -> None:
 
 async def test_poison_is_put_aside(tmp_path: Path) -> None:
     """One letter in a hundred can never be handled: all others are, and each of these is kept."""
-    async with replicas(notes.system, tmp_path, [("desk",), ("shed",)]) as run:
+    async with replicas(notes.system, tmp_path, ["desk", "shed"]) as run:
         numbers = iter(range(1_000))
 
         async def writer() -> None:
             for number in numbers:
                 note = {"number": number, "poison": number % 100 == 50}
-                assert (await run.clients[0].post("/v1/notes", json=note)).status == 202
+                assert (await run.client.post("/v1/notes", json=note)).status == 202
 
         await asyncio.gather(*(writer() for _ in range(32)))
         await run.until("shed", "SELECT count(*) FROM heard", lambda count: count == 990)
@@ -212,9 +237,9 @@ async def test_poison_is_put_aside(tmp_path: Path) -> None:
 
 async def test_what_the_database_refuses_at_the_end_is_a_failed_try(tmp_path: Path) -> None:
     """A deferred constraint: the letter dies after its tries, and is not run for ever."""
-    async with replicas(notes.system, tmp_path, [("desk",), ("shed",)]) as run:
+    async with replicas(notes.system, tmp_path, ["desk", "shed"]) as run:
         for number in (-1, 2):
-            answer = await run.clients[0].post("/v1/notes", json={"number": number})
+            answer = await run.client.post("/v1/notes", json={"number": number})
             assert answer.status == 202
         dead = "SELECT count(*) FROM holdfast_message WHERE state = 'dead'"
         await run.until("shed", dead, lambda count: count == 1)
@@ -242,12 +267,12 @@ async def test_the_tables_stay_bounded_through_two_days(tmp_path: Path) -> None:
     )
     names = tuple(service.name for service in shop.services)
     sizes, counts = list[int](), list[int]()
-    async with replicas(shop, tmp_path, [names], hurried) as run:
+    async with replicas(shop, tmp_path, list(names), hurried) as run:
         postgres = await asyncpg.connect(run.servers.addresses["postgres"])
         await postgres.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
         await postgres.execute("SELECT pg_reload_conf()")
         await postgres.close()
-        client = run.clients[0]
+        client = run.client
         login = {"email": "ada@example.com", "password": "a long password"}
         await client.post("/v1/users", json={**login, "name": "Ada"})
         token = (await client.post("/v1/tokens", json=login)).json()["access_token"]

