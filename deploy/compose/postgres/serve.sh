@@ -17,7 +17,7 @@ take() {
   done
 }
 
-mkdir -p -m 0700 "$own"
+install -d -m 0700 "$own"
 before=$(looked)
 take
 (
