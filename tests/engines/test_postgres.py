@@ -468,7 +468,7 @@ async def test_a_server_that_is_away_is_a_lost_transaction() -> None:
         (SAGAS_OPEN, ["holdfast_saga_open"]),
         (FLOORS, ["holdfast_message_pkey"]),
         (
-            to_handle([1], 5, oldest="min(id::text)"),
+            to_handle([1], now_ms="5", oldest="min(id::text)"),
             ["holdfast_message_due", "holdfast_message_failed"],
         ),
     ],

@@ -215,7 +215,10 @@ async def test_a_row_from_before_does_not_stop_what_leaves_it_alone(tmp_path: Pa
     [
         (SAGAS_OPEN, ["holdfast_saga_open"]),
         (FLOORS, ["COVERING INDEX sqlite_autoindex_holdfast_message_1"]),
-        (to_handle([1], 5, oldest="min(id)"), ["holdfast_message_due", "holdfast_message_failed"]),
+        (
+            to_handle([1], now_ms="5", oldest="min(id)"),
+            ["holdfast_message_due", "holdfast_message_failed"],
+        ),
     ],
 )
 async def test_what_waits_is_counted_by_an_index(

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.digests N`: prints the digest of the history of each of N seeds."""
+"""`python -m tests.simulation.digests A B`: prints the digests of the seeds from A to before B."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ def main() -> None:
     """Print them."""
     logging.disable(logging.CRITICAL)
     system = simulated("shop")
-    for seed in range(int(sys.argv[1])):
+    for seed in range(int(sys.argv[1]), int(sys.argv[2])):
         print(seed, run(system, seed, size=4).digest)
 
 

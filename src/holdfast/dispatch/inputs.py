@@ -1,5 +1,6 @@
 """What a route takes from a request: path, query, headers and body, validated by their types."""
 
+import functools
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,14 +14,16 @@ from holdfast.dispatch.body import Body
 from holdfast.dispatch.problem import unfit
 from holdfast.errors import BadRequest, Invalid
 from holdfast.system.shapes import is_list
-from holdfast.system.signature import Parameter, Signature, Source, bare
+from holdfast.system.signature import Signature, Source, bare
 
 QUERY_FIELDS_MAX = 100
 _PARAMETERS = ConfigDict(allow_inf_nan=False)  # the API document calls them numbers
 
 
-def _shape(name: str, parameters: list[Parameter]) -> type[BaseModel] | None:
-    """Return a model with one field per parameter, or None without parameters."""
+@functools.lru_cache(maxsize=4_096)  # a model costs a millisecond, and a function has the same ones
+def _shape(name: str, signature: Signature, source: Source) -> type[BaseModel] | None:
+    """Return a model with one field per parameter from a source, or None without any."""
+    parameters = signature.of(source)
     if not parameters:
         return None
     fields: dict[str, Any] = {}
@@ -43,9 +46,9 @@ class Inputs:
     """
 
     def __init__(self, signature: Signature) -> None:
-        self.path = _shape("Path", signature.of(Source.PATH))
-        self.query = _shape("Query", signature.of(Source.QUERY))
-        self.header = _shape("Header", signature.of(Source.HEADER))
+        self.path = _shape("Path", signature, Source.PATH)
+        self.query = _shape("Query", signature, Source.QUERY)
+        self.header = _shape("Header", signature, Source.HEADER)
         bodies = signature.of(Source.BODY)
         self.body = Body(bodies[0]) if bodies else None
         self._lists = {p.alias for p in signature.of(Source.QUERY) if is_list(p.annotation)}

@@ -18,12 +18,13 @@ FLOORS = (
 )
 
 
-def to_handle(out_edges: Sequence[int], now_ms: int, *, oldest: str) -> str:
+def to_handle(out_edges: Sequence[int], *, now_ms: str, oldest: str) -> str:
     """Return what counts the letters of others that are due, or have failed and are tried again.
 
     A letter that a handler holds is neither: its lease ends later.
 
     Args:
+        now_ms: the placeholder of the time, so that the statement is prepared once.
         oldest: what the database calls the smallest id.
     """
     edges = ", ".join(f"{edge:d}" for edge in (0, *out_edges))  # 0 is none, and a list has one
@@ -33,7 +34,7 @@ def to_handle(out_edges: Sequence[int], now_ms: int, *, oldest: str) -> str:
     )
     return (
         f"SELECT sum(n), min(id) FROM (SELECT count(*) AS n, {oldest} AS id {where} "
-        f"AND error IS NULL AND due_at <= {now_ms:d} UNION ALL "
+        f"AND error IS NULL AND due_at <= {now_ms} UNION ALL "
         f"SELECT count(*), {oldest} {where} AND error IS NOT NULL) AS found"
     )
 

@@ -385,7 +385,7 @@ class PostgresDatabase:
         )
         now_ms = self.now_ms()
         [(in_rows, in_oldest)] = await self._fetch(
-            to_handle(out_edges, now_ms, oldest="min(id::text)")
+            to_handle(out_edges, now_ms="$1", oldest="min(id::text)"), now_ms
         )
         sagas = [(*record,) for record in await self._fetch(SAGAS_OPEN)]
         return Backlog(

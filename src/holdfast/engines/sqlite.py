@@ -282,7 +282,9 @@ class SqliteDatabase:
         ).fetchone()[0]
         failed = 0 if failing is None else self._count_failing(out_edges, failing)
         fetched, now_ms = self._committed.execute, self.now_ms()
-        in_rows, in_oldest = fetched(to_handle(out_edges, now_ms, oldest="min(id)")).fetchone()
+        in_rows, in_oldest = fetched(
+            to_handle(out_edges, now_ms="?", oldest="min(id)"), (now_ms,)
+        ).fetchone()
         return Backlog(
             rows,
             size,

@@ -1,5 +1,6 @@
 """What operators are shown of letters and sagas: times with zones, and no secrets."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from uuid import UUID
 
@@ -30,7 +31,12 @@ class Shown:
     """Shows what the databases of one system hold."""
 
     def __init__(self, system: System) -> None:
-        self._secrets = frozenset(unshown_fields(_models_of(system)))
+        self._system = system
+
+    @functools.cached_property
+    def _secrets(self) -> frozenset[str]:
+        """The names of fields that nobody is shown; looked for when somebody looks."""
+        return frozenset(unshown_fields(_models_of(self._system)))
 
     def parsed(self, body: bytes) -> object:
         """Return a stored body without secrets."""
@@ -116,9 +122,9 @@ class Shown:
 
 def _models_of(system: System) -> Iterator[object]:
     """Yield what travels and is stored in a system: messages, replies, failures, saga inputs."""
+    handlers = system.handlers()
     for service in system.services:
-        handlers = system.handlers()[service.name].by_wire_name.values()
-        for handler in handlers:
+        for handler in handlers[service.name].by_wire_name.values():
             yield handler.message
             yield getattr(handler.message, "reply_type", None)
             yield from getattr(handler.message, "fails", ())

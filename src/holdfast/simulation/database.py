@@ -11,10 +11,12 @@ from sqlalchemy import MetaData
 
 from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
 from holdfast.engines.database_clock import DatabaseClock
-from holdfast.engines.sqlite import SqliteDatabase, SqliteReader
+from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.engines.sqlite_rows import uuid_of
 from holdfast.errors import TransactionLost
 from holdfast.simulation.joinable import Join, JoinableTransaction
 from holdfast.simulation.node import Node
+from holdfast.simulation.reader import SimReader
 from holdfast.simulation.store import SimStore
 from holdfast.simulation.transaction import SimTransaction
 from holdfast.storage import (
@@ -84,7 +86,8 @@ class SimDatabase:
     def _look(self) -> None:
         """Look at the server's clock, as Postgres is looked at."""
         self._time.sees(self.store.clock.now() * 1000)
-        self.store.memory.go_on_from_floor(self._time, self._lag_ms)
+        _, floor = self.store.memory.see()
+        self._time.goes_on_from(uuid_of(floor), self._lag_ms)
 
     async def look(self) -> list[EdgeRow]:
         """See `storage.Database`."""
@@ -106,9 +109,10 @@ class SimDatabase:
         tx.started()
         return tx
 
-    async def read(self) -> SqliteReader:
+    async def read(self) -> SimReader:
         """See `storage.Database`."""
-        return SqliteReader(self._served())
+        self._served()
+        return SimReader(self.store.memory)
 
     async def messages(self, which: MessageFilter) -> list[MessageRow]:
         """See `storage.Database`."""
@@ -138,7 +142,7 @@ class SimDatabase:
         """See `storage.Database`."""
         self._served()
         self._look()
-        due_at = self.store.memory.first_due_at()
+        due_at, _ = self.store.memory.see()
         return None if due_at is None else due_at - self._time.now_ms()
 
     async def trouble(self) -> str | None:

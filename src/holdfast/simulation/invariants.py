@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.simulation.world import World, effect_table
 
+_EFFECTS = select(effect_table)
 _TWICE = (
     select(effect_table.c.seed, effect_table.c.what, func.count().label("times"))
     .group_by(effect_table.c.seed, effect_table.c.what)
@@ -18,7 +19,7 @@ _TWICE = (
 
 def effects_of(world: World, service: str) -> Counter[UUID]:
     """Return {seed of a unit of work: how often it was committed}."""
-    return Counter(row.seed for row in world.rows(service, select(effect_table)))
+    return Counter(row.seed for row in world.rows(service, _EFFECTS))
 
 
 def every_saga_ends(world: World) -> None:
@@ -69,7 +70,7 @@ def what_was_acknowledged_is_kept(world: World) -> None:
     """A request that was answered with 2xx had its effect, and one key had one."""
     written: Counter[str] = Counter()
     for service in world.services:
-        for row in world.rows(service, select(effect_table)):
+        for row in world.rows(service, _EFFECTS):
             if row.what.startswith(("POST ", "PUT ", "PATCH ", "DELETE ")):
                 written[row.correlation] += 1
     for answer in world.history.of("answer"):

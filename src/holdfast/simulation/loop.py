@@ -9,13 +9,14 @@ import asyncio
 import heapq
 import random
 import traceback
-from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle, events
+from asyncio import AbstractEventLoop, Future, Task, events
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 from holdfast.errors import Deadlock, Livelock, NotSimulated
+from holdfast.simulation.callback import Callback
 from holdfast.simulation.node import NODE, Node
 
 T = TypeVar("T")
@@ -103,8 +104,8 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
     def __init__(self, chance: random.Random | None = None) -> None:
         self._chance = chance
         self._now_s = 0.0
-        self._ready: list[Handle] = []
-        self._later: list[tuple[float, int, TimerHandle]] = []
+        self._ready: list[Callback] = []
+        self._later: list[tuple[float, int, Callback]] = []
         self._count = 0
         self._stopping = False
         self._closed = False
@@ -148,31 +149,32 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         ready, later, chance = self._ready, self._later, self._chance
         while not main.done():
             if not ready:
-                while later and later[0][2]._cancelled:
+                while later and later[0][2].function is None:
                     heapq.heappop(later)
                 if not later:
                     raise Deadlock(self._who_waits(main))
-                due, _, timer = heapq.heappop(later)
+                due, _, call = heapq.heappop(later)
                 if due > self._now_s:
                     self._now_s = due
                     same_time = 0
-                ready.append(timer)
+                ready.append(call)
                 while later and later[0][0] <= self._now_s:
-                    timer = heapq.heappop(later)[2]
-                    if not timer._cancelled:
-                        ready.append(timer)
+                    call = heapq.heappop(later)[2]
+                    if call.function is not None:
+                        ready.append(call)
             at = 0
             if chance is not None and len(ready) > 1 and chance.random() < SHUFFLED:
                 at = int(chance.random() * min(len(ready), _SOON))
-            handle = ready.pop(at)
-            if handle._cancelled:
+            call = ready.pop(at)
+            function, context = call.function, call.context
+            if function is None:
                 continue
-            node = handle._context.get(NODE)  # type: ignore[attr-defined]  # a Handle has one
+            node = context.get(NODE)
             if node is not None:
                 if not node.alive:
                     continue
                 if node.paused:
-                    node.held.append(handle)
+                    node.held.append(call)
                     continue
                 if self.watch is not None:
                     self.watch(node)
@@ -181,14 +183,20 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
             self.steps += 1
             same_time += 1
             if self.steps > STEPS_MAX or same_time > SAME_TIME_MAX:
-                raise Livelock(f"{self.steps:,} callbacks, the last of them {handle!r}")
-            handle._run()
+                raise Livelock(f"{self.steps:,} callbacks, the last of them {call!r}")
+            try:
+                context.run(function, *call.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:  # a callback has nobody else who would hear of it
+                told = f"Exception in callback {function!r}"
+                self.call_exception_handler({"message": told, "exception": exc, "handle": call})
 
     def leap(self, seconds: float) -> None:
         """Let time pass at once; what was due in it is late."""
         self._now_s += seconds
 
-    def go_on(self, held: list[Handle]) -> None:
+    def go_on(self, held: list[Callback]) -> None:
         """Take back the callbacks of a node that was paused."""
         self._ready += held
 
@@ -231,12 +239,14 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
 
     def call_soon(
         self, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> Handle:
+    ) -> Callback:
         """See `AbstractEventLoop.call_soon`."""
-        handle = Handle(callback, args, self, context)
+        if context is None:  # an empty one is false
+            context = copy_context()
+        call = Callback(callback, args, context, self._now_s)
         if not self._closed:
-            self._ready.append(handle)
-        return handle
+            self._ready.append(call)
+        return call
 
     def call_later(
         self,
@@ -244,7 +254,7 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         callback: Callable[..., object],
         *args: object,
         context: Context | None = None,
-    ) -> TimerHandle:
+    ) -> Callback:
         """See `AbstractEventLoop.call_later`."""
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
@@ -254,16 +264,15 @@ class SimLoop(_Walled):  # type: ignore[misc]  # all of it is AbstractEventLoop'
         callback: Callable[..., object],
         *args: object,
         context: Context | None = None,
-    ) -> TimerHandle:
+    ) -> Callback:
         """See `AbstractEventLoop.call_at`."""
-        timer = TimerHandle(when, callback, args, self, context)
+        if context is None:
+            context = copy_context()
+        call = Callback(callback, args, context, when)
         if not self._closed:
             self._count += 1
-            heapq.heappush(self._later, (when, self._count, timer))
-        return timer
-
-    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
-        """Leave it where it is; it is dropped when its time comes."""
+            heapq.heappush(self._later, (when, self._count, call))
+        return call
 
     # -- tasks and futures ----------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 
+from holdfast.simulation.callback import Callback
+
 Step = Callable[["Node", str], None]
 """Told of each step that the outside can see; it may kill the node, or pause it."""
 
@@ -32,7 +34,7 @@ class Node:
     on_step: Step = _unseen
     alive: bool = True
     paused: bool = False
-    held: list[asyncio.Handle] = field(default_factory=list[asyncio.Handle])
+    held: list[Callback] = field(default_factory=list[Callback])
     mourners: list["asyncio.Future[None]"] = field(default_factory=list["asyncio.Future[None]"])
     context: Context = field(init=False)
     awaits: str = field(init=False)

@@ -107,6 +107,21 @@ def run(
             [f"system {system.name!r} declares no workload: `@{system.name}.workload`"]
         )
     setup = setup or drawn_setup(system, seed, size)
+    logger = logging.getLogger("holdfast")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # what goes wrong here is meant to
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _run(system, seed, setup, faults)
+    finally:
+        if collecting:
+            gc.enable()  # the world is gone by now, so that what is left of it is found once
+
+
+def _run(
+    system: System, seed: int | str, setup: Setup, faults: Sequence[AnyFault] | None
+) -> Outcome:
     loop = SimLoop(random.Random(f"{seed} order"))  # noqa: S311  # a seed decides everything here
     fence = Fence(random.Random(f"{seed} entropy"), loop.time)  # noqa: S311  # see above
     world = World(system, str(seed), setup, loop, fence)
@@ -117,11 +132,6 @@ def run(
             intruder = random.Random(f"{seed} intruder")  # noqa: S311  # see above
             faults += draw_takeover(intruder, world.services)
     drama = _Drama(world, list(faults))
-    logger = logging.getLogger("holdfast")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())  # what goes wrong here is meant to
-    collecting = gc.isenabled()
-    gc.disable()
     try:
         with fence.up():
             loop.run_until_complete(drama.play())
@@ -135,8 +145,6 @@ def run(
         outcome = drama.outcome(str(seed))
         loop.close()
         world.close()
-        if collecting:
-            gc.enable()
     if fence.refused is not None:
         raise fence.refused
     return outcome

@@ -106,7 +106,7 @@ class SimStore:
         """Return the rows of a SELECT on what is committed."""
         if not self.memory.writer.in_transaction:
             return list(self.memory.users.execute(statement).fetchall())
-        connection = _now(self.memory.take_reader())
+        connection = self.memory.view(self.memory.image())
         try:
             return list(connection.execute(statement).fetchall())
         finally:

@@ -80,9 +80,9 @@ class Parameter:
         return copy.deepcopy(self.default) if self.factory is None else self.factory()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Signature:
-    """A function's parameters in order, and what it returns."""
+    """A function's parameters in order, and what it returns. Each is equal to itself alone."""
 
     parameters: tuple[Parameter, ...]
     returns: object
