@@ -208,7 +208,8 @@ def test_prometheus_asks_every_process() -> None:
     jobs = read["scrape_configs"]
 
     targets = [target for job in jobs for one in job["static_configs"] for target in one["targets"]]
-    assert targets == [f"{name}:8001" for name in OURS if name != "migrate"]
+    serve = [name for name in OURS if name != "migrate"]
+    assert targets == [f"{name}:8001" for name in (*serve, "provisioner")]
     assert [job["tls_config"]["server_name"] for job in jobs] == [t.split(":")[0] for t in targets]
     assert all(one["labels"] == {"job": "shop"} for job in jobs for one in job["static_configs"])
     assert identities_of(SHOP["services"]["prometheus"]) == {"monitoring"}

@@ -39,6 +39,7 @@ WORKLOADS = ["gateway", *SERVICES]
 PORTS = {
     **dict.fromkeys(WORKLOADS, (8000, 8001, 9999)),
     "nats": (4222, 6222, 8222),
+    "provisioner": (8001, 9999),
     "postgres": (5432, 8000),
     "redis": (6379,),
     "collector": (4318, 13133),
@@ -72,6 +73,7 @@ def edges_of_the_graph() -> set[Edge]:
             found.add((service.name, "redis", 6379))
     for name in WORKLOADS:
         found |= {("monitoring", name, 8001), (name, "collector", 4318)}
+    found.add(("monitoring", "provisioner", 8001))
     found.add(("migrate", "collector", 4318))
     found |= {("gateway", "users", 8000), ("gateway", "redis", 6379), ("provisioner", "nats", 4222)}
     found |= {("entry", "gateway", 8000), ("keda", "nats", 8222), ("nats", "nats", 6222)}

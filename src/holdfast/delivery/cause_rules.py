@@ -35,6 +35,7 @@ def causes_of(system: System) -> Iterator[Alert]:
     yield from _letters(system)
     yield from _sagas(system)
     yield from _identities(system)
+    yield from _broker(system)
 
 
 def group_of(system: System, runbooks: str) -> dict[str, Value]:
@@ -207,4 +208,34 @@ def _identities(system: System) -> Iterator[Alert]:
         "ticket",
         checked(f"sum by (instance) (increase({inside}[10m])) > 0"),
         f"{at}: another process of the system asked for what the graph does not let it",
+    )
+
+
+def _broker(system: System) -> Iterator[Alert]:
+    """Yield the alerts on who sends what he may not, and on a broker that needs somebody."""
+    job, at = equal("job", system.name), f"{system.name}, {{{{ $labels.instance }}}}"
+    refused = series(catalogue.LETTERS_REFUSED, job)
+    yield Alert(
+        "LettersRefused",
+        system.name,
+        "ticket",
+        checked(f"sum by (service, reason) (increase({refused}[10m])) > 0"),
+        f"{system.name}, {{{{ $labels.service }}}}: letters came that are not taken: "
+        "{{ $labels.reason }}",
+    )
+    yield Alert(
+        "BrokerTrouble",
+        system.name,
+        "ticket",
+        checked(f"min by (instance) ({series(catalogue.BROKER_UP, job)}) == 0"),
+        f"{at}: letters do not travel as they should, or a broker's server needs somebody",
+        for_="5m",
+    )
+    lost = series(catalogue.PARCELS_LOST, job)
+    yield Alert(
+        "ParcelsLost",
+        system.name,
+        "ticket",
+        checked(f"sum by (instance) (increase({lost}[10m])) > 0"),
+        f"{at}: the broker lost parcels that somebody had to read",
     )

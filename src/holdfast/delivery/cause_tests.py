@@ -34,6 +34,7 @@ def cause_test(system: System, runbooks: str) -> dict[str, Value]:
         *_route_fails(system, alerts, runbooks),
         *_targets(system, alerts, runbooks),
         *_identities(system, alerts, runbooks),
+        *_broker(system, alerts, runbooks),
         *_quiet(system, alerts, runbooks),
     ]
     return {"evaluation_interval": f"{STEP_S}s", "tests": tests}
@@ -220,6 +221,23 @@ def _identities(system: System, alerts: list[Alert], runbooks: str) -> Iterator[
         ("EdgeRefused: none is silent", (edges, f"7x{_LONG}"), "EdgeRefused", []),
     ):
         yield _test(about, [series_of], [_at(40 * STEP_S, alert, fires_at)])
+
+
+def _broker(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:
+    """Yield the tests of letters that are refused, and of a broker in trouble."""
+    of = {alert.name: alert for alert in alerts}
+    pod: Labels = (("instance", "a"),)
+    why: Labels = (("service", system.services[0].name), ("reason", "sender"))
+    again, still = f"0+1x{_LONG}", f"7x{_LONG}"
+    for name, metric, labels, fires, silent in (
+        ("LettersRefused", catalogue.LETTERS_REFUSED, why, again, still),
+        ("BrokerTrouble", catalogue.BROKER_UP, pod, f"1x5 0x{_LONG}", "1x30 0x3 1x60"),
+        ("ParcelsLost", catalogue.PARCELS_LOST, pod, again, still),
+    ):
+        read = _name(system, metric, labels)
+        told = [expected(_filled(of[name], labels, runbooks))]
+        for about, values, rules in (("fires", fires, told), ("is silent", silent, [])):
+            yield _test(f"{name}: {about}", [(read, values)], [_at(40 * STEP_S, name, rules)])
 
 
 def _quiet(system: System, alerts: list[Alert], runbooks: str) -> Iterator[Value]:

@@ -126,7 +126,6 @@ def _words(rendering: Rendering) -> dict[str, object]:
         "folder": FOLDER,
         "gateway": GATEWAY,
         "migrate": MIGRATE,
-        "provisioner": PROVISIONER,
         "images": {name: rendering.images.server(name) for name in _SERVERS},
         "commands": {w.name: _command(plan, w) for w in plan.everything},
         "variables": {w.name: variables(plan, w) for w in plan.everything},
@@ -172,7 +171,7 @@ def _command(plan: Plan, workload: Workload) -> list[str]:
     if workload.name == MIGRATE:
         return [*workload.arguments, *data]
     if workload.name == PROVISIONER:
-        return [*workload.arguments]
+        return [*workload.arguments, "--host", "0.0.0.0", "--ops-port", str(OPS_PORT)]  # noqa: S104
     ports = ["--port", str(PORT), "--ops-port", str(OPS_PORT)]
     return [*workload.arguments, "--host", "0.0.0.0", *ports, *data]  # noqa: S104  # in its network
 

@@ -148,7 +148,7 @@ class _Words:
             "drain_s": DRAIN_S,
             "entry_timeout": _longest(system),
             "entry_class": system.deploy.entry_class or ENVOY,
-            "scraped": [w.name for w in self._plan.workloads],
+            "scraped": [w.name for w in self._plan.scraped],
             "scrape_s": prometheus.SCRAPE_S,
             "rules": prometheus.rules(system, self._rendering.runbooks),
             **{function.__name__: function for function in functions},

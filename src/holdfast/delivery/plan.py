@@ -111,6 +111,11 @@ class Plan:
         beside = (self.migrate, self.provisioner)
         return (*self.workloads, *(workload for workload in beside if workload))
 
+    @property
+    def scraped(self) -> tuple[Workload, ...]:
+        """Return those that serve metrics and probes."""
+        return (*self.workloads, *([self.provisioner] if self.provisioner else []))
+
     def to(self, receiver: str) -> tuple[Flow, ...]:
         """Return who may open connections to it."""
         return tuple(flow for flow in self.flows if flow.receiver == receiver)
@@ -218,6 +223,7 @@ def _flows(
     migrate, provisioner = beside
     if provisioner is not None:
         yield Flow(PROVISIONER, NATS, PORTS[NATS], ("streams",))
+        yield Flow(MONITORING, PROVISIONER, OPS_PORT, ("metrics",))
     for workload in (*workloads, *([migrate] if migrate else [])):
         yield Flow(workload.name, COLLECTOR, PORTS[COLLECTOR], ("spans",))
         if workload.databases:

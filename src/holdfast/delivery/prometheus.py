@@ -54,7 +54,7 @@ def identified(plan: Plan, folder: str, *, alertmanager: str) -> Value:
                     }
                 ],
             }
-            for workload in plan.workloads
+            for workload in plan.scraped
         ],
     }
 
@@ -116,7 +116,7 @@ def in_cluster(plan: Plan) -> Value:
                     *relabelled,
                 ],
             }
-            for workload in plan.workloads
+            for workload in plan.scraped
         ]
     }
 

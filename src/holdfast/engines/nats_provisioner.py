@@ -21,6 +21,7 @@ from holdfast.engines.nats_servers import LIFE_S, NatsServers
 from holdfast.engines.nats_streams import ANEW, DONE, NatsStreams
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
+from holdfast.ports import BrokerCounts
 
 LOOK_S = 30.0
 PAUSE_S = 1.0
@@ -72,6 +73,14 @@ class NatsProvisioner:
         self._heard_on: object = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False  # a cancellation that comes with an answer is lost in `wait_for`
+
+    def trouble(self) -> str | None:
+        """Return what is wrong with the broker, or None."""
+        return self.connection.trouble() or self.troubles.now()
+
+    def counts(self) -> BrokerCounts:
+        """Return what happened to it so far."""
+        return BrokerCounts(self.connection.refused_total, self._streams.remade_total)
 
     async def once(self) -> None:
         """Make what is missing, and update what is not as it should be.

@@ -457,6 +457,13 @@ BROKER_REMADE: Final = Metric(
     "Streams that the broker had lost, and that were made again.",
     source="scrape",
 )
+PARCELS_LOST: Final = Metric(
+    "holdfast_parcels_lost_total",
+    "counter",
+    "parcel",
+    "Parcels that the broker lost while somebody read them, as the provisioner hears it.",
+    source="scrape",
+)
 COMMITS: Final = Metric(
     "holdfast_commit_duration_seconds",
     "histogram",

@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from holdfast.communication import ClientPool, HttpServer
 from holdfast.dispatch.host import ServiceHost
 from holdfast.observability import CALL_ERRORS, SERVED_ERRORS, Health, Logger, Metrics, catalogue
-from holdfast.ports import Broker, Limits
+from holdfast.ports import BrokerCounts, Limits
 from holdfast.resilience import MemoryLimits, Room
 from holdfast.runtime.environ import Environ
 from holdfast.runtime.externals import Externals
@@ -38,7 +39,14 @@ def watch_secrets(metrics: Metrics, logger: Logger, environ: Mapping[str, str]) 
     metrics.watch(catalogue.SECRETS_UNREADABLE, unreadable)
 
 
-def watch_broker(health: Health, metrics: Metrics, broker: Broker) -> None:
+class Watched(Protocol):
+    """Says whether letters can travel; see `ports.Broker`."""
+
+    def trouble(self) -> str | None: ...
+    def counts(self) -> BrokerCounts: ...
+
+
+def watch_broker(health: Health, metrics: Metrics, broker: Watched) -> None:
     """Show whether letters can travel."""
 
     async def trouble() -> str | None:

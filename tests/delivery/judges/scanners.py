@@ -19,8 +19,6 @@ PASSED_OVER: dict[str, dict[str, str]] = {
     "kubernetes": {
         "CKV_K8S_11": "a limit of CPU throttles a service that other pods leave room for",
         "CKV_K8S_35": "settings are variables, and an address with a password is one of them",
-        "CKV_K8S_8 Deployment.shop.provisioner": "it listens nowhere, and tries again by itself",
-        "CKV_K8S_9 Deployment.shop.provisioner": "nobody comes to it, so nobody waits for it",
     },
     "dockerfile": {},
     "terraform": {
