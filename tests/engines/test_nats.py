@@ -13,7 +13,10 @@ from holdfast.engines.nats_pull import ends_pull
 from holdfast.engines.nats_streams import NatsStreams
 from holdfast.errors import SettingError, Unreachable
 from holdfast.ports import Broker
-from holdfast.runtime.engines import broker_of
+from holdfast.runtime.engines import broker_of, engines_of, newest_broker
+from holdfast.runtime.environ import Environ
+from holdfast.runtime.secret_file import SecretFile
+from holdfast.runtime.variables import BROKER_URL
 from tests.certificates import Authority
 from tests.contracts.broker import BrokerContract, Inbox
 from tests.servers import Nats, nats_server
@@ -373,3 +376,64 @@ def test_a_broker_url_that_cannot_be_kept_is_refused(url: str, why: str) -> None
         broker_of("secret", url)
 
     assert why in refused.value.problems[0]
+
+
+def told_by(file: Path) -> Environ:
+    """Return an environment whose BROKER_URL came as a file."""
+    return Environ({}, {BROKER_URL: SecretFile(str(file))})
+
+
+def broker_told_by(file: Path) -> NatsBroker:
+    """Return the broker of a process that was told so."""
+    engines = engines_of("moved", [], told_by(file), lambda name: file, threads=1)
+    assert isinstance(engines.broker, NatsBroker)
+    return engines.broker
+
+
+async def test_an_address_that_was_written_anew_is_taken_at_the_next_connection(
+    tmp_path: Path,
+) -> None:
+    """The old server ends, as it does after a move; nobody restarts the process."""
+    file = tmp_path / "url"
+    with nats_server() as old, nats_server() as new:
+        file.write_text(old.url)
+        broker, inbox = broker_told_by(file), Inbox()
+        await broker.subscribe("mine", "work", inbox.deliver)
+        await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        file.write_text(new.url)
+        await publish_until(broker, lambda: len(inbox.parcels) > 1)
+        kept = (await broker.connection.client()).connected_url
+        old.stop()
+        before = len(inbox.parcels)
+        await publish_until(broker, lambda: len(inbox.parcels) > before)
+        taken = (await broker.connection.client()).connected_url
+        await broker.stop()
+
+    assert kept is not None and kept.port == old.port  # as long as it is good
+    assert taken is not None and taken.port == new.port
+
+
+async def test_an_address_that_comes_while_the_broker_is_away_is_taken(tmp_path: Path) -> None:
+    """The vendor's client would look for the old one for ever."""
+    file = tmp_path / "url"
+    with nats_server() as old, nats_server() as new:
+        file.write_text(old.url)
+        broker, inbox = broker_told_by(file), Inbox()
+        await broker.subscribe("mine", "work", inbox.deliver)
+        old.stop()
+        await until_unreachable(broker)
+        file.write_text("nonsense")
+        async with asyncio.timeout(60):
+            while "the last good one is in use" not in (broker._troubles.now() or ""):
+                await asyncio.sleep(0.05)
+        file.write_text(new.url)
+        await publish_until(broker, lambda: len(inbox.parcels) > 0)
+        healed = broker._troubles.now()
+        await broker.stop()
+
+    assert healed is None or "the last good one" not in healed
+
+
+def test_an_address_that_is_no_file_is_read_once() -> None:
+    """There is nothing to read again."""
+    assert newest_broker({BROKER_URL: "nats://a:4222"}, proven=False) is None

@@ -7,10 +7,11 @@ for an acknowledgement and without de-duplication, and a full stream discards it
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 from nats.errors import Error as NatsError
 
-from holdfast.engines.nats_connection import NatsConnection, NatsProof
+from holdfast.engines.nats_connection import NatsConnection, NatsProof, Servers
 from holdfast.engines.nats_names import subject_of
 from holdfast.engines.nats_pull import NatsPull
 from holdfast.engines.nats_streams import Lanes, NatsRequests, NatsStreams
@@ -29,6 +30,7 @@ class NatsBroker:
         tls: verifies the servers; with it nothing is said to a server in clear.
         proof: by which the servers know who this process is. Then they let it do what is its own,
             and it asks the provisioner for its streams; otherwise it makes them itself.
+        newest: see `NatsConnection`.
         patience_s: how long a stream may take to acknowledge, before it counts as lost.
     """
 
@@ -41,6 +43,7 @@ class NatsBroker:
         tls: ssl.SSLContext | None = None,
         proof: NatsProof | None = None,
         patience_s: float = 5.0,
+        newest: Callable[[], Servers] | None = None,
     ) -> None:
         self._troubles = Troubles("broker")
         self.connection = NatsConnection(
@@ -50,6 +53,7 @@ class NatsBroker:
             tls=tls,
             proof=proof,
             changed=self._begin_anew,
+            newest=newest,
         )
         self._lanes: Lanes = NatsRequests(system, self.connection)
         if proof is None:

@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 
 from holdfast.engines.nats_names import API, IMPORTED
 from holdfast.engines.troubles import Troubles
-from holdfast.errors import Unreachable
+from holdfast.errors import SettingError, Unreachable
 
 AWAY = "the broker is away"
 REFUSED = "the broker refuses this process"
@@ -26,7 +26,7 @@ CONNECT_S = 3.0
 CLOSE_S = 1.0
 REFUSED_PAUSE_S = 1.0
 MOVE_S = 10.0  # a connection is kept so long before another server is tried
-PLACE, RENEWAL = "connection", "renewal"
+PLACE, RENEWAL, ADDRESS = "connection", "renewal", "address"
 AGE_S = 600.0
 RENEW_PAUSE_S = 5.0
 RETIRE_S = 12.0  # longer than a request for parcels stands
@@ -52,6 +52,10 @@ class NatsProof:
     age_s: float = AGE_S
 
 
+Servers = tuple[list[str], ssl.SSLContext | None]
+"""URLs of a broker, and what verifies it; see `NatsConnection`."""
+
+
 class NatsConnection:
     """One process's connection.
 
@@ -60,6 +64,8 @@ class NatsConnection:
         tls: verifies the servers; with it nothing is said to a server in clear.
         proof: instead, where the server wants to know who this process is.
         changed: called when the connection was lost or made again: what stood on it is gone.
+        newest: returns where the broker is now, for each new connection. Raises SettingError: what
+            it was told does not fit, and the last that did stays in use.
     """
 
     def __init__(
@@ -71,8 +77,10 @@ class NatsConnection:
         tls: ssl.SSLContext | None = None,
         proof: NatsProof | None = None,
         changed: Callable[[], None] = lambda: None,
+        newest: Callable[[], Servers] | None = None,
     ) -> None:
         self._servers, self._name = servers, name
+        self._newest = newest
         self._tls = tls if proof is None else proof.context
         self._proof = proof
         self._renewing: asyncio.Task[None] | None = None
@@ -189,7 +197,24 @@ class NatsConnection:
             await self._close(self._client)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
+    def _moved(self) -> bool:
+        """Take up where the broker is now; return whether that is elsewhere than before."""
+        if self._newest is None:
+            return False
+        try:
+            servers, tls = self._newest()
+        except SettingError as exc:
+            self._troubles.begin(ADDRESS, f"the last good one is in use: {exc}")
+            return False
+        self._troubles.end(ADDRESS)
+        moved = servers != self._servers
+        self._servers = servers
+        if self._proof is None:
+            self._tls = tls
+        return moved
+
     async def _connect(self) -> Client:
+        self._moved()
         self._refusals = 0
         self._refused.clear()
         client = _StrictClient(demands_tls=self._tls is not None)
@@ -236,6 +261,7 @@ class NatsConnection:
         async def lost() -> None:
             if client is self._client and not self._stopped:
                 self._troubles.begin(PLACE, self._refusal or AWAY)
+                self._leave_if_moved(client)
 
         async def back() -> None:
             if client is self._client:
@@ -272,9 +298,19 @@ class NatsConnection:
         elif (tls := isinstance(error, ssl.SSLError | _NoTls)) or _REFUSED.search(text):
             self._refuse(f"no TLS with the broker: {text}" if tls else f"{REFUSED}: {text}")
             if client is self._client and not self._closing:  # it would try four times a second
-                task = asyncio.ensure_future(self._close(client))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._close_soon(client)
+        elif not client.is_connected:  # a try of the vendor's to reconnect, which failed
+            self._leave_if_moved(client)
+
+    def _leave_if_moved(self, client: Client) -> None:
+        """Close a client that looks for the broker where it is no more: it would do so for ever."""
+        if client is self._client and not self._closing and self._moved():
+            self._close_soon(client)
+
+    def _close_soon(self, client: Client) -> None:
+        task = asyncio.ensure_future(self._close(client))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _refuse(self, text: str) -> None:
         self.refused_total += 1

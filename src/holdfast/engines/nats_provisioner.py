@@ -9,13 +9,13 @@ service threw away.
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from holdfast.contract.envelope import Lane
-from holdfast.engines.nats_connection import NatsConnection, NatsProof
+from holdfast.engines.nats_connection import NatsConnection, NatsProof, Servers
 from holdfast.engines.nats_names import INBOX, TERMINATED, provision_of
 from holdfast.engines.nats_servers import LIFE_S, NatsServers
 from holdfast.engines.nats_streams import ANEW, DONE, NatsStreams
@@ -34,7 +34,7 @@ class NatsProvisioner:
 
     Args:
         copies: servers that keep each stream.
-        tls, proof: see `NatsBroker`.
+        tls, proof, newest: see `NatsBroker`.
         life_s: connections that are older are ended, where servers know who is who.
 
     Attributes:
@@ -52,6 +52,7 @@ class NatsProvisioner:
         tls: ssl.SSLContext | None = None,
         proof: NatsProof | None = None,
         life_s: float = LIFE_S,
+        newest: Callable[[], Servers] | None = None,
     ) -> None:
         self._system = system
         self.troubles = Troubles("provisioner")
@@ -62,6 +63,7 @@ class NatsProvisioner:
             tls=tls,
             proof=proof,
             changed=self._begin_anew,
+            newest=newest,
         )
         named = proof is not None
         self.servers = NatsServers(self.connection, self.troubles, life_s=life_s) if named else None

@@ -38,7 +38,7 @@ from holdfast.security import TransactionSigner
 from holdfast.storage import Database
 
 if TYPE_CHECKING:
-    from holdfast.engines.nats_connection import NatsProof
+    from holdfast.engines.nats_connection import NatsProof, Servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,9 @@ def engines_of(
     if any(urls.values()):
         engines = replace(engines, database=_databases(urls, engines, environ))
     if url := environ.get(BROKER_URL):
-        broker = broker_of(system, url, copies=broker_copies(environ), identity=identity)
+        newest = newest_broker(environ, proven=identity is not None)
+        copies = broker_copies(environ)
+        broker = broker_of(system, url, copies=copies, identity=identity, newest=newest)
         if len(services) > 1:
             broker = NearBroker(broker)
         engines = replace(engines, broker=broker, discover=_discovery(environ, identity))
@@ -267,12 +269,18 @@ def _newest(service: str, environ: Mapping[str, str], *, alone: bool) -> Callabl
 
 
 def broker_of(
-    system: str, url: str, *, copies: int = 1, identity: Identity | None = None
+    system: str,
+    url: str,
+    *,
+    copies: int = 1,
+    identity: Identity | None = None,
+    newest: "Callable[[], Servers] | None" = None,
 ) -> Broker:
     """Return the broker that BROKER_URL names.
 
     Args:
         identity: by which it knows who this process is, and lets it do what is its own.
+        newest: see `newest_broker`.
     Raises:
         SettingError: the URL does not fit, or a package is missing.
     """
@@ -282,7 +290,24 @@ def broker_of(
         raise SettingError([f"{BROKER_URL} needs `pip install holdfast[nats]`: {exc}"]) from exc
     servers, tls = broker_servers(url, proven=identity is not None)
     proof = None if identity is None else nats_proof(system, identity)
-    return NatsBroker(system, servers, copies=copies, tls=tls, proof=proof)
+    return NatsBroker(system, servers, copies=copies, tls=tls, proof=proof, newest=newest)
+
+
+def newest_broker(environ: Mapping[str, str], *, proven: bool) -> "Callable[[], Servers] | None":
+    """Return what reads BROKER_URL again, if it came as a file."""
+    if not (isinstance(environ, Environ) and environ.file(BROKER_URL)):
+        return None
+    read: dict[str, Servers] = {}  # of the last text alone: a context is not made anew for each
+
+    def newest() -> "Servers":
+        text = environ[BROKER_URL]
+        if text not in read:
+            servers, tls = broker_servers(text, proven=proven)
+            read.clear()
+            read[text] = servers.split(","), tls
+        return read[text]
+
+    return newest
 
 
 def nats_proof(system: str, identity: Identity, *, api: str = IMPORTED) -> "NatsProof | None":

@@ -7,7 +7,7 @@ from holdfast.contract.spiffe import PROVISIONER
 from holdfast.engines.nats_names import API
 from holdfast.errors import SettingError
 from holdfast.ports import Identity
-from holdfast.runtime.engines import broker_copies, broker_servers, nats_proof
+from holdfast.runtime.engines import broker_copies, broker_servers, nats_proof, newest_broker
 from holdfast.runtime.variables import BROKER_URL, CERTIFICATE
 from holdfast.system import System
 
@@ -41,5 +41,6 @@ def provisioner_of(
         servers,
         copies=broker_copies(environ),
         tls=tls,
+        newest=newest_broker(environ, proven=identity is not None),
         proof=None if identity is None else nats_proof(system.name, identity, api=API),
     )
