@@ -225,9 +225,10 @@ async def test_a_rolling_update_fails_no_request(
 async def test_certificates_are_rotated_under_load(running: ShopOnCluster) -> None:
     """All workloads get new ones while customers buy: no pod ends, no order is refused or lost."""
     made, over = running.cluster, asyncio.Event()
-    everybody = (*WORKLOADS, "nats", "provisioner")
+    servers = ("nats", "redis")
+    everybody = (*WORKLOADS, *servers, "provisioner")
     before = {pod: serial_of(pod) for name in everybody for pod in made.of(name)}
-    shown = [await served(running, pod.address) for pod in made.of("nats")]
+    shown = {pod: await served(running, pod) for name in servers for pod in made.of(name)}
     secrets = running.issuing.rotate_leaves()
 
     async def buy(customer: int) -> list[int]:
@@ -242,27 +243,32 @@ async def test_certificates_are_rotated_under_load(running: ShopOnCluster) -> No
     buying = [asyncio.create_task(buy(customer)) for customer in range(4)]
     made.apply(secrets)
     renewed = "identity.renewed"
-    ours = [pod for pod in before if pod.origin.name != "nats"]
+    ours = [pod for pod in before if pod not in shown]
     await made.until(lambda: all(renewed in made.log(pod) for pod in ours), 60)
     async with asyncio.timeout(60):
-        while set(shown) & {await served(running, pod.address) for pod in made.of("nats")}:
-            await asyncio.sleep(1)
+        for pod, old in shown.items():
+            while await served(running, pod) == old:
+                await asyncio.sleep(1)
     over.set()
     tries = [n for each in await asyncio.gather(*buying) for n in each]
 
     assert len(tries) > 20 and max(tries) == 1
     assert await running.wrong() == []
+    assert [pod.name for pod in ours if "counts for itself" in made.log(pod)] == []
     for pod, serial in before.items():
         assert serial_of(pod) != serial
         assert pod.ready and pod.restarts == 0
 
 
-async def served(running: ShopOnCluster, address: str) -> bytes:
-    """Return the certificate that a server of NATS shows."""
+async def served(running: ShopOnCluster, pod: Pod) -> bytes:
+    """Return the certificate that a server shows to whoever may come to it."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    network = running.cluster.of("orders")[0].network
-    made = await running.cluster.node.connected(network, address, 4222)
+    network = running.cluster.of("gateway")[0].network
+    if pod.origin.name == "nats":
+        network = running.cluster.of("orders")[0].network
+    port = PORTS[pod.origin.name][0]
+    made = await running.cluster.node.connected(network, pod.address, port)
     _, writer = await asyncio.open_connection(sock=made, ssl=context, server_hostname="")
     shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     writer.close()

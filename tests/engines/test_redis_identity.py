@@ -5,6 +5,7 @@ The server is the wheel's, which speaks no TLS: what stands in front of it does 
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -186,6 +187,24 @@ def test_what_makes_light_of_an_identity_is_refused_at_the_start(
         )
 
     assert "hidden" not in str(told.value)
+
+
+def test_a_process_takes_nobody_but_the_redis_of_its_system(
+    identities: Identities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is what its identity is asked for."""
+    asked: list[str] = []
+    reaches = TlsIdentity.reaches
+
+    def noted(identity: TlsIdentity, name: str) -> ssl.SSLContext:
+        asked.append(name)
+        return reaches(identity, name)
+
+    monkeypatch.setattr(TlsIdentity, "reaches", noted)
+    gateway, environ = identities.of("gateway")[0], {"REDIS_URL": "rediss://redis:6379"}
+    engines_of(shop.name, [], environ, tmp_path.joinpath, threads=1, identity=gateway)
+
+    assert asked == ["redis"]
 
 
 async def test_a_socket_and_somebody_elses_redis_are_let_through(

@@ -9,6 +9,7 @@ packages="valkey-server valkey-tools libc6 libatomic1 libjemalloc2 liblzf1 libss
 rm -rf "$1"
 mkdir -p "$1/bin" "$1/apt/lists/partial" "$1/apt/cache/archives/partial" "$1/apt/files"
 cd "$1"
+# shellcheck disable=SC2016  # apt's own
 from=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 echo "deb [signed-by=$keys] ${from:-http://deb.debian.org/debian} $release main" > apt/sources.list
