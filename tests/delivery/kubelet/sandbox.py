@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +143,8 @@ class Sandbox:
             async with asyncio.timeout(timeout_s):
                 return await child.wait() == 0
         except TimeoutError:
-            child.kill()
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                child.kill()
             await child.wait()
             return False
 
