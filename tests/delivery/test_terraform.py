@@ -62,7 +62,7 @@ def written(text: str) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for body in re.findall(r"^    \"\S+\" = \{\n(.*?)^    \}", text, re.MULTILINE | re.DOTALL):
         [secret] = re.findall(r'secret\s+= "(.*)"', body)
-        found |= {(secret, v) for v in re.findall(r'(?:url|password)\s+= "(.*)"', body)}
+        found |= {(secret, v) for v in re.findall(r'(?:url|password)\s+= "(.*?)"', body)}
         for given in re.findall(r"given\s+= \[(.*)\]", body):
             found |= {(secret, v) for v in re.findall(r'"(.*?)"', given)}
     return found
@@ -107,6 +107,8 @@ def test_what_pods_ask_for_is_written(system: System, files: dict[str, str], clo
         assert wanted <= fills | database
         unasked = {variable for _, variable in fills - wanted}
         assert all(v.endswith(("DATABASE_URL", "DATABASE_PASSWORD")) for v in unasked)
+        owners = {(s, v) for s, v in wanted if "_DATABASE_OWNER_" in v}
+        assert len(owners) == 2 * len(system.services) * (environment.databases == "managed")
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

@@ -19,7 +19,8 @@ from holdfast.delivery.parts import RenderedPart, Rendering
 from holdfast.delivery.plan import PORTS, POSTGRES, Plan
 from holdfast.delivery.values import AUTHORITY, secret_of
 from holdfast.errors import DeclarationError
-from holdfast.runtime.variables import database_variable
+from holdfast.runtime.postgres_roles import owner_of
+from holdfast.runtime.variables import database_variable, owner_variable
 from holdfast.system import Environment
 from holdfast.system.settings import variable_name
 
@@ -47,17 +48,20 @@ class Stored:
 
     Attributes:
         secret: the name in the store.
-        url, password: the variables of its own database; empty without one.
+        url, password: the variables of its own database, for the role that serves; empty without.
+        owner_url, owner_password: the same for the role that owns it and migrates.
         given: variables whose values people give.
         edges: who opens its database, as lines of edges.
     """
 
     name: str
     secret: str
-    url: str
-    password: str
     given: tuple[str, ...]
     edges: tuple[str, ...]
+    url: str = ""
+    password: str = ""
+    owner_url: str = ""
+    owner_password: str = ""
 
 
 def files(rendering: Rendering) -> Files:
@@ -119,16 +123,25 @@ def stored(plan: Plan, environment: Environment) -> tuple[Stored, ...]:
     opened = plan.migrate.databases if plan.migrate else ()
     return tuple(
         Stored(
-            workload.name,
-            secret_of(plan, environment, workload.name),
-            database_variable(workload.name) if workload.name in opened else "",
-            variable_name(workload.name, "database_password") if workload.name in opened else "",
-            workload.secrets,
-            tuple(_edges(plan, workload.name)),
+            name=workload.name,
+            secret=secret_of(plan, environment, workload.name),
+            given=workload.secrets,
+            edges=tuple(_edges(plan, workload.name)),
+            **(_own(workload.name) if workload.name in opened else {}),
         )
         for workload in plan.everything
         if workload.name in opened or workload.secrets
     )
+
+
+def _own(service: str) -> dict[str, str]:
+    """Return the variables of a service's database: of who serves, and of who owns it."""
+    return {
+        "url": database_variable(service),
+        "password": variable_name(service, "database_password"),
+        "owner_url": owner_variable(service),
+        "owner_password": variable_name(service, "database_owner_password"),
+    }
 
 
 def _edges(plan: Plan, service: str) -> Iterator[str]:
@@ -156,6 +169,7 @@ def _values(plan: Plan, environment: Environment) -> dict[str, object]:
             "admin": secret_of(plan, environment, "database-admin"),
         },
         "authority": AUTHORITY,
+        "owner_of": owner_of,
     }
 
 

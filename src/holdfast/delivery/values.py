@@ -139,8 +139,16 @@ def _secrets(plan: Plan, workload: Workload, environment: Environment) -> Value:
 
 def _urls(plan: Plan, workload: Workload, environment: Environment) -> Value:
     """Return the same of its databases, which the store knows with their passwords."""
-    databases = workload.databases
-    return _fetched([(secret_of(plan, environment, n), database_variable(n)) for n in databases])
+    kinds = (
+        (database_variable, owner_variable) if workload.name == MIGRATE else (database_variable,)
+    )
+    return _fetched(
+        [
+            (secret_of(plan, environment, name), variable(name))
+            for name in workload.databases
+            for variable in kinds
+        ]
+    )
 
 
 def _fetched(wanted: Sequence[tuple[str, str]]) -> Value:

@@ -29,6 +29,13 @@ ephemeral "aws_secretsmanager_random_password" "this" {
   exclude_punctuation = true # it stands in a URL
 }
 
+# Of the roles that own databases, which nobody logs in as but the job that migrates.
+ephemeral "aws_secretsmanager_random_password" "owner" {
+  for_each            = { for name, workload in var.workloads : name => workload if workload.owner != null }
+  password_length     = 40
+  exclude_punctuation = true
+}
+
 # Each password is in one secret alone, so that no two can differ, however a run ends.
 resource "aws_secretsmanager_secret_version" "workload" {
   for_each  = var.workloads
@@ -42,6 +49,19 @@ resource "aws_secretsmanager_secret_version" "workload" {
         "postgresql://%s:%s@%s:5432/%s?sslmode=verify-full&sslrootcert=%s",
         each.key,
         ephemeral.aws_secretsmanager_random_password.this[each.key].random_password,
+        data.aws_db_instance.this[0].address,
+        each.key,
+        var.authority_path,
+      )
+    },
+    each.value.owner == null ? {} : {
+      (each.value.owner.password) = ephemeral.aws_secretsmanager_random_password.owner[each.key].random_password
+    },
+    each.value.owner == null || var.databases == null ? {} : {
+      (each.value.owner.url) = format(
+        "postgresql://%s:%s@%s:5432/%s?sslmode=verify-full&sslrootcert=%s",
+        each.value.owner.role,
+        ephemeral.aws_secretsmanager_random_password.owner[each.key].random_password,
         data.aws_db_instance.this[0].address,
         each.key,
         var.authority_path,

@@ -2,11 +2,12 @@
 # It is written anew each time, unless a line of it is `# holdfast: kept` and nothing else.
 
 variable "workloads" {
-  description = "{workload: its secret, the variables in it, and how often it was written}."
+  description = "{workload: its secret, the variables in it, also of the role that owns its database, and how often it was written}."
   type = map(object({
     secret   = string
     url      = optional(string)
     password = optional(string)
+    owner    = optional(object({ role = string, url = string, password = string }))
     given    = optional(list(string), [])
     written  = number
   }))

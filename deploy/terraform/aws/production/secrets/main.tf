@@ -32,30 +32,35 @@ module "values" {
       secret   = "shop-production-users"
       url      = "USERS_DATABASE_URL"
       password = "USERS_DATABASE_PASSWORD"
+      owner    = { role = "users_owner", url = "USERS_DATABASE_OWNER_URL", password = "USERS_DATABASE_OWNER_PASSWORD" }
       written  = lookup(var.written, "users", 1)
     }
     "inventory" = {
       secret   = "shop-production-inventory"
       url      = "INVENTORY_DATABASE_URL"
       password = "INVENTORY_DATABASE_PASSWORD"
+      owner    = { role = "inventory_owner", url = "INVENTORY_DATABASE_OWNER_URL", password = "INVENTORY_DATABASE_OWNER_PASSWORD" }
       written  = lookup(var.written, "inventory", 1)
     }
     "orders" = {
       secret   = "shop-production-orders"
       url      = "ORDERS_DATABASE_URL"
       password = "ORDERS_DATABASE_PASSWORD"
+      owner    = { role = "orders_owner", url = "ORDERS_DATABASE_OWNER_URL", password = "ORDERS_DATABASE_OWNER_PASSWORD" }
       written  = lookup(var.written, "orders", 1)
     }
     "payments" = {
       secret   = "shop-production-payments"
       url      = "PAYMENTS_DATABASE_URL"
       password = "PAYMENTS_DATABASE_PASSWORD"
+      owner    = { role = "payments_owner", url = "PAYMENTS_DATABASE_OWNER_URL", password = "PAYMENTS_DATABASE_OWNER_PASSWORD" }
       written  = lookup(var.written, "payments", 1)
     }
     "notifications" = {
       secret   = "shop-production-notifications"
       url      = "NOTIFICATIONS_DATABASE_URL"
       password = "NOTIFICATIONS_DATABASE_PASSWORD"
+      owner    = { role = "notifications_owner", url = "NOTIFICATIONS_DATABASE_OWNER_URL", password = "NOTIFICATIONS_DATABASE_OWNER_PASSWORD" }
       written  = lookup(var.written, "notifications", 1)
     }
   }

@@ -33,6 +33,13 @@ ephemeral "random_password" "this" {
   special  = false # it stands in a URL
 }
 
+# Of the roles that own databases, which nobody logs in as but the job that migrates.
+ephemeral "random_password" "owner" {
+  for_each = { for name, workload in var.workloads : name => workload if workload.owner != null }
+  length   = 40
+  special  = false
+}
+
 # Each password is in one secret alone, so that no two can differ, however a run ends.
 resource "google_secret_manager_secret_version" "workload" {
   for_each = var.workloads
@@ -46,6 +53,19 @@ resource "google_secret_manager_secret_version" "workload" {
         "postgresql://%s:%s@%s:5432/%s?sslmode=verify-full&sslrootcert=%s",
         each.key,
         ephemeral.random_password.this[each.key].result,
+        trimsuffix(data.google_sql_database_instance.this[0].dns_name, "."),
+        each.key,
+        var.authority_path,
+      )
+    },
+    each.value.owner == null ? {} : {
+      (each.value.owner.password) = ephemeral.random_password.owner[each.key].result
+    },
+    each.value.owner == null || var.databases == null ? {} : {
+      (each.value.owner.url) = format(
+        "postgresql://%s:%s@%s:5432/%s?sslmode=verify-full&sslrootcert=%s",
+        each.value.owner.role,
+        ephemeral.random_password.owner[each.key].result,
         trimsuffix(data.google_sql_database_instance.this[0].dns_name, "."),
         each.key,
         var.authority_path,

@@ -41,6 +41,9 @@ module "values" {
 [% if workload.password %]
       password = [= workload.password =]
 [% endif %]
+[% if managed and workload.owner_url %]
+      owner    = { role = [= owner_of(workload.name) =], url = [= workload.owner_url =], password = [= workload.owner_password =] }
+[% endif %]
 [% if workload.given %]
       given    = [= workload.given =]
 [% endif %]

@@ -1,9 +1,10 @@
 variable "workloads" {
-  description = "{workload: its secret, the variables in it, and how often it was written}."
+  description = "{workload: its secret, the variables in it, also of the role that owns its database, and how often it was written}."
   type = map(object({
     secret   = string
     url      = optional(string)
     password = optional(string)
+    owner    = optional(object({ role = string, url = string, password = string }))
     given    = optional(list(string), [])
     written  = number
   }))
