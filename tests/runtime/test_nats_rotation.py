@@ -64,7 +64,7 @@ async def test_a_server_that_shows_another_certificate_is_said(tmp_path: Path) -
         other = LocalAuthority(tmp_path / "others", shop.name, MachineClock(), life_s=7_200.0)
         files = other.issue(NATS)
         served = NatsRotation(files.certificate, rotation._tell, rotation._figures)
-        served.read_s = 1.0
+        served.read_s = 5.0  # long enough to be asked several times
         served.begin()
         await served.seen()
 

@@ -44,10 +44,12 @@ async def test_who_stays_can_be_asked_how_it_is(tmp_path: Path) -> None:
         provisioner = provisioner_of(shop, {BROKER_URL: nats.url}, own)
         logger, stop = Logger(io.BytesIO(), MachineClock(), "shop"), asyncio.Event()
         process = ProvisionerProcess(provisioner, "shop", logger, ops_port=0, identity=own)
+        nats.server.stop()  # so that there are no streams yet
         with audit_of_command(shop, {}, tmp_path) as audit:
             await process.start(audit)
-            early = await asked(process.ops_url, stranger, "/health/ready")
             running = asyncio.create_task(process.run(stop))
+            early = await asked(process.ops_url, stranger, "/health/ready")
+            await asyncio.to_thread(nats.server.start)
             await until_ready(process, nats)
             hidden = await asked(process.ops_url, stranger, "/metrics")
             shown = await asked(process.ops_url, nats.identity(MONITORING), "/metrics")
