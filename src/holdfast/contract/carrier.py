@@ -47,7 +47,7 @@ _PLAIN = frozenset(
             "enum",
             "literal",
         ),
-        *("list", "dict"),
+        *("list", "tuple", "dict"),
     }
 )
 """Parts of a schema whose values arrive changed only if `==` says so; `1 == True` holds too."""
