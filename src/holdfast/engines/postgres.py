@@ -44,6 +44,7 @@ from holdfast.engines.postgres_transaction import (
     PostgresTransaction,
     is_of_server,
     is_passing,
+    run_again,
     sqlstate_of,
 )
 from holdfast.engines.postgres_url import read_postgres_url, renewed_by
@@ -139,7 +140,7 @@ class PostgresDatabase:
         self._made: dict[int, tuple[int, float]] = {}  # {id of an open connection: era, until when}
         self._places = Places(connections_max)
         self._wait_s = wait_s
-        self._prepared = PreparedWrites(self._engine.dialect)
+        self.prepared = PreparedWrites(self._engine.dialect)
         self._time = DatabaseClock(clock)
         self._lag_ms: int | None = 0
 
@@ -318,7 +319,7 @@ class PostgresDatabase:
                 raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
             raise
         now_ms = self.now_ms()
-        tx = PostgresTransaction(self, connection, driver, self._prepared, now_ms, sharing=sharing)
+        tx = PostgresTransaction(self, connection, driver, self.prepared, now_ms, sharing=sharing)
         return JoinedTransaction(tx) if sharing is Sharing.JOINED else tx
 
     async def read(self) -> "PostgresReader":
@@ -460,7 +461,11 @@ class PostgresReader:
             if self._taken is None:
                 self._taken = await self._database.take()
                 await self._taken[1].execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return await self._taken[0].execute(statement, parameters)
+            connection, driver = self._taken
+            bound = self._database.prepared.again.bound(statement, parameters)
+            if bound is not None:
+                return await run_again(driver, connection.dialect, bound)
+            return await connection.execute(statement, parameters)
         except _AWAY as exc:
             if sqlstate_of(exc) != "25006":
                 self._error = exc  # it is read-only because we asked for that

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
-from sqlalchemy import Executable, Table, insert
+from sqlalchemy import Dialect, Executable, Table, insert
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import MessageRow
+from holdfast.engines.known import Bound, Changed
 from holdfast.engines.pending import Ours
 from holdfast.engines.postgres_driver import DriverConnection, Record
 from holdfast.engines.postgres_rows import signed
@@ -68,6 +69,39 @@ def is_passing(error: BaseException) -> bool:
     return sqlstate_of(error).startswith(_LOST) or isinstance(
         error, asyncpg.InternalClientError | OSError
     )
+
+
+def users_error(sql: str, error: BaseException, dialect: Any) -> DBAPIError:
+    """Return SQLAlchemy's error for one of the driver's."""
+    kind = dialect.dbapi.Error
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        kind = dialect.dbapi.IntegrityError
+    elif isinstance(error, asyncpg.SyntaxOrAccessError):
+        kind = dialect.dbapi.ProgrammingError
+    elif isinstance(error, asyncpg.InterfaceError):
+        kind = dialect.dbapi.InterfaceError
+    told = kind(str(error), error)
+    told.__cause__ = error
+    instance: Any = DBAPIError.instance  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    users: DBAPIError = instance(sql, None, told, dialect.dbapi.Error, dialect=dialect)
+    return users
+
+
+async def run_again(driver: DriverConnection, dialect: Dialect, bound: Bound) -> Rows:
+    """Run a user's statement that was compiled before. Raises SQLAlchemy's errors, and OSError."""
+    try:
+        if bound.known.metadata is None:
+            return Changed(changed_by(await driver.execute(bound.sql, *bound.values)))
+        return bound.known.rows(await driver.fetch(bound.sql, *bound.values))
+    except asyncpg.InvalidCachedStatementError:
+        raise  # a table was changed: it is run again
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
+        raise users_error(bound.sql, exc, dialect) from exc
+
+
+def changed_by(status: str) -> int:
+    """Return how many rows a statement has changed, by what the server says of it."""
+    return int(status.rpartition(" ")[2]) if status[-1].isdigit() else 0
 
 
 class Connections(Protocol):
@@ -162,7 +196,12 @@ class PostgresTransaction(PostgresTables):
         self._wrote = self._wrote or (self._alone and not only_reads(statement))
         await self._send_waiting()
         try:
+            bound = self._prepared.again.bound(statement, parameters)
+            if bound is not None:
+                return await run_again(self._driver, self._connection.dialect, bound)
             return await self._connection.execute(statement, parameters)
+        except (asyncpg.InvalidCachedStatementError, OSError, TimeoutError) as exc:
+            raise self._loses(exc) from exc  # a table was changed, or nobody answers
         except DBAPIError as exc:
             raised = self._judge(exc)
             raise refused_by(statement, parameters, raised, self._connection.dialect) from exc
@@ -226,25 +265,13 @@ class PostgresTransaction(PostgresTables):
             status: str = await self._driver.execute(sql, *values)
         except DRIVER_ERRORS as exc:
             raise self._as_users_know_it(sql, exc) from exc
-        return int(status.rpartition(" ")[2]) if status[-1].isdigit() else 0
+        return changed_by(status)
 
     def _as_users_know_it(self, sql: str, error: BaseException) -> BaseException:
         """Return SQLAlchemy's error for one of the driver's."""
         if isinstance(error, asyncpg.InvalidCachedStatementError | OSError | TimeoutError):
             return self._loses(error)  # a table was changed, or nobody answers: run it again
-        dialect: Any = self._connection.dialect
-        kind = dialect.dbapi.Error
-        if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-            kind = dialect.dbapi.IntegrityError
-        elif isinstance(error, asyncpg.SyntaxOrAccessError):
-            kind = dialect.dbapi.ProgrammingError
-        elif isinstance(error, asyncpg.InterfaceError):
-            kind = dialect.dbapi.InterfaceError
-        told = kind(str(error), error)
-        told.__cause__ = error
-        instance: Any = DBAPIError.instance  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        users: BaseException = instance(sql, None, told, dialect.dbapi.Error, dialect=dialect)
-        return users
+        return users_error(sql, error, self._connection.dialect)
 
     # -- savepoints and the end -------------------------------------------------------------------
 

@@ -4,20 +4,18 @@ SQLAlchemy writes the SQL and converts the values; what is saved is its work per
 costs more than the statement itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from sqlalchemy import ARRAY, Column, Dialect, Table, bindparam, insert, update
 
 from holdfast.engines.fits import Check, check_of
+from holdfast.engines.known import Convert, KnownStatements
 
 SHAPES_MAX = 1_024
 _KEY = "holdfast_key_"
 _Shape = tuple[Table, tuple[str, ...], bool]  # its columns, and whether it is an INSERT
-Convert = Callable[[Any], Any]
-"""Makes of a value what the driver takes, or the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,14 @@ class PreparedWrites:
 
     Code has few shapes, unless it names columns as its callers do: beyond SHAPES_MAX the oldest is
     forgotten, and compiled again when it is needed.
+
+    Attributes:
+        again: the statements that users have built themselves.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
+        self.again = KnownStatements(dialect)
         self._known: dict[_Shape, Prepared | None] = {}
 
     def insert(self, table: Table, columns: tuple[str, ...]) -> Prepared | None:

@@ -35,7 +35,7 @@ from holdfast.engines.sqlite_rows import (
     steps_of,
     uuid_of,
 )
-from holdfast.engines.sqlite_transaction import SqliteTransaction, run_users
+from holdfast.engines.sqlite_transaction import SqliteTransaction, run_again, run_users
 from holdfast.engines.sqlite_types import sqlite_engine
 from holdfast.engines.tables import REVISIONS, SQLITE, check_columns
 from holdfast.errors import SettingError
@@ -65,7 +65,12 @@ class SqliteReader:
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         if self._connection is None:
             self._connection = await self._database.take_reader()
-        return run_users(self._connection, statement, parameters)
+        bound = self._database.prepared.again.bound(statement, parameters)
+        if bound is None:
+            return run_users(self._connection, statement, parameters)
+        raw = self._connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        return run_again(raw, self._connection.dialect, bound, statement, parameters)
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import starmap
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BigInteger,
@@ -37,6 +38,8 @@ from sqlalchemy.types import Float, TypeDecorator
 
 from holdfast.engines.fits import SqlType
 
+_GUARDS: WeakKeyDictionary[Executable, tuple[str, ...]] = WeakKeyDictionary()
+"""A cache of pure values: the triggers that a statement needs."""
 _NAMES = SQLiteDialect().identifier_preparer
 
 
@@ -46,11 +49,16 @@ def guard_computed(connection: Connection, statement: Executable) -> None:
     It then raises IntegrityError, which `refusals.py` reads. A rollback takes triggers along, so
     that they are asked for each time.
     """
-    if not isinstance(statement, Insert | Update) or not _computes(statement):
+    if not isinstance(statement, Insert | Update):
         return
-    raw: Any = connection.connection.driver_connection
-    for sql in _triggers(cast(Any, statement.table)):
-        raw.execute(sql)
+    guards = _GUARDS.get(statement)
+    if guards is None:
+        guards = _triggers(cast(Any, statement.table)) if _computes(statement) else ()
+        _GUARDS[statement] = guards
+    if guards:
+        raw: Any = connection.connection.driver_connection
+        for sql in guards:
+            raw.execute(sql)
 
 
 def drop_guards(writer: sqlite3.Connection) -> None:

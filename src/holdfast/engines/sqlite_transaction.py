@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult, Executable, Table, insert
+from sqlalchemy import Connection, CursorResult, Dialect, Executable, Table, insert
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from holdfast.contract.envelope import MessageRow, SagaRow, State, StepRow
+from holdfast.engines.known import Bound, Changed
 from holdfast.engines.lists import hastened
 from holdfast.engines.prepared import Prepared, PreparedWrites
 from holdfast.engines.refusals import refusal_of, refused_by, row_refused
@@ -39,6 +40,8 @@ from holdfast.engines.statements import (
 from holdfast.errors import Refused, TransactionLost
 from holdfast.storage import Parameters, Rows, Write
 
+_TOO_LONG = "an integer has more than 64 bits, which databases do not store"
+
 
 class Writing(Protocol):
     """What a transaction writes with; see `SqliteDatabase`."""
@@ -58,7 +61,7 @@ def run_users(
     try:
         result = connection.execute(statement, parameters)
     except OverflowError as exc:
-        raise Refused("an integer has more than 64 bits, which databases do not store") from exc
+        raise Refused(_TOO_LONG) from exc
     except StatementError as exc:
         raise refused_by(statement, parameters, exc, connection.dialect) from exc
     if result.returns_rows:
@@ -69,6 +72,26 @@ def run_users(
             result.cursor, initial_buffer=rows
         )
     return result
+
+
+def run_again(
+    raw: sqlite3.Connection,
+    dialect: Dialect,
+    bound: Bound,
+    statement: Executable,
+    parameters: Parameters,
+) -> Rows:
+    """Run a user's statement that was compiled before."""
+    try:
+        cursor = raw.execute(bound.sql, bound.values)
+        if bound.known.metadata is None:
+            return Changed(cursor.rowcount)
+        return bound.known.rows(cursor.fetchall())
+    except OverflowError as exc:
+        raise Refused(_TOO_LONG) from exc
+    except sqlite3.Error as exc:  # users know SQLAlchemy's errors
+        told = DBAPIError.instance(bound.sql, None, exc, sqlite3.Error, dialect=dialect)
+        raise refused_by(statement, parameters, told, dialect) from exc
 
 
 class SqliteTransaction:
@@ -88,8 +111,12 @@ class SqliteTransaction:
     ) -> Rows:
         if self._over or not self._sql.in_transaction:  # it would be kept for itself
             self.check_open()
-        guard_computed(self._database.users, statement)
-        return run_users(self._database.users, statement, parameters)
+        database = self._database
+        guard_computed(database.users, statement)
+        bound = database.prepared.again.bound(statement, parameters)
+        if bound is None:
+            return run_users(database.users, statement, parameters)
+        return run_again(self._sql, database.users.dialect, bound, statement, parameters)
 
     async def write(self, writes: Sequence[Write]) -> None:
         if self._over or not self._sql.in_transaction:

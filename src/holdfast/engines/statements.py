@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     Executable,
@@ -27,6 +28,7 @@ _CONTROL = re.compile(
     r"RELEASE|PREPARE|ATTACH|DETACH|PRAGMA|VACUUM)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_ONLY_READS: WeakKeyDictionary[Executable, bool] = WeakKeyDictionary()  # a cache of pure values
 _HARMLESS = {"count", "sum", "max", "min", "avg", "coalesce", "lower", "upper", "length", "now"}
 
 
@@ -41,17 +43,21 @@ def refuse_control(statement: Executable) -> None:
         )
 
 
-def only_reads(statement: object) -> bool:
+def only_reads(statement: Executable) -> bool:
     """Whether a statement cannot change anything: a SELECT of tables and well-known functions."""
     if not isinstance(statement, Select):
         return False
-    parts: Iterator[Any] = visitors.iterate(statement)  # pyright: ignore[reportUnknownArgumentType]
-    return all(
-        part.name in _HARMLESS
-        if isinstance(part, FunctionElement)
-        else not isinstance(part, TextClause | UpdateBase)
-        for part in parts
-    )
+    found = _ONLY_READS.get(statement)  # pyright: ignore[reportUnknownArgumentType]
+    if found is None:
+        parts: Iterator[Any] = visitors.iterate(statement)  # pyright: ignore[reportUnknownArgumentType]
+        found = _ONLY_READS[statement] = all(map(_is_harmless, parts))
+    return found
+
+
+def _is_harmless(part: object) -> bool:
+    if isinstance(part, FunctionElement):
+        return part.name in _HARMLESS
+    return not isinstance(part, TextClause | UpdateBase)
 
 
 Run = tuple[Table, tuple[str, ...], list[Write], list[dict[str, object]]]
