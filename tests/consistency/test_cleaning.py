@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from holdfast.consistency.cleaning import DELETE_MAX, PAUSES, Cleaning
 from holdfast.consistency.handling import HandlerTurn
 from holdfast.consistency.schedule import Schedule, id_before, time_of
 from holdfast.consistency.turn import Effects, Own, RunAgain, Turn
@@ -365,3 +366,73 @@ async def test_a_try_is_given_back_though_its_row_is_claimed_beside(
 
     assert claims.total() == 1
     assert (row.state, row.tries) == (State.DUE, 0)
+
+
+@pytest.mark.parametrize("pauses", [PAUSES, 0])
+async def test_cleaning_leaves_most_of_the_time_to_others(
+    world: World, pauses: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage there is much to forget: a tenth of the time goes into it, not all."""
+    monkeypatch.setattr("holdfast.consistency.cleaning.PAUSES", pauses)
+    await world.start()
+    core, loop = world["shop"].core, asyncio.get_running_loop()
+    cleaning, bites = Cleaning(core.ledger, core.writer), list[float]()
+
+    async def bite(tx: Transaction) -> int:
+        await asyncio.sleep(0.1)
+        bites.append(loop.time())
+        return DELETE_MAX if len(bites) < 20 else 3
+
+    await cleaning.take("something", bite)
+    first = list(bites)
+    await cleaning.take("something", bite)  # it is being done already
+    while cleaning.is_going_on("something"):
+        await asyncio.sleep(0.01)
+
+    assert len(first) == 1
+    assert len(bites) == 20
+    took_s = bites[-1] - bites[0]
+    assert (took_s > 19 * 0.8) is bool(pauses)
+
+
+async def test_what_is_being_forgotten_when_a_service_stops_is_left(world: World) -> None:
+    """Its rows are settled: nobody waits for that."""
+    await world.start()
+    core = world["shop"].core
+    cleaning, bites = Cleaning(core.ledger, core.writer), list[int]()
+
+    async def bite(tx: Transaction) -> int:
+        await asyncio.sleep(0.001)
+        bites.append(DELETE_MAX)
+        return DELETE_MAX
+
+    await cleaning.take("something", bite)
+    await asyncio.sleep(0.1)
+    await cleaning.stop()
+    count = len(bites)
+    await asyncio.sleep(60)
+
+    assert len(bites) == count > 1
+    assert not cleaning.is_going_on("something")
+
+
+async def test_a_bite_that_fails_is_taken_again_later(world: World) -> None:
+    """The database was away: the next housekeeping begins where this one ended."""
+    await world.start()
+    core = world["shop"].core
+    cleaning, bites = Cleaning(core.ledger, core.writer), list[int]()
+
+    async def bite(tx: Transaction) -> int:
+        bites.append(DELETE_MAX)
+        if len(bites) == 3:
+            raise ValueError("the disk is full")
+        return DELETE_MAX if len(bites) < 6 else 0
+
+    await cleaning.take("something", bite)
+    await asyncio.sleep(10)
+    failed = (len(bites), cleaning.is_going_on("something"))
+    await cleaning.take("something", bite)
+    await asyncio.sleep(10)
+
+    assert failed == (3, False)
+    assert len(bites) == 6

@@ -30,7 +30,8 @@
     steps         the outcomes of steps
     waits         what sagas wait for: an event, or time
 
-    relay         the claim loop, floors, and what is forgotten
+    relay         the claim loop, and floors
+    cleaning      what is settled is forgotten, bite by bite
     high_water    how much waits, and whether that is too much
     unknown       what this version does not know, and waits for another
     attention     which letters need a person

@@ -6,6 +6,7 @@
     ├ Units       make what a handler writes with
     ├ Outbox      sends what is committed, and gives answers
     ├ Writer      turns → one transaction, one commit → Outbox
+    ├ Cleaning    forgets what is settled, in turns of the Writer
     ├ Sagas       start and advance, with Letters and Units
     ├ Received    the inbox rows
     ├ Leases      keep a letter to the handler that works on it
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 
 from holdfast.consistency.advance import SagaEnded, SagaParked, SagaType, untold
 from holdfast.consistency.claimed import ClaimedRows
+from holdfast.consistency.cleaning import Cleaning
 from holdfast.consistency.handling import Handled, Handling
 from holdfast.consistency.high_water import HighWater
 from holdfast.consistency.inbox import Inbox
@@ -110,6 +112,7 @@ class Core:
         self.units = Units(ledger, self.letters, names, observers.witness)
         self.outbox = Outbox(ledger, broker, self.wake)
         self.writer = Writer(ledger, self.outbox.after_commit, observe=observers.committed)
+        self._cleaning = Cleaning(ledger, self.writer)
         self.sagas = Sagas(
             ledger,
             self.letters,
@@ -155,6 +158,7 @@ class Core:
             self.handling,
             meetings,
             Replies(ledger, self.writer, self.outbox, self.sagas, notice),
+            self._cleaning,
             self.wake,
             notice,
             observers.refused,
@@ -167,6 +171,7 @@ class Core:
             self.outbox,
             broker,
             unknown,
+            self._cleaning,
             self.high_water,
             woken,
             observers.kept_house,
@@ -181,6 +186,7 @@ class Core:
     async def stop(self) -> None:
         """Finish what is under way; what is not begun stays in the tables."""
         await self.relay.stop()
+        await self._cleaning.stop()
         self.leases.close()
         await self.writer.idle()
         await self.outbox.idle()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from holdfast.consistency.cleaning import DELETE_MAX, Cleaning
 from holdfast.consistency.handling import Handling
 from holdfast.consistency.ledger import Ledger
 from holdfast.consistency.meeting import Meetings
@@ -25,7 +26,6 @@ from holdfast.storage import Transaction
 
 _PARCELS = msgspec.json.Decoder(Parcel)
 _LETTERS = msgspec.json.Decoder(Letter)
-DELETE_MAX = 512  # rows that one transaction deletes
 NAMED = 5  # types, in one line
 
 
@@ -48,6 +48,7 @@ class Inbox:
         handling: Handling,
         meetings: Meetings,
         replies: Replies,
+        cleaning: Cleaning,
         wake: Callable[[], None],
         notice: Noticed,
         told: Callable[[str, str, str], None],
@@ -59,6 +60,8 @@ class Inbox:
         self._handling = handling
         self._meetings = meetings
         self._replies = replies
+        self._cleaning = cleaning
+        self._floors: dict[int, UUID] = {}  # the latest of each edge
         self._wake = wake
         self._notice, self._told = notice, told
         self.refused = Counter[NotTaken]()
@@ -147,14 +150,13 @@ class Inbox:
     async def _lower(self, edge: EdgeRow, floor: UUID) -> None:
         if edge.floor is not None and floor <= edge.floor:
             return
-        deleted = DELETE_MAX
+        floors = self._floors
+        floors[edge.id] = max(floor, floors.get(edge.id, floor))
 
-        async def set_floor(tx: Transaction, effects: Effects) -> None:
-            nonlocal deleted
-            deleted = await tx.set_floor(edge.id, floor, DELETE_MAX)
+        async def set_floor(tx: Transaction) -> int:
+            return await tx.set_floor(edge.id, floors[edge.id], DELETE_MAX)
 
-        while deleted >= DELETE_MAX:
-            await self._writer.perform_own(set_floor)
+        await self._cleaning.take(f"edge {edge.id}", set_floor)
 
     async def _take_due(self, edge: EdgeRow, letters: Sequence[Letter]) -> None:
         """Put letters into the table in one turn; those that are there already are answered."""

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from holdfast.consistency.attention import failing_now
 from holdfast.consistency.claimed import ClaimedRows
+from holdfast.consistency.cleaning import DELETE_MAX, Cleaning
 from holdfast.consistency.handling import Handling
 from holdfast.consistency.high_water import HighWater
 from holdfast.consistency.ledger import Ledger, encode
@@ -25,7 +26,6 @@ from holdfast.ports import Broker
 from holdfast.storage import Transaction
 
 CLAIM_MAX = 128
-DELETE_MAX = 512  # rows that one transaction deletes
 HASTEN_MAX = 1_024  # letters to one edge that are sent at once when it answers again
 
 
@@ -46,6 +46,7 @@ class Relay:
         outbox: Outbox,
         broker: Broker,
         unknown: UnknownWork,
+        cleaning: Cleaning,
         high_water: HighWater,
         woken: asyncio.Event,
         kept_house: Callable[[], Awaitable[None]],
@@ -57,6 +58,7 @@ class Relay:
         self._outbox = outbox
         self._broker = broker
         self._unknown = unknown
+        self._cleaning = cleaning
         self._high_water = high_water
         self._woken = woken
         self._kept_house = kept_house
@@ -175,11 +177,10 @@ class Relay:
         """
         schedule = self._ledger.schedule
         own = self._ledger.edge_to(self._ledger.service)
-        deleted, floors = DELETE_MAX, dict[int, UUID]()
+        floors: dict[int, UUID] = {}
 
-        async def forget(tx: Transaction, effects: Effects) -> None:
-            nonlocal deleted
-            deleted = max(
+        async def forget(tx: Transaction) -> int:
+            return max(
                 await tx.forget(DELETE_MAX),
                 await tx.delete_ended_sagas(tx.now_ms - schedule.saga_kept_ms, DELETE_MAX),
                 await tx.set_floor(own, floor_of(None, tx.now_ms, schedule), DELETE_MAX),
@@ -191,8 +192,7 @@ class Relay:
                 floors[edge] = floor_of(oldest, tx.now_ms, schedule)
                 await tx.set_floor(edge, floors[edge], DELETE_MAX)
 
-        while deleted >= DELETE_MAX:
-            await self._writer.submit(Own(forget))
+        await self._cleaning.take("what is settled", forget)
         await self._writer.submit(Own(store_floors))
         declared = self._ledger.declared
         self._outbox.announce({edge: floor for edge, floor in floors.items() if edge in declared})
