@@ -1,14 +1,16 @@
 """`python -m benchmarks [FIGURE…] [--quick] [--json]` prints the figures beside their peers.
 
-Exits with 1 if a target is missed.
+With `--against REF` the peer is the same of another commit. Exits with 1 if a target is missed.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import math
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import cast
 
@@ -17,6 +19,7 @@ import uvloop
 from benchmarks.harness import Plan, Row
 from benchmarks.process import LOAD_CORE, SERVER_CORE
 from benchmarks.report import machine, render
+from benchmarks.tree import NoSuchCommit, unpacked
 
 FIGURES = (
     "route",
@@ -38,6 +41,7 @@ FIGURES = (
     "scrape",
     "render",
 )
+COMPARABLE = ("route", "gateway", "orders", "servers", "events", "simulation")
 
 
 def main() -> int:
@@ -45,26 +49,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}")
     parser.add_argument("--quick", action="store_true", help="short rounds: a look, no record")
+    parser.add_argument(
+        "--against", metavar="REF", help=f"the same at this commit, of {', '.join(COMPARABLE)}"
+    )
     parser.add_argument("--json", action="store_true", help="everything measured, as JSON")
     options = parser.parse_args()
-    unknown = sorted(set(options.figures) - set(FIGURES))
+    known = COMPARABLE if options.against else FIGURES
+    unknown = sorted(set(options.figures) - set(known))
     if unknown:
-        parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
+        parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(known)}")
     if not sys.platform.startswith("linux"):
         parser.error("the benchmarks pin processes and read /proc: they need Linux")
     plan = Plan.quick() if options.quick else Plan()
     os.sched_setaffinity(0, {LOAD_CORE})
-    rows: list[Row] = []
-    for figure in options.figures or FIGURES:
-        module = importlib.import_module(f"benchmarks.{figure}")
-        print(f"measuring {figure} …", file=sys.stderr, flush=True)
-        rows += uvloop.run(module.measure(plan))
+    try:
+        rows = _measured(options.figures or known, plan, options.against)
+    except NoSuchCommit as exc:
+        parser.error(str(exc))
     if options.json:
         found = {"machine": machine(), "rows": [asdict(row) for row in rows]}
         print(json.dumps(_without_nan(found), indent=1, allow_nan=False))
     else:
         print(render(rows, shared_core=SERVER_CORE == LOAD_CORE))
     return 0 if all(row.reached is not False for row in rows) else 1
+
+
+def _measured(figures: Iterable[str], plan: Plan, ref: str | None) -> list[Row]:
+    """Measure figures one after the other, beside their peers or another commit."""
+    rows: list[Row] = []
+    with contextlib.ExitStack() as stack:
+        tree = stack.enter_context(unpacked(ref)) if ref else None
+        for figure in figures:
+            module = importlib.import_module(f"benchmarks.{figure}")
+            print(f"measuring {figure} …", file=sys.stderr, flush=True)
+            found = module.against(plan, tree) if tree else module.measure(plan)
+            rows += uvloop.run(found)
+    return rows
 
 
 def _without_nan(value: object) -> object:

@@ -8,11 +8,15 @@ Target: 5 times the events a second.
 """
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from benchmarks.harness import Contender, Plan, Row, Sample, compare, versus
 from benchmarks.ours.events import system
-from benchmarks.process import Server, disk_folder, running
+from benchmarks.process import ROOT, Server, disk_folder, running
 from benchmarks.servers import WAKES_S, Costs
+from benchmarks.tree import HERE, Tree
 from holdfast.runtime.servers import Servers
 
 TARGET = 5.0
@@ -21,33 +25,42 @@ SETTLE_S = 300.0
 
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figure."""
+    async with _ours("holdfast on Postgres and NATS") as (ours, servers):
+        nats = servers.addresses["nats"]
+        peer = Server("FastStream on NATS", "benchmarks.peers.faststream_app", "--nats", nats)
+        async with running(peer):
+            samples = await compare([_side(ours, servers), _side(peer, servers)], plan)
+    return [versus("events", "events/s", samples, target=TARGET)]
+
+
+async def against(plan: Plan, tree: Tree) -> list[Row]:
+    """Measure it beside the same of another commit, each on servers of its own."""
+    async with _ours(HERE) as ours, _ours(tree.name, tree.path) as then:
+        samples = await compare([_side(*ours), _side(*then)], plan)
+    return [versus("events", "events/s", samples)]
+
+
+@asynccontextmanager
+async def _ours(name: str, tree: Path = ROOT) -> AsyncIterator[tuple[Server, Servers]]:
     with disk_folder() as folder:
         servers = Servers(folder / "servers", ["postgres", "nats"], system)
         await servers.start()
         try:
-            ours = Server(
-                "holdfast on Postgres and NATS",
-                "benchmarks.ours.events",
-                str(folder),
-                environ=servers.environ,
-            )
-            nats = servers.addresses["nats"]
-            peer = Server("FastStream on NATS", "benchmarks.peers.faststream_app", "--nats", nats)
-            costs = Costs(servers)
-            async with running(ours, peer):
-                sides = [
-                    Contender(
-                        server,
-                        lambda s, of=server: round_of(of, s),
-                        wakes_s=WAKES_S,
-                        servers_s=costs.cpu_s,
-                    )
-                    for server in (ours, peer)
-                ]
-                samples = await compare(sides, plan)
+            module, environ = "benchmarks.ours.events", servers.environ
+            server = Server(name, module, str(folder), environ=environ, tree=tree)
+            async with running(server):
+                yield server, servers
         finally:
             await servers.stop()
-    return [versus("events", "events/s", samples, target=TARGET)]
+
+
+def _side(server: Server, servers: Servers) -> Contender:
+    return Contender(
+        server,
+        lambda seconds: round_of(server, seconds),
+        wakes_s=WAKES_S,
+        servers_s=Costs(servers).cpu_s,
+    )
 
 
 async def round_of(server: Server, seconds: float) -> tuple[int, Sample]:

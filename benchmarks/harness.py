@@ -7,11 +7,13 @@ repeated.
 """
 
 import math
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from benchmarks.disturbance import disturbers, look
 from benchmarks.process import Server, busy_s
 
 FOREIGN_MAX = 0.15  # cores; a round with more is measured again
@@ -42,7 +44,8 @@ class Sample:
         p50_ms, p99_ms: of one operation, in a closed loop at saturation.
         cpu_us: CPU of the server under test, all threads, per operation.
         load_share: CPU of the load generator in cores; near 1.0 it is what was measured.
-        foreign: CPU of others on the two cores, in cores.
+        foreign: CPU of others on the two cores, in cores; what was stolen is in it.
+        disturbers: {who they were: cores}, as far as they can be told.
         more: other values of this figure by name.
     """
 
@@ -52,6 +55,7 @@ class Sample:
     cpu_us: float = math.nan
     load_share: float = math.nan
     foreign: float = math.nan
+    disturbers: Mapping[str, float] = field(default_factory=dict[str, float])
     more: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
@@ -135,6 +139,7 @@ async def _undisturbed(contender: Contender, seconds: float) -> Sample:
 
 
 async def _measure(contender: Contender, seconds: float) -> Sample:
+    before = look()
     ours = [contender.server, *contender.beside]
     server_s, all_s = contender.server.cpu_s(), sum(server.cpu_s() for server in ours)
     all_s += contender.servers_s()
@@ -151,12 +156,13 @@ async def _measure(contender: Contender, seconds: float) -> Sample:
         server_s / count * 1e6,
         load_s / took,
         max(0.0, (busy_s() - busy - all_s) / took),
+        disturbers(before, look(), root=os.getpid(), took_s=took),
         sample.more,
     )
 
 
 def versus(
-    figure: str, unit: str, samples: Mapping[str, Sequence[Sample]], *, target: float
+    figure: str, unit: str, samples: Mapping[str, Sequence[Sample]], *, target: float = math.nan
 ) -> Row:
     """Return the row of two contenders: the first named is ours, the second the peer."""
     (_, ours), (peer_name, peers) = samples.items()

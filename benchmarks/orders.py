@@ -13,7 +13,8 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 from urllib.request import Request, urlopen
@@ -21,7 +22,8 @@ from uuid import UUID
 
 from benchmarks.harness import Contender, Plan, Row, Sample, compare, versus
 from benchmarks.load import Wire, connect, post, sample_of
-from benchmarks.process import LOAD_CORE, Server, disk_folder, running
+from benchmarks.process import LOAD_CORE, ROOT, Server, disk_folder, running
+from benchmarks.tree import HERE, Tree
 
 TARGET = 10.0
 SETTLE_S = 300.0
@@ -33,27 +35,37 @@ _COMMITS = re.compile(r"^holdfast_commit_duration_seconds_count\S* (\d+)", re.MU
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figure."""
     with disk_folder() as folder:
+        peer = Server("DBOS, four steps", "benchmarks.peers.dbos_app", str(folder))
+        async with _shop("holdfast, the whole shop") as ours, running(peer):
+            theirs = Contender(peer, lambda seconds: workflows(peer, seconds))
+            samples = await compare([ours, theirs], plan)
+    return [versus("orders", "orders/s", samples, target=TARGET)]
+
+
+async def against(plan: Plan, tree: Tree) -> list[Row]:
+    """Measure it beside the same of another commit."""
+    async with _shop(HERE) as ours, _shop(tree.name, tree.path) as then:
+        samples = await compare([ours, then], plan)
+    return [versus("orders", "orders/s", samples)]
+
+
+@asynccontextmanager
+async def _shop(name: str, tree: Path = ROOT) -> AsyncIterator[Contender]:
+    """Run the shop on files of its own; look at the end whether it lost something."""
+    with disk_folder() as folder:
         ledger = ("--port", "0", "--ledger", str(folder / "processor.db"))
         processor = Server("processor", "shop.processor", *ledger, core=LOAD_CORE)
         async with running(processor):
             environ = {"PROCESSOR_URL": processor.url}
-            shop = Server(
-                "holdfast, the whole shop", "benchmarks.ours.shop", str(folder), environ=environ
-            )
-            peer = Server("DBOS, four steps", "benchmarks.peers.dbos_app", str(folder))
-            async with running(shop, peer):
+            shop = Server(name, "benchmarks.ours.shop", str(folder), environ=environ, tree=tree)
+            async with running(shop):
                 operations = str(json.loads(shop.ready)["operations"])
                 settled = Settled(folder / "notifications.db")
                 customer = Customer(
                     shop.url, settled, lambda: {"commits per order": _commits(operations)}
                 )
-                sides = [
-                    Contender(shop, customer.order_for, beside=[processor]),
-                    Contender(peer, lambda seconds: workflows(peer, seconds)),
-                ]
-                samples = await compare(sides, plan)
+                yield Contender(shop, customer.order_for, beside=[processor])
         _check(folder, customer.placed)
-    return [versus("orders", "orders/s", samples, target=TARGET)]
 
 
 async def workflows(peer: Server, seconds: float) -> tuple[int, Sample]:

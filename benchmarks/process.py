@@ -26,6 +26,9 @@ class Server:
 
     It says that it is ready by one line on its standard output, and ends with this process even if
     that is killed.
+
+    Args:
+        tree: the files that it is made of.
     """
 
     def __init__(
@@ -35,12 +38,15 @@ class Server:
         *arguments: str,
         core: int = SERVER_CORE,
         environ: Mapping[str, str] | None = None,
+        tree: Path = ROOT,
     ) -> None:
         self.name = name
         self.ready = ""
         self._command = [sys.executable, "-m", module, *arguments]
         self.cores: Collection[int] = {core}
-        self._environ = {**os.environ, **(environ or {})}
+        self._tree = tree
+        modules = os.pathsep.join([str(tree / "src"), str(tree)])
+        self._environ = {**os.environ, "PYTHONPATH": modules, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,7 +68,7 @@ class Server:
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=ROOT,
+            cwd=self._tree,
             env=self._environ,
             preexec_fn=lambda: at_birth(self.cores),
         )
@@ -164,12 +170,22 @@ def resident_bytes(pid: int) -> int:
 
 
 def busy_s() -> float:
-    """Return how long the two cores have been busy since the machine started, in seconds."""
-    total = 0.0
+    """Return how long the two cores have been busy since the machine started, in seconds.
+
+    What the machine below gave to others meanwhile (steal) is in it.
+    """
+    total = 0
+    for user, nice, system, _idle, _iowait, irq, softirq, steal in _counted():
+        total += user + nice + system + irq + softirq + steal
+    return total * _TICK_S
+
+
+def stolen_s() -> float:
+    """Return how long the machine below gave the two cores to others, in seconds."""
+    return sum(counts[7] for counts in _counted()) * _TICK_S
+
+
+def _counted() -> list[list[int]]:
     wanted = {f"cpu{core}" for core in (SERVER_CORE, LOAD_CORE)}
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *fields = line.split()
-        if name in wanted:
-            user, nice, system, _idle, _iowait, irq, softirq = map(int, fields[:7])
-            total += (user + nice + system + irq + softirq) * _TICK_S
-    return total
+    lines = map(str.split, Path("/proc/stat").read_text().splitlines())
+    return [[int(count) for count in counts[:8]] for name, *counts in lines if name in wanted]

@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +22,7 @@ _PACKAGES = (
     "aiohttp",
     "dbos",
 )
+_OTHERS_MAX, _OTHERS_MIN = 6, 0.02  # how many are named; cores
 _BUSY_MAX = 0.9  # cores of load, from which on it is the load that is measured
 
 
@@ -104,7 +106,19 @@ def _doubts(rows: Iterable[Row], *, shared_core: bool) -> list[str]:
     disturbed = sum(s.foreign > FOREIGN_MAX for _, s in samples)
     if disturbed:
         found.append(f"{disturbed} of {len(samples)} rounds were disturbed by something else")
+    others = _others([s for _, s in samples])
+    if others:
+        found.append(f"beside them ran, in cores: {', '.join(others)}")
     return found
+
+
+def _others(samples: Sequence[Sample]) -> list[str]:
+    """Return who ran beside the benchmark, most first, by the mean of all rounds."""
+    total = Counter[str]()
+    for sample in samples:
+        total.update(sample.disturbers)
+    means = [(name, cores / len(samples)) for name, cores in total.most_common(_OTHERS_MAX)]
+    return [f"{name} {cores:.2f}" for name, cores in means if cores >= _OTHERS_MIN]
 
 
 def _number(value: float) -> str:

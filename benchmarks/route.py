@@ -11,8 +11,10 @@ from benchmarks.harness import Contender, Plan, Row, Sample, compare, versus
 from benchmarks.load import closed_loop, post
 from benchmarks.ours import access
 from benchmarks.process import Server, running
+from benchmarks.tree import HERE, Tree
 
 TARGET = 3.0
+_OURS = "benchmarks.ours.route"
 _BODIES = 64
 
 
@@ -43,9 +45,18 @@ def load(server: Server, wanted: list[bytes]) -> Callable[[float], Awaitable[tup
 
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figure."""
-    ours = Server("holdfast, everything on", "benchmarks.ours.route")
+    ours = Server("holdfast, everything on", _OURS)
     peer = Server("FastAPI + uvicorn, bare", "benchmarks.peers.fastapi_app")
+    return [versus("route", "requests/s", await _both(ours, peer, plan), target=TARGET)]
+
+
+async def against(plan: Plan, tree: Tree) -> list[Row]:
+    """Measure it beside the same of another commit."""
+    ours, then = Server(HERE, _OURS), Server(tree.name, _OURS, tree=tree.path)
+    return [versus("route", "requests/s", await _both(ours, then, plan))]
+
+
+async def _both(ours: Server, other: Server, plan: Plan) -> dict[str, list[Sample]]:
     wanted = requests()
-    async with running(ours, peer):
-        samples = await compare([Contender(s, load(s, wanted)) for s in (ours, peer)], plan)
-    return [versus("route", "requests/s", samples, target=TARGET)]
+    async with running(ours, other):
+        return await compare([Contender(s, load(s, wanted)) for s in (ours, other)], plan)

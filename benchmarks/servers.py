@@ -13,7 +13,8 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,8 @@ import psycopg
 
 from benchmarks.harness import Contender, Plan, Row, compare, versus
 from benchmarks.orders import Customer, workflows
-from benchmarks.process import LOAD_CORE, Server, cpu_s, disk_folder, running
+from benchmarks.process import LOAD_CORE, ROOT, Server, cpu_s, disk_folder, running
+from benchmarks.tree import HERE, Tree
 from holdfast.runtime.servers import Servers
 from shop.system import shop
 
@@ -37,6 +39,20 @@ WAKES_S = 0.7  # who was stopped finds its subscriptions stale, and its connecti
 
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figure."""
+    async with _servers() as (servers, processor, folder):
+        return await _against_others(servers, processor, folder, plan)
+
+
+async def against(plan: Plan, tree: Tree) -> list[Row]:
+    """Measure the shop beside that of another commit, each on servers of its own."""
+    async with _side(HERE, ROOT) as ours, _side(tree.name, tree.path) as then:
+        samples = await compare([ours, then], plan)
+    return [versus("orders on servers", "orders/s", samples)]
+
+
+@asynccontextmanager
+async def _servers() -> AsyncIterator[tuple[Servers, Server, Path]]:
+    """Run Postgres, nats-server and a card processor on a folder."""
     with disk_folder() as folder:
         servers = Servers(folder / "servers", ["postgres", "nats"], shop)
         await servers.start()
@@ -44,17 +60,41 @@ async def measure(plan: Plan) -> list[Row]:
         processor = Server("processor", "shop.processor", *ledger, core=LOAD_CORE)
         try:
             async with running(processor):
-                return await _against_others(servers, processor, folder, plan)
+                yield servers, processor, folder
         finally:
             await servers.stop()
+
+
+def _shop(
+    name: str, servers: Servers, processor: Server, folder: Path, tree: Path = ROOT
+) -> Server:
+    environ = {"PROCESSOR_URL": processor.url, **servers.environ}
+    return Server(name, "benchmarks.ours.shop", str(folder), environ=environ, tree=tree)
+
+
+@asynccontextmanager
+async def _side(name: str, tree: Path) -> AsyncIterator[Contender]:
+    async with _servers() as (servers, processor, folder):
+        server = _shop(name, servers, processor, folder, tree)
+        async with running(server):
+            costs, told = Costs(servers), Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
+            customer = Customer(server.url, told, costs)
+            yield Contender(
+                server,
+                customer.order_for,
+                beside=[processor],
+                wakes_s=WAKES_S,
+                servers_s=costs.cpu_s,
+            )
+            told.close()
+            costs.close()
 
 
 async def _against_others(
     servers: Servers, processor: Server, folder: Path, plan: Plan
 ) -> list[Row]:
-    environ = {"PROCESSOR_URL": processor.url, **servers.environ}
     postgres = servers.addresses["postgres"]
-    ours = Server("the shop", "benchmarks.ours.shop", str(folder), environ=environ)
+    ours = _shop("the shop", servers, processor, folder)
     words = (str(folder), "--database", postgres.replace("/postgres?", "/dbos?"))
     dbos = Server("DBOS, four steps", "benchmarks.peers.dbos_app", *words)
     urls = {"postgres": postgres, "nats": servers.addresses["nats"], "processor": processor.url}

@@ -8,27 +8,21 @@ the wall.
 Targets: 20 seeds a second and core, 1,000 × real time.
 """
 
-import logging
-import time
-from dataclasses import replace
 from statistics import median
 
-from benchmarks.harness import Plan, Row
-from holdfast.cli.load import simulated
-from holdfast.simulation.run import drawn_setup, run
+from benchmarks.events import round_of
+from benchmarks.harness import Contender, Plan, Row, compare, versus
+from benchmarks.ours.seeds import ORDERS, SEEDS, simulate
+from benchmarks.process import Server, running
+from benchmarks.tree import HERE, Tree
 
 SEEDS_TARGET, SPEED_TARGET = 20.0, 1_000.0
-SEEDS = 20  # of each round; the same ones, so that rounds differ by the machine alone
-ORDERS = 10
+_OURS = "benchmarks.ours.seeds"
 
 
 async def measure(plan: Plan) -> list[Row]:
     """Measure on this core: the one that otherwise makes the load."""
-    logging.disable(logging.CRITICAL)  # what goes wrong here is meant to
-    try:
-        rounds = [_round() for _ in range(plan.rounds + 1)][1:]
-    finally:
-        logging.disable(logging.NOTSET)
+    rounds = [simulate() for _ in range(plan.rounds + 1)][1:]
     seeds = median(SEEDS / real_s for real_s, _ in rounds)
     speed = median(virtual_s / real_s for real_s, virtual_s in rounds)
     return [
@@ -45,12 +39,10 @@ async def measure(plan: Plan) -> list[Row]:
     ]
 
 
-def _round() -> tuple[float, float]:
-    system = simulated("shop")
-    begun, virtual_s = time.process_time(), 0.0
-    for seed in range(SEEDS):
-        setup = replace(drawn_setup(system, seed, ORDERS), joined=())
-        outcome = run(system, seed, setup)
-        assert not outcome.violations, f"seed {seed}: {outcome.violations[0]}"
-        virtual_s += outcome.virtual_s
-    return time.process_time() - begun, virtual_s
+async def against(plan: Plan, tree: Tree) -> list[Row]:
+    """Measure seeds a second of CPU beside those of another commit."""
+    ours, then = Server(HERE, _OURS), Server(tree.name, _OURS, tree=tree.path)
+    async with running(ours, then):
+        sides = [Contender(s, lambda seconds, of=s: round_of(of, seconds)) for s in (ours, then)]
+        samples = await compare(sides, plan)
+    return [versus(f"simulated seeds of {ORDERS} orders", "seeds/s", samples)]
