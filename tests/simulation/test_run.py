@@ -2,8 +2,10 @@
 
 import asyncio
 import dataclasses
+import gc
 import re
 import secrets
+import weakref
 from datetime import timedelta
 from typing import Any
 
@@ -327,6 +329,25 @@ def test_an_invariant_that_looks_for_what_is_not_there_is_violated() -> None:
     assert violation.invariant == "somebody_came"
     assert "KeyError: 'one', in states(world)[\"one\"].upper() (" in violation.told
     assert checked == ["yes"]
+
+
+def test_nothing_keeps_a_world_that_is_over() -> None:
+    """It would be in memory beside the next one, and what is in it could be met there."""
+    system, worlds = library(), list[weakref.ref[World]]()
+
+    @system.workload
+    async def nobody(client: Client) -> None:
+        await client.sleep(1.0)
+
+    @system.invariant
+    def is_there(world: World) -> None:
+        worlds.append(weakref.ref(world))
+
+    outcome = played(system)
+    gc.collect()
+
+    assert outcome.violations == []
+    assert [world() for world in worlds] == [None]
 
 
 def test_what_never_ran_is_listed() -> None:

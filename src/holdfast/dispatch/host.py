@@ -404,13 +404,17 @@ class ServiceHost:
 
     async def stop(self) -> None:
         """Finish what is under way; what is not begun stays in the tables."""
-        self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
+        self.leave()
         with self.at_work():
             await self.core.stop()
             await self.provided.close()
         for measure, record in self._records.items():
             if measure.is_bound(record):
                 measure.bind(None)
+
+    def leave(self) -> None:
+        """Be the host of the service no longer: `Service.begin` is refused."""
+        self.service._begin = None  # pyright: ignore[reportPrivateUsage]  # its other half
 
     def begin(self) -> AbstractAsyncContextManager[Unit]:
         """See `Service.begin`."""

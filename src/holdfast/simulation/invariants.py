@@ -4,22 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 from uuid import UUID
 
-from sqlalchemy import func, select
-
 from holdfast.contract.envelope import Kind, MessageRow, State
-from holdfast.simulation.world import World, effect_table
+from holdfast.simulation.world import World
 
-_EFFECTS = select(effect_table)
-_TWICE = (
-    select(effect_table.c.seed, effect_table.c.what, func.count().label("times"))
-    .group_by(effect_table.c.seed, effect_table.c.what)
-    .having(func.count() > 1)
-)
+_TWICE = "SELECT seed, what, count(*) FROM holdfast_effect GROUP BY seed, what HAVING count(*) > 1"
 
 
 def effects_of(world: World, service: str) -> Counter[UUID]:
     """Return {seed of a unit of work: how often it was committed}."""
-    return Counter(row.seed for row in world.rows(service, _EFFECTS))
+    found = world.stores[service].fetch("SELECT seed, count(*) FROM holdfast_effect GROUP BY seed")
+    return Counter({UUID(seed): times for seed, times in found})
 
 
 def every_saga_ends(world: World) -> None:
@@ -40,10 +34,8 @@ def nothing_is_left_open(world: World) -> None:
 def an_effect_happens_once(world: World) -> None:
     """No unit of work was committed twice."""
     for service in world.services:
-        for row in world.rows(service, _TWICE):
-            raise AssertionError(
-                f"{service}: {row.what} {row.seed} had its effect {row.times} times"
-            )
+        for seed, what, times in world.stores[service].fetch(_TWICE):
+            raise AssertionError(f"{service}: {what} {UUID(seed)} had its effect {times} times")
 
 
 def every_event_is_heard_once(world: World) -> None:
@@ -70,9 +62,10 @@ def what_was_acknowledged_is_kept(world: World) -> None:
     """A request that was answered with 2xx had its effect, and one key had one."""
     written: Counter[str] = Counter()
     for service in world.services:
-        for row in world.rows(service, _EFFECTS):
-            if row.what.startswith(("POST ", "PUT ", "PATCH ", "DELETE ")):
-                written[row.correlation] += 1
+        found = world.stores[service].fetch("SELECT what, correlation FROM holdfast_effect")
+        for what, correlation in found:
+            if what.startswith(("POST ", "PUT ", "PATCH ", "DELETE ")):
+                written[correlation] += 1
     for answer in world.history.of("answer"):
         fields = answer.fields
         if fields["method"] == "GET" or not 200 <= fields["status"] < 300:

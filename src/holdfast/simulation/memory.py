@@ -69,6 +69,10 @@ class Memory(SqliteDatabase):
         self._clock = clock
         self._time = DatabaseClock(clock)
 
+    def fetch(self, sql: str) -> sqlite3.Cursor:
+        """Return what a SELECT finds in what is committed."""
+        return self._committed.execute(sql)
+
     def see(self) -> tuple[int | None, bytes | None]:
         """Return when the first row is due, and the last floor of the edge to oneself.
 

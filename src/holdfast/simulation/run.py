@@ -54,7 +54,6 @@ class Outcome:
         violations: what did not hold; none if all went well.
         history: what happened, line by line.
         virtual_s: how long it took in the world's own time.
-        digest: of the history; two runs of a seed have the same one.
         callbacks: how many turns the event loop made.
         steps: {`service step`: how often it was passed}, the crash points.
         reached: the crash points at which a node was killed.
@@ -69,13 +68,17 @@ class Outcome:
     violations: list[Violation]
     history: History
     virtual_s: float = 0.0
-    digest: str = ""
     callbacks: int = 0
     steps: Counter[str] = field(default_factory=Counter[str])
     reached: list[str] = field(default_factory=list[str])
     injected: Counter[str] = field(default_factory=Counter[str])
     ends: Counter[str] = field(default_factory=Counter[str])
     errors: list[str] = field(default_factory=list[str])
+
+    @property
+    def digest(self) -> str:
+        """A hash of the history; two runs of a seed have the same one."""
+        return self.history.digest()
 
     @property
     def never_ran(self) -> list[str]:
@@ -265,7 +268,6 @@ class _Drama:
             violations=self._violations,
             history=world.history,
             virtual_s=world.loop.time(),
-            digest=world.history.digest(),
             callbacks=world.loop.steps,
             steps=Counter({at: n for at, n in world.steps.items() if at.split()[0] in hosts}),
             reached=world.struck,

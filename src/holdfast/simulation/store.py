@@ -1,6 +1,7 @@
 """A simulated database server and its disk, with its levers and what invariants look at."""
 
 import random
+import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar
@@ -111,6 +112,10 @@ class SimStore:
             return list(connection.execute(statement).fetchall())
         finally:
             self.memory.give_reader(connection)
+
+    def fetch(self, sql: str) -> sqlite3.Cursor:
+        """Return what a SELECT finds in what is committed, as it is stored."""
+        return self.memory.fetch(sql)
 
     def sagas(self) -> list[SagaRow]:
         """Return all sagas, newest first."""

@@ -212,7 +212,7 @@ def _head(outcome: Outcome) -> list[str]:
     lines = [
         plain(f"seed {outcome.seed}"),
         f"{happened} happenings in {outcome.virtual_s:.1f} virtual seconds, "
-        f"{len(outcome.violations)} violations, digest {outcome.digest or 'unknown'}",
+        f"{len(outcome.violations)} violations, digest {outcome.digest}",
         "",
         "the schedule" if outcome.faults else "the schedule is empty",
     ]

@@ -177,7 +177,10 @@ class World:
         self.history.add(self.loop.time(), node.name if node else "", kind, fields)
 
     def close(self) -> None:
-        """Give back what is kept for other worlds."""
+        """Give back what is kept for other worlds, and let nothing outlive this one."""
+        for process in self.processes.values():
+            for host in process.hosts:
+                host.leave()
         for store in self.stores.values():
             store.give_back()
 
