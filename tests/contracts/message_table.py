@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from holdfast.contract.envelope import (
     SagaRow,
     State,
 )
-from holdfast.storage import WAITS, Failing, MessageFilter, Unfinished
+from holdfast.storage import WAITS, Failing, MessageFilter, Sharing, Unfinished
 from tests.contracts.rows import EDGES, METADATA, Opened, letter, message_rows
 
 
@@ -194,6 +195,32 @@ class MessageContract(Opened):
 
             assert all(written)
             assert sorted(found, key=_key) == sorted(rows, key=_key)
+
+    @pytest.mark.parametrize("sharing", Sharing)
+    async def test_a_column_that_was_filled_can_be_emptied(self, sharing: Sharing) -> None:
+        """By a row that is settled, alone or beside one that keeps its columns."""
+        full: dict[str, object] = {
+            "due_at": 7,
+            "expires_at": 8,
+            "owner": UUID(int=1),
+            "about": UUID(int=2),
+            "path": "3.1",
+            "hash": b"h",
+            "answer": b"a",
+            "error": "e",
+            "topic": "t",
+        }
+        async with self.opened() as database:
+            await self.insert(database, *(letter(number, **full) for number in (1, 2, 3)))
+            settled = [letter(1, state=State.DONE), letter(2, state=State.DONE)]
+            kept = letter(3, state=State.DONE, **full)
+            for rows in ([settled[0]], [settled[1], kept]):
+                tx = await database.begin(sharing=sharing)
+                for row in rows:
+                    assert await tx.update_message(row, State.DUE, sure=True)
+                await tx.commit()
+
+            assert await database.messages(MessageFilter()) == [*settled, kept]
 
     async def test_big_bodies_and_all_of_unicode_fit(self) -> None:
         """A body of 256 KiB, an answer as large, and an error in any script."""

@@ -1,5 +1,6 @@
 """How the rows of the four tables are written and read on Postgres."""
 
+import functools
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -28,15 +29,12 @@ MESSAGE_TYPES = {
 COLUMNS = ", ".join(MESSAGE_TYPES)
 SAGA_COLUMNS = "id, type, version, state, input, key, error, started_at, ended_at"
 EDGES = "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
-_ARRAYS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(MESSAGE_TYPES.values(), 1))
-INSERT = (
-    f"INSERT INTO holdfast_message ({COLUMNS}) SELECT * FROM unnest({_ARRAYS}) "
-    "ON CONFLICT DO NOTHING RETURNING edge, id"
+_OFTEN_EMPTY = frozenset(
+    {"due_at", "owner", "path", "about", "expires_at", "hash", "answer", "error", "topic"}
 )
-INSERT_ABOVE = (
-    f"INSERT INTO holdfast_message ({COLUMNS}) SELECT * FROM unnest({_ARRAYS}) AS new ({COLUMNS}) "
+_ABOVE = (
     "WHERE NOT EXISTS (SELECT 1 FROM holdfast_edge old WHERE old.id = new.edge "
-    "AND old.floor > new.id) ON CONFLICT DO NOTHING RETURNING edge, id"
+    "AND old.floor > new.id) "
 )
 _CHANGED = ", ".join(f"{name} = ${n}" for n, name in enumerate(MESSAGE_TYPES, 1) if n > 2)
 UPDATE = (
@@ -107,9 +105,29 @@ def values_of(row: MessageRow) -> tuple[object, ...]:
     )
 
 
-def columns_of(rows: Sequence[MessageRow]) -> list[list[object]]:
-    """Return rows as one array for each column."""
-    return [list(column) for column in zip(*map(values_of, rows), strict=True)]
+def columns_of(rows: Sequence[MessageRow]) -> dict[str, Sequence[object]]:
+    """Return rows as {column: its values}, without columns that are empty in all of them.
+
+    An order's rows leave half of the columns empty, and the driver looks at each value in turn.
+    """
+    columns = zip(MESSAGE_TYPES, zip(*map(values_of, rows), strict=True), strict=True)
+    return {
+        name: values
+        for name, values in columns
+        if name not in _OFTEN_EMPTY or values.count(None) < len(values)
+    }
+
+
+@functools.cache
+def inserted(columns: tuple[str, ...], *, above_floor: bool) -> str:
+    """Return the INSERT of rows that have these columns, an array for each."""
+    arrays = ", ".join(f"${n}::{MESSAGE_TYPES[name]}[]" for n, name in enumerate(columns, 1))
+    names = ", ".join(columns)
+    return (
+        f"INSERT INTO holdfast_message ({names}) SELECT {names} FROM unnest({arrays}) "
+        f"AS new ({names}) {_ABOVE if above_floor else ''}"
+        "ON CONFLICT DO NOTHING RETURNING edge, id"
+    )
 
 
 def message(record: Record) -> MessageRow:

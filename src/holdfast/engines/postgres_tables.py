@@ -11,13 +11,12 @@ from holdfast.engines.postgres_rows import (
     CLAIM,
     CLAIM_KNOWN,
     COLUMNS,
-    INSERT,
-    INSERT_ABOVE,
     RENEW,
     SAGA_COLUMNS,
     UPDATE,
     DollarMarks,
     columns_of,
+    inserted,
     message,
     plain,
     saga,
@@ -66,7 +65,11 @@ class PostgresTables:
     ) -> list[MessageRow]:
         if not rows:
             return []
-        found = await self._fetch(INSERT_ABOVE if above_floor else INSERT, *columns_of(rows))
+        columns = columns_of(rows)
+        sql = inserted(tuple(columns), above_floor=above_floor)
+        found = await self._fetch(sql, *columns.values())
+        if len(found) == len(rows):
+            return list(rows)
         new = {(edge, id_) for edge, id_ in found}
         return [row for row in rows if (row.edge, row.id) in new]
 
