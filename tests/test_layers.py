@@ -35,8 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dispatch": HANDLED,
     "communication": SERVED - {"consistency"},
     "gateway": SERVED - {"consistency"} | {"communication"},
+    "straight": SERVED | {"communication", "gateway"},
     "migrations": GROUND | {"engines", "system"},
-    "runtime": WIRED | {"migrations"},
+    "runtime": WIRED | {"migrations", "straight"},
     "testing": WIRED | {"runtime", "simulation"},
     "simulation": WIRED | {"runtime"},
     "delivery": DECLARED | {"security", "observability", "communication", "runtime"},
@@ -44,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": WIRED | {"runtime"},
     "console": WIRED | {"runtime", "story", "live"},
     "cli": WIRED
-    | {"migrations", "runtime", "simulation", "story", "live", "delivery", "console", "testing"},
+    | {"migrations", "runtime", "simulation", "story", "live", "delivery", "console", "testing"}
+    | {"straight"},
     "holdfast": DECLARED,  # the public names, in __init__.py
 }
 """{package: the packages that it may import}; a package that is not here is refused."""

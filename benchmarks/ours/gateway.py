@@ -18,6 +18,7 @@ from holdfast.observability import Audit, Logger, Metrics, Tracer, Tracing
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.audit_stream import AuditStream
 from holdfast.security import FixedKeys, TokenPolicy, TokenVerifier, read_jwks
+from holdfast.straight import straighten_through
 
 ENOUGH = Rate(per_s=1_000_000, burst=1_000_000)
 
@@ -34,7 +35,9 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
 
     tracing = Tracing(Tracer(random, ratio=0.01), clock)
     router = Router()
-    router.add("POST", Target("orders", "/v1/orders", Forward(edge, call, tracing), False, SCOPE))
+    target = Target("orders", "/v1/orders", Forward(edge, call, tracing), False, SCOPE)
+    router.add("POST", target)
+    limits = MemoryLimits(clock)
     log = open(os.devnull, "wb", buffering=0)  # noqa: SIM115  # for the life of the process
     logger = Logger(log, clock, "gateway", form="json")
     gateway = Door(
@@ -43,7 +46,7 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
         verifier=TokenVerifier(
             TokenPolicy(ISSUER, AUDIENCE), FixedKeys(read_jwks(jwks().encode())), clock
         ),
-        limits=MemoryLimits(clock),
+        limits=limits,
         metrics=Metrics("bench"),
         logger=logger,
         tracing=tracing,
@@ -51,6 +54,7 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
         slow_s={},
         pages={},
     )
+    straighten_through(gateway, "POST", target, limits)
     return gateway, pool
 
 

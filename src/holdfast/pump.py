@@ -46,11 +46,11 @@ def first_step(coroutine: Coroutine[Any, Any, T]) -> Finished[T] | Awaitable[T]:
         awaited = coroutine.send(None)
     except StopIteration as stop:
         return Finished(stop.value)
-    return _rest(coroutine, awaited)
+    return begun_by_hand(coroutine, awaited)
 
 
 @types.coroutine
-def _rest(coroutine: Coroutine[Any, Any, T], awaited: object) -> Generator[Any, Any, T]:
+def begun_by_hand(coroutine: Coroutine[Any, Any, T], awaited: object) -> Generator[Any, Any, T]:
     """Go on from what is awaited; unlike a coroutine, this may be dropped before it begins."""
     pumped = pump(coroutine, _lets_pass, begun=awaited)
     end = yield from cast("Generator[Any, Any, Finished[T] | Stopped]", pumped)

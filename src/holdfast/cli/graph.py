@@ -7,15 +7,32 @@ import typer
 from holdfast.cli.load import load
 from holdfast.cli.options import AsJson, SystemName
 from holdfast.cli.output import print_json, print_rows
+from holdfast.straight import source_of
 
 AsMermaid = Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flowchart.")]
 
 
-def command(system: SystemName, as_json: AsJson = False, mermaid: AsMermaid = False) -> None:
-    """Print who sends what to whom."""
-    if as_json and mermaid:
-        raise typer.BadParameter("choose one of --json and --mermaid")
-    graph = load(system).system.graph()
+OfRoute = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        metavar="ROUTE",
+        help="Print the code that serves a route, such as 'POST /v1/orders'.",
+    ),
+]
+
+
+def command(
+    system: SystemName, as_json: AsJson = False, mermaid: AsMermaid = False, source: OfRoute = ""
+) -> None:
+    """Print who sends what to whom, or what a route is made into."""
+    if as_json + mermaid + bool(source) > 1:
+        raise typer.BadParameter("choose one of --json, --mermaid and --source")
+    declared = load(system).system
+    if source:
+        print(source_of(declared, source))
+        return
+    graph = declared.graph()
     if as_json:
         print_json(graph.to_json())
     elif mermaid:

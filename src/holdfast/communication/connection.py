@@ -293,7 +293,7 @@ class Connection(asyncio.Protocol):
         """Return whether an answer is the last one of this connection, and its bytes."""
         state, intake = self._state, self._intake
         ended = intake.last and intake.refusal is None and not self._ahead
-        old = self._loop.time() >= self._old_at and not self._ahead
+        old = self._old_at < _NEVER and self._loop.time() >= self._old_at and not self._ahead
         closing = ended or state.draining or old
         bare = request.method == "HEAD"
         chunked = response.stream is not None and self._chunked()

@@ -190,7 +190,8 @@ class Intake:
         """Decide whether the head may be served."""
         if self._offer is _DECLINING:
             return
-        parser = cast(httptools.HttpRequestParser, self._parser)
+        parser = self._parser
+        assert parser is not None, "it is the one that calls"
         if parser.should_upgrade():
             self._offer = _MADE
         limits, headers, target = self._limits, self.headers, self._target
@@ -233,13 +234,14 @@ class Intake:
         """Queue the request."""
         if self._offer is _MADE:  # the parser takes the head for the whole message
             return
-        request = cast(Request, self._request)
+        request, parser = self._request, self._parser
+        assert request is not None and parser is not None, "a head was complete"
         if self._body:
             request.body = body = self._body + self._more_body if self._more_body else self._body
             self._bodies.bytes_held -= len(body)
             self._body, self._more_body = b"", bytearray()
         self.phase = _IDLE
-        if self.old or not cast(httptools.HttpRequestParser, self._parser).should_keep_alive():
+        if self.old or not parser.should_keep_alive():
             self.phase = _ENDED
             self.last = True
         self._ahead.append(request)

@@ -6,6 +6,7 @@ from typing import cast
 
 import httptools
 
+from holdfast.communication.deadlines import Deadlines
 from holdfast.communication.inflow import Inflow
 from holdfast.contract.http import HeaderList, Response
 from holdfast.errors import BadAnswer, ConnectionLost, DeadlineExceeded
@@ -32,11 +33,13 @@ class Link(asyncio.Protocol):
         name: str,
         header_bytes_max: int,
         body_bytes_max: int,
+        deadlines: Deadlines,
         on_lost: "Callable[[Link], None]",
     ) -> None:
         self._name = name
         self._header_bytes_max = header_bytes_max
         self._body_bytes_max = body_bytes_max
+        self._deadlines = deadlines
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -89,7 +92,7 @@ class Link(asyncio.Protocol):
         self._streams = streams
         self._started = self._in_body = self._until_closed = False
         self._fed_bytes = 0
-        timer = self._loop.call_at(deadline, self._expire)
+        self._deadlines.add(self, deadline)
         cast(asyncio.Transport, self._transport).write(data)
         try:
             response = await answer
@@ -97,7 +100,7 @@ class Link(asyncio.Protocol):
             self.close()
             raise
         finally:
-            timer.cancel()
+            self._deadlines.remove(self)
             self._answer = None
         self.used = True
         return response
@@ -258,7 +261,8 @@ class Link(asyncio.Protocol):
         if not self._broken:
             self.close()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """See `deadlines.Expires`."""
         text = f"no answer of {self._name} before the deadline"
         self._fail(DeadlineExceeded(text, edge=self._name))
 

@@ -43,6 +43,14 @@ class Heads:
             ValueError: the status is not a final one, or a header would break the head in two.
         """
         status, body = response.status, response.body
+        if response.head and not (bare or closing):
+            return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (
+                _STATUS_LINES[status],
+                response.head,
+                self._date_line(),
+                len(body),
+                body,
+            )
         parts = [_STATUS_LINES.get(status) or _status_line(status)]
         for name, value in response.headers:
             if name not in _OURS:
@@ -55,12 +63,15 @@ class Heads:
             framing, body = _framing(response, bare=bare, chunked=chunked), b""
         else:
             framing = b"content-length: %d\r\n" % len(body)
+        close = b"connection: close\r\n" if closing else b""
+        return b"%b%b%b%b\r\n%b" % (head, self._date_line(), close, framing, body)
+
+    def _date_line(self) -> bytes:
         second = int(self._now())
         if second != self._second:
             self._second = second
             self._date = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
-        close = b"connection: close\r\n" if closing else b""
-        return b"%b%b%b%b\r\n%b" % (head, self._date, close, framing, body)
+        return self._date
 
 
 def declared_length(response: Response) -> int | None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from holdfast.communication.deadlines import Deadlines
 from holdfast.communication.link import Link
 from holdfast.communication.origin import Origin
 from holdfast.errors import BulkheadFull, Unreachable
@@ -60,6 +61,7 @@ class Upstream:
         self._open_link = open_link
         self._loop = asyncio.get_running_loop()
         self._links: set[Link] = set()
+        self._deadlines = Deadlines(self._loop)
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -109,6 +111,7 @@ class Upstream:
     def close(self) -> None:
         """Close every link; calls that wait end with Unreachable."""
         self._closed = True
+        self._deadlines.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for waiter in self.waiting:
@@ -120,7 +123,13 @@ class Upstream:
     async def _open(self, deadline: float) -> Link:
         """Fill a place that was taken for it."""
         limits = self._limits
-        link = Link(self.name, limits.header_bytes_max, limits.body_bytes_max, self._forget)
+        link = Link(
+            self.name,
+            limits.header_bytes_max,
+            limits.body_bytes_max,
+            self._deadlines,
+            self._forget,
+        )
         opened = False
         try:
             async with asyncio.timeout_at(min(deadline, self._loop.time() + limits.connect_s)):

@@ -143,12 +143,15 @@ class Response(msgspec.Struct):
         headers: [(lower-case name, value)].
         stream: chunks after `body`, sent as they come: of mounted ASGI apps, and of long answers
             from another process. With a content-length header they are sent under that length.
+        head: the lines of its headers, from whoever knows that they are sound; b"": they are made
+            from `headers`.
     """
 
     status: int = 200
     headers: HeaderList = []
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
+    head: bytes = b""
 
     def __repr__(self) -> str:
         return f"Response({self.status}, {len(self.body)} bytes)"  # which may hold tokens

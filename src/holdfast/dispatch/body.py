@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from holdfast.contract.carrier import adapter_of
 from holdfast.contract.http import Request
 from holdfast.dispatch.digits import Digits, keeps_digits
+from holdfast.dispatch.members import members_of
 from holdfast.dispatch.problem import unfit
 from holdfast.errors import BadRequest, Invalid, UnsupportedMediaType
 from holdfast.system.signature import Parameter
@@ -29,13 +30,14 @@ class Body:
         optional: whether nothing at all is a body too: the parameter's default.
     """
 
-    __slots__ = ("_adapter", "_keep_digits", "optional", "parameter")
+    __slots__ = ("_adapter", "_keep_digits", "_members", "optional", "parameter")
 
     def __init__(self, parameter: Parameter) -> None:
         self.parameter = parameter
         self.optional = not parameter.required
         self._adapter = adapter_of(parameter.annotation)
         self._keep_digits = keeps_digits(self._adapter.core_schema)
+        self._members = members_of(self._adapter.core_schema)
 
     def read(self, request: Request) -> object:
         """Return the value. Raises BadRequest, Invalid, UnsupportedMediaType."""
@@ -45,6 +47,14 @@ class Body:
         sent = request.sent
         if sent.get(b"content-type", _PLAIN) != _PLAIN or b"content-encoding" in sent:
             _refuse_other_media(request)
+        members = self._members
+        if members is not None and b"\\" not in body:
+            named = members(body)
+            if len(named) == len(set(named)):  # each name once: nothing that `_look_at` looks for
+                try:
+                    return self._adapter.validate_json(body, strict=True, extra="forbid")
+                except ValidationError:
+                    pass  # the long way says what is wrong
         if b"\\u0000" in body:
             raise Invalid("a string holds the character NUL, which databases do not store")
         if self._keep_digits is None:

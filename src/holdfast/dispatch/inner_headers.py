@@ -4,6 +4,7 @@ What the gateway found out about a request that it forwards is in them; the serv
 without them, as they do in one process.
 """
 
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -98,10 +99,13 @@ def entry_headers(
     if token is not None:
         headers.append((TOKEN, token))
     elif request.caller is not None:
-        caller = request.caller
-        who = _Who(caller.subject, sorted(caller.scopes), caller.client)
-        headers.append((CALLER, msgspec.json.encode(who)))
+        headers.append((CALLER, _named(request.caller)))
     return headers
+
+
+@lru_cache(maxsize=1_024)
+def _named(caller: Caller) -> bytes:
+    return msgspec.json.encode(_Who(caller.subject, sorted(caller.scopes), caller.client))
 
 
 class _Where(msgspec.Struct, frozen=True):

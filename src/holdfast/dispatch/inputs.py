@@ -59,6 +59,13 @@ class Inputs:
 
     def read(self, request: Request, path: dict[str, str]) -> dict[str, object]:
         """Return {parameter: value}. Raises BadRequest, Invalid, UnsupportedMediaType."""
+        values = self.fields(request, path)
+        if self.body is not None:
+            values[self.body.parameter.name] = self.body.read(request)
+        return values
+
+    def fields(self, request: Request, path: dict[str, str]) -> dict[str, object]:
+        """Return what comes of path, query and headers. Raises BadRequest, Invalid."""
         values: dict[str, object] = {}
         if self.path is not None:
             values |= _validated(self.path, path, "path")
@@ -66,8 +73,6 @@ class Inputs:
             values |= _validated(self.query, self._query(request.query), "query")
         if self.header is not None:
             values |= _validated(self.header, self._sent(request), "header")
-        if self.body is not None:
-            values[self.body.parameter.name] = self.body.read(request)
         return values
 
     def _sent(self, request: Request) -> dict[str, object]:
@@ -122,6 +127,12 @@ def _refuse_nul(text: str, where: str) -> None:
         raise Invalid(f"{where} holds the character NUL, which databases do not store")
 
 
+def answer_model(annotation: object) -> type[BaseModel] | None:
+    """Return the model that a route answers with, if it is one."""
+    kind = bare(annotation)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
 def reply_encoder(annotation: object) -> Callable[[object], bytes]:
     """Return what encodes a route's answer: validated, then JSON; None is an empty body.
 
@@ -130,8 +141,8 @@ def reply_encoder(annotation: object) -> Callable[[object], bytes]:
     if annotation in (None, types.NoneType):
         return lambda value: b""
     adapter = adapter_of(annotation)
-    kind = bare(annotation)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    kind = answer_model(annotation)
+    if kind is not None:
         exact = kind.__pydantic_serializer__
 
         def encode_model(value: object) -> bytes:

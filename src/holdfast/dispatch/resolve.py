@@ -36,6 +36,9 @@ class _Group:
     value: Settings
 
 
+NO_WORK = Work()
+"""For what is made of something else."""
+
 Providers = Mapping[object, Callable[..., object]]
 Getter = Callable[[Work], object]
 

@@ -13,7 +13,7 @@ from holdfast.system.checks import PATH_NAME
 Serve = Callable[[Request, dict[str, str]], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """What serves a route, and what its door asks for; `mount`: an app below a prefix."""
 
@@ -88,6 +88,21 @@ class Router:
             if read is None or self._look(method, read)[0] is not target:
                 raise NotFound(f"there is no route {path}")
         return target, parameters
+
+    def quick(self, method: str, path: str) -> tuple[Target, dict[str, str]] | None:
+        """Return what `find` does where that is a route and sure; None: ask `find`."""
+        methods = self._static.get(path)
+        if methods is not None:
+            target = methods.get(method)
+            return None if target is None else (target, {})
+        if "%" in path:
+            return None
+        for pattern in self._patterns.get(path.count("/"), ()):
+            match = pattern.regex.fullmatch(path)
+            if match is not None and (target := pattern.methods.get(method)) is not None:
+                pairs = zip(pattern.names[target.template], match.groups(), strict=True)
+                return target, dict(pairs)
+        return None
 
     def _look(self, method: str, path: str) -> tuple[Target, dict[str, str]]:
         allowed: set[str] = set()

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.gone import WhileClientStays
-from holdfast.dispatch.inputs import Inputs, reply_encoder
+from holdfast.dispatch.inputs import Inputs, answer_model, reply_encoder
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.requests import RESPONSE_BYTES_MAX, Key, Refusals
@@ -39,13 +39,18 @@ from holdfast.storage import MessageFilter
 from holdfast.system.service import Route
 from holdfast.system.signature import Signature, Source
 
-_JSON = (b"content-type", b"application/json")
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 
 T = TypeVar("T")
 
 
 class CompiledRoute:
-    """One route, ready to serve. Calling it never raises: every error is an answer."""
+    """One route, ready to serve. Calling it never raises: every error is an answer.
+
+    Attributes:
+        answer: the model that it answers with; None if that is not known.
+        getters: what fills each parameter of its handler.
+    """
 
     def __init__(
         self,
@@ -63,17 +68,19 @@ class CompiledRoute:
         self.signature = signature
         self.inputs = Inputs(signature)
         self._core = core
-        self._ledger = core.ledger
-        self._reach = reach
-        self._operation = operation
+        self.ledger = core.ledger
+        self.reach = reach
+        self.operation = operation
         self._on_error = on_error
-        self._attempts = attempts
-        self._arguments = provided.arguments(signature)
+        self.attempts = attempts
+        self.arguments = provided.arguments(signature)
+        self.getters = {p.name: provided.getter(p) for p in signature.parameters}
+        self.answer = answer_model(signature.returns)
         self._encode = reply_encoder(signature.returns)
-        self._takes = {p.source for p in signature.parameters}
-        self._writes = Source.TX in self._takes
+        self.takes = {p.source for p in signature.parameters}
+        self.writes = Source.TX in self.takes
         self._has_inputs = bool(
-            self._takes & {Source.PATH, Source.QUERY, Source.HEADER, Source.BODY}
+            self.takes & {Source.PATH, Source.QUERY, Source.HEADER, Source.BODY}
         )
         self._refusals = Refusals()
         self._in_flight: set[UUID] = set()
@@ -82,7 +89,7 @@ class CompiledRoute:
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
         """Serve one request."""
-        operation = self._operation
+        operation = self.operation
         span = operation.part()
         error: Exception | None = None
         try:
@@ -92,14 +99,15 @@ class CompiledRoute:
                 operation.end(span, None)
                 raise
             error = stray(exc)
-            response = self._answer_to(error, request)
+            response = self.answer_to(error, request)
         except Exception as exc:  # the request's edge: every error becomes an answer here
             error = exc
-            response = self._answer_to(error, request)
+            response = self.answer_to(error, request)
         operation.end(span, response.status, error)
         return response
 
-    def _answer_to(self, error: Exception, request: Request) -> Response:
+    def answer_to(self, error: Exception, request: Request) -> Response:
+        """Return the answer to a request that ended with an error, and record what is ours."""
         response = problem_of(_told(error, request), request.correlation_id)
         if response.status >= 500 and not isinstance(error, PoolFull):  # it has a metric
             self._on_error(request, error)
@@ -115,28 +123,28 @@ class CompiledRoute:
         work = Work(caller=caller)
         if self._has_inputs:
             work.values = self.inputs.read(request, path)
-        if self._attempts is not None:
-            await self._attempts.check(request.client, work.values)
-        if self._writes:
-            return await self._write(request, work)
+        if self.attempts is not None:
+            await self.attempts.check(request.client, work.values)
+        if self.writes:
+            return await self.write(request, work)
         return await self._read(request, work)
 
     async def _read(self, request: Request, work: Work) -> Response:
-        view = ReadView(self._ledger)
+        view = ReadView(self.ledger)
         work.read = view
-        if Source.OUTSIDE in self._takes:
-            work.outside = OutsideView(self._reach, unit=None, deadline=request.deadline)
+        if Source.OUTSIDE in self.takes:
+            work.outside = OutsideView(self.reach, unit=None, deadline=request.deadline)
         try:
-            handler = self.route.function(**self._arguments(work))
-            return self._respond(await self._limited(request, handler))
+            handler = self.route.function(**self.arguments(work))
+            return self.respond(await self.limited(request, handler))
         except TimeoutError as exc:
-            raise _too_late(self.route.path) from exc
+            raise too_late(self.route.path) from exc
         except Failure as failure:
             return problem_of(failure, request.correlation_id)
         finally:
             await view.close()
 
-    async def _limited(self, request: Request, part: Coroutine[object, None, T]) -> T:
+    async def limited(self, request: Request, part: Coroutine[object, None, T]) -> T:
         """Run what may still be cancelled, when the deadline passes or the client goes.
 
         Raises:
@@ -150,14 +158,25 @@ class CompiledRoute:
         begun = first_step(part)
         if isinstance(begun, Finished):
             return begun.value
+        return await self.until(request, begun)
+
+    async def until(self, request: Request, rest: Awaitable[T]) -> T:
+        """Await the rest of what was begun, until the deadline passes or the client goes.
+
+        Raises:
+            TimeoutError, ClientGone
+        """
+        deadline = request.deadline
         with WhileClientStays(request):
             if deadline is None:
-                return await begun
-            return await self._watch.run(lambda _: begun, limit_s=deadline - now, now=now)
+                return await rest
+            now = asyncio.get_running_loop().time()
+            return await self._watch.run(lambda _: rest, limit_s=deadline - now, now=now)
 
     # -- writes ---------------------------------------------------------------------------------
 
-    async def _write(self, request: Request, work: Work) -> Response:
+    async def write(self, request: Request, work: Work) -> Response:
+        """Run the handler in a transaction."""
         if self._core.high_water.is_reached():
             raise Overloaded(
                 "too much is waiting to be delivered; writes are refused until it is less",
@@ -204,40 +223,40 @@ class CompiledRoute:
         refusal = problem_of(turn.refused, request.correlation_id)
         recorded = await self._recorded(key)  # the same key may have succeeded elsewhere meanwhile
         if recorded is None:
-            self._refusals.keep(key.row(self._ledger, refusal, self._now_ms()))
+            self._refusals.keep(key.row(self.ledger, refusal, self._now_ms()))
         return recorded or refusal
 
     async def _perform(self, turn: WriteTurn[Response]) -> None:
         try:
             await self._core.writer.perform(turn)
         except TimeoutError as exc:
-            raise _too_late(self.route.path) from exc
+            raise too_late(self.route.path) from exc
         except RunAgain as exc:
             raise Overloaded("the database is busy", headers={"Retry-After": "1"}) from exc
 
     async def _recorded(self, key: Key) -> Response | None:
-        which = MessageFilter(edges=(self._ledger.http_edge,), id=key.id, limit=1)
-        rows = await self._ledger.database.messages(which)
+        which = MessageFilter(edges=(self.ledger.http_edge,), id=key.id, limit=1)
+        rows = await self.ledger.database.messages(which)
         row = rows[0] if rows else self._refusals.find(key.id, self._now_ms())
         return key.recorded_response(row) if row is not None else None
 
     def _now_ms(self) -> int:
-        return int(self._ledger.clock.now() * 1000)
+        return int(self.ledger.clock.now() * 1000)
 
     def _turn(self, request: Request, work: Work, key: Key | None) -> WriteTurn[Response]:
-        takes, reach, deadline = self._takes, self._reach, request.deadline
+        takes, reach, deadline = self.takes, self.reach, request.deadline
 
         def call(unit: Unit) -> Coroutine[object, None, object]:
             work.tx = unit
             if Source.READ in takes:
-                work.read = Look(self._ledger.database, unit)
+                work.read = Look(self.ledger.database, unit)
             if Source.OUTSIDE in takes:
                 work.outside = OutsideView(reach, unit=unit, deadline=deadline)
-            return self.route.function(**self._arguments(work))
+            return self.route.function(**self.arguments(work))
 
         record = None
         if key is not None:
-            record = functools.partial(key.record, self._ledger)
+            record = functools.partial(key.record, self.ledger)
         return WriteTurn(
             self._core,
             call,
@@ -245,13 +264,13 @@ class CompiledRoute:
             what=self._what,
             seed=None if key is None else key.id,
             cause=current.get().cause,
-            limited=functools.partial(self._limited, request),
+            limited=functools.partial(self.limited, request),
             wanted_until=request.wanted_until,
             record=record,
         )
 
     def _recordable(self, value: object) -> Response:
-        response = self._respond(value)
+        response = self.respond(value)
         if len(response.body) > RESPONSE_BYTES_MAX:
             raise MessageTooLarge(
                 f"the response is {len(response.body):,} bytes; the maximum is "
@@ -259,11 +278,12 @@ class CompiledRoute:
             )
         return response
 
-    def _respond(self, value: object) -> Response:
+    def respond(self, value: object) -> Response:
+        """Return what a handler returned as an answer. Raises ValidationError, ValueError."""
         if isinstance(value, Response):
             return _sendable(value)
         body = self._encode(value)
-        return Response(self.route.status_code, [_JSON] if body else [], body)
+        return Response(self.route.status_code, [JSON] if body else [], body)
 
 
 def _told(error: Exception, request: Request) -> Exception:
@@ -293,5 +313,6 @@ def _sendable(response: Response) -> Response:
     return response
 
 
-def _too_late(path: str) -> DeadlineExceeded:
+def too_late(path: str) -> DeadlineExceeded:
+    """Return the error of a request whose deadline passed before it had written anything."""
     return DeadlineExceeded(f"{path}: the deadline passed before anything was written")

@@ -3,11 +3,14 @@
 It is the one gate: whatever limits how much comes in hangs here, with a begin and an end.
 """
 
+from typing import cast
+
 from holdfast.contract.http import GONE_S, HeaderList, Request
 from holdfast.dispatch.attempts import network_of
 from holdfast.errors import Overloaded, RateLimited
 from holdfast.observability import Counter
 from holdfast.ports import Limits, Taken
+from holdfast.resilience.limiter import Wanted
 from holdfast.system import Gateway, Rate
 
 _LONG_AGO = float("-inf")
@@ -25,21 +28,21 @@ class Admission:
     """
 
     __slots__ = (
-        "_gateway",
-        "_lateness",
         "_limited",
         "_limits",
+        "gateway",
         "in_flight",
+        "lateness",
         "rate_limited",
         "requests",
         "shed",
     )
 
     def __init__(self, gateway: Gateway, limits: Limits, limited: Counter) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self._limits = limits
         self._limited = limited
-        self._lateness = Lateness(gateway.wait_s)
+        self.lateness = Lateness(gateway.wait_s)
         self.in_flight = self.requests = self.rate_limited = self.shed = 0
 
     async def admit(self, request: Request, now: float) -> None:
@@ -49,20 +52,19 @@ class Admission:
             Overloaded: too many are inside, or it has waited for too long.
             RateLimited: its address sends too many.
         """
-        gateway = self._gateway
+        gateway = self.gateway
         self.in_flight += 1
         self.requests += 1
         if self.in_flight > gateway.requests_max:
             self.shed += 1
             raise Overloaded("too many requests are under way", headers={"Retry-After": "1"})
         waited_s = now - (request.received_at or now)
-        if self._lateness.refuses(waited_s, now) or (request.gone and waited_s > GONE_S):
+        if self.lateness.refuses(waited_s, now) or (request.gone and waited_s > GONE_S):
             self.shed += 1
             raise Overloaded("the request waited for too long", headers={"Retry-After": "1"})
         rate = gateway.per_address
         if rate is not None:
-            key = f"address:{network_of(request.client)}"
-            taken = await self._limits.try_take(key, rate.per_s, rate.burst)
+            taken = await self._limits.try_take(*self.address_rate(request.client))
             if not taken.allowed:
                 raise self._too_many("address", rate, taken)
 
@@ -73,13 +75,23 @@ class Admission:
             RateLimited: the caller sends too many.
         Source: draft-ietf-httpapi-ratelimit-headers-10.
         """
-        rate = self._gateway.per_caller
+        rate = self.gateway.per_caller
         if rate is None:
             return []
-        taken = await self._limits.try_take(f"caller:{caller}", rate.per_s, rate.burst)
+        taken = await self._limits.try_take(*self.caller_rate(caller))
         if not taken.allowed:
             raise self._too_many("caller", rate, taken)
-        return [(b"ratelimit", b'"caller";r=%d;t=%.0f' % (taken.remaining, taken.reset_s))]
+        return [told(taken)]
+
+    def address_rate(self, client: str) -> Wanted:
+        """Return the bucket of an address; the gateway has a rate for addresses."""
+        rate = cast(Rate, self.gateway.per_address)
+        return f"address:{network_of(client)}", rate.per_s, rate.burst
+
+    def caller_rate(self, caller: str) -> Wanted:
+        """Return the bucket of a caller; the gateway has a rate for callers."""
+        rate = cast(Rate, self.gateway.per_caller)
+        return f"caller:{caller}", rate.per_s, rate.burst
 
     def leave(self) -> None:
         """Count a request out."""
@@ -96,6 +108,11 @@ class Admission:
                 "RateLimit-Policy": f'"{kind}";q={rate.burst};w={rate.burst / rate.per_s:.0f}',
             },
         )
+
+
+def told(taken: Taken) -> tuple[bytes, bytes]:
+    """Return the header that tells callers what is left of their rate."""
+    return b"ratelimit", b'"caller";r=%d;t=%.0f' % (taken.remaining, taken.reset_s)
 
 
 class Lateness:
@@ -117,10 +134,14 @@ class Lateness:
         # of late requests without one in time between them
         self._since = self._last = _LONG_AGO
 
+    def on_time(self) -> None:
+        """Note a request that has not waited for long."""
+        self._last = _LONG_AGO
+
     def refuses(self, waited_s: float, now: float) -> bool:
         """Say whether a request that has waited so long is to be refused."""
         if waited_s <= self._wait_s:
-            self._last = _LONG_AGO
+            self.on_time()
             return False
         if now - self._last > self._wait_s:
             self._since = now

@@ -82,12 +82,15 @@ class Authentication:
             reason: metrics.unauthenticated("gateway", reason) for reason in UNAUTHENTICATED
         }
 
+    def cached(self, authorization: bytes) -> VerifiedClaims | None:
+        """Return what a header says whose token was verified before; None: ask `caller_of`."""
+        if self._verifier is None or not authorization.startswith(_BEARER):
+            return None
+        return self._verifier.cached(authorization[len(_BEARER) :])  # by its very bytes
+
     async def caller_of(self, request: Request) -> Caller:
         """Return whose request it is, and note until when. Raises Unauthenticated, CallError."""
-        sent = request.sent.get(b"authorization", b"")
-        claims = None
-        if self._verifier is not None and sent.startswith(_BEARER):
-            claims = self._verifier.cached(sent[len(_BEARER) :])  # by its very bytes
+        claims = self.cached(request.sent.get(b"authorization", b""))
         if claims is None or claims.bound_to:
             claims = await self._verify(request)
         request.caller_until = claims.expires_at

@@ -14,7 +14,7 @@ from holdfast.contract.cause import NO_CAUSE, Cause
 from holdfast.contract.http import HeaderList, Request, Response, is_preflight
 from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.dispatch.problem import problem_of
-from holdfast.dispatch.router import Router
+from holdfast.dispatch.router import Router, Serve, Target
 from holdfast.errors import HoldfastError
 from holdfast.gateway.admission import Admission
 from holdfast.gateway.authentication import Authentication, Verifier
@@ -52,6 +52,9 @@ class Door:
         pages: {path: page} that the gateway serves itself, such as /health/ready.
         verifier: None when the gateway accepts no tokens.
         possession: None when it accepts none that are bound to a key.
+
+    Attributes:
+        straight: {what serves a route: its straight way}; see `holdfast.straight`.
     """
 
     def __init__(
@@ -72,25 +75,43 @@ class Door:
         self._router = router
         self._audit = audit
         self._pages = pages
-        self._deadline_s = gateway.deadline_s
+        self.deadline_s = gateway.deadline_s
         self._proxies = Proxies(gateway.trusted_proxies)
-        self._has_proxies = bool(self._proxies)
-        self._cors = CorsRules(gateway.cors) if gateway.cors is not None else None
-        self._admission = Admission(gateway, limits, metrics.rate_limited("gateway"))
-        self._authentication = Authentication(verifier, metrics, logger, possession)
+        self.has_proxies = bool(self._proxies)
+        self.cors = CorsRules(gateway.cors) if gateway.cors is not None else None
+        self.admission = Admission(gateway, limits, metrics.rate_limited("gateway"))
+        self.authentication = Authentication(verifier, metrics, logger, possession)
         self._trace_refused = metrics.trace_refused
+        self.straight: dict[Target, Serve] = {}
         self.requests = Requests(tracing, metrics=metrics, logger=logger, slow_s=slow_s)
 
-    async def __call__(self, request: Request) -> Response:
-        """Serve one request; every error is an answer."""
-        cors = self._cors
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        """Serve one request, by the straight way of its route if it has one."""
+        straight = self.straight
+        if straight:
+            found = self._router.quick(request.method, request.path)
+            if found is not None:
+                serve = straight.get(found[0])
+                if serve is not None:
+                    return serve(request, found[1])
+        return self.serve(request)
+
+    async def serve(self, request: Request, believed: Cause | None = None) -> Response:
+        """Serve one request the long way; every error is an answer.
+
+        Args:
+            believed: what trusted proxies say has been taken over, and this is the trace.
+        """
+        cors = self.cors
         origin = request.sent.get(b"origin")
         page = self._pages.get(request.path)
         if page is not None and request.method in ("GET", "HEAD"):
             answer = page(request)
             response = answer if isinstance(answer, Response) else await answer
             return response if cors is None else cors.dress(origin, response)
-        cause = self._believe(request) if self._has_proxies else NO_CAUSE
+        cause = believed
+        if cause is None:
+            cause = self.believe(request) if self.has_proxies else NO_CAUSE
         request.client = address_of(request.client) or request.client
         if b"x-correlation-id" in request.sent:
             cause = replace(cause, correlation=correlation_of(request.headers))
@@ -99,7 +120,7 @@ class Door:
         correlation = span.context.correlation_id
         rate: HeaderList = []
         try:
-            await self._admission.admit(request, span.begun)
+            await self.admission.admit(request, span.begun)
             preflight = request.method == "OPTIONS" and is_preflight(request)
             if preflight and cors is not None:
                 response = cors.preflight(request)
@@ -107,31 +128,31 @@ class Door:
                 target, path = self._router.find(request.method, request.path)
                 request.route = target.template
                 if not (target.public or (preflight and target.mount)):
-                    request.caller = caller = await self._authentication.caller_of(request)
+                    request.caller = caller = await self.authentication.caller_of(request)
                     request.cause = make_subject(caller.subject).cause
-                    rate = await self._admission.admit_caller(caller.subject)
+                    rate = await self.admission.admit_caller(caller.subject)
                 asked = request.sent.get(DEADLINE)
-                limit_s = self._deadline_s if asked is None else self._limit_s(asked)
+                limit_s = self.deadline_s if asked is None else self.limit_s(asked)
                 request.deadline = (request.received_at or span.begun) + limit_s
                 request.headers = forwarded_headers(request.headers)
                 response = await target.serve(request, path)
                 if response.status in _REFUSALS:
-                    self._may_not(request, f"{response.status}")
+                    self.may_not(request, f"{response.status}")
         except HoldfastError as exc:
             response, rate = problem_of(exc, correlation), []
             if exc.status in _REFUSALS:
-                self._may_not(request, str(getattr(exc.__cause__, "reason", exc.code)))
+                self.may_not(request, str(getattr(exc.__cause__, "reason", exc.code)))
         except asyncio.CancelledError:
             self.requests.end(span, request, None)
             raise
         finally:
-            self._admission.leave()
+            self.admission.leave()
         headers = [*response.headers, *rate, (b"x-correlation-id", correlation.encode())]
         response = Response(response.status, headers, response.body, response.stream)
         self.requests.end(span, request, response.status)
         return response if cors is None else cors.dress(origin, response)
 
-    def _may_not(self, request: Request, why: str) -> None:
+    def may_not(self, request: Request, why: str) -> None:
         """Write down that a request may not do what it asks for."""
         caller = request.caller
         self._audit.record(
@@ -142,18 +163,18 @@ class Door:
             outcome=f"refused: {why}",
         )
 
-    def _limit_s(self, asked: bytes) -> float:
+    def limit_s(self, asked: bytes) -> float:
         """Return how long a request may take whose client asks for so many milliseconds."""
-        given_s = int(asked[:9]) / 1000 if asked.isdigit() else self._deadline_s
-        return min(self._deadline_s, given_s)
+        given_s = int(asked[:9]) / 1000 if asked.isdigit() else self.deadline_s
+        return min(self.deadline_s, given_s)
 
     def refusal_headers(self, headers: HeaderList) -> HeaderList:
         """Return what the answer of the server itself to a request with these headers carries."""
-        if self._cors is None:
+        if self.cors is None:
             return []
-        return self._cors.answer(next((v for name, v in headers if name == b"origin"), None))
+        return self.cors.answer(next((v for name, v in headers if name == b"origin"), None))
 
-    def _believe(self, request: Request) -> Cause:
+    def believe(self, request: Request) -> Cause:
         """Set where the request came from, and return its trace, as trusted proxies say it.
 
         A stranger's trace is not followed: it could have every request recorded.
@@ -193,5 +214,5 @@ class Door:
 
     def stats(self) -> DoorStats:
         """Return the counts."""
-        gate = self._admission
+        gate = self.admission
         return DoorStats(gate.in_flight, gate.requests, gate.rate_limited, gate.shed)

@@ -7,6 +7,7 @@ that goes is gone there too.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.gone import WhileClientStays
@@ -43,6 +44,11 @@ def hop_policy(gateway: Gateway) -> EdgePolicy:
     )
 
 
+@lru_cache(maxsize=64)
+def _sort(method: str) -> SpanSort:
+    return SpanSort(method, SpanKind.CLIENT, ((semconv.METHOD, method),))
+
+
 class Forward:
     """Serves a route, or a mounted app, of a service in another process.
 
@@ -77,7 +83,7 @@ class Forward:
         deadline = request.deadline
         passing = [pair for pair in request.headers if pair[0] not in (b"host", b"content-length")]
 
-        sort = SpanSort(request.method, SpanKind.CLIENT, ((semconv.METHOD, request.method),))
+        sort = _sort(request.method)
         attributes = ((semconv.PATH, request.path),)
 
         async def once(timeout_s: float) -> Response:

@@ -89,7 +89,7 @@ class Operation:
         outcomes: what its ends are counted by.
     """
 
-    __slots__ = ("_clock", "_outcomes", "_service", "_sort", "_spans", "_tracer")
+    __slots__ = ("_clock", "_sort", "_spans", "_tracer", "outcomes", "service")
 
     def __init__(
         self,
@@ -98,23 +98,23 @@ class Operation:
         sort: SpanSort,
         tracing: Tracing,
     ) -> None:
-        self._service = service
-        self._outcomes = outcomes
+        self.service = service
+        self.outcomes = outcomes
         self._sort = sort
         self._tracer, self._clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
 
     def begin(self, cause: Cause) -> Span:
         """Begin work that something else asked for; its context is the current one."""
         tracer = self._tracer
-        context, outer = tracer.enter(cause, service=self._service), tracer.outer()
+        context, outer = tracer.enter(cause, service=self.service), tracer.outer()
         tracer.make_current(context)
-        self._outcomes.active += 1
+        self.outcomes.active += 1
         return Span(context, self._clock.monotonic(), outer)
 
     def part(self) -> Span:
         """Begin a part of what is under way already; its context is the current one."""
-        context, outer = self._tracer.enter_part(self._service)
-        self._outcomes.active += 1
+        context, outer = self._tracer.enter_part(self.service)
+        self.outcomes.active += 1
         return Span(context, self._clock.monotonic(), outer)
 
     def end(
@@ -124,13 +124,23 @@ class Operation:
         error: BaseException | None = None,
     ) -> None:
         """End a run, by how it ended: see `Outcomes.observe`; None: it was broken off."""
-        self._outcomes.active -= 1
+        self.outcomes.active -= 1
         ended = self._clock.monotonic()
         if outcome is not None:
-            self._outcomes.observe(outcome, ended - span.begun, span.context)
+            self.outcomes.observe(outcome, ended - span.begun, span.context)
+        self.record(span, ended, outcome, error)
+        self._tracer.back_to(span.outer)
+
+    def record(
+        self,
+        span: Span,
+        ended: float,
+        outcome: int | str | None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Record the span of a run that has ended."""
         if self._spans is not None:
             self._spans.record(_record(self._sort, span, ended, outcome, error, ()))
-        self._tracer.back_to(span.outer)
 
 
 def _record(
@@ -206,9 +216,10 @@ class Requests:
         slow_s: {(method, route): how long its requests may take that are not slow}.
     Attributes:
         clock: tells when requests begin, how long they have waited then, and when they end.
+        tracer, logger: make their contexts, and write their lines.
     """
 
-    __slots__ = ("_logger", "_metrics", "_outcomes", "_slow_s", "_spans", "_tracer", "clock")
+    __slots__ = ("_metrics", "_outcomes", "_slow_s", "_spans", "clock", "logger", "tracer")
 
     def __init__(
         self,
@@ -218,15 +229,20 @@ class Requests:
         logger: Logger,
         slow_s: Mapping[tuple[str, str], float],
     ) -> None:
-        self._tracer, self.clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
+        self.tracer, self.clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
         self._metrics = metrics
-        self._logger = logger
+        self.logger = logger
         self._slow_s = slow_s
         self._outcomes: dict[tuple[str, str], tuple[RouteOutcomes, SpanSort]] = {}
 
+    @property
+    def records(self) -> bool:
+        """Whether spans are recorded, or others may record some in between."""
+        return self._spans is not None or self.tracer.nests_foreign
+
     def begin(self, cause: Cause) -> Span:
         """Begin a request; its context is the current one."""
-        context = self._tracer.enter(cause, service="gateway")
+        context = self.tracer.enter(cause, service="gateway")
         outer = current.get(), None
         current.set(context)
         return Span(context, self.clock.monotonic(), outer)
@@ -235,17 +251,24 @@ class Requests:
         """End a request with its answer's status; None: it was broken off."""
         ended = self.clock.monotonic()
         method, route = request.method, request.route
-        outcomes, sort = self._outcomes.get((method, route)) or self._learn(method, route)
+        outcomes, sort = self._outcomes.get((method, route)) or self.learn(method, route)
         if status is not None:
             seconds = ended - span.begun
             outcomes.observe(status, seconds, span.context)
             route = route or "unmatched"
-            self._logger.request(span.context, method, route, status, seconds, request.client)
+            self.logger.request(span.context, method, route, status, seconds, request.client)
+        self.record(span, sort, request, ended, status)
+
+    def record(
+        self, span: Span, sort: SpanSort, request: Request, ended: float, status: int | None
+    ) -> None:
+        """Record the span of a request that has ended."""
         if self._spans is not None:
             values = (request.scheme, request.path, request.client)
             self._spans.record(_record(sort, span, ended, status, None, values))
 
-    def _learn(self, method: str, route: str) -> tuple[RouteOutcomes, SpanSort]:
+    def learn(self, method: str, route: str) -> tuple[RouteOutcomes, SpanSort]:
+        """Return what counts the ends of a route's requests, and the sort of their spans."""
         outcomes = self._metrics.route("gateway", method, route)
         sort = served(
             outcomes.method,

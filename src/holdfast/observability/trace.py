@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from holdfast.contract.cause import SUBJECT_CHARS_MAX, Cause
+from holdfast.contract.cause import NO_CAUSE, SUBJECT_CHARS_MAX, Cause
 from holdfast.ports import Random
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -59,6 +59,11 @@ class Context(msgspec.Struct, frozen=True, gc=False):
             subject=self.subject,
         )
 
+    def of_subject(self, subject: str) -> "Context":
+        """Return the same context, for a caller."""
+        told = subject if len(subject) <= SUBJECT_CHARS_MAX else ""
+        return msgspec.structs.replace(self, subject=told)
+
     @property
     def traceparent(self) -> str:
         """The W3C header value that hands this span on as the parent, "" outside a trace."""
@@ -82,8 +87,7 @@ def context_of(cause: Cause, *, service: str) -> Context:
 
 def make_subject(subject: str) -> Context:
     """Let the current work be for a caller, and return its context."""
-    told = subject if len(subject) <= SUBJECT_CHARS_MAX else ""
-    context = msgspec.structs.replace(current.get(), subject=told)
+    context = current.get().of_subject(subject)
     current.set(context)
     return context
 
@@ -254,6 +258,39 @@ class Tracer:
         if foreign is not None:
             foreign.attach(context)
         return context, (now, within)
+
+    def enter_both(self, cause: Cause, service: str, subject: str) -> tuple[Context, Context]:
+        """Return the contexts of a gateway's request, and of its one part that `service` runs.
+
+        It makes neither the current one. It is for where no other code records spans, which could
+        be between the two.
+
+        Args:
+            subject: for whom the request is; "": nobody was authenticated.
+        """
+        if cause is not NO_CAUSE:
+            whole = self.enter(cause, service="gateway").of_subject(subject)
+            part = msgspec.structs.replace(
+                whole, service=service, span_id=self.new_span_id(), parent_id=whole.span_id
+            )
+            return whole, part
+        if len(subject) > SUBJECT_CHARS_MAX:
+            subject = ""
+        # At once, since each request comes here; none of the three is 0 in any run that is real.
+        drawn = self._random.getrandbits(256).to_bytes(32).hex()
+        trace_id, span_id = drawn[:32], drawn[32:48]
+        sampled = int(drawn[18:32], 16) >= self._threshold
+        return (
+            Context(trace_id, trace_id, span_id, sampled, "gateway", "", False, "", "", subject),
+            Context(
+                trace_id, trace_id, drawn[48:], sampled, service, span_id, False, "", "", subject
+            ),
+        )
+
+    @property
+    def nests_foreign(self) -> bool:
+        """Whether other code records spans here."""
+        return self._foreign is not None
 
     def make_current(self, context: Context) -> None:
         """Let everything that happens from here on belong to a span."""

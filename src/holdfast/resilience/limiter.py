@@ -1,6 +1,7 @@
 """Rate limits: a token bucket as a pure function, and a bounded table of buckets."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -11,7 +12,11 @@ from holdfast.resilience.sources import Ticks
 _SLACK = 1e-3  # in tokens: who comes back exactly on time is let in, whatever rounding says
 
 
-class Bucket(msgspec.Struct, frozen=True, gc=False):
+Wanted = tuple[str, float, int]
+"""A bucket that a token is wanted of: its key, tokens a second, and how many it holds at most."""
+
+
+class Bucket(msgspec.Struct, gc=False):
     """What a bucket held at a time; after `full_at` it is full, and may as well be forgotten.
 
     `tokens` may be a thousandth below zero: what rounding gave away is taken off the next refill.
@@ -82,19 +87,52 @@ class MemoryLimits:
     async def try_take(self, key: str, rate_per_s: float, burst: int) -> Taken:
         """Take one token of the bucket `key`; refills at `rate_per_s`, holds at most `burst`."""
         now = self._clock.monotonic()
+        taken, bucket = take(self._buckets.get(key), now, rate_per_s, burst)
+        self._keep(key, bucket, now)
+        if taken.allowed:
+            self._allowed += 1
+        else:
+            self._refused += 1
+        return taken
+
+    def take_all(self, wanted: "Iterable[Wanted]") -> Taken | None:
+        """Take a token of each bucket, and return what the last one says; None: take none.
+
+        It takes nothing unless all of them have a token.
+        """
+        now, buckets = self._clock.monotonic(), self._buckets
+        found: list[Bucket] = []
+        for key, rate_per_s, burst in wanted:  # `take`, written out: each request comes here
+            bucket = buckets.get(key)
+            if bucket is None:
+                bucket = Bucket(burst, now, now)
+                self._keep(key, bucket, now)
+            else:
+                buckets.move_to_end(key)
+            tokens = bucket.tokens + (now - bucket.at) * rate_per_s
+            if tokens > burst:
+                tokens = burst
+            bucket.at = now
+            if tokens < 1.0 - _SLACK:
+                bucket.tokens = tokens
+                for taken in found:
+                    taken.tokens += 1.0
+                return None
+            bucket.tokens = tokens = tokens - 1.0
+            bucket.full_at = now + (burst - tokens) / rate_per_s
+            found.append(bucket)
+        self._allowed += len(found)
+        remaining = int(tokens + _SLACK)
+        return Taken(True, remaining, (remaining + 1 - tokens) / rate_per_s)
+
+    def _keep(self, key: str, bucket: Bucket, now: float) -> None:
         buckets = self._buckets
-        taken, bucket = take(buckets.get(key), now, rate_per_s, burst)
         if key in buckets:
             buckets.move_to_end(key)
         elif len(buckets) >= self._keys_max:
             _, oldest = buckets.popitem(last=False)
             self._evicted += oldest.full_at > now
         buckets[key] = bucket
-        if taken.allowed:
-            self._allowed += 1
-        else:
-            self._refused += 1
-        return taken
 
     def alone(self) -> int:
         """Return 0: there is no store to be away."""

@@ -1,7 +1,7 @@
 """The other processes of the system: queries go to them, and what the gateway forwards."""
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from holdfast.communication import ClientPool
 from holdfast.contract.http import Request, Response
@@ -51,15 +51,18 @@ class Elsewhere:
         """Send a request to a process of another service. Raises CallError."""
         return await self._asked.call(service, request, timeout_s)
 
-    def forward(self, router: Router, hosted: Collection[str]) -> None:
-        """Route to the services that are not hosted here, if their processes can be found."""
+    def forward(self, router: Router, hosted: Collection[str]) -> Iterator[tuple[str, Target]]:
+        """Route to the services that are not hosted here, if their processes can be found.
+
+        It yields (method, what serves it) of each of their routes.
+        """
         if self._engines.discover is None:
             return
         for service in self._system.services:
             if service.name not in hosted:
-                self._forward(router, service)
+                yield from self._forward(router, service)
 
-    def _forward(self, router: Router, service: Service) -> None:
+    def _forward(self, router: Router, service: Service) -> Iterator[tuple[str, Target]]:
         policy = hop_policy(self._system.gateway)
         name = f"gateway→{service.name}"
         edge = Edge(name, policy, self._engines.clock, self._engines.random)
@@ -73,6 +76,7 @@ class Elsewhere:
             forward = forwards(route.path, route.record)
             target = Target(service.name, route.path, forward, route.public, route.scope)
             router.add(route.method, target)
+            yield route.method, target
         for mount in service.mounts:
             template = f"{mount.path}/"
             forward = forwards(template, keyed=False)
