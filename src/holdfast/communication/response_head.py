@@ -45,7 +45,7 @@ class Heads:
         status, body = response.status, response.body
         if response.head and not (bare or closing):
             return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (
-                _STATUS_LINES[status],
+                _STATUS_LINES.get(status) or _status_line(status),
                 response.head,
                 self._date_line(),
                 len(body),
