@@ -21,7 +21,7 @@ from holdfast.contract.model import Model
 from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.dispatch.outside import OutsideView
 from holdfast.dispatch.problem import problem_of
-from holdfast.dispatch.resolve import Work
+from holdfast.dispatch.resolve import NO_WORK, Work  # noqa: F401  # written-out arguments name it
 from holdfast.dispatch.router import Serve, Target
 from holdfast.dispatch.routes import JSON, CompiledRoute, too_late
 from holdfast.dispatch.view import ReadView
