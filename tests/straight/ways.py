@@ -178,7 +178,9 @@ def _take(way: Way, process: Process) -> None:
         for target in door.straight:
             route = target.serve
             assert isinstance(route, CompiledRoute)
-            door.straight[target] = straight(door, route, limits, flags_of(door, route))
+            gateway, spans = door.admission.gateway, door.requests.records
+            flags = flags_of(gateway, route.route, route.signature, spans=spans)
+            door.straight[target] = straight(door, route, limits, flags)
 
 
 async def _answers(steps: Sequence[Step], process: Process, heads: Heads) -> list[str]:
