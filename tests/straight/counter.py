@@ -131,6 +131,14 @@ def _plain(service: Service) -> None:
     async def opened() -> Note:
         return Note(text="open", Weight=2)
 
+    @service.get("/docs", public=True)
+    async def docs() -> Note:
+        return Note(text="where the gateway has a page of its own")
+
+    @service.get("/health/{what}", public=True)
+    async def health(what: str) -> Note:
+        return Note(text=what)
+
     @service.get("/me")
     async def me(caller: Caller) -> Said:
         scopes = sorted(caller.scopes)

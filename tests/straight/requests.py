@@ -142,7 +142,16 @@ TARGETS = [
     *("/open/", "//open", "/op%65n", "/open%00", "/open?%00=1", "/things/%2e%2e", "/things/"),
     *("/things/a%2Fb", "/things/%ff", "/things/a+b", f"{THING}/x", f"{THING}/7?page=0"),
     *(f"{THING}/7?page=%00", f"{THING}/7?page=1&page=2", f"{THING}/1e3", "/nowhere", ""),
-    *("/health/live", "/health/ready", "/notes?at_most=21", "/notes?at_most", "/notes?x=1"),
+    *(
+        "/health/live",
+        "/health/ready",
+        "/health/mine",
+        "/docs",
+        "/openapi.json",
+        "/notes?at_most=21",
+        "/notes?at_most",
+        "/notes?x=1",
+    ),
     *("/notes?" + "&".join(f"a{n}=1" for n in range(101)), "/things/x/parts", "/log-in"),
 ]
 METHODS = ["HEAD", "OPTIONS", "PUT", "PATCH", "TRACE", "get", "CONNECT", "DELETE", "POST"]

@@ -88,7 +88,7 @@ class Door:
     def __call__(self, request: Request) -> Awaitable[Response]:
         """Serve one request, by the straight way of its route if it has one."""
         straight = self.straight
-        if straight:
+        if straight and request.path not in self._pages:
             found = self._router.quick(request.method, request.path)
             if found is not None:
                 serve = straight.get(found[0])
