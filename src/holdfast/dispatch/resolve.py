@@ -36,9 +36,6 @@ class _Group:
     value: Settings
 
 
-NO_WORK = Work()
-"""For what is made of something else."""
-
 Providers = Mapping[object, Callable[..., object]]
 Getter = Callable[[Work], object]
 

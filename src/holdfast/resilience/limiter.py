@@ -1,5 +1,6 @@
 """Rate limits: a token bucket as a pure function, and a bounded table of buckets."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class MemoryLimits:
         """
         now, buckets = self._clock.monotonic(), self._buckets
         found: list[Bucket] = []
+        tokens, rate_per_s = 0.0, math.inf
         for key, rate_per_s, burst in wanted:  # `take`, written out: each request comes here
             bucket = buckets.get(key)
             if bucket is None:

@@ -21,7 +21,7 @@ from holdfast.contract.model import Model
 from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.dispatch.outside import OutsideView
 from holdfast.dispatch.problem import problem_of
-from holdfast.dispatch.resolve import NO_WORK, Work  # noqa: F401  # written-out arguments name it
+from holdfast.dispatch.resolve import Work
 from holdfast.dispatch.router import Serve, Target
 from holdfast.dispatch.routes import JSON, CompiledRoute, too_late
 from holdfast.dispatch.view import ReadView
@@ -38,6 +38,7 @@ from holdfast.resilience import MemoryLimits
 from holdfast.system import Caller
 
 JSON_LINE = b"%b: %b\r\n" % JSON
+NO_WORK = Work()  # for arguments that are written out
 UNKNOWN = Response(500)
 NOTHING: dict[str, object] = {}
 _REMEMBERED_MAX = 4_096
