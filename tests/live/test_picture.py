@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from holdfast import Gateway, Saga, Service, Slo, System
-from holdfast.live import LiveEdge, LiveGraph, LiveService, Said, drawn, picture, read_sample
+from holdfast.live import LiveEdge, LiveGraph, LiveService, Said, picture, read_sample
+from holdfast.live.table import drawn
 from tests.runtime.ferry import Booking, desk, harbour
 
 ferry = System("ferry", services=[desk, harbour], gateway=Gateway(), slo=Slo(availability=0.99))

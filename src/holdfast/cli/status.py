@@ -13,7 +13,7 @@ from holdfast.cli.options import AsJson, DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import print_json
 from holdfast.engines.machine import MachineClock
 from holdfast.errors import UnknownName
-from holdfast.live import LiveGraph, Said, ask, drawn, picture
+from holdfast.live import LiveGraph, Said, ask, picture
 from holdfast.ports import Identity
 from holdfast.runtime.environment import environment
 from holdfast.runtime.identity import operator_here
@@ -85,11 +85,15 @@ class _Watch:
             return
         from rich.console import Console  # only to draw
 
+        from holdfast.live.table import drawn
+
         Console().print(drawn(graph))
 
     async def refresh(self) -> None:
         """Draw it in place, until somebody stops this."""
         from rich.live import Live  # only for a terminal
+
+        from holdfast.live.table import drawn
 
         await self._begin()
         with Live(auto_refresh=False) as shown:

@@ -16,7 +16,8 @@ INSERT INTO alembic_version VALUES ('{REVISION}') ON CONFLICT DO NOTHING;
 """
 SQLITE, POSTGRES = newest.SQLITE + _STAMP, newest.POSTGRES + _STAMP
 """These make the framework's tables in a database without a history, at once."""
-REVISIONS = "SELECT version_num FROM alembic_version"
+VERSIONS = "alembic_version"
+REVISIONS = f"SELECT version_num FROM {VERSIONS}"
 
 
 def check_columns(connection: Connection, tables: Sequence[MetaData]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.engines.tables import REVISION
 from holdfast.errors import OldSchema
+from holdfast.migrations.heads import heads_of
 from holdfast.system import Service
 
 if TYPE_CHECKING:
@@ -51,15 +52,17 @@ class Revisions:
             return Path(import_module(package).__path__[0]) / path
         return None if given is None else Path(given)
 
+    def _folders(self) -> list[Path]:
+        return [_OURS, *([self.folder] if self.folder else [])]
+
     def config(self) -> "Config":
         """Return Alembic's configuration."""
         from alembic.config import Config  # not for those who only ask for `managed`
 
-        folders = [_OURS, *([self.folder] if self.folder else [])]
         config = Config()
         options = {
             "script_location": str(_HERE),
-            "version_locations": os.pathsep.join(map(str, folders)),
+            "version_locations": os.pathsep.join(map(str, self._folders())),
             "path_separator": "os",
             "file_template": "%(rev)s_%(slug)s",
         }
@@ -115,6 +118,8 @@ class Revisions:
         remedy = f"run `{self.command}`"
         if not self.managed and (not at or REVISION in at):
             return
+        if self._is_newest(at):
+            return
         if self.managed and len(self.lineages()) < 2 and self.service.metadata:
             raise OldSchema(
                 f"{self.service.name} has tables and no revision in {self.folder}; run "
@@ -123,6 +128,11 @@ class Revisions:
         if pending := self.pending(at):
             names = ", ".join(script.revision for script in pending)
             raise OldSchema(f"the database of {self.service.name} lacks {names}; {remedy}")
+
+    def _is_newest(self, at: frozenset[str]) -> bool:
+        """Whether a database is at the one end of each history, as far as their files tell."""
+        own = [name for name in at if not name.startswith(FRAMEWORK)]
+        return len(own) == self.managed and at == heads_of(self._folders())
 
 
 def ours(name: str | None, kind: str, parents: object) -> bool:

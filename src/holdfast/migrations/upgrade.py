@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from holdfast.engines.tables import REVISIONS, VERSIONS
 from holdfast.errors import Conflict, OldSchema, RightMissing
 from holdfast.migrations.owner import grant, make_unmanaged
 from holdfast.migrations.revisions import FRAMEWORK, Revisions
@@ -141,9 +142,9 @@ def _refuse_made_tables(
 
 def stored_revisions(revisions: Revisions, connection: Connection) -> frozenset[str]:
     """Return the revisions that a database is at."""
-    from alembic.migration import MigrationContext
-
-    return frozenset(MigrationContext.configure(connection).get_current_heads())
+    if not inspect(connection).has_table(VERSIONS):
+        return frozenset()
+    return frozenset(connection.execute(text(REVISIONS)).scalars())
 
 
 async def over(url: str, revisions: Revisions, function: Callable[[Revisions, Connection], T]) -> T:

@@ -85,11 +85,17 @@ def missing(error: NameError) -> str:
 
 def where(function: Callable[..., object]) -> str:
     """Return `file:line` of a function."""
-    function = inspect.unwrap(function)
+    inner = inspect.unwrap(function)
     try:
-        return f"{inspect.getsourcefile(function)}:{inspect.getsourcelines(function)[1]}"
+        line = inner.__code__.co_firstlineno if inspect.isfunction(inner) else _line_of(inner)
+        return f"{inspect.getsourcefile(inner)}:{line}"
     except (OSError, TypeError):
-        return getattr(function, "__qualname__", repr(function))
+        return getattr(inner, "__qualname__", repr(inner))
+
+
+def _line_of(other: Callable[..., object]) -> int:
+    """Return where a class or a method begins; its lines are read for it, which takes long."""
+    return inspect.getsourcelines(other)[1]
 
 
 def _functions(service: Service) -> Iterator[Declared]:
