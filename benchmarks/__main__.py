@@ -23,11 +23,13 @@ from benchmarks.tree import NoSuchCommit, unpacked
 
 FIGURES = (
     "route",
+    "floor",
     "gateway",
     "traces",
     "overload",
     "orders",
     "servers",
+    "dbos_shop",
     "events",
     "poison",
     "batches",
@@ -41,20 +43,24 @@ FIGURES = (
     "scrape",
     "render",
 )
-COMPARABLE = ("route", "gateway", "orders", "servers", "events", "simulation")
+MORE = ("picture",)  # made when they are named
+COMPARABLE = ("route", "floor", "gateway", "orders", "servers", "events", "simulation")
 
 
 def main() -> int:
     """Read the options, measure, report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}")
+    parser.add_argument(
+        "figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES + MORE)}"
+    )
     parser.add_argument("--quick", action="store_true", help="short rounds: a look, no record")
     parser.add_argument(
         "--against", metavar="REF", help=f"the same at this commit, of {', '.join(COMPARABLE)}"
     )
     parser.add_argument("--json", action="store_true", help="everything measured, as JSON")
     options = parser.parse_args()
-    known = COMPARABLE if options.against else FIGURES
+    figures = COMPARABLE if options.against else FIGURES
+    known = figures if options.against else (*figures, *MORE)
     unknown = sorted(set(options.figures) - set(known))
     if unknown:
         parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(known)}")
@@ -63,7 +69,7 @@ def main() -> int:
     plan = Plan.quick() if options.quick else Plan()
     os.sched_setaffinity(0, {LOAD_CORE})
     try:
-        rows = _measured(options.figures or known, plan, options.against)
+        rows = _measured(options.figures or figures, plan, options.against)
     except NoSuchCommit as exc:
         parser.error(str(exc))
     if options.json:

@@ -88,5 +88,5 @@ def _called(pid: int, name: str) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
     except OSError:  # it has ended meanwhile
         return name
-    program = next((word for word in words[1:] if word and not word.startswith("-")), "")
+    program = next((word for word in words[1:] if word == "-c" or not word.startswith("-")), "")
     return f"{name} {Path(program).name}"[:_NAME_MAX].strip()

@@ -25,29 +25,38 @@ SETTLE_S = 300.0
 
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figure."""
-    async with _ours("holdfast on Postgres and NATS") as (ours, servers):
+    async with ours("holdfast on Postgres and NATS") as (server, servers):
         nats = servers.addresses["nats"]
         peer = Server("FastStream on NATS", "benchmarks.peers.faststream_app", "--nats", nats)
         async with running(peer):
-            samples = await compare([_side(ours, servers), _side(peer, servers)], plan)
+            samples = await compare([_side(server, servers), _side(peer, servers)], plan)
     return [versus("events", "events/s", samples, target=TARGET)]
 
 
 async def against(plan: Plan, tree: Tree) -> list[Row]:
     """Measure it beside the same of another commit, each on servers of its own."""
-    async with _ours(HERE) as ours, _ours(tree.name, tree.path) as then:
-        samples = await compare([_side(*ours), _side(*then)], plan)
+    async with ours(HERE) as now, ours(tree.name, tree=tree.path) as then:
+        samples = await compare([_side(*now), _side(*then)], plan)
     return [versus("events", "events/s", samples)]
 
 
 @asynccontextmanager
-async def _ours(name: str, tree: Path = ROOT) -> AsyncIterator[tuple[Server, Servers]]:
+async def ours(
+    name: str, *, tree: Path = ROOT, samples: Path | None = None
+) -> AsyncIterator[tuple[Server, Servers]]:
+    """Run both services on servers of their own; see `Server` for the rest."""
     with disk_folder() as folder:
         servers = Servers(folder / "servers", ["postgres", "nats"], system)
         await servers.start()
         try:
-            module, environ = "benchmarks.ours.events", servers.environ
-            server = Server(name, module, str(folder), environ=environ, tree=tree)
+            server = Server(
+                name,
+                "benchmarks.ours.events",
+                str(folder),
+                environ=servers.environ,
+                tree=tree,
+                samples=samples,
+            )
             async with running(server):
                 yield server, servers
         finally:

@@ -29,6 +29,7 @@ class Server:
 
     Args:
         tree: the files that it is made of.
+        samples: where `benchmarks.sampled` is to write where its CPU went, if it is.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Server:
         core: int = SERVER_CORE,
         environ: Mapping[str, str] | None = None,
         tree: Path = ROOT,
+        samples: Path | None = None,
     ) -> None:
         self.name = name
         self.ready = ""
-        self._command = [sys.executable, "-m", module, *arguments]
+        sampled = ["benchmarks.sampled", str(samples)] if samples else []
+        self._command = [sys.executable, "-m", *sampled, module, *arguments]
         self.cores: Collection[int] = {core}
         self._tree = tree
         modules = os.pathsep.join([str(tree / "src"), str(tree)])

@@ -39,19 +39,19 @@ WAKES_S = 0.7  # who was stopped finds its subscriptions stale, and its connecti
 
 async def measure(plan: Plan) -> list[Row]:
     """Measure the figure."""
-    async with _servers() as (servers, processor, folder):
+    async with on_servers() as (servers, processor, folder):
         return await _against_others(servers, processor, folder, plan)
 
 
 async def against(plan: Plan, tree: Tree) -> list[Row]:
     """Measure the shop beside that of another commit, each on servers of its own."""
-    async with _side(HERE, ROOT) as ours, _side(tree.name, tree.path) as then:
+    async with side(HERE) as ours, side(tree.name, tree=tree.path) as then:
         samples = await compare([ours, then], plan)
     return [versus("orders on servers", "orders/s", samples)]
 
 
 @asynccontextmanager
-async def _servers() -> AsyncIterator[tuple[Servers, Server, Path]]:
+async def on_servers() -> AsyncIterator[tuple[Servers, Server, Path]]:
     """Run Postgres, nats-server and a card processor on a folder."""
     with disk_folder() as folder:
         servers = Servers(folder / "servers", ["postgres", "nats"], shop)
@@ -65,17 +65,27 @@ async def _servers() -> AsyncIterator[tuple[Servers, Server, Path]]:
             await servers.stop()
 
 
-def _shop(
-    name: str, servers: Servers, processor: Server, folder: Path, tree: Path = ROOT
+def shop_server(
+    name: str,
+    servers: Servers,
+    processor: Server,
+    folder: Path,
+    *,
+    tree: Path = ROOT,
+    samples: Path | None = None,
 ) -> Server:
     environ = {"PROCESSOR_URL": processor.url, **servers.environ}
-    return Server(name, "benchmarks.ours.shop", str(folder), environ=environ, tree=tree)
+    words = ("benchmarks.ours.shop", str(folder))
+    return Server(name, *words, environ=environ, tree=tree, samples=samples)
 
 
 @asynccontextmanager
-async def _side(name: str, tree: Path) -> AsyncIterator[Contender]:
-    async with _servers() as (servers, processor, folder):
-        server = _shop(name, servers, processor, folder, tree)
+async def side(
+    name: str, *, tree: Path = ROOT, samples: Path | None = None
+) -> AsyncIterator[Contender]:
+    """Run the shop on servers of its own, and a customer of it; see `Server` for the rest."""
+    async with on_servers() as (servers, processor, folder):
+        server = shop_server(name, servers, processor, folder, tree=tree, samples=samples)
         async with running(server):
             costs, told = Costs(servers), Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
             customer = Customer(server.url, told, costs)
@@ -94,7 +104,7 @@ async def _against_others(
     servers: Servers, processor: Server, folder: Path, plan: Plan
 ) -> list[Row]:
     postgres = servers.addresses["postgres"]
-    ours = _shop("the shop", servers, processor, folder)
+    ours = shop_server("the shop", servers, processor, folder)
     words = (str(folder), "--database", postgres.replace("/postgres?", "/dbos?"))
     dbos = Server("DBOS, four steps", "benchmarks.peers.dbos_app", *words)
     urls = {"postgres": postgres, "nats": servers.addresses["nats"], "processor": processor.url}
@@ -115,8 +125,8 @@ async def _against_others(
             Contender(usual, customers[1].order_for, beside=[processor], **shared),
         ]
         samples = await compare(sides, plan)
-        counted = [
-            await _counted(server, customer, costs)
+        counts = [
+            await counted(server, customer, costs)
             for server, customer in zip((ours, usual), customers, strict=True)
         ]
         for notices in told:
@@ -128,10 +138,10 @@ async def _against_others(
         return versus(f"orders on servers, beside {peer}", "orders/s", both, target=target)
 
     against = [beside(dbos.name, DBOS_TARGET), beside(usual.name, USUAL_TARGET)]
-    return against + [row for rows in counted for row in rows]
+    return against + [row for rows in counts for row in rows]
 
 
-async def _counted(server: Server, customer: Customer, costs: "Costs") -> list[Row]:
+async def counted(server: Server, customer: Customer, costs: "Costs") -> list[Row]:
     """Count statements in Postgres's log, in a round of their own: the log slows it down."""
     server.resume()
     costs.log_statements("all")
