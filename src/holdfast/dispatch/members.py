@@ -18,6 +18,8 @@ _SCALARS = frozenset(
         *("literal", "enum", "url"),
     ]
 )
+_BEHIND_A_TEXT = (",", ":", "]", "}", " ", "\t", "\n", "\r")
+"""What follows a text: from its end to the next one's beginning it would be such a name."""
 _INSIDE = {
     "model": "schema",
     "nullable": "schema",
@@ -32,7 +34,7 @@ _INSIDE = {
 def members_of(schema: Node) -> Callable[[bytes], list[bytes]] | None:
     """Return what finds each place where a member of a type may be named; None: it must be read."""
     names = _names(schema)
-    if not names:
+    if not names or any(name.startswith(_BEHIND_A_TEXT) for name in names):
         return None
     quoted = b"|".join(re.escape(name.encode()) for name in sorted(names))
     return re.compile(rb'"(?:%b)"' % quoted).findall
