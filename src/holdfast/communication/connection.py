@@ -20,6 +20,7 @@ running the handler's first step without one was measured to save 1 µs of 15, a
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
+from contextvars import copy_context
 from typing import cast
 
 from holdfast.communication.arrivals import Arrivals
@@ -60,6 +61,7 @@ class ServerState:
         self.on_error = on_error
         self.identify = identify
         self.refusal_headers = refusal_headers or _no_headers
+        self.context = copy_context()
         self.connections: set[Connection] = set()
         self.bodies = Bodies()
         self.refused: Counter[str] = Counter()
@@ -245,7 +247,8 @@ class Connection(asyncio.Protocol):
             request.received_at = self._came_at or self._state.arrivals.now()
             request.gone = self._ended
             self._running = request
-            self._task = self._loop.create_task(self._serve(request))
+            context = self._state.context.copy()  # not that of the request before, which calls
+            self._task = self._loop.create_task(self._serve(request), context=context)
             if self._paused:
                 self._read_on()
         elif intake.refusal is not None:
