@@ -20,7 +20,7 @@ running the handler's first step without one was measured to save 1 µs of 15, a
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import cast
 
 from holdfast.communication.arrivals import Arrivals
@@ -61,7 +61,6 @@ class ServerState:
         self.on_error = on_error
         self.identify = identify
         self.refusal_headers = refusal_headers or _no_headers
-        self.context = copy_context()
         self.connections: set[Connection] = set()
         self.bodies = Bodies()
         self.refused: Counter[str] = Counter()
@@ -96,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._limits = state.limits
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._context: Context = cast(Context, None)  # each request begins with a copy
         self._gone = False
         # reading: requests that wait for their turn, bytes that wait for room among them
         self._ahead: deque[Request] = deque()
@@ -122,6 +122,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the connection, or refuse it when there are too many."""
         state = self._state
+        self._context = copy_context()
         self._transport = tcp = cast(asyncio.Transport, transport)
         name = tcp.get_extra_info("peername")
         peer = Peer(
@@ -247,7 +248,7 @@ class Connection(asyncio.Protocol):
             request.received_at = self._came_at or self._state.arrivals.now()
             request.gone = self._ended
             self._running = request
-            context = self._state.context.copy()  # not that of the request before, which calls
+            context = self._context.copy()  # not of the request before, which calls this
             self._task = self._loop.create_task(self._serve(request), context=context)
             if self._paused:
                 self._read_on()
