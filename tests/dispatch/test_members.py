@@ -244,7 +244,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return body
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(bodies())
 @example(b'{"text": "a", "text": "b"}')
 @example(b'{"text": "text"}')
@@ -259,6 +259,10 @@ def bodies(draw: st.DrawFn) -> bytes:
 @example(b'{"text": "\xed\xa0\x80"}')
 @example(b'{"moment": NaN}')
 @example(b'{"pause": 1e999}')
+@example(b'{"number": "1"}')
+@example(b'{"number": true, "flag": 1}')
+@example(b'{"part": {"number": 1, "number": 2}}')
+@example(b'{"parts": [{"number": 1, "number": 2}]}')
 def test_a_body_is_read_alike(body: bytes) -> None:
     """With the quick look and without it: the same value, or the same status and words."""
     for quick, careful in READERS:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, cast
 from uuid import UUID
 
+from opentelemetry import trace
 from sqlalchemy import Column, MetaData, String, Table, Uuid, select
 
 from holdfast import (
@@ -28,9 +29,10 @@ from holdfast import (
 )
 from holdfast.contract.http import Response
 from holdfast.errors import BadRequest, Forbidden, Overloaded
-from holdfast.security import SigningKey, TokenSigner, public_jwks
+from holdfast.security import SigningKey, TokenSigner
+from tests.security.forge import NOW_S, private_key, public_jwk
 
-NOW = 1_700_000_000.0
+NOW = NOW_S
 ISSUER, AUDIENCE = "https://issuer.example", "https://api.example"
 KEY = SigningKey(bytes(32))
 SIGNER = TokenSigner(KEY, issuer=ISSUER, audience=AUDIENCE)
@@ -51,6 +53,7 @@ class GetKeys(Query[str]):
 
 
 TOKENS = Tokens(issuer=ISSUER, audience=AUDIENCE, keys=GetKeys)
+PROVED = Tokens(issuer=ISSUER, audience=AUDIENCE, keys=GetKeys, dpop="accepted")
 
 
 class Note(Model):
@@ -108,7 +111,8 @@ def counter() -> Service:
 
     @service.handles
     async def keys(query: GetKeys) -> str:
-        return json.dumps(public_jwks([KEY]))
+        forged = public_jwk(private_key("EdDSA"), "ed")
+        return json.dumps({"keys": [KEY.public_jwk(), forged]})
 
     @service.provides
     async def shelf(words: Words) -> Shelf:
@@ -288,7 +292,7 @@ ANSWERS: dict[str, object] = {
     "ours": Response(200, [(b"content-length", b"3"), (b"x-correlation-id", b"mine")], b"12345"),
     "cors": Response(200, [(b"access-control-allow-origin", b"*"), (b"vary", b"accept")], b""),
 }
-WAITS = ("wait", "shield", "timeout", "swallow", "group", "long")
+WAITS = ("wait", "shield", "timeout", "swallow", "group", "long", "span")
 HOW = (*ERRORS, *ANSWERS, "taken", "stranger", *WAITS, *(f"wait-{one}" for one in ERRORS))
 
 
@@ -318,6 +322,11 @@ async def _end(how: str) -> object:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             return Note(text="swallowed")
+    elif how == "span":
+        with trace.get_tracer("mine").start_as_current_span("mine"):
+            await asyncio.sleep(0.1)
+            with trace.get_tracer("mine").start_as_current_span("inside"):
+                pass
     elif how == "group":
         async with asyncio.TaskGroup() as group:
             one = group.create_task(asyncio.sleep(0.1, "of a group"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.contract.cause import SUBJECT_CHARS_MAX
 from holdfast.dispatch.inner_headers import DEADLINE
+from tests.security.proofs import ORIGIN, bound, proof
 from tests.straight.counter import HOW, NOW, OTHER, SIGNER
 from tests.straight.ways import Step
 
@@ -14,7 +15,7 @@ Pair = tuple[str, str]
 SCOPES = ["notes:read", "notes:write"]
 
 
-def _token(subject: str, *scopes: str, lifetime_s: float = 900.0, at: float = NOW) -> str:
+def _token(subject: str, *scopes: str, lifetime_s: int = 3_600, at: float = NOW) -> str:
     return SIGNER.sign(subject, scopes, now=at, lifetime_s=lifetime_s, token_id="t-1")
 
 
@@ -24,14 +25,14 @@ def _bearer(token: str, scheme: str = "Bearer ") -> Pair:
 
 ADA = _bearer(_token("ada", *SCOPES))
 READER = _bearer(_token("bob", "notes:read"))
-SOON = _bearer(_token("eve", *SCOPES, lifetime_s=3.0))
+SOON = _bearer(_token("eve", *SCOPES, lifetime_s=3))
 CALLERS: dict[str, tuple[Pair, ...]] = {
     "nobody": (),
     "ada": (ADA,),
     "reader": (READER,),
     "nothing may": (_bearer(_token("cleo")),),
     "expired": (_bearer(_token("dan", *SCOPES, at=NOW - 3_600)),),
-    "forged": (_bearer(OTHER.sign("ada", SCOPES, now=NOW, lifetime_s=900.0, token_id="t-2")),),
+    "forged": (_bearer(OTHER.sign("ada", SCOPES, now=NOW, lifetime_s=3_600, token_id="t-2")),),
     "garbage": (("authorization", "Bearer not-a-token"),),
     "empty": (("authorization", "Bearer "),),
     "small letters": (_bearer(ADA[1].removeprefix("Bearer "), "bearer "),),
@@ -44,6 +45,15 @@ CALLERS: dict[str, tuple[Pair, ...]] = {
     "long": (_bearer(_token("l" * (SUBJECT_CHARS_MAX + 1), *SCOPES)),),
     "odd": (_bearer(_token('o"d\\d é', *SCOPES)),),
 }
+BOUND = bound()
+PROVED = [  # a token that is bound to a key: with a proof, without one, with one that was seen
+    (_bearer(BOUND, "DPoP "), ("dpop", proof(BOUND, None, {"htu": f"{ORIGIN}/me"}))),
+    (_bearer(BOUND),),
+    (_bearer(BOUND, "DPoP "),),
+    (_bearer(BOUND, "DPoP "), ("dpop", proof(BOUND, None, {"htu": f"{ORIGIN}/me"}))),
+    (_bearer(BOUND), ("dpop", proof(BOUND, None, {"htu": f"{ORIGIN}/me", "jti": "2"}))),
+    (_bearer(BOUND, "DPoP "), ("dpop", proof(BOUND, None, {"htu": f"{ORIGIN}/me", "jti": "3"}))),
+]
 JSON = ("content-type", "application/json")
 THING = "/things/0190f000-0000-7000-8000-000000000001/parts"
 GOOD = [
@@ -191,6 +201,8 @@ def each() -> Iterator[Step]:
     for step in GOOD:
         for pairs in CALLERS.values():
             yield _sent(step, *pairs)
+    for pairs in PROVED:
+        yield Step(target="/me", headers=pairs)
     for target in ("/sum", "/weigh", "/maybe", "/log-in", "/notes", "/secret"):
         for n, body in enumerate(BODIES):
             yield Step("POST", target, (ADA, JSON), body, client=f"198.51.100.{n}")
@@ -209,6 +221,15 @@ def each() -> Iterator[Step]:
             yield replace(_sent(step, ADA), method=method)
         yield replace(_sent(step, *PREFLIGHT), method="OPTIONS")
     yield from _around()
+    for late_s, pause_s in (
+        (1.5, 30.0),
+        (1.5, 0.6),
+        (0.0, 0.3),
+        (1.5, 0.3),
+        (1.5, 0.9),
+        (1.5, 0.3),
+    ):
+        yield Step(headers=(ADA,), late_s=late_s, pause_s=pause_s)
     yield Step(target="/me", headers=(SOON,))
     yield Step(target="/me", headers=(SOON,), pause_s=1.0)
     yield Step(target="/me", headers=(SOON,), pause_s=60.0)

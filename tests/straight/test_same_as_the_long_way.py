@@ -10,7 +10,7 @@ from functools import lru_cache
 import pytest
 
 from holdfast import Cors, Gateway, Rate
-from tests.straight.counter import TOKENS, counter
+from tests.straight.counter import PROVED, TOKENS, counter
 from tests.straight.requests import each, mixed
 from tests.straight.ways import Left, LogForm, Step, Way, send
 
@@ -18,7 +18,12 @@ PLENTY = Rate(per_s=1_000, burst=100_000)
 SHOP = Cors(origins=("https://shop.example",), credentials=True)
 GATEWAYS = {
     "bare": Gateway(tokens=TOKENS, per_caller=None, per_address=None),
-    "rated": Gateway(tokens=TOKENS, per_caller=PLENTY, per_address=PLENTY),
+    "rated": Gateway(
+        tokens=PROVED,
+        origins=("https://api.example",),
+        per_caller=PLENTY,
+        per_address=PLENTY,
+    ),
     "behind a proxy": Gateway(
         tokens=TOKENS,
         per_caller=None,
@@ -39,6 +44,10 @@ GATEWAYS = {
     "caller": Gateway(
         tokens=TOKENS, per_caller=Rate(per_s=5, burst=3), per_address=None, requests_max=2
     ),
+}
+ENDS = {
+    *("200", "201", "204", "299", "302", "400", "401", "403", "404", "405", "409", "415", "418"),
+    *("422", "429", "499", "500", "503", "504", "cancelled"),
 }
 WAYS = [Way.STRAIGHT, Way.TEMPLATE]
 
@@ -71,6 +80,13 @@ def _long(gateway: str, seed: int, spans: bool, form: LogForm) -> Left:
 
 def _steps(seed: int) -> list[Step]:
     return mixed(seed, 400) if seed else list(each())
+
+
+def test_requests_end_in_every_way() -> None:
+    """What is compared are not refusals alone."""
+    answers = _long("rated", 0, False, "json").answers
+    ends = {one[9:12] if one.startswith("HTTP") else one.partition(":")[0] for one in answers}
+    assert ends == ENDS
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -243,6 +243,8 @@ def _span(span: SpanRecord) -> str:
         for event in span.events
     )
     shown = msgspec.structs.replace(span, context=NO_CONTEXT, events=events)
+    if span.sort.scope:  # the user's own, which has the machine's time
+        shown = msgspec.structs.replace(shown, begun=0.0, ended=0.0)
     return f"{context} {msgspec.structs.asdict(shown)}"
 
 
