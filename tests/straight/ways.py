@@ -1,18 +1,20 @@
 """Sends the same requests through one process, by one way, and keeps all that leaves it."""
 
 import asyncio
+import dataclasses
 import io
 import json
 import random
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from holdfast import Gateway
 from holdfast.communication import PORT
@@ -34,7 +36,8 @@ from holdfast.runtime.serve import start
 from holdfast.simulation.network import SimNetwork
 from holdfast.simulation.node import Node
 from holdfast.straight.routes import flags_of
-from holdfast.straight.template import straight
+from holdfast.straight.specialise import specialise
+from holdfast.straight.template import straight, through
 from holdfast.testing.stage import HOST, SELDOM
 from holdfast.testing.virtual import VirtualClock, VirtualLoop
 from tests.straight.counter import ENVIRON, NOW, system_of
@@ -55,6 +58,8 @@ class Way(Enum):
     LONG = "door.straight is empty"
     STRAIGHT = "as it is made at the start"
     TEMPLATE = "by the template as it stands, with its questions"
+    THROUGH = "through the door as to another process, and the long way from there"
+    THROUGH_TEMPLATE = "the same, by the template as it stands"
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ async def _send(
             left.log = [numbered(_line(line)) for line in log.getvalue().splitlines()]
             left.metrics = [numbered(line) for line in _exposed(process)]
             left.spans = [numbered(_span(span)) for span in recorded]
-            left.counts = [str(asdict(stats)), str(asdict(limits.stats()))]
+            left.counts = [str(dataclasses.asdict(stats)), str(dataclasses.asdict(limits.stats()))]
             left.handlers = len(process.door.straight)
         finally:
             await process.stop()
@@ -174,13 +179,17 @@ def _take(way: Way, process: Process) -> None:
     assert isinstance(limits, MemoryLimits)
     if way is Way.LONG:
         door.straight.clear()
-    elif way is Way.TEMPLATE:
+    elif way is not Way.STRAIGHT:
+        gateway, spans = door.admission.gateway, door.requests.records
         for target in door.straight:
             route = target.serve
             assert isinstance(route, CompiledRoute)
-            gateway, spans = door.admission.gateway, door.requests.records
             flags = flags_of(gateway, route.route, route.signature, spans=spans)
-            door.straight[target] = straight(door, route, limits, flags)
+            if way is Way.TEMPLATE:
+                door.straight[target] = straight(door, route, limits, flags)
+            else:
+                made = specialise(through, asdict(flags), ()) if way is Way.THROUGH else through
+                door.straight[target] = made(door, target, route.route.method, limits, flags)
 
 
 async def _answers(steps: Sequence[Step], process: Process, heads: Heads) -> list[str]:
