@@ -1,6 +1,7 @@
 """Stand-ins of third parties: one that ends is started again, and seen."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -10,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from holdfast import External, Service, System
-from holdfast.errors import SettingError
+from holdfast.engines.machine import MachineClock
+from holdfast.errors import DatabaseDamaged, SettingError
+from holdfast.observability import Logger
 from holdfast.runtime.children import PAUSE_CAP_S, PAUSE_S, WELL_S, pause_s
+from holdfast.runtime.process import Options, Process
+from holdfast.runtime.serve import start
 from holdfast.runtime.stand_in import StandIn
 from holdfast.testing import Running, running
 
@@ -67,6 +72,23 @@ async def test_a_stand_in_that_dies_is_shown_and_comes_back(tmp_path: Path) -> N
     shown = [json.loads(answer.body)["checks"]["stand-in of bank"] for answer in (away, back)]
     assert shown == [{"ok": False, "why": "it ended with 3"}, {"ok": True}]
     assert f'holdfast_stand_in_restarts_total{{external="bank"}} {stand_in.restarts}' in metrics
+    assert stand_in.pid is None
+
+
+async def test_it_starts_while_databases_are_opened_and_ends_with_a_start_that_fails(
+    tmp_path: Path,
+) -> None:
+    """One that is damaged stops the start, and nothing is left behind."""
+    system, data = system_with(tmp_path), tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "desk.db").write_bytes(b"no database, and long enough to be one" * 100)
+    (data / "desk.db").chmod(0o600)
+    options = Options(data=data, locals=True, host="127.0.0.1", port=0, ops_port=0)
+    process = Process(system, options, Logger(io.BytesIO(), MachineClock(), "stood", "error"))
+
+    with pytest.raises(DatabaseDamaged, match="desk"):
+        await start(process)
+    (stand_in,) = process.externals.stand_ins  # so it was begun
     assert stand_in.pid is None
 
 

@@ -45,15 +45,20 @@ class Externals:
         self.reached = [external for service in services for external in service.reaches]
         self.stand_ins: list[StandIn] = []
 
-    async def start(self, folder: Path) -> None:
-        """Start a stand-in of each that declares one and has no address. Raises SettingError."""
+    async def begin(self, folder: Path) -> None:
+        """Start a stand-in of each that declares one and has no address; `wait` comes after it."""
         for external in self.reached:
             told = self._options.environ.get(url_variable(external.name))
             if external.local and not told:
                 stand_in = StandIn(external, folder)
                 self.stand_ins.append(stand_in)
-                await stand_in.start()
                 self._urls[external.name] = stand_in.url
+                await stand_in.begin()
+
+    async def wait(self) -> None:
+        """Wait until all stand-ins can be reached. Raises SettingError."""
+        for stand_in in self.stand_ins:
+            await stand_in.wait()
 
     def origin(self, external: External) -> Origin:
         """Return where one is."""

@@ -172,6 +172,9 @@ class Process:
         """
         if self.folder is not None:
             self.folder.take()
+        await self._open(to_look=to_look)
+
+    async def _open(self, *, to_look: bool) -> None:
         if self.folder is None or self._brought:
             for host in self.hosts:
                 await host.open()
@@ -181,10 +184,13 @@ class Process:
 
     async def start(self) -> None:
         """Start everything; when this returns the process is ready."""
-        await self.open()
+        if self.folder is not None:
+            self.folder.take()
+            if self.options.locals:  # they start, for a third of our own start, beside what follows
+                await self.externals.begin(self.folder.path)
+        await self._open(to_look=False)
         self._wiring.telemetry.start()
-        if self.options.locals and self.folder is not None:
-            await self.externals.start(self.folder.path)
+        await self.externals.wait()
         for host in self.hosts:
             await host.start()
         await self._wiring.route()

@@ -54,18 +54,22 @@ class StandIn:
         """Return why it cannot be reached; None when it can."""
         return self._trouble
 
-    async def start(self) -> None:
-        """Start it and wait until it accepts connections. Raises SettingError."""
-        if not await self._begin():
+    async def begin(self) -> None:
+        """Start it; whoever needs it calls `wait`. Raises OSError: there is no such program."""
+        out = sys.__stderr__  # our own standard output carries JSON lines alone
+        self._process = await start_child(self._command, stdout=out)
+
+    async def wait(self) -> None:
+        """Wait until it accepts connections. Raises SettingError."""
+        if not await self._accepts():
             await self.stop()
             raise SettingError(
                 [f"the stand-in of {self.name} did not start: {shlex.join(self._command)}"]
             )
         self._watching = asyncio.create_task(self._watch(), name=f"stand-in of {self.name}")
 
-    async def _begin(self) -> bool:
-        out = sys.__stderr__  # our own standard output carries JSON lines alone
-        self._process = await start_child(self._command, stdout=out)
+    async def _accepts(self) -> bool:
+        assert self._process is not None
         return await wait_for_port(self._process, self.port, START_S)
 
     async def _watch(self) -> None:
@@ -84,7 +88,8 @@ class StandIn:
             await asyncio.sleep(paused_s)
             self.restarts += 1
             try:
-                begun_well = await self._begin()
+                await self.begin()
+                begun_well = await self._accepts()
             except OSError as exc:  # its program is gone; somebody may put it back
                 self._trouble, begun_well = f"it cannot be started: {exc}", False
             if begun_well:

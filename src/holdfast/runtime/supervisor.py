@@ -188,7 +188,8 @@ class Supervisor:
         if external.local and not self._environ.get(variable):
             stand_in = StandIn(external, self._folder)
             self._stand_ins.append(stand_in)
-            await stand_in.start()
+            await stand_in.begin()
+            await stand_in.wait()
             self._environ |= {variable: stand_in.url}
 
     async def _watch(self, member: Member) -> None:
