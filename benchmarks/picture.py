@@ -19,7 +19,7 @@ from benchmarks.process import ROOT, Server, disk_folder, running
 from benchmarks.route import load, requests
 from benchmarks.sampled import HANDLERS, LOOP, OTHER_THREADS
 
-ROUNDS = 5  # of the plan's seconds
+ROUNDS = 10  # of the plan's seconds
 SMALLEST = 0.01  # what has less is put together
 _SOURCES = ROOT / "src" / "holdfast"
 _REST = "the rest"
