@@ -3,7 +3,8 @@
 It is the one gate: whatever limits how much comes in hangs here, with a begin and an end.
 """
 
-from typing import cast
+from collections.abc import Callable
+from functools import lru_cache
 
 from holdfast.contract.http import GONE_S, HeaderList, Request
 from holdfast.dispatch.attempts import network_of
@@ -13,6 +14,7 @@ from holdfast.ports import Limits, Taken
 from holdfast.resilience.limiter import Wanted
 from holdfast.system import Gateway, Rate
 
+_REMEMBERED_MAX = 4_096
 _LONG_AGO = float("-inf")
 
 
@@ -24,12 +26,15 @@ class Admission:
 
     Attributes:
         in_flight: requests that are inside now.
+        address_rate, caller_rate: return the bucket of an address, or of a caller.
         requests, shed, rate_limited: how many came, and were refused, since the start.
     """
 
     __slots__ = (
         "_limited",
         "_limits",
+        "address_rate",
+        "caller_rate",
         "gateway",
         "in_flight",
         "lateness",
@@ -43,6 +48,8 @@ class Admission:
         self._limits = limits
         self._limited = limited
         self.lateness = Lateness(gateway.wait_s)
+        self.address_rate = _rates("address", gateway.per_address, network_of)
+        self.caller_rate = _rates("caller", gateway.per_caller, str)
         self.in_flight = self.requests = self.rate_limited = self.shed = 0
 
     async def admit(self, request: Request, now: float) -> None:
@@ -83,16 +90,6 @@ class Admission:
             raise self._too_many("caller", rate, taken)
         return [told(taken)]
 
-    def address_rate(self, client: str) -> Wanted:
-        """Return the bucket of an address; the gateway has a rate for addresses."""
-        rate = cast(Rate, self.gateway.per_address)
-        return f"address:{network_of(client)}", rate.per_s, rate.burst
-
-    def caller_rate(self, caller: str) -> Wanted:
-        """Return the bucket of a caller; the gateway has a rate for callers."""
-        rate = cast(Rate, self.gateway.per_caller)
-        return f"caller:{caller}", rate.per_s, rate.burst
-
     def leave(self) -> None:
         """Count a request out."""
         self.in_flight -= 1
@@ -108,6 +105,17 @@ class Admission:
                 "RateLimit-Policy": f'"{kind}";q={rate.burst};w={rate.burst / rate.per_s:.0f}',
             },
         )
+
+
+def _rates(kind: str, rate: Rate | None, shared: Callable[[str], str]) -> Callable[[str], Wanted]:
+    """Return what names the bucket of an address or a caller, and remembers the latest."""
+
+    @lru_cache(maxsize=_REMEMBERED_MAX)
+    def wanted(one: str) -> Wanted:
+        assert rate is not None, "nobody asks where there is no rate"
+        return f"{kind}:{shared(one)}", rate.per_s, rate.burst
+
+    return wanted
 
 
 def told(taken: Taken) -> tuple[bytes, bytes]:

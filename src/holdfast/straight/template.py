@@ -7,7 +7,6 @@ as well, and the tests do.
 """
 
 from asyncio import CancelledError
-from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -41,7 +40,6 @@ JSON_LINE = b"%b: %b\r\n" % JSON
 NO_WORK = Work()  # for arguments that are written out
 UNKNOWN = Response(500)
 NOTHING: dict[str, object] = {}
-_REMEMBERED_MAX = 4_096
 _REFUSALS = (401, 403)
 
 
@@ -83,8 +81,7 @@ def straight(door: Door, route: CompiledRoute, limits: MemoryLimits, flags: Flag
     enter_both, set_current = tracer.enter_both, current.set
     gateway, lateness = admission.gateway, admission.lateness
     requests_max, wait_s, deadline_s = gateway.requests_max, gateway.wait_s, door.deadline_s
-    address_rate = lru_cache(_REMEMBERED_MAX)(admission.address_rate)
-    caller_rate = lru_cache(_REMEMBERED_MAX)(admission.caller_rate)
+    address_rate, caller_rate = admission.address_rate, admission.caller_rate
     take_all = limits.take_all
     method, template, scope = route.route.method, route.route.path, route.route.scope or ""
     at_door, sort = requests.learn(method, template)
@@ -116,7 +113,6 @@ def straight(door: Door, route: CompiledRoute, limits: MemoryLimits, flags: Flag
                 return await door.serve(request, cause)
             subject = claims.subject
             request.caller = caller = Caller(subject, claims.scopes, claims.client)
-            request.caller_until = claims.expires_at
         rate: HeaderList = []
         if flags.by_address or flags.by_caller:
             if flags.by_address and flags.by_caller:
@@ -253,8 +249,7 @@ def through(door: Door, target: Target, method: str, limits: MemoryLimits, flags
     enter, set_current, get_current = tracer.enter, current.set, current.get
     gateway, lateness = admission.gateway, admission.lateness
     requests_max, wait_s, deadline_s = gateway.requests_max, gateway.wait_s, door.deadline_s
-    address_rate = lru_cache(_REMEMBERED_MAX)(admission.address_rate)
-    caller_rate = lru_cache(_REMEMBERED_MAX)(admission.caller_rate)
+    address_rate, caller_rate = admission.address_rate, admission.caller_rate
     take_all, template, forward = limits.take_all, target.template, target.serve
     at_door, sort = requests.learn(method, template)
 
