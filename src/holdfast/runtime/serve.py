@@ -35,6 +35,7 @@ async def serve(
         OSError: an address is in use or not ours, or the data folder is not.
         ExceptionGroup: the drain was not clean.
     """
+    gc.freeze()  # what was imported: who looks for garbage before it is ready need not look there
     stop = asyncio.Event()
     signals.on_stop(stop.set)
     with bridged(logger), ExitStack() as closing:
