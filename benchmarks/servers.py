@@ -23,7 +23,7 @@ import psycopg
 
 from benchmarks.harness import Contender, Plan, Row, compare, versus
 from benchmarks.orders import Customer, workflows
-from benchmarks.process import LOAD_CORE, ROOT, Server, cpu_s, disk_folder, running
+from benchmarks.process import LOAD_CORE, ROOT, SERVER_CORE, Server, cpu_s, disk_folder, running
 from benchmarks.tree import HERE, Tree
 from holdfast.runtime.servers import Servers
 from shop.system import shop
@@ -81,11 +81,16 @@ def shop_server(
 
 @asynccontextmanager
 async def side(
-    name: str, *, tree: Path = ROOT, samples: Path | None = None
+    name: str,
+    *,
+    tree: Path = ROOT,
+    samples: Path | None = None,
+    cores: Collection[int] = (SERVER_CORE,),
 ) -> AsyncIterator[Contender]:
     """Run the shop on servers of its own, and a customer of it; see `Server` for the rest."""
     async with on_servers() as (servers, processor, folder):
         server = shop_server(name, servers, processor, folder, tree=tree, samples=samples)
+        server.cores = cores
         async with running(server):
             costs, told = Costs(servers), Told(servers.environ["NOTIFICATIONS_DATABASE_URL"])
             customer = Customer(server.url, told, costs)
