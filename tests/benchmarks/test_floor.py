@@ -58,9 +58,10 @@ async def test_it_answers_as_the_route_does(asked: Asked) -> None:
         (post("/v1/orders", BODY, token="a.b.c"), 401),
         (post("/v1/orders", BODY), 401),
         (post("/v1/others", BODY, token=access.token()), 404),
+        (post("/v1/orders", BODY, token=access.token()).replace(b"POST", b"PUT"), 404),
         (post("/v1/orders", b"{}", token=access.token()), 422),
     ],
-    ids=["a wrong token", "no token", "another path", "a wrong body"],
+    ids=["a wrong token", "no token", "another path", "another method", "a wrong body"],
 )
 async def test_it_refuses_what_the_route_refuses(
     asked: Asked, request_: bytes, status: int
