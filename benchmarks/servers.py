@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from benchmarks.harness import Contender, Plan, Row, compare, versus
 from benchmarks.orders import Customer, workflows
 from benchmarks.process import LOAD_CORE, ROOT, SERVER_CORE, Server, cpu_s, disk_folder, running
@@ -161,13 +159,19 @@ async def counted(server: Server, customer: Customer, costs: "Costs") -> list[Ro
     ]
 
 
+def _connected(url: str) -> Any:
+    import psycopg  # of the benchmarks' own group, which is not there where they are tested
+
+    return psycopg.connect(url, autocommit=True)
+
+
 class Costs:
     """Counts what servers do: transactions of Postgres, and the CPU of all their processes."""
 
     def __init__(self, servers: Servers) -> None:
         url = servers.addresses["postgres"]
         self._nats = servers.children["nats"].pid
-        self._connection: Any = psycopg.connect(url, autocommit=True)
+        self._connection = _connected(url)
         self._log = servers.folder / "postgres.log"
         self._postmaster = servers.children["postgres"].pid
 
@@ -217,7 +221,7 @@ class Told:
     """Reads which customers were told, from the table of notifications, in a thread of its own."""
 
     def __init__(self, url: str) -> None:
-        self._connection: Any = psycopg.connect(url, autocommit=True)
+        self._connection = _connected(url)
         self._asked: list[UUID] = []
         self._found: list[UUID] = []
         self._wake = threading.Event()

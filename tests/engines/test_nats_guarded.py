@@ -260,6 +260,7 @@ def test_nobody_shares_an_account_with_the_streams() -> None:
 
     assert f"{STREAMS} {{" in head and head.count("user:") == 1
     assert f"spiffe://shop/{PROVISIONER}" in head
+    assert users.pop("$SYS") == 0, "nobody is in the system's own account"
     assert users == dict.fromkeys(nats_rights(SHOP).keys() - {PROVISIONER}, 1)
 
 

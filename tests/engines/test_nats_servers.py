@@ -177,8 +177,8 @@ async def test_in_a_cluster_a_connection_of_any_server_is_ended(
             provisioned(at[0], life_s=1.0) as provisioner,
         ):
             await until(lambda: not thief.client.is_connected)
-
-        assert provisioner.servers is not None and provisioner.servers.ended_total >= 1
+            servers = provisioner.servers
+            await until(lambda: servers is not None and servers.ended_total >= 1)
     finally:
         for node in nodes:
             node.stop()
