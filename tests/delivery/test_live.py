@@ -64,14 +64,14 @@ class Prometheus:
         }
 
 
-OF_IDENTITIES = {
+OF_OTHERS = {
     metric.name
     for metric in (
         *(catalogue.CERTIFICATE_EXPIRES, catalogue.PEERS_REFUSED),
-        catalogue.REQUESTS_REFUSED_INSIDE,
+        *(catalogue.REQUESTS_REFUSED_INSIDE, catalogue.PARCELS_LOST),
     )
 }
-"""What a process that has none does not show."""
+"""What a process without an identity does not show, and what the provisioner alone does."""
 SETTLED = [each for each in indicators_of(PROMISED) if each.sli == "settlement"]
 
 
@@ -121,7 +121,7 @@ async def prometheus(system: System, ops_url: str, folder: Path) -> AsyncIterato
     names = {name for expression in expressions for name in names_in(expression)}
     try:
         await ready(client, process, folder / "log")
-        yield Prometheus(client, url, frozenset(names - OF_IDENTITIES))
+        yield Prometheus(client, url, frozenset(names - OF_OTHERS))
     finally:
         await client.close()
         process.terminate()
