@@ -37,11 +37,13 @@ from holdfast import (
 from holdfast.communication import Origin
 from holdfast.contract.spiffe import SIGNER as SIGNS
 from holdfast.engines.machine import MachineClock
+from holdfast.gateway import Door
 from holdfast.observability import Logger
 from holdfast.runtime.engines import Engines, embedded
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.signing import FollowedSigner
 from holdfast.security import SigningKey, TokenSigner, public_jwks
+from holdfast.straight.routes import METHODS
 from tests.identities import Identities
 
 METADATA = MetaData()
@@ -562,6 +564,19 @@ async def test_a_key_has_one_effect(layout: str, tmp_path: Path) -> None:
     assert [answer.count(b"idempotency-replayed: true\r\n") for answer in told] == [0, 1, 1]
     replayed = told[1].replace(b"idempotency-replayed: true\r\n", b"")
     assert (replayed, told[2]) == (told[0], told[1])
+
+
+@every_layout
+async def test_each_route_has_a_straight_way(layout: str, tmp_path: Path) -> None:
+    """Where its service is makes no difference; and so all the others here judge that way, too."""
+    desk = Desk()
+    async with laid_out(layout, desk, tmp_path) as laid:
+        door = laid.gateway.door
+        assert isinstance(door, Door)
+        straight = {target.template for target in door.straight}
+
+    (service,) = desk.system(GATEWAY).services
+    assert straight == {route.path for route in service.routes if route.method in METHODS}
 
 
 @every_layout
