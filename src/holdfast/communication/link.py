@@ -6,10 +6,10 @@ from typing import cast
 
 import httptools
 
-from holdfast.communication.deadlines import Deadlines
 from holdfast.communication.inflow import Inflow
 from holdfast.contract.http import HeaderList, Response
 from holdfast.errors import BadAnswer, ConnectionLost, DeadlineExceeded
+from holdfast.resilience.deadlines import Deadlines
 
 _READ_BYTES = 256 * 1024  # the most that a transport hands over at a time
 _WHOLE_BYTES = 256 * 1024  # an answer that says that it is longer is streamed, if it may be

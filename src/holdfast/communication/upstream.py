@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from holdfast.communication.deadlines import Deadlines
 from holdfast.communication.link import Link
 from holdfast.communication.origin import Origin
 from holdfast.errors import BulkheadFull, Unreachable
+from holdfast.resilience.deadlines import Deadlines
 
 OpenLink = Callable[[Origin, Link], Awaitable[None]]
 

@@ -1,8 +1,8 @@
-"""The deadlines of exchanges, with one timer for all of one origin.
+"""Many deadlines with one timer.
 
-A timer that is set and cancelled for each exchange costs more than to write the request. Nearly all
-exchanges end in time, so one timer stands for the earliest end; when it rings, it ends what is over
-and is set for the next one.
+A timer that is set and cancelled for each call costs more than all the policies of an edge, or than
+to write a request. Nearly all calls end in time, so one timer stands for the earliest end; when it
+rings, it ends what is over and is set for the next one.
 """
 
 import asyncio
@@ -58,5 +58,6 @@ class Deadlines:
         for one in over:
             del self._ends[one]
             one.expire()
-        if self._ends:
-            self._set(min(self._ends.values()))
+        nearest = min(self._ends.values(), default=inf)
+        if nearest < inf:
+            self._set(nearest)

@@ -2,8 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from math import inf
 
-from holdfast.communication.deadlines import Deadlines
+from holdfast.resilience.deadlines import Deadlines
 from tests.virtual_loop import run_virtual
 
 
@@ -53,6 +54,22 @@ def test_what_ended_in_time_is_not_ended_again() -> None:
 
         assert not done.ended
         assert next_one.ended == [begun + 8]
+
+    run_virtual(main())
+
+
+def test_what_has_no_end_waits_for_ever() -> None:
+    """And takes no timer from those that have one."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        deadlines, endless, exchange = Deadlines(loop), Exchange(loop), Exchange(loop)
+        deadlines.add(endless, inf)
+        deadlines.add(exchange, loop.time() + 2)
+
+        await asyncio.sleep(20)
+
+        assert exchange.ended and not endless.ended
 
     run_virtual(main())
 
