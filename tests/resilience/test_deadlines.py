@@ -3,6 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
+
+import pytest
 
 from holdfast.resilience.deadlines import Deadlines
 from tests.virtual_loop import run_virtual
@@ -58,18 +61,26 @@ def test_what_ended_in_time_is_not_ended_again() -> None:
     run_virtual(main())
 
 
-def test_what_has_no_end_waits_for_ever() -> None:
-    """And takes no timer from those that have one."""
+def test_what_has_no_end_sets_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when it comes nor when another one has ended."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         deadlines, endless, exchange = Deadlines(loop), Exchange(loop), Exchange(loop)
+        end, call_at, timers = loop.time() + 2, loop.call_at, list[float]()
+
+        def noted(at: float, *rest: Any, **named: Any) -> asyncio.TimerHandle:
+            timers.append(at)
+            return call_at(at, *rest, **named)
+
+        monkeypatch.setattr(loop, "call_at", noted)
         deadlines.add(endless, inf)
-        deadlines.add(exchange, loop.time() + 2)
+        deadlines.add(exchange, end)
 
         await asyncio.sleep(20)
 
         assert exchange.ended and not endless.ended
+        assert end in timers and inf not in timers
 
     run_virtual(main())
 
