@@ -1,18 +1,23 @@
 """What the test kubelet decides, without a cluster: policies, names, probes, roll-outs."""
 
 import os
+import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 
 from tests.delivery.kubelet.cert_manager import CertManager
+from tests.delivery.kubelet.cgroups import Limits
 from tests.delivery.kubelet.containers import NotStartable, Told, launch
 from tests.delivery.kubelet.dns import answer
 from tests.delivery.kubelet.images import Image
 from tests.delivery.kubelet.manifests import Object, Objects, parse
-from tests.delivery.kubelet.node import NoNode, needs_root
+from tests.delivery.kubelet.node import Node, NoNode, needs_root
 from tests.delivery.kubelet.operators import carried_out, secret_of
 from tests.delivery.kubelet.policies import PodAt, World, filter_table
 from tests.delivery.kubelet.probes import Health, Streak, Timing
@@ -24,6 +29,7 @@ from tests.delivery.kubelet.rollout import (
     stateful_step,
     template_hash,
 )
+from tests.delivery.kubelet.sandbox import Sandbox
 from tests.delivery.kubelet.services import ServiceAt, endpoints, links, names, nat_table
 from tests.delivery.kubelet.workloads import pod_of, replicas_of
 from tests.delivery.selectors import matches
@@ -581,3 +587,16 @@ def test_who_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shares_are_rounded_towards_what_is_safe() -> None:
     """A surge up, what may be missing down."""
     assert (share("25%", 2, up=True), share("25%", 2, up=False), share(3, 2, up=True)) == (1, 0, 3)
+
+
+async def test_a_program_that_ends_while_it_is_told_to_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Between the look for its process and the signal it may have gone."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setattr(Sandbox, "pid", property(lambda _: ended.pid))
+    program = launch({}, {"name": "main", "command": ["true"]}, IMAGE, Objects([]), TOLD)
+    sandbox = Sandbox(Node(tmp_path), program, Limits("none", "main"), tmp_path / "log")
+
+    sandbox.signal(signal.SIGCONT)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,13 +41,12 @@ async def cluster(
     node = Node(TOOLS)
     await node.start()
     made = Cluster(node, objects, images, folder)
-    try:
+    async with AsyncExitStack() as ending:  # whatever fails, the rest is ended too
+        ending.push_async_callback(remove, made.group)
+        ending.push_async_callback(node.stop)
+        ending.push_async_callback(made.stop)
         await made.start()
         yield made
-    finally:
-        await made.stop()
-        await node.stop()
-        await remove(made.group)
 
 
 class Cluster:

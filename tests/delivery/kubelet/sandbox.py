@@ -111,7 +111,8 @@ class Sandbox:
     def signal(self, which: signal.Signals) -> None:
         """Send the program a signal."""
         if pid := self.pid:
-            os.kill(pid, which)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, which)
         elif which == signal.SIGKILL and self._process and self._process.returncode is None:
             self._process.kill()
 
