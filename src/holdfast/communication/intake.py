@@ -93,7 +93,7 @@ class Intake:
         self._body = b""
         self._more_body = bytearray()
         self._feed_bytes = 0  # the size of what is being parsed
-        self._fed_bytes = 0  # at most so many since the message or a piece of its body began
+        self._fed_bytes = 0  # at most so many since the head or a piece of the body
 
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE_BYTES; sets `refusal` if they are not a request to be served."""
@@ -120,9 +120,11 @@ class Intake:
                 return
         # The parser keeps a header or trailer that is not complete, and says nothing of chunk
         # extensions: what was fed without another piece of body bounds both.
-        limits = self._limits
-        if self.phase is not _IDLE and self._fed_bytes > limits.header_bytes_max + SLICE_BYTES:
-            self.refuse(head_too_large(limits))
+        if (self.phase is _HEAD or self.phase is _BODY) and self._is_overlong():
+            self.refuse(head_too_large(self._limits))
+
+    def _is_overlong(self) -> bool:
+        return self._fed_bytes > self._limits.header_bytes_max + SLICE_BYTES
 
     def _decline(self) -> httptools.HttpRequestParser:
         """Go on in HTTP/1.1 after a head that offers another protocol (RFC 9110, 7.8).
@@ -215,10 +217,12 @@ class Intake:
         self._request = request
         self.old = version == "1.0"
         self.phase = _BODY
+        self._fed_bytes = self._feed_bytes
 
     def on_body(self, piece: bytes) -> None:
         """Gather the body; the pieces of a chunked one may be tiny, so they are copied together."""
-        self._fed_bytes = 0
+        self._check_overlong()
+        self._fed_bytes = self._feed_bytes
         if self._body:
             self._more_body += piece
         else:
@@ -234,6 +238,7 @@ class Intake:
         """Queue the request."""
         if self._offer is _MADE:  # the parser takes the head for the whole message
             return
+        self._check_overlong()
         request, parser = self._request, self._parser
         assert request is not None and parser is not None, "a head was complete"
         if self._body:
@@ -245,6 +250,11 @@ class Intake:
             self.phase = _ENDED
             self.last = True
         self._ahead.append(request)
+
+    def _check_overlong(self) -> None:
+        """Refuse chunk extensions or trailers that are too long though their end has come."""
+        if self._is_overlong():
+            self._stop(head_too_large(self._limits))
 
     def _stop(self, refusal: Refusal) -> NoReturn:
         """Keep the refusal and raise: the parser gives up when a callback raises."""
