@@ -321,13 +321,14 @@ async def test_a_mounted_app_stands_behind_the_same_door(run: Running) -> None:
 async def test_identity_headers_of_a_client_reach_nobody(run: Running, path: str) -> None:
     """None of them gets behind the door, whether a token is asked for there or not."""
     ours = {"traceparent", "x-correlation-id"}
-    spoofed = {name.decode(): "0123abcd" for name in SPOOFED}
-    answer = await run.client.get(path, token=token(), headers={"X-Other": "1", **spoofed})
+    for some in (SPOOFED[0::2], SPOOFED[1::2]):  # a head has at most a hundred headers
+        spoofed = {name.decode(): "0123abcd" for name in some}
+        answer = await run.client.get(path, token=token(), headers={"X-Other": "1", **spoofed})
 
-    told = answer.json()
-    assert set(told["names"]) - ours == {"authorization", "host", "x-other"}
-    assert told["origin"][0] == "127.0.0.1"
-    assert told["origin"][1] == "http"
+        told = answer.json()
+        assert set(told["names"]) - ours == {"authorization", "host", "x-other"}
+        assert told["origin"][0] == "127.0.0.1"
+        assert told["origin"][1] == "http"
 
 
 async def test_nobody_becomes_a_caller_by_a_header(run: Running) -> None:

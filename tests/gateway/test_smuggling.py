@@ -27,6 +27,7 @@ from holdfast.runtime.engines import embedded
 from holdfast.runtime.process import Options, Process
 from tests.communication.payloads import ACCEPTED, CHUNKED, POST, REFUSED
 from tests.gateway.smuggled import LAST, SMUGGLED, Payload
+from tests.gateway.spoofed import SPOOFED
 from tests.gateway.upstreams import UPSTREAMS, Seen, Upstream, upstream
 
 MOUNTED = "mounted"
@@ -38,6 +39,8 @@ GATEWAY = Gateway(
 )
 ADDED = {"holdfast-deadline-ms", "holdfast-origin", "traceparent", "x-correlation-id"}
 OURS = {*ADDED, "host", "content-length"}
+MOUNTED_ADDED = {"traceparent", "x-correlation-id"}
+CLAIM = b"root, 203.0.113.66"
 ENDS_ITSELF = {"1.0 without host", "upgrade in 1.0"}
 
 FAMILIES: dict[str, dict[str, Payload]] = {
@@ -202,6 +205,26 @@ def test_what_is_sent_on_is_written_anew(family: str, told: Told) -> None:
             rest = rest[size:]
 
         assert rest == b"", name
+
+
+@pytest.mark.parametrize("way", [*UPSTREAMS, MOUNTED])
+async def test_nobody_behind_the_gateway_hears_what_a_client_claims(
+    way: str, tmp_path: Path
+) -> None:
+    """Who it is, where it came from, of which trace; in any case, beside others, and twice."""
+    async with gateway(way, tmp_path) as (url, behind):
+        for name in SPOOFED:
+            lines = [b"%b: %b" % (spelled, CLAIM) for spelled in (name, name.upper(), name.title())]
+            data = b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\nX-Own: 1\r\n\r\n" % b"\r\n".join(lines)
+            answers, _ = answers_in(await ask(url, data + LAST))
+            assert len(answers) == 2, name
+    asked = [one for one in behind.requests if one["target"] == "/"]
+
+    assert len(asked) == len(SPOOFED)
+    assert [one for one in asked if CLAIM.decode() in json.dumps(one)] == []
+    assert {tuple(sorted(key for key, _ in one["headers"])) for one in asked} == {
+        tuple(sorted([*(ADDED if way != MOUNTED else MOUNTED_ADDED), "host", "x-own"]))
+    }
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,26 @@ SPOOFABLE = frozenset(
         b"x-cluster-client-ip",
         b"cf-connecting-ip",
         b"fastly-client-ip",
+        b"fly-client-ip",
+        b"incap-client-ip",
+        b"http-client-ip",
+        b"proxy-client-ip",
+        b"wl-proxy-client-ip",
+        b"do-connecting-ip",
+        b"x-nf-client-connection-ip",
+        b"x-originating-ip",
+        b"x-source-ip",
+        b"x-proxyuser-ip",
+        b"x-azure-clientip",
+        b"x-azure-socketip",
+        b"x-sucuri-clientip",
+        b"x-custom-ip-authorization",
+        b"z-forwarded-for",
+        b"x-vercel-forwarded-for",
+        b"front-end-https",
+        b"x-arr-ssl",
+        b"x-scheme",
+        b"x-url-scheme",
         # who
         b"x-client-cert",
         b"client-cert",
@@ -40,6 +60,13 @@ SPOOFABLE = frozenset(
         b"x-user",
         b"x-user-id",
         b"x-user-email",
+        b"x-userinfo",
+        b"x-auth-user",
+        b"x-client-dn",
+        b"x-client-verify",
+        b"x-spiffe-id",
+        b"x-endpoint-api-userinfo",
+        b"x-apigateway-api-userinfo",
         b"txn-token",
         # of which trace
         b"x-request-id",
@@ -47,6 +74,13 @@ SPOOFABLE = frozenset(
         b"traceparent",
         b"tracestate",
         b"baggage",
+        b"b3",
+        b"uber-trace-id",
+        b"sentry-trace",
+        b"grpc-trace-bin",
+        b"x-ot-span-context",
+        b"x-cloud-trace-context",
+        b"x-amzn-trace-id",
         # to which place, by which method
         b"x-host",
         b"x-original-host",
@@ -57,6 +91,8 @@ SPOOFABLE = frozenset(
         b"x-original-uri",
         b"x-original-url",
         b"x-rewrite-url",
+        b"x-override-url",
+        b"x-http-destinationurl",
     }
 )
 """What a service might believe if it came from the gateway."""
@@ -65,6 +101,8 @@ _PREFIXES = (
     *(b"x-forwarded-", b"x-original-forwarded-", b"holdfast-", b"x-ssl-", b"ssl-client-"),
     *(b"remote-", b"x-remote-", b"x-authenticated-", b"x-auth-request-", b"x-webauth-"),
     *(b"x-envoy-", b"x-amzn-oidc-", b"x-ms-client-principal", b"x-goog-authenticated-"),
+    *(b"x-goog-iap-", b"x-ms-token-", b"x-appengine-", b"x-consumer-", b"x-credential-"),
+    *(b"cf-access-", b"tailscale-user-", b"x-pomerium-", b"x-vouch-", b"x-b3-", b"x-datadog-"),
 )
 """The same, of proxies and platforms that write a whole family of them."""
 
