@@ -41,7 +41,7 @@ async def sell(body: Sale, tx: Tx) -> Sale:
     return body
 
 
-system = System("till", [service], Gateway(per_address=None))
+system = System("till", [service], Gateway(per_address=None, connections_per_address=None))
 
 
 async def main() -> None:

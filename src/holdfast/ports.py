@@ -114,6 +114,13 @@ class Network(Protocol):
         """Return how long what comes in by `transport` has waited to be read."""
         ...
 
+    def untaken(self, transport: asyncio.BaseTransport) -> int:
+        """Return how many bytes have left `transport`, and the other side has not confirmed.
+
+        0 where that is not known.
+        """
+        ...
+
 
 class Identity(Protocol):
     """Who this process is to the others of its system, and how it knows who they are."""

@@ -402,7 +402,7 @@ class TestDeadlines:
     )
     async def test_a_slow_request_is_refused(self, part: bytes, serve: Serve) -> None:
         """A head or a body that does not end in time gets 408, however it trickles."""
-        served = await serve(limits=HttpLimits(header_deadline_s=60, body_deadline_s=60))
+        served = await serve(limits=HttpLimits(header_deadline_s=60, body_stall_s=60))
         wire = await served.open()
         wire.send(part)
         await served.until(lambda: served.server.stats().connections == 1)
@@ -425,7 +425,7 @@ class TestDeadlines:
     async def test_a_running_request_is_not_hurried(self, serve: Serve) -> None:
         """The deadlines are for the client: a handler may take longer than all of them."""
         gate = Gate()
-        served = await serve(gate, HttpLimits(header_deadline_s=60, body_deadline_s=60, idle_s=60))
+        served = await serve(gate, HttpLimits(header_deadline_s=60, body_stall_s=60, idle_s=60))
         wire = await served.open()
         wire.send(GET[:10])
         await asyncio.sleep(0.01)
@@ -441,7 +441,7 @@ class TestDeadlines:
         async def handler(request: Request) -> Response:
             return Response(200, [], b"a" * 20_000_000)
 
-        served = await serve(handler, HttpLimits(write_deadline_s=0.1))
+        served = await serve(handler, HttpLimits(write_stall_s=0.1))
         wire = await served.open()
         transport: Any = wire.writer.transport  # it reads, too
         transport.pause_reading()
@@ -456,7 +456,7 @@ async def test_a_slow_reader_gets_all_its_answers(serve: Serve) -> None:
     async def handler(request: Request) -> Response:
         return Response(200, [], b"a" * 20_000_000)
 
-    served = await serve(handler, HttpLimits(header_deadline_s=60, idle_s=60, write_deadline_s=600))
+    served = await serve(handler, HttpLimits(header_deadline_s=60, idle_s=60, write_stall_s=600))
     wire = await served.open()
     transport: Any = wire.writer.transport  # it reads, too
     transport.pause_reading()

@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import Column, MetaData, String, Table, Uuid
 
 from holdfast import Caller, Gateway, Model, Query, Rate, Read, Service, System, Tokens, Tx
+from holdfast.communication import Origin
 from holdfast.contract.http import Request, Response
+from holdfast.gateway import Door
 from holdfast.gateway.authentication import UNAUTHENTICATED
 from holdfast.security import SigningKey, TokenSigner, public_jwks
 from holdfast.testing import Running, running
@@ -302,6 +304,29 @@ async def test_a_repeated_write_gets_the_recorded_answer(run: Running, desk: Des
     assert answers[0].body == answers[1].body
     assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true"]
     assert desk.notes == ["once"]
+
+
+async def test_connections_of_a_trusted_proxy_are_not_counted(tmp_path: Path) -> None:
+    """Everybody comes by it; of a stranger, one IPv6 network is one address."""
+    for trusted, statuses in ((("127.0.0.1",), [200, 200]), ((), [200, 429])):
+        gateway = replace(OPEN, connections_per_address=1, trusted_proxies=trusted)
+        async with running(Desk(gateway).system, data=tmp_path / str(len(trusted))) as run:
+            door = run.process.door
+            assert isinstance(door, Door)
+            names = {door.counted_as(address) for address in ("2001:db8::1", "2001:db8::2")}
+            assert names == {"2001:db8::/64"}
+            origin = Origin.parse(run.process.url)
+            found: list[int] = []
+            writers: list[asyncio.StreamWriter] = []
+            for _ in range(2):
+                reader, writer = await asyncio.open_connection(origin.host, origin.port)
+                writers.append(writer)
+                writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n")
+                found.append(int((await reader.readline()).split()[1]))
+            for writer in writers:
+                writer.close()
+
+        assert found == statuses
 
 
 async def test_a_mounted_app_stands_behind_the_same_door(run: Running) -> None:

@@ -3,6 +3,7 @@
 from holdfast.communication.asgi import AsgiLifespan, asgi_handler
 from holdfast.communication.client import ClientPool, PoolStats
 from holdfast.communication.framing import HttpLimits, is_host
+from holdfast.communication.occupancy import Occupancy
 from holdfast.communication.origin import LOOPBACK, PORT, Origin, origin_and_path
 from holdfast.communication.server import HttpServer, HttpStats
 from holdfast.communication.upstream import PoolLimits
@@ -15,6 +16,7 @@ __all__ = [
     "HttpLimits",
     "HttpServer",
     "HttpStats",
+    "Occupancy",
     "Origin",
     "PoolLimits",
     "PoolStats",

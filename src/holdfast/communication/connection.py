@@ -5,7 +5,7 @@ it is waiting for decides its deadline:
 
     IDLE   nothing of the next request has come    idle_s; header_deadline_s for the first one
     HEAD   a part of a head                        header_deadline_s
-    BODY   a part of a body                        body_deadline_s
+    BODY   a part of a body                        body_stall_s, put off by what comes
     ENDED  nothing more is read: the client closed, said that it will, or was refused
 
 A request that arrives in one piece moves no timer: there is one per connection, which looks at the
@@ -26,6 +26,8 @@ from typing import cast
 from holdfast.communication.arrivals import Arrivals
 from holdfast.communication.framing import HttpLimits, Refusal
 from holdfast.communication.intake import SLICE_BYTES, Bodies, Intake, Phase
+from holdfast.communication.occupancy import Occupancy
+from holdfast.communication.pace import Uptake, put_off
 from holdfast.communication.response_head import BODILESS, Heads, declared_length
 from holdfast.contract.http import Handler, HeaderList, Peer, Request, Response
 from holdfast.ports import Clock, Network
@@ -36,7 +38,6 @@ RefusalHeaders = Callable[[HeaderList], HeaderList]
 
 _IDLE, _HEAD, _BODY, _ENDED = Phase
 _NEVER = float("inf")
-_PROGRESS_BYTES = 16 * 1024  # what a slow reader must take in one write_deadline_s
 _PROBLEM: HeaderList = [(b"content-type", b"application/problem+json")]
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -53,15 +54,18 @@ class ServerState:
         identify: Identify | None,
         refusal_headers: RefusalHeaders | None,
         network: Network,
+        occupancy: Occupancy | None,
     ) -> None:
         self.handler = handler
         self.limits = limits
         self.heads = Heads(clock.now)
+        self.network = network
         self.arrivals = Arrivals(network, clock)
         self.on_error = on_error
         self.identify = identify
         self.refusal_headers = refusal_headers or _no_headers
         self.connections: set[Connection] = set()
+        self.occupancy = occupancy or Occupancy(None)
         self.bodies = Bodies()
         self.refused: Counter[str] = Counter()
         self.requests = 0
@@ -72,7 +76,9 @@ class ServerState:
 
     def leave(self, connection: "Connection") -> None:
         """Free the place of a connection that is closed and whose handler has ended."""
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.occupancy.leave(connection.address)
         if not self.connections:
             self.emptied.set()
 
@@ -97,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._context: Context = cast(Context, None)  # each request begins with a copy
         self._gone = False
+        self.address = ""
         # reading: requests that wait for their turn, bytes that wait for room among them
         self._ahead: deque[Request] = deque()
         self._intake: Intake = cast(Intake, None)
@@ -109,10 +116,11 @@ class Connection(asyncio.Protocol):
         self._running: Request | None = None
         self._endless: bool | None = None  # the stream that is being sent, None without one
         self._writable: asyncio.Future[None] | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
+        self._uptake: Uptake = cast(Uptake, None)
         # the one deadline, see the module; `_watched` is the part that it was started for
         self._old_at = self._loop.time() + state.limits.age_s
         self._watched = (0, _IDLE)
+        self._body_bytes = 0  # of the body that is being read, when it was looked at last
         self._expires = _NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = _NEVER
@@ -131,13 +139,21 @@ class Connection(asyncio.Protocol):
             state.identify(tcp) if state.identify is not None else None,
         )
         self._intake = Intake(self._ahead, self._limits, state.bodies, peer)
+        self._uptake = Uptake(tcp, self._limits, state.network)
+        self.address = peer.address
         if state.draining or len(state.connections) >= self._limits.connections_max:
-            self._intake.end()
-            self._write_refusal(Refusal(503, "too_many_connections", "Try again in a moment."))
-            self.close()
+            self._turn_away(Refusal(503, "too_many_connections", "Try again in a moment."))
+            return
+        if not state.occupancy.try_enter(peer.address):
+            self._turn_away(Refusal(429, "too_many_of_address", "Use those that are open."))
             return
         state.connections.add(self)
         self._watch(self._limits.header_deadline_s)
+
+    def _turn_away(self, refusal: Refusal) -> None:
+        self._intake.end()
+        self._write_refusal(refusal)
+        self.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests are queued and the first one is started."""
@@ -181,13 +197,11 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Stop answering until the client takes what was written."""
         self._writable = self._loop.create_future()
-        self._watch_reader(self._transport.get_write_buffer_size())
+        self._uptake.watch()
 
     def resume_writing(self) -> None:
         """Go on answering."""
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        self._uptake.stop()
         writable, self._writable = self._writable, None
         if writable is not None:
             if not writable.done():  # its waiter may have been cancelled
@@ -213,10 +227,14 @@ class Connection(asyncio.Protocol):
             if self._watched != part:
                 limits = self._limits
                 self._watched = part
-                self._watch(limits.header_deadline_s if phase is _HEAD else limits.body_deadline_s)
+                self._body_bytes = intake.body_bytes
+                self._watch(limits.header_deadline_s if phase is _HEAD else limits.body_stall_s)
+            elif phase is _BODY:
+                self._put_off()
         elif self._task is not None or self._writable is not None:
             self._expires = _NEVER
-        if self._task is None:
+        # Blank lines alone are nothing, and do not make an idle connection younger.
+        if self._task is None and (self._ahead or phase is not _IDLE):
             self._next()
 
     def _read_on(self) -> None:
@@ -258,8 +276,11 @@ class Connection(asyncio.Protocol):
             self._linger()
         elif intake.phase is _IDLE:
             self._watch(self._limits.idle_s)
+            if self._transport.get_write_buffer_size():
+                self._uptake.watch()
         elif intake.take_expectation():
             self._transport.write(_CONTINUE)
+            self._watch(self._limits.body_stall_s)
 
     async def _serve(self, request: Request) -> None:
         state = self._state
@@ -370,8 +391,8 @@ class Connection(asyncio.Protocol):
         self._ahead.clear()
         if not self._transport.is_closing():  # asyncio's TLS forgets itself when closed again
             self._transport.close()
-        if self._write_timer is None and not self._gone:
-            self._watch_reader(self._transport.get_write_buffer_size())
+        if not self._gone:
+            self._uptake.watch()
 
     def abort(self) -> None:
         """Close now, and cancel the handler that runs."""
@@ -396,6 +417,23 @@ class Connection(asyncio.Protocol):
             self._timer_at = at
             self._timer = self._loop.call_at(at, self._on_timer)
 
+    def _put_off(self) -> None:
+        """Wait longer for a body that comes, however slowly, at the rate that must be."""
+        limits, came_bytes = self._limits, self._intake.body_bytes
+        moved_bytes, self._body_bytes = came_bytes - self._body_bytes, came_bytes
+        now = self._loop.time()
+        self._expires = put_off(self._expires, moved_bytes, now, limits.body_stall_s, limits)
+
+    def _end_slow(self) -> None:
+        """Refuse a request that is not complete in time, unless it is us who keep it waiting."""
+        if self._paused or self._intake.expected:
+            self._watch(self._limits.body_stall_s)
+            return
+        self._expires = _NEVER
+        self._intake.refuse(Refusal(408, "too_slow", "The request did not arrive in time."))
+        if self._task is None:
+            self._next()
+
     def _on_timer(self) -> None:
         self._timer = None
         self._timer_at = _NEVER
@@ -405,27 +443,11 @@ class Connection(asyncio.Protocol):
             if left_s < _NEVER:
                 self._watch(left_s)
         elif phase is _HEAD or phase is _BODY:
-            self._expires = _NEVER
-            self._intake.refuse(Refusal(408, "too_slow", "The request did not arrive in time."))
-            if self._task is None:
-                self._next()
+            self._end_slow()
         elif phase is _IDLE:
             self.close()
         else:
             self._transport.abort()
-
-    def _watch_reader(self, waiting_bytes: int) -> None:
-        limits = self._limits
-        closing = self._transport.is_closing()
-        patience_s = limits.write_deadline_s if waiting_bytes or not closing else limits.linger_s
-        self._write_timer = self._loop.call_later(patience_s, self._check_reader, waiting_bytes)
-
-    def _check_reader(self, waiting_bytes: int) -> None:
-        left_bytes = self._transport.get_write_buffer_size()
-        if left_bytes > waiting_bytes - _PROGRESS_BYTES:
-            self._transport.abort()
-        else:
-            self._watch_reader(left_bytes)
 
 
 def _no_headers(headers: HeaderList) -> HeaderList:

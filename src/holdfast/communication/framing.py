@@ -27,10 +27,12 @@ class HttpLimits:
         bodies_bytes_max: all bodies that are being received (503), so that many slow senders
             cannot fill the memory.
         header_deadline_s: from the first byte of a head, or from the connection, to its last (408).
-        body_deadline_s: from the head to the last byte of the body (408).
+        body_stall_s: how long nothing of a body may come (408).
+        write_stall_s: how long nothing of an answer may be taken; the client is cut off then.
+        bytes_per_s_min: each byte puts these two off by what it takes at this rate, so that a
+            slower client is let go as one that stands still; see `pace`.
         idle_s: a kept connection without a request.
         age_s: a connection is kept so long; the answer to the next request is its last.
-        write_deadline_s: time in which a client must take 16 KiB of an answer; it is cut off else.
         linger_s: how long what a refused client still sends is read and dropped, so that it gets
             to see the refusal instead of a reset; also how long TLS waits for a client's goodbye.
         connections_max: open ones, and lost ones whose handler still runs; further ones get 503.
@@ -42,11 +44,12 @@ class HttpLimits:
     target_bytes_max: int = 8 * 1024
     body_bytes_max: int = 1024 * 1024
     bodies_bytes_max: int = 256 * 1024 * 1024
-    header_deadline_s: float = 10.0
-    body_deadline_s: float = 30.0
+    header_deadline_s: float = 8.0
+    body_stall_s: float = 8.0
+    write_stall_s: float = 8.0
+    bytes_per_s_min: int = 1024
     idle_s: float = 75.0
     age_s: float = inf
-    write_deadline_s: float = 30.0
     linger_s: float = 2.0
     connections_max: int = 10_000
     requests_ahead_max: int = 16

@@ -152,13 +152,24 @@ class Intake:
         self._parser = None  # it refers to this object: break the cycle
         self._forget_body()
 
-    def take_expectation(self) -> bool:
-        """Say once whether the client waits for a 100 before it sends the body."""
+    @property
+    def expected(self) -> bool:
+        """Whether the client waits for a 100 before it sends the body."""
         request = self._request
         if self.phase is not _BODY or request is None or request is self._encouraged:
             return False
-        self._encouraged = request
         return not self._body and not self.old and b"expect" in request.sent
+
+    def take_expectation(self) -> bool:
+        """Say once whether the client waits for a 100 before it sends the body."""
+        expected = self.expected
+        self._encouraged = self._request
+        return expected
+
+    @property
+    def body_bytes(self) -> int:
+        """How much has come of the body that is being read."""
+        return len(self._body) + len(self._more_body)
 
     # -- the parser calls these
 

@@ -17,6 +17,7 @@ from holdfast.communication.connection import (
     ServerState,
 )
 from holdfast.communication.framing import HttpLimits
+from holdfast.communication.occupancy import Occupancy
 from holdfast.contract.http import Handler
 from holdfast.ports import Clock, Listener, Network
 
@@ -53,6 +54,7 @@ class HttpServer:
             it the event loop's exception handler is told.
         refusal_headers: what an answer that the handler did not make carries besides, by the
             headers of the request as far as they were read.
+        occupancy: bounds the connections of one client address; without it none is bounded.
         identify: asked once for each connection, such as for the certificate of its peer; what it
             returns is the `peer.identity` of the connection's requests.
     """
@@ -67,10 +69,11 @@ class HttpServer:
         on_error: OnError | None = None,
         identify: Identify | None = None,
         refusal_headers: RefusalHeaders | None = None,
+        occupancy: Occupancy | None = None,
     ) -> None:
         self._network = network
         self._state = ServerState(
-            handler, limits, clock, on_error, identify, refusal_headers, network
+            handler, limits, clock, on_error, identify, refusal_headers, network, occupancy
         )
         self._listeners: list[Listener] = []
 

@@ -6,16 +6,22 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import cast
 
 from holdfast.ports import Listener, Unread
 
 BACKLOG_MAX = 1024  # connections that the kernel holds until they are accepted; more are refused
 HANDSHAKE_S = 10.0
+UNSENT_BYTES_MAX = 128 * 1024
+"""What the kernel takes of an answer and has not sent; left alone it takes megabytes of each."""
 
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_UNSENT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _INFO_BYTES = 56  # of `struct tcp_info`, linux/tcp.h, up to tcpi_last_data_recv
 _LAST_DATA_RECEIVED = struct.Struct("@I")
@@ -96,6 +102,7 @@ class SystemNetwork:
                 ssl_handshake_timeout=handshake_s,
                 reuse_port=self._share_port,
             )
+        _bound(server.sockets)
         return _SystemListener(server)
 
     def unread(self, transport: asyncio.BaseTransport) -> Unread:
@@ -111,6 +118,28 @@ class SystemNetwork:
             return _NOT_KNOWN
         (age_ms,) = _LAST_DATA_RECEIVED.unpack_from(info, _INFO_BYTES - 4)
         return Unread(age_ms / 1000, info[0] == _CLOSE_WAIT)
+
+    def untaken(self, transport: asyncio.BaseTransport) -> int:
+        """Return what the kernel still holds of what was written; Linux alone tells, of TCP."""
+        connection = transport.get_extra_info("socket")
+        if _TCP_INFO is None or connection is None or connection.family not in _TCP_FAMILIES:
+            return 0
+        try:
+            return _unconfirmed(connection)
+        except (OSError, ValueError):  # it was closed meanwhile
+            return 0
+
+
+def _bound(listening: Iterable[socket.socket]) -> None:
+    """Bound what the kernel holds of each connection; those that are accepted inherit it."""
+    for one in listening:
+        if _UNSENT is not None and one.family in _TCP_FAMILIES:
+            one.setsockopt(socket.IPPROTO_TCP, _UNSENT, UNSENT_BYTES_MAX)
+
+
+def _unconfirmed(connection: socket.socket) -> int:
+    """Return how much the kernel still holds of what was written. Source: tcp(7), SIOCOUTQ."""
+    return int.from_bytes(ioctl(connection.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def user_of(transport: asyncio.BaseTransport) -> int | None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from holdfast.contract.cause import NO_CAUSE, Cause
 from holdfast.contract.http import HeaderList, Request, Response, is_preflight
+from holdfast.dispatch.attempts import network_of
 from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.dispatch.problem import problem_of
 from holdfast.dispatch.router import Router, Serve, Target
@@ -173,6 +174,10 @@ class Door:
         if self.cors is None:
             return []
         return self.cors.answer(next((v for name, v in headers if name == b"origin"), None))
+
+    def counted_as(self, address: str) -> str:
+        """Return under which name the connections of an address are counted; "": they are not."""
+        return "" if address in self._proxies else network_of(address)
 
     def believe(self, request: Request) -> Cause:
         """Set where the request came from, and return its trace, as trusted proxies say it.

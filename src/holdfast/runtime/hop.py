@@ -26,7 +26,7 @@ def inner_limits(gateway: Gateway) -> HttpLimits:
         header_bytes_max=ours.header_bytes_max + HEADER_BYTES_MAX,
         headers_max=ours.headers_max + HEADERS_MAX,
         body_bytes_max=max(gateway.body_bytes_max, ours.body_bytes_max),
-        write_deadline_s=600.0,
+        write_stall_s=600.0,
         age_s=AGE_S,
     )
 

@@ -3,7 +3,7 @@
 import ssl
 from dataclasses import replace
 
-from holdfast.communication import LOOPBACK, HttpLimits, HttpServer, Origin
+from holdfast.communication import LOOPBACK, HttpLimits, HttpServer, Occupancy, Origin
 from holdfast.contract.http import Handler, Request
 from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.engines.network import user_of
@@ -57,6 +57,7 @@ class Listeners:
             limits=limits,
             on_error=self._failed,
             refusal_headers=door.refusal_headers,
+            occupancy=Occupancy(gateway.connections_per_address, door.counted_as),
         )
         self._servers.append(server)
         self.url = str(await _bind(server, self._options.host, self._options.port))

@@ -232,6 +232,10 @@ class NodeNetwork:
         """Return that nothing has waited: a simulated node reads at once."""
         return Unread()
 
+    def untaken(self, transport: asyncio.BaseTransport) -> int:
+        """Return 0: a simulated transport itself holds what is not read."""
+        return 0
+
 
 class _Listener:
     def __init__(

@@ -60,6 +60,8 @@ class Gateway:
             it is for.
         per_caller, per_address: rate limits; 429 over them. None switches one off. An IPv6 network
             (/64) is one address.
+        connections_per_address: open connections of one address; 429 over them, and closed. Those
+            of trusted proxies, and of a Unix socket, are not counted. None switches it off.
         deadline_s: the longest that a request may take.
         wait_s: how long a request may have waited, unread or for its turn on the loop, when it is
             begun; when they wait longer for longer, 503.
@@ -74,6 +76,7 @@ class Gateway:
     tokens: Tokens | Introspection | tuple[Tokens | Introspection, ...] | None = None
     per_caller: Rate | None = field(default_factory=lambda: Rate(per_s=50, burst=100))
     per_address: Rate | None = field(default_factory=lambda: Rate(per_s=100, burst=200))
+    connections_per_address: int | None = 1_000
     deadline_s: float = 10.0
     wait_s: float = 1.0
     body_bytes_max: int = 1 << 20

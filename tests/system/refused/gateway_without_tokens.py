@@ -4,6 +4,7 @@
 # error: Gateway(deadline_s=0): nothing could pass; raise it over 0
 # error: Gateway(body_bytes_max=-1): nothing could pass
 # error: Gateway(requests_max=0): nothing could pass
+# error: Gateway(connections_per_address=0): nobody could connect
 # error: Gateway(per_caller=Rate(per_s=0, burst=1)): nothing could pass; write `Rate(per_s=…,
 #   burst=…)`
 # error: Gateway(per_address=Rate(per_s=1, burst=0)): nothing could pass
@@ -28,6 +29,7 @@ system = System(
         deadline_s=0,
         body_bytes_max=-1,
         requests_max=0,
+        connections_per_address=0,
         per_caller=Rate(per_s=0, burst=1),
         per_address=Rate(per_s=1, burst=0),
         trusted_proxies=("10.0.0.0/8", "::1", "proxy"),

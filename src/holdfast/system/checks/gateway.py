@@ -31,6 +31,12 @@ def gateway_problems(gateway: Gateway, reading: Reading) -> Iterator[str]:
     for name in ("deadline_s", "wait_s", "body_bytes_max", "requests_max"):
         if getattr(gateway, name) <= 0:
             yield f"Gateway({name}={getattr(gateway, name):g}): nothing could pass; raise it over 0"
+    most = gateway.connections_per_address
+    if most is not None and most < 1:
+        yield (
+            f"Gateway(connections_per_address={most}): nobody could connect; raise it over 0, or "
+            "write None for no limit"
+        )
     for name in ("per_caller", "per_address"):
         rate = getattr(gateway, name)
         if rate is not None and (rate.per_s <= 0 or rate.burst < 1):
