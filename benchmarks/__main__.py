@@ -27,6 +27,7 @@ FIGURES = (
     "gateway",
     "traces",
     "overload",
+    "slow_clients",
     "orders",
     "servers",
     "dbos_shop",

@@ -121,6 +121,10 @@ class Network(Protocol):
         """
         ...
 
+    def cut(self, transport: asyncio.Transport) -> None:
+        """Abort a connection; what the kernel has of it is dropped, and the other side told so."""
+        ...
+
 
 class Identity(Protocol):
     """Who this process is to the others of its system, and how it knows who they are."""

@@ -38,6 +38,8 @@ RefusalHeaders = Callable[[HeaderList], HeaderList]
 
 _IDLE, _HEAD, _BODY, _ENDED = Phase
 _NEVER = float("inf")
+WAITING_BYTES_MAX = 32 * 1024
+"""What waits for a client in the process before a stream is read on; a piece may come on top."""
 _PROBLEM: HeaderList = [(b"content-type", b"application/problem+json")]
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -132,6 +134,7 @@ class Connection(asyncio.Protocol):
         state = self._state
         self._context = copy_context()
         self._transport = tcp = cast(asyncio.Transport, transport)
+        tcp.set_write_buffer_limits(WAITING_BYTES_MAX)
         name = tcp.get_extra_info("peername")
         peer = Peer(
             str(cast("tuple[object]", name)[0]) if isinstance(name, tuple) else "",

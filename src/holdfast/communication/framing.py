@@ -44,9 +44,9 @@ class HttpLimits:
     target_bytes_max: int = 8 * 1024
     body_bytes_max: int = 1024 * 1024
     bodies_bytes_max: int = 256 * 1024 * 1024
-    header_deadline_s: float = 8.0
-    body_stall_s: float = 8.0
-    write_stall_s: float = 8.0
+    header_deadline_s: float = 7.0
+    body_stall_s: float = 7.0
+    write_stall_s: float = 7.0
     bytes_per_s_min: int = 1024
     idle_s: float = 75.0
     age_s: float = inf

@@ -63,7 +63,7 @@ class Uptake:
         self._left_bytes = left_bytes
         self._until = put_off(self._until, taken_bytes, now, self._patience_s(), self._limits)
         if self._until <= now:
-            transport.abort()
+            self._network.cut(transport)
         else:
             self._look_again(now)
 

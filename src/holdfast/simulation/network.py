@@ -236,6 +236,10 @@ class NodeNetwork:
         """Return 0: a simulated transport itself holds what is not read."""
         return 0
 
+    def cut(self, transport: asyncio.Transport) -> None:
+        """Abort a connection, which resets it."""
+        transport.abort()
+
 
 class _Listener:
     def __init__(
