@@ -150,7 +150,7 @@ class Crowd:
             task.add_done_callback(self._tasks.discard)
 
     async def _come_back(self, kind: str, number: int) -> None:
-        await asyncio.sleep(_AGAIN_S)
+        await asyncio.sleep(_AGAIN_S * (1 + number % 8))  # not all in one moment
         await self._open(kind, number)
 
 
@@ -225,7 +225,7 @@ async def measure(plan: Plan) -> list[Row]:
 
 async def _beside(server: Server, plan: Plan) -> Beside:
     ask = load(server, requests())
-    await ask(plan.warm_up_s)
+    await ask(plan.warm_up_s + plan.round_s)
     before = resident_bytes(server.pid)
     alone, beside, memory = list[Sample](), list[Sample](), list[int]()
     oldest_s = dict.fromkeys(KINDS, 0.0)

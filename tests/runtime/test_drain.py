@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from holdfast.runtime.drain import Drain
+from holdfast.runtime.drain import LEAST_S, Drain
 from tests.virtual_loop import run_virtual
 
 
@@ -38,6 +38,27 @@ def test_every_hook_runs_and_what_failed_is_raised_together() -> None:
         "the disk is full",
         "payments did not end within 20 s",
     ]
+
+
+def test_all_that_hangs_shares_one_time() -> None:
+    """Whoever waits for the end of the process waits so long for all of it, and then kills it."""
+    took_s: list[float] = []
+
+    async def hanging() -> None:
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        begun, drain = loop.time(), Drain(20.0)
+        for name in ("requests", "letters", "orders", "payments"):
+            await drain.end(name, hanging)
+        took_s.append(loop.time() - begun)
+        with pytest.raises(ExceptionGroup):
+            drain.finish()
+
+    run_virtual(main())
+
+    assert took_s == [20.0 + 3 * LEAST_S]
 
 
 async def test_a_clean_drain_raises_nothing() -> None:

@@ -1,27 +1,40 @@
-"""What runs at the end of a process: every hook, each with a limit."""
+"""What runs at the end of a process: every hook, and all of them within one time.
+
+Whoever sent SIGTERM sends SIGKILL when that time and a little more is over. So what hangs takes the
+time of those after it; they still get a moment each, in which whatever does not hang ends.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+
+LEAST_S = 0.5
 
 
 class Drain:
     """Ends one thing after the other, and says at last what did not end well.
 
     Args:
-        limit_s: how long each may take.
+        limit_s: how long all of them may take, from now.
     """
 
     def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + limit_s
         self._errors: list[Exception] = []
+
+    @property
+    def left_s(self) -> float:
+        """How long the next hook may take."""
+        return max(LEAST_S, self._until - self._loop.time())
 
     async def end(self, what: str, stop: Callable[[], Awaitable[None]]) -> None:
         """Run one hook; what it raises is kept."""
+        left_s = self.left_s
         try:
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(left_s):
                 await stop()
         except TimeoutError:
-            self._errors.append(TimeoutError(f"{what} did not end within {self._limit_s:g} s"))
+            self._errors.append(TimeoutError(f"{what} did not end within {left_s:.3g} s"))
         except Exception as exc:  # every hook runs; what failed is raised together
             self._errors.append(exc)
 

@@ -10,6 +10,7 @@ from holdfast.engines.network import user_of
 from holdfast.gateway import Door
 from holdfast.observability import Logger
 from holdfast.ports import Clock, Identity, Network
+from holdfast.runtime.drain import Drain
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.hop import inner_limits
 from holdfast.runtime.options import Options
@@ -109,10 +110,10 @@ class Listeners:
     def _failed(self, request: Request, error: BaseException) -> None:
         self._logger.error("request.failed", exc=error, method=request.method, path=request.path)
 
-    async def drain(self, drain_s: float) -> None:
+    async def drain(self, drain: Drain) -> None:
         """Stop serving, but for probes and metrics: those are served to the end."""
         for server in self._servers:
-            await server.drain(drain_s)
+            await server.drain(drain.left_s)
 
     async def close(self) -> None:
         """Stop serving probes and metrics."""

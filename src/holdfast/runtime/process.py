@@ -241,9 +241,8 @@ class Process:
             ExceptionGroup: something did not end well, or not in time.
         """
         self.health.draining()
-        drain_s = self.options.settings.drain_s
-        await self._listeners.drain(drain_s)
-        drain = Drain(drain_s)
+        drain = Drain(self.options.settings.drain_s)
+        await self._listeners.drain(drain)
         await drain.end("what mounted apps do after their answers", self._wiring.apps.idle)
         for lifespan in self._wiring.apps.lifespans:  # its shutdown may write through a service
             await drain.end("a mounted app", lifespan.stop)
