@@ -23,6 +23,7 @@ CLIENTS = 2_000
 P99_TARGET, MEMORY_TARGET_MB, CLOSED_TARGET_S = 1.2, 100.0, 10.0
 WATCHED_S = 25.0
 _ADDRESSES = 20
+_AT_ONCE, _BREATH_S = 50, 0.05  # so that none waits for long to be accepted
 _SLOW_S = {"head": 1.0, "body": 1.0, "reader": 0.5}
 _AGAIN_S, _SETTLED_S = 0.5, 2.0
 _RECEIVE_BYTES = 4_096
@@ -109,6 +110,8 @@ class Crowd:
         kinds = list(KINDS)
         for number in range(CLIENTS):
             await self._open(kinds[number % len(kinds)], number)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(_BREATH_S)
 
     def leave(self) -> None:
         """End all of them."""
