@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from holdfast.communication import ClientPool, HttpServer, Origin
+from holdfast.communication.connection import WAITING_BYTES_MAX
 from holdfast.contract.http import Handler, Request, Response
 from holdfast.errors import CallError, ConnectionLost, DeadlineExceeded, HoldfastError, Unreachable
 from holdfast.simulation.loop import SimLoop
@@ -490,7 +491,7 @@ async def test_a_streamed_answer_waits_for_its_reader(scene: Scene) -> None:
     await asyncio.sleep(60)
 
     assert got == b""
-    assert 64 * 1024 <= held < 100 * 1024
+    assert WAITING_BYTES_MAX <= held < 2 * WAITING_BYTES_MAX
     assert bytes(tape.data).partition(b"\r\n\r\n")[2] == BIG
     assert tape.told == ["eof"]
 
