@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from holdfast.contract.carrier import adapter_of
 from holdfast.contract.http import Request
 from holdfast.dispatch.digits import Digits, keeps_digits
-from holdfast.dispatch.members import members_of
+from holdfast.dispatch.members import count_of, names_each_once
 from holdfast.dispatch.problem import unfit
 from holdfast.errors import BadRequest, Invalid, UnsupportedMediaType
 from holdfast.system.signature import Parameter
@@ -30,14 +30,15 @@ class Body:
         optional: whether nothing at all is a body too: the parameter's default.
     """
 
-    __slots__ = ("_adapter", "_keep_digits", "_members", "optional", "parameter")
+    __slots__ = ("_count", "_keep_digits", "_validate", "optional", "parameter")
 
     def __init__(self, parameter: Parameter) -> None:
         self.parameter = parameter
         self.optional = not parameter.required
-        self._adapter = adapter_of(parameter.annotation)
-        self._keep_digits = keeps_digits(self._adapter.core_schema)
-        self._members = members_of(self._adapter.core_schema)
+        adapter = adapter_of(parameter.annotation)
+        self._validate = adapter.validator.validate_json
+        self._keep_digits = keeps_digits(adapter.core_schema)
+        self._count = count_of(adapter.core_schema)
 
     def read(self, request: Request) -> object:
         """Return the value. Raises BadRequest, Invalid, UnsupportedMediaType."""
@@ -47,14 +48,15 @@ class Body:
         sent = request.sent
         if sent.get(b"content-type", _PLAIN) != _PLAIN or b"content-encoding" in sent:
             _refuse_other_media(request)
-        members = self._members
-        if members is not None and b"\\" not in body:
-            named = members(body)
-            if len(named) == len(set(named)):  # each name once: nothing that `_look_at` looks for
-                try:
-                    return self._adapter.validate_json(body, strict=True, extra="forbid")
-                except ValidationError:
-                    pass  # the long way says what is wrong
+        count = self._count
+        if count is not None and b"\\" not in body:
+            try:
+                value: object = self._validate(body, strict=True, extra="forbid")
+            except ValidationError:
+                pass  # the long way says what is wrong
+            else:
+                if names_each_once(body, count(value)):  # so there is nothing for `_look_at`
+                    return value
         if b"\\u0000" in body:
             raise Invalid("a string holds the character NUL, which databases do not store")
         if self._keep_digits is None:
@@ -63,7 +65,7 @@ class Body:
             found = self._keep_digits(_look_at(body, _KEEPS_DIGITS))
             body = json.dumps(found, allow_nan=False).encode()
         try:
-            return self._adapter.validate_json(body, strict=True, extra="forbid")
+            return self._validate(body, strict=True, extra="forbid")
         except ValidationError as exc:
             raise unfit(exc, "body") from exc
 
