@@ -18,7 +18,7 @@ from holdfast.observability import Audit, Logger, Metrics, Tracer, Tracing
 from holdfast.resilience import Edge, EdgePolicy, MemoryLimits
 from holdfast.runtime.audit_stream import AuditStream
 from holdfast.security import FixedKeys, TokenPolicy, TokenVerifier, read_jwks
-from holdfast.straight import straighten_through
+from holdfast.straight import straighten
 
 ENOUGH = Rate(per_s=1_000_000, burst=1_000_000)
 
@@ -54,7 +54,7 @@ def door(upstream: str) -> tuple[Door, ClientPool]:
         slow_s={},
         pages={},
     )
-    straighten_through(gateway, "POST", target, limits)
+    straighten(gateway, "POST", target, limits)
     return gateway, pool
 
 

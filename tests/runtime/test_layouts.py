@@ -37,7 +37,6 @@ from holdfast import (
 from holdfast.communication import Origin
 from holdfast.contract.spiffe import SIGNER as SIGNS
 from holdfast.engines.machine import MachineClock
-from holdfast.gateway import Door
 from holdfast.observability import Logger
 from holdfast.runtime.engines import Engines, embedded
 from holdfast.runtime.process import Options, Process
@@ -571,12 +570,12 @@ async def test_each_route_has_a_straight_way(layout: str, tmp_path: Path) -> Non
     """Where its service is makes no difference; and so all the others here judge that way, too."""
     desk = Desk()
     async with laid_out(layout, desk, tmp_path) as laid:
-        door = laid.gateway.door
-        assert isinstance(door, Door)
-        straight = {target.template for target in door.straight}
+        doors = [one._wiring.door for one in (laid.gateway, *laid.services)]
+        straight = [{target.template for target in door.straight} for door in doors]
 
     (service,) = desk.system(GATEWAY).services
-    assert straight == {route.path for route in service.routes if route.method in METHODS}
+    routes = {route.path for route in service.routes if route.method in METHODS}
+    assert straight == [routes] * len(doors)
 
 
 @every_layout

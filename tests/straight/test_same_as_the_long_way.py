@@ -49,7 +49,7 @@ ENDS = {
     *("200", "201", "204", "299", "302", "400", "401", "403", "404", "405", "409", "415", "418"),
     *("422", "429", "499", "500", "503", "504", "cancelled"),
 }
-WAYS = [way for way in Way if way is not Way.LONG]
+WAYS = [way for way in Way if way is not way.long]
 
 
 def assert_same(
@@ -73,18 +73,19 @@ def assert_same(
     assert (left.handlers, long.handlers) == (len(counter().routes), 0)
 
 
-@lru_cache(maxsize=1)
-def _long(gateway: str, seed: int, spans: bool, form: LogForm) -> Left:
-    return send(Way.LONG, _steps(seed), GATEWAYS[gateway], spans=spans, form=form)
+@lru_cache(maxsize=2)
+def _long(way: Way, gateway: str, seed: int, spans: bool, form: LogForm) -> Left:
+    return send(way.long, _steps(seed), GATEWAYS[gateway], spans=spans, form=form)
 
 
 def _steps(seed: int) -> list[Step]:
     return mixed(seed, 400) if seed else list(each())
 
 
-def test_requests_end_in_every_way() -> None:
+@pytest.mark.parametrize("way", [Way.LONG, Way.INSIDE_LONG])
+def test_requests_end_in_every_way(way: Way) -> None:
     """What is compared are not refusals alone."""
-    answers = _long("rated", 0, False, "json").answers
+    answers = _long(way, "rated", 0, False, "json").answers
     ends = {one[9:12] if one.startswith("HTTP") else one.partition(":")[0] for one in answers}
     assert ends == ENDS
 
@@ -95,7 +96,7 @@ def test_requests_end_in_every_way() -> None:
 )
 def test_each_request_is_served_alike(gateway: str, spans: bool, way: Way) -> None:
     """One after the other: every kind of route, and everything that can be wrong with a request."""
-    long = _long(gateway, 0, spans, "json")
+    long = _long(way, gateway, 0, spans, "json")
     assert_same(_steps(0), gateway, way, long, spans=spans)
 
 
@@ -108,5 +109,5 @@ def test_requests_that_meet_are_served_alike(
     gateway: str, seed: int, spans: bool, form: LogForm, way: Way
 ) -> None:
     """In any order and some at once, where rates are used up and the gateway is full."""
-    long = _long(gateway, seed, spans, form)
+    long = _long(way, gateway, seed, spans, form)
     assert_same(_steps(seed), gateway, way, long, spans=spans, form=form)

@@ -1,6 +1,7 @@
 """Sends the same requests through one process, by one way, and keeps all that leaves it."""
 
 import asyncio
+import base64
 import dataclasses
 import io
 import json
@@ -16,15 +17,21 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import asdict
 
-from holdfast import Gateway
+from holdfast import Caller, Gateway
 from holdfast.communication import PORT
 from holdfast.communication.response_head import Heads
+from holdfast.contract.cause import Cause
 from holdfast.contract.http import HeaderList, Peer, Request
+from holdfast.dispatch.inner_door import InnerDoor
+from holdfast.dispatch.inner_headers import DEADLINE, entry_headers
 from holdfast.dispatch.outside import Blocking
+from holdfast.dispatch.router import Serve, Target
 from holdfast.dispatch.routes import CompiledRoute
 from holdfast.engines.machine import MachineIds
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.gateway import Door
+from holdfast.gateway.headers import correlation_of, forwarded_headers
 from holdfast.observability import Logger
 from holdfast.observability.exposition import Exposition
 from holdfast.observability.span import SpanRecord
@@ -35,9 +42,9 @@ from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import start
 from holdfast.simulation.network import SimNetwork
 from holdfast.simulation.node import Node
-from holdfast.straight.routes import flags_of
+from holdfast.straight.routes import door_flags, route_flags
 from holdfast.straight.specialise import specialise
-from holdfast.straight.template import straight, through
+from holdfast.straight.template import straight_door, straight_route
 from holdfast.testing.stage import HOST, SELDOM
 from holdfast.testing.virtual import VirtualClock, VirtualLoop
 from tests.straight.counter import ENVIRON, NOW, system_of
@@ -57,9 +64,22 @@ class Way(Enum):
 
     LONG = "door.straight is empty"
     STRAIGHT = "as it is made at the start"
-    TEMPLATE = "by the template as it stands, with its questions"
+    TEMPLATE = "by the templates as they stand, with their questions"
     THROUGH = "through the door as to another process, and the long way from there"
     THROUGH_TEMPLATE = "the same, by the template as it stands"
+    INSIDE_LONG = "into a process of services, where door.straight is empty"
+    INSIDE = "into it as it is made at the start"
+    INSIDE_TEMPLATE = "the same, by the template of a route as it stands"
+
+    @property
+    def inside(self) -> bool:
+        """Whether they come from the gateway of another process."""
+        return self in (Way.INSIDE_LONG, Way.INSIDE, Way.INSIDE_TEMPLATE)
+
+    @property
+    def long(self) -> "Way":
+        """The one that is the judge of this one."""
+        return Way.INSIDE_LONG if self.inside else Way.LONG
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,35 @@ class Step:
         request.received_at, request.gone = received_at, self.gone
         request.peer = Peer(self.client)
         return request
+
+    def forwarded(self, now: float) -> Request:
+        """Return the request as the gateway of another process sends it on.
+
+        Each thing that it says is what the client said, as far as it may be, and none otherwise.
+        """
+        request = self.request(now)
+        request.caller = _named(request.sent.get(b"authorization", b""))
+        trace = request.sent.get(b"traceparent", b"").decode("latin-1")
+        correlation = correlation_of(request.headers) or "of-the-gateway"
+        cause = Cause(correlation=correlation, trace=trace)
+        headers = entry_headers(request, 30.0, cause)
+        if DEADLINE in request.sent:
+            asked = [pair for pair in request.headers if pair[0] == DEADLINE]
+            headers = [*(pair for pair in headers if pair[0] != DEADLINE), *asked]
+        headers = [*forwarded_headers(request.headers), *headers]
+        path, query, body = request.path, request.query, request.body
+        inside = Request(self.method, path, query, headers, body, client="10.0.0.1")
+        inside.received_at, inside.gone, inside.peer = request.received_at, self.gone, Peer()
+        return inside
+
+
+def _named(authorization: bytes) -> Caller | None:
+    """Return whom a token names, whoever signed it."""
+    parts = authorization.removeprefix(b"Bearer ").split(b".")
+    if len(parts) != 3:
+        return None
+    said = json.loads(base64.urlsafe_b64decode(parts[1] + b"=="))
+    return Caller(said["sub"], frozenset(said["scope"].split()), said.get("client_id", ""))
 
 
 @dataclass
@@ -143,6 +192,7 @@ async def _send(
             data=None,
             host=HOST,
             port=PORT,
+            gateway=not way.inside,
             environ={**ENVIRON, **(_RECEIVER if spans else _SAMPLED)},
             schedule=SELDOM,
         )
@@ -151,49 +201,62 @@ async def _send(
         )
         recorded = _recorded(process)
         await start(process)
+        door = process._wiring.door
         try:
-            _take(way, process)
+            _take(way, door)
             left = Left()
-            answers = await _answers(steps, process, Heads(clock.now))
+            answers = await _answers(steps, door, Heads(clock.now))
             process.logger.flush()
-            stats = process.door.stats()
-            limits = process.door.admission._limits
-            assert isinstance(limits, MemoryLimits)
             numbered = _Numbered()
             left.answers = [numbered(answer) for answer in answers]
             left.log = [numbered(_line(line)) for line in log.getvalue().splitlines()]
             left.metrics = [numbered(line) for line in _exposed(process)]
             left.spans = [numbered(_span(span)) for span in recorded]
-            left.counts = [str(dataclasses.asdict(stats)), str(dataclasses.asdict(limits.stats()))]
-            left.handlers = len(process.door.straight)
+            left.counts = _counts(door)
+            left.handlers = len(door.straight)
         finally:
             await process.stop()
         return left
 
 
-def _take(way: Way, process: Process) -> None:
-    """Have a process go one way."""
-    door = process.door
-    assert door.straight, "all of its routes have a straight way"
+def _counts(door: Door | InnerDoor) -> list[str]:
+    if isinstance(door, InnerDoor):
+        return []
     limits = door.admission._limits
     assert isinstance(limits, MemoryLimits)
-    if way is Way.LONG:
+    return [str(dataclasses.asdict(door.stats())), str(dataclasses.asdict(limits.stats()))]
+
+
+def _take(way: Way, door: Door | InnerDoor) -> None:
+    """Have a door go one way."""
+    assert door.straight, "all of its routes have a straight way"
+    if way is way.long:
         door.straight.clear()
-    elif way is not Way.STRAIGHT:
-        gateway, spans = door.admission.gateway, door.requests.records
+    elif way not in (Way.STRAIGHT, Way.INSIDE):
         for target in door.straight:
-            route = target.serve
-            assert isinstance(route, CompiledRoute)
-            flags = flags_of(gateway, route.route, route.signature, spans=spans)
-            if way is Way.TEMPLATE:
-                door.straight[target] = straight(door, route, limits, flags)
-            else:
-                made = specialise(through, asdict(flags), ()) if way is Way.THROUGH else through
-                door.straight[target] = made(door, target, route.route.method, limits, flags)
+            door.straight[target] = _made(way, door, target)
 
 
-async def _answers(steps: Sequence[Step], process: Process, heads: Heads) -> list[str]:
-    loop, door = asyncio.get_running_loop(), process.door
+def _made(way: Way, door: Door | InnerDoor, target: Target) -> Serve:
+    """Return what serves a route by the templates, as they stand or not."""
+    route = target.serve
+    assert isinstance(route, CompiledRoute)
+    of_route = route_flags(route.route, route.signature, spans=route.operation.records)
+    if isinstance(door, InnerDoor):
+        return straight_route(route, of_route)
+    gateway, method, spans = door.admission.gateway, route.route.method, door.requests.records
+    limits = door.admission._limits
+    assert isinstance(limits, MemoryLimits)
+    flags = door_flags(gateway, public=target.public, spans=spans, whole=True)
+    if way is Way.TEMPLATE:
+        answer = straight_route(route, of_route)
+        return straight_door(door, target, method, answer, limits, flags)
+    made = specialise(straight_door, asdict(flags)) if way is Way.THROUGH else straight_door
+    return made(door, target, method, route, limits, flags)
+
+
+async def _answers(steps: Sequence[Step], door: Door | InnerDoor, heads: Heads) -> list[str]:
+    loop = asyncio.get_running_loop()
     ended: dict[int, str] = {}
 
     async def one(n: int, request: Request) -> None:
@@ -213,7 +276,8 @@ async def _answers(steps: Sequence[Step], process: Process, heads: Heads) -> lis
     for n, step in enumerate(steps):
         if step.pause_s:
             await asyncio.sleep(step.pause_s)
-        request = step.request(loop.time())
+        now = loop.time()
+        request = step.request(now) if isinstance(door, Door) else step.forwarded(now)
         task = asyncio.create_task(one(n, request))
         tasks.append(task)
         if step.leaves_s is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from holdfast.contract.carrier import carrier_of
+from holdfast.contract.cause import Cause
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.contract.spiffe import ALL, GATEWAY
@@ -19,18 +20,17 @@ from holdfast.dispatch.inner_headers import (
     ASK,
     ASKING,
     DEADLINE,
-    INNER,
+    as_it_was,
     caller_of,
     cause_of,
-    set_origin,
 )
 from holdfast.dispatch.problem import problem_of, unfit
 from holdfast.dispatch.queries import QueriesHere
-from holdfast.dispatch.router import Router
+from holdfast.dispatch.router import Router, Serve, Target
 from holdfast.dispatch.signed_callers import SignedCallers
 from holdfast.errors import Forbidden, HoldfastError, NotFound
 from holdfast.observability import Tracer, current
-from holdfast.observability.trace import make_subject
+from holdfast.observability.trace import NO_CONTEXT, make_subject
 
 Refused = Callable[[str, str, str], None]
 
@@ -59,20 +59,21 @@ class InnerDoor:
         self._tracer = tracer
         self._refused = refused
         self._signed = signed
+        self.straight: dict[Target, Serve] = {}
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is an answer."""
-        loop = asyncio.get_running_loop()
-        left_ms = request.header(DEADLINE)
+        sent = request.sent
+        left_ms = sent.get(DEADLINE)
         if left_ms is not None and left_ms.isdigit():
-            came = request.received_at or loop.time()
+            came = request.received_at or asyncio.get_running_loop().time()
             request.deadline = came + int(left_ms[:9]) / 1000
+        context = NO_CONTEXT
         try:
             context = self._tracer.follow(cause_of(request), service="")
             current.set(context)
-            request.cause = context.cause
-            if request.header(ASK) is not None and request.path.startswith(ASKING):
-                return await self._ask(request)
+            if ASK in sent and request.path.startswith(ASKING):
+                return await self._ask(request, context.cause)
             self._check_entry(request)
             target, path = self._router.find(request.method, request.path)
             request.route = target.template
@@ -81,11 +82,11 @@ class InnerDoor:
                 caller_of(request) if signed is None else signed.caller_of(request, target)
             )
             request.cause = make_subject("" if caller is None else caller.subject).cause
-            set_origin(request)
-            request.headers = [pair for pair in request.headers if pair[0] not in INNER]
-            return await target.serve(request, path)
+            as_it_was(request)
+            serve = self.straight.get(target) or target.serve
+            return await serve(request, path)
         except (HoldfastError, Failure) as exc:
-            return problem_of(exc, request.correlation_id)
+            return problem_of(exc, context.correlation_id)
 
     def _check_entry(self, request: Request) -> None:
         self._check(request, GATEWAY, "its routes are for the gateway alone")
@@ -105,7 +106,7 @@ class InnerDoor:
         self._refused(peer, wanted, why)
         return Forbidden(why)
 
-    async def _ask(self, request: Request) -> Response:
+    async def _ask(self, request: Request, cause: Cause) -> Response:
         sender, _, wire = request.path.removeprefix(ASKING).partition("/")
         self._check_asker(request, sender)
         query_type = self._here.type_of(wire)
@@ -123,6 +124,5 @@ class InnerDoor:
         if deadline is None:
             raise Forbidden(f"{wire} was asked without {DEADLINE.decode()}")
         with WhileClientStays(request):  # in one process it would end with its asker, too
-            cause = request.cause
             reply = await self._here.ask(query, sender=sender, deadline=deadline, cause=cause)
         return Response(200, [_JSON], carrier_of(query_type.reply_type).encode(reply))

@@ -30,6 +30,7 @@ INNER = frozenset(
     [DEADLINE, CALLER, ORIGIN, ASK, SUBJECT, TOKEN, CORRELATION, TRACE, STATE, BAGGAGE]
 )
 """What the services do not see of them."""
+_REPLACED = INNER | {b"host"}
 
 ASKING = "/-/ask/"
 """Begins the path of a query: `/-/ask/<sender>/<Query.v1>`."""
@@ -62,12 +63,13 @@ def subject_headers(cause: Cause) -> HeaderList:
 
 def cause_of(request: Request) -> Cause:
     """Return what another process says caused a request. Raises BadRequest."""
+    sent = request.sent
 
     def said(name: bytes) -> str:
-        return (request.header(name) or b"").decode("latin-1")
+        return sent[name].decode("latin-1") if name in sent else ""
 
     subject = ""
-    if told := request.header(SUBJECT):
+    if told := sent.get(SUBJECT):
         try:
             subject = msgspec.json.decode(told, type=_Subject)
         except msgspec.DecodeError as exc:
@@ -120,24 +122,28 @@ def _origin_header(request: Request) -> tuple[bytes, bytes]:
     return ORIGIN, msgspec.json.encode(_Where(request.client, request.scheme, host))
 
 
-def set_origin(request: Request) -> None:
-    """Give a request the client, scheme and host that the gateway saw. Raises BadRequest."""
-    said = request.header(ORIGIN)
+def as_it_was(request: Request) -> None:
+    """Give a request the client, scheme, host and headers that the gateway saw. Raises BadRequest.
+
+    Without a header that tells where it came from it keeps its own, but for what travels inside.
+    """
+    said = request.sent.get(ORIGIN)
     if said is None:
+        request.headers = [pair for pair in request.headers if pair[0] not in INNER]
         return
     try:
         where = msgspec.json.decode(said, type=_Where)
     except msgspec.DecodeError as exc:
         raise BadRequest(f"{ORIGIN.decode()} names no origin: {exc}") from exc
     request.client, request.scheme = where.client, where.scheme
-    others = [pair for pair in request.headers if pair[0] != b"host"]
+    others = [pair for pair in request.headers if pair[0] not in _REPLACED]
     host = where.host.encode("latin-1", "replace")
     request.headers = [(b"host", host), *others] if host else others
 
 
 def caller_of(request: Request) -> Caller | None:
     """Return whom the gateway authenticated. Raises BadRequest."""
-    who = request.header(CALLER)
+    who = request.sent.get(CALLER)
     if who is None:
         return None
     try:

@@ -58,6 +58,11 @@ class Tracing(msgspec.Struct, frozen=True):
     clock: Clock
     spans: Spans | None = None
 
+    @property
+    def records(self) -> bool:
+        """Whether spans are recorded, or others may record some in between."""
+        return self.spans is not None or self.tracer.nests_foreign
+
     def part(self, sort: SpanSort, attributes: Attributes = ()) -> "Part":
         """Return a part of what is under way, to be entered."""
         return Part(self, sort, attributes)
@@ -87,9 +92,12 @@ class Operation:
     Args:
         service: whose code runs.
         outcomes: what its ends are counted by.
+
+    Attributes:
+        records: see `Tracing.records`.
     """
 
-    __slots__ = ("_clock", "_sort", "_spans", "_tracer", "outcomes", "service")
+    __slots__ = ("_sort", "_spans", "clock", "outcomes", "records", "service", "tracer")
 
     def __init__(
         self,
@@ -101,21 +109,22 @@ class Operation:
         self.service = service
         self.outcomes = outcomes
         self._sort = sort
-        self._tracer, self._clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
+        self.tracer, self.clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
+        self.records = tracing.records
 
     def begin(self, cause: Cause) -> Span:
         """Begin work that something else asked for; its context is the current one."""
-        tracer = self._tracer
+        tracer = self.tracer
         context, outer = tracer.enter(cause, service=self.service), tracer.outer()
         tracer.make_current(context)
         self.outcomes.active += 1
-        return Span(context, self._clock.monotonic(), outer)
+        return Span(context, self.clock.monotonic(), outer)
 
     def part(self) -> Span:
         """Begin a part of what is under way already; its context is the current one."""
-        context, outer = self._tracer.enter_part(self.service)
+        context, outer = self.tracer.enter_part(self.service)
         self.outcomes.active += 1
-        return Span(context, self._clock.monotonic(), outer)
+        return Span(context, self.clock.monotonic(), outer)
 
     def end(
         self,
@@ -125,11 +134,11 @@ class Operation:
     ) -> None:
         """End a run, by how it ended: see `Outcomes.observe`; None: it was broken off."""
         self.outcomes.active -= 1
-        ended = self._clock.monotonic()
+        ended = self.clock.monotonic()
         if outcome is not None:
             self.outcomes.observe(outcome, ended - span.begun, span.context)
         self.record(span, ended, outcome, error)
-        self._tracer.back_to(span.outer)
+        self.tracer.back_to(span.outer)
 
     def record(
         self,
@@ -217,9 +226,12 @@ class Requests:
     Attributes:
         clock: tells when requests begin, how long they have waited then, and when they end.
         tracer, logger: make their contexts, and write their lines.
+        records: see `Tracing.records`.
     """
 
-    __slots__ = ("_metrics", "_outcomes", "_slow_s", "_spans", "clock", "logger", "tracer")
+    __slots__ = (
+        *("_metrics", "_outcomes", "_slow_s", "_spans", "clock", "logger", "records", "tracer"),
+    )
 
     def __init__(
         self,
@@ -230,15 +242,11 @@ class Requests:
         slow_s: Mapping[tuple[str, str], float],
     ) -> None:
         self.tracer, self.clock, self._spans = tracing.tracer, tracing.clock, tracing.spans
+        self.records = tracing.records
         self._metrics = metrics
         self.logger = logger
         self._slow_s = slow_s
         self._outcomes: dict[tuple[str, str], tuple[RouteOutcomes, SpanSort]] = {}
-
-    @property
-    def records(self) -> bool:
-        """Whether spans are recorded, or others may record some in between."""
-        return self._spans is not None or self.tracer.nests_foreign
 
     def begin(self, cause: Cause) -> Span:
         """Begin a request; its context is the current one."""

@@ -164,6 +164,24 @@ class ForeignSpans(Protocol):
         ...
 
 
+def _handed_on(
+    cause: Cause, parent: Parent, service: str, span_id: str, parent_id: str = ""
+) -> Context:
+    """Return the context of what a caller's span is the parent of, or of that span itself."""
+    return Context(
+        cause.correlation or parent.trace_id,
+        parent.trace_id,
+        span_id,
+        parent.sampled,
+        service,
+        parent_id,
+        bool(int(cause.trace[_FLAGS], 16) & _RANDOM),
+        cause.tracestate,
+        cause.baggage,
+        cause.subject,
+    )
+
+
 class Tracer:
     """Makes the contexts of spans; decides once per trace whether it is recorded.
 
@@ -198,18 +216,7 @@ class Tracer:
         if not span_id:
             span_id = self.new_span_id()
         if parent is not None:
-            return Context(
-                cause.correlation or parent.trace_id,
-                parent.trace_id,
-                span_id,
-                parent.sampled,
-                service,
-                parent.span_id,
-                bool(int(cause.trace[_FLAGS], 16) & _RANDOM),
-                cause.tracestate,
-                cause.baggage,
-                cause.subject,
-            )
+            return _handed_on(cause, parent, service, span_id, parent.span_id)
         trace_id = (self._random.getrandbits(128) or 1).to_bytes(16).hex()
         correlation_id = cause.correlation or trace_id
         context = self.root(
@@ -224,8 +231,7 @@ class Tracer:
         parent = parse_traceparent(cause.trace) if cause.trace else None
         if parent is None:
             return self.enter(cause, service=service)
-        context = self.enter(cause, service=service, span_id=parent.span_id)
-        return msgspec.structs.replace(context, parent_id="")
+        return _handed_on(cause, parent, service, parent.span_id)
 
     def root(self, trace_id: str, *, correlation_id: str, service: str, span_id: str) -> Context:
         """Return the context of what begins a trace."""
@@ -259,32 +265,22 @@ class Tracer:
             foreign.attach(context)
         return context, (now, within)
 
-    def enter_both(self, cause: Cause, service: str, subject: str) -> tuple[Context, Context]:
-        """Return the contexts of a gateway's request, and of its one part that `service` runs.
-
-        It makes neither the current one. It is for where no other code records spans, which could
-        be between the two.
+    def enter_whole(self, cause: Cause, subject: str) -> Context:
+        """Return the context of a gateway's request; it is not made the current one.
 
         Args:
             subject: for whom the request is; "": nobody was authenticated.
         """
         if cause is not NO_CAUSE:
-            whole = self.enter(cause, service="gateway").of_subject(subject)
-            part = msgspec.structs.replace(
-                whole, service=service, span_id=self.new_span_id(), parent_id=whole.span_id
-            )
-            return whole, part
+            return self.enter(cause, service="gateway").of_subject(subject)
         if len(subject) > SUBJECT_CHARS_MAX:
             subject = ""
-        # At once, since each request comes here; none of the three is 0 in any run that is real.
-        drawn = self._random.getrandbits(256).to_bytes(32).hex()
-        trace_id, span_id = drawn[:32], drawn[32:48]
+        # At once, since each request comes here; neither of the two is 0 in any run that is real.
+        drawn = self._random.getrandbits(192).to_bytes(24).hex()
+        trace_id = drawn[:32]
         sampled = int(drawn[18:32], 16) >= self._threshold
-        return (
-            Context(trace_id, trace_id, span_id, sampled, "gateway", "", False, "", "", subject),
-            Context(
-                trace_id, trace_id, drawn[48:], sampled, service, span_id, False, "", "", subject
-            ),
+        return Context(
+            trace_id, trace_id, drawn[32:], sampled, "gateway", "", False, "", "", subject
         )
 
     @property

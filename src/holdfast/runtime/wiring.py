@@ -41,7 +41,7 @@ from holdfast.runtime.telemetry import Telemetry
 from holdfast.runtime.trace_settings import trace_settings
 from holdfast.runtime.watches import watch_limits, watch_secrets
 from holdfast.security import TRANSACTION_REASONS, TransactionReason, TransactionVerifier
-from holdfast.straight import straighten, straighten_through
+from holdfast.straight import straighten
 from holdfast.system import System
 
 
@@ -200,13 +200,12 @@ class Wiring:
                 route = compiled.route
                 target = Target(host.name, route.path, compiled, route.public, route.scope)
                 self._router.add(route.method, target)
-                if isinstance(self.door, Door):
-                    straighten(self.door, target, compiled, self.limits)
+                straighten(self.door, route.method, target, self.limits)
             await self.apps.start(host, self._router)
         if isinstance(self.door, Door):
             hosted = {host.name for host in self.hosts}
             for method, target in self.elsewhere.forward(self._router, hosted):
-                straighten_through(self.door, method, target, self.limits)
+                straighten(self.door, method, target, self.limits)
 
     async def close(self) -> None:
         """Close the connections to others, and end the stand-ins."""

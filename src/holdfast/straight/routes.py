@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import asdict
 
 from holdfast.contract.http import Request, Response
+from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.dispatch.inputs import answer_model
 from holdfast.dispatch.router import Serve, Target
 from holdfast.dispatch.routes import CompiledRoute
@@ -13,7 +14,7 @@ from holdfast.gateway import Door
 from holdfast.ports import Limits
 from holdfast.resilience import MemoryLimits
 from holdfast.straight.specialise import Arguments, source, specialise
-from holdfast.straight.template import Flags, straight, through
+from holdfast.straight.template import DoorFlags, RouteFlags, straight_door, straight_route
 from holdfast.system import Gateway, System
 from holdfast.system.checks import PATH_NAME
 from holdfast.system.service import Route
@@ -22,9 +23,6 @@ from holdfast.system.tables import provided_types
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _FIELDS = frozenset({Source.PATH, Source.QUERY, Source.HEADER})
-_OF_HANDLERS = (
-    *("scoped", "attempts", "writes", "fields", "body", "reads", "outside", "sent", "tells"),
-)
 _EXPRESSIONS = {
     Source.CALLER: "caller",
     Source.READ: "read",
@@ -33,49 +31,45 @@ _EXPRESSIONS = {
 }
 
 
-def straighten(door: Door, target: Target, route: CompiledRoute, limits: Limits) -> None:
-    """Give a route of this process its straight way.
+def straighten(door: Door | InnerDoor, method: str, target: Target, limits: Limits) -> None:
+    """Give a route its straight way: through the door, and through itself if it is of this process.
 
-    It goes the long way on where its limits are asked for over a network, which costs more than
-    all the rest.
+    At a gateway it goes the long way on where limits are asked for over a network, which costs more
+    than all the rest. An inner door has next to nothing to ask; there it is the route alone.
     """
-    if route.route.method not in METHODS or not isinstance(limits, MemoryLimits):
+    if method not in METHODS:
         return
-    gateway, spans = door.admission.gateway, door.requests.records
-    flags = flags_of(gateway, route.route, route.signature, spans=spans)
-    arguments = _arguments(route.signature)
-
-    def make() -> Serve:
-        return specialise(straight, asdict(flags), arguments)(door, route, limits, flags)
-
-    _when_asked(door, target, make)
+    if isinstance(door, InnerDoor):
+        _when_asked(door.straight, target, lambda: _within(target))
+    elif isinstance(limits, MemoryLimits):
+        _when_asked(door.straight, target, lambda: _behind(door, method, target, limits))
 
 
-def straighten_through(door: Door, method: str, target: Target, limits: Limits) -> None:
-    """Give a route of another process its straight way through the door."""
-    if method not in METHODS or not isinstance(limits, MemoryLimits):
-        return
-    gateway = door.admission.gateway
-    flags = Flags(
-        **_at_door(gateway, public=target.public),
-        spans=door.requests.records,
-        **dict.fromkeys(_OF_HANDLERS, False),
-    )
-
-    def make() -> Serve:
-        return specialise(through, asdict(flags), ())(door, target, method, limits, flags)
-
-    _when_asked(door, target, make)
+def _behind(door: Door, method: str, target: Target, limits: MemoryLimits) -> Serve:
+    route = target.serve
+    whole = not isinstance(route, CompiledRoute) or _looks(route.signature)
+    spans = door.requests.records
+    flags = door_flags(door.admission.gateway, public=target.public, spans=spans, whole=whole)
+    made = specialise(straight_door, asdict(flags))
+    return made(door, target, method, _within(target), limits, flags)
 
 
-def _when_asked(door: Door, target: Target, make: Callable[[], Serve]) -> None:
+def _within(target: Target) -> Serve:
+    route = target.serve
+    if not isinstance(route, CompiledRoute):
+        return route
+    flags = route_flags(route.route, route.signature, spans=route.operation.records)
+    return specialise(straight_route, asdict(flags), _arguments(route.signature))(route, flags)
+
+
+def _when_asked(straight: dict[Target, Serve], target: Target, make: Callable[[], Serve]) -> None:
     """Have a straight way made for the first request; it takes some milliseconds."""
 
     def first(request: Request, path: dict[str, str]) -> Awaitable[Response]:
-        serve = door.straight[target] = make()
+        serve = straight[target] = make()
         return serve(request, path)
 
-    door.straight[target] = first
+    straight[target] = first
 
 
 def source_of(system: System, name: str) -> str:
@@ -101,36 +95,52 @@ def source_of(system: System, name: str) -> str:
         path_names=PATH_NAME.findall(route.path),
         provided=provided_types(service),
     )
-    flags = flags_of(system.gateway, route, signature, spans=False)
-    return source(straight, asdict(flags), _arguments(signature))
+    at_door = door_flags(system.gateway, public=route.public, spans=False, whole=_looks(signature))
+    in_route = route_flags(route, signature, spans=False)
+    pieces = (
+        source(straight_door, asdict(at_door)),
+        source(straight_route, asdict(in_route), _arguments(signature)),
+    )
+    return "\n\n\n".join(pieces)
 
 
-def flags_of(gateway: Gateway, route: Route, signature: Signature, *, spans: bool) -> Flags:
-    """Return what is known of a route before any request."""
-    takes = {parameter.source for parameter in signature.parameters}
-    return Flags(
-        **_at_door(gateway, public=route.public),
+def door_flags(gateway: Gateway, *, public: bool, spans: bool, whole: bool) -> DoorFlags:
+    """Return what is known of a gateway and a route behind it, before any request."""
+    return DoorFlags(
+        proxied=bool(gateway.trusted_proxies),
+        cors=gateway.cors is not None,
+        by_address=gateway.per_address is not None,
+        by_caller=gateway.per_caller is not None and not public,
         spans=spans,
+        public=public,
+        whole=whole,
+    )
+
+
+def route_flags(route: Route, signature: Signature, *, spans: bool) -> RouteFlags:
+    """Return what is known of a route before any request."""
+    takes = _takes(signature)
+    return RouteFlags(
+        public=route.public,
         scoped=route.scope is not None,
+        spans=spans,
         attempts=route.attempts is not None,
         writes=Source.TX in takes,
         fields=bool(takes & _FIELDS),
         body=Source.BODY in takes,
         reads=Source.READ in takes,
         outside=Source.OUTSIDE in takes,
-        sent=Source.HEADER in takes,
         tells=answer_model(signature.returns) is None,
     )
 
 
-def _at_door(gateway: Gateway, *, public: bool) -> dict[str, bool]:
-    return {
-        "proxied": bool(gateway.trusted_proxies),
-        "cors": gateway.cors is not None,
-        "public": public,
-        "by_address": gateway.per_address is not None,
-        "by_caller": gateway.per_caller is not None and not public,
-    }
+def _takes(signature: Signature) -> set[Source]:
+    return {parameter.source for parameter in signature.parameters}
+
+
+def _looks(signature: Signature) -> bool:
+    """Say whether a route looks at the headers or the cause of a request."""
+    return bool(_takes(signature) & {Source.HEADER, Source.TX})
 
 
 def _arguments(signature: Signature) -> Arguments:

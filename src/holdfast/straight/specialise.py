@@ -19,7 +19,7 @@ Arguments = tuple[tuple[str, str], ...]
 _REMEMBERED_MAX = 1_024
 
 
-def specialise(template: F, flags: Mapping[str, bool], arguments: Arguments) -> F:
+def specialise(template: F, flags: Mapping[str, bool], arguments: Arguments = ()) -> F:
     """Return a template without its questions; routes that are alike share one.
 
     Args:
@@ -29,7 +29,9 @@ def specialise(template: F, flags: Mapping[str, bool], arguments: Arguments) -> 
     return cast(F, _made(template, tuple(flags.items()), arguments))
 
 
-def source(template: Callable[..., object], flags: Mapping[str, bool], arguments: Arguments) -> str:
+def source(
+    template: Callable[..., object], flags: Mapping[str, bool], arguments: Arguments = ()
+) -> str:
     """Return a template without its questions, as Python."""
     return ast.unparse(_answered(template, flags, arguments))
 
