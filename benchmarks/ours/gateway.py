@@ -1,6 +1,7 @@
 """Holdfast's gateway before a service in another process: token, rate limits, metrics, log on."""
 
 import argparse
+import gc
 import os
 
 import uvloop
@@ -65,6 +66,10 @@ async def main() -> None:
     handler, pool = door(parser.parse_args().upstream)
     server = HttpServer(handler, network=SystemNetwork(), clock=MachineClock())
     listener = await server.start("127.0.0.1", 0)
+
+    gc.collect()
+    gc.freeze()  # as `holdfast run` does
+    gc.set_threshold(50_000, 20, 20)
 
     async def stop() -> None:
         await server.drain(1.0)
