@@ -100,8 +100,8 @@ async def test_a_request_arrives_as_it_was_meant(
     got = seen[0]
     assert (got.method, got.path, got.query, got.body) == ("POST", "/v1/a%20b", "q=1", b"body")
     assert got.headers == [
-        (b"x-a", b"1"),
         (b"host", origin.authority.encode()),
+        (b"x-a", b"1"),
         (b"content-length", b"4"),
     ]
 
@@ -455,6 +455,8 @@ class TestBounds:
         Request("GET /", "/"),
         Request("get", "/"),
         Request("GET", "/", "", [(b"x", b"a\r\ny: b")]),
+        Request("GET", "/", "", [(b"x", b"a\n")]),
+        Request("GET", "/", "", [(b"host", b"a\r")]),
         Request("GET", "/", "", [(b"x\n", b"a")]),
         Request("GET", "/", "", [(b"x", b"\0")]),
     ],
@@ -535,17 +537,21 @@ class TestStreams:
         self, serve: Serve, pools: Callable[..., ClientPool]
     ) -> None:
         """Under its own length; a short one is whole, and both are refused without a stream."""
-        served = await serve(lambda request: long_answer(300 * 1024))
-        short = await serve(lambda request: long_answer(200 * 1024))
+
+        async def handler(request: Request) -> Response:
+            return await long_answer((300 if request.path == "/long" else 200) * 1024)
+
+        served = await serve(handler)
         pool = pools(body_bytes_max=100 * 1024)
-        response = await pool.request(of(served), GET, deadline_s=60, streams=True)
+        long = Request("GET", "/long")
+        response = await pool.request(of(served), long, deadline_s=60, streams=True)
         size = sum([len(piece) async for piece in stream_of(response)])
         whole = pools(body_bytes_max=250 * 1024)
 
         assert (response.header(b"content-length"), size) == (b"307200", 300 * 1024)
-        assert (await whole.request(of(short), GET, deadline_s=60, streams=True)).stream is None
+        assert (await whole.request(of(served), GET, deadline_s=60, streams=True)).stream is None
         with pytest.raises(BadAnswer, match="a body of over"):
-            await pool.request(of(served), GET, deadline_s=60)
+            await pool.request(of(served), long, deadline_s=60)
 
     async def test_who_stops_reading_closes_the_connection(
         self, serve: Serve, pools: Callable[..., ClientPool]

@@ -1,8 +1,10 @@
-"""Addresses as values: read, printed, reached."""
+"""Addresses as values: read, printed, reached; and what is written to one."""
 
 import pytest
 
 from holdfast.communication import Origin, origin_and_path
+from holdfast.communication.origin import encode_request
+from holdfast.contract.http import HeaderList, Request
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,33 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 def test_a_url_is_an_origin_and_a_path(url: str, path: str) -> None:
     """An IPv6 address is full of colons."""
     assert origin_and_path(url) == (Origin("::1", 81), path)
+
+
+@pytest.mark.parametrize(
+    ("headers", "lines"),
+    [
+        ([], [b"host: us"]),
+        ([(b"x", b"1"), (b"y", b"")], [b"host: us", b"x: 1", b"y: "]),
+        ([(b"x", b"1"), (b"host", b"them")], [b"host: them", b"x: 1"]),
+        ([(b"te", b"x"), (b"content-length", b"7"), (b"x", b"1")], [b"host: us", b"x: 1"]),
+        (
+            [(b"x", b"1"), (b"connection", b"X, host"), (b"y", b"2"), (b"host", b"them")],
+            [b"host: them", b"y: 2"],
+        ),
+    ],
+)
+def test_a_request_is_written_from_its_fields(headers: HeaderList, lines: list[bytes]) -> None:
+    """One Host, nothing of the hop, nothing that Connection names, and the length of its body."""
+    request = Request("POST", "/a", "b=c", headers, b"body")
+
+    data = encode_request(request, b"host: us\r\n")
+
+    expected = [b"POST /a?b=c HTTP/1.1", *lines, b"content-length: 4", b"", b"body"]
+    assert data.split(b"\r\n") == expected
+
+
+def test_a_request_without_headers_and_body_has_a_host() -> None:
+    """The head ends with one empty line."""
+    assert encode_request(Request("GET", "/"), b"host: us\r\n") == (
+        b"GET / HTTP/1.1\r\nhost: us\r\n\r\n"
+    )

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from holdfast.contract.http import Request
+from holdfast.communication.framing import breaks
+from holdfast.contract.http import HeaderList, Request
 from holdfast.contract.secret_names import plain_url
 
 _HOP_BY_HOP = frozenset(
@@ -22,6 +23,7 @@ _HOP_BY_HOP = frozenset(
         b"content-length",
     ]
 )
+_APART = _HOP_BY_HOP | {b"host"}
 _HAS_BODY = frozenset(["POST", "PUT", "PATCH"])
 _TARGET = re.compile(r'/[!"$-~]*').fullmatch
 _TOKEN = re.compile(r"[A-Z][A-Z-]*").fullmatch  # M-SEARCH is the one with a dash
@@ -148,29 +150,29 @@ def encode_request(request: Request, host_line: bytes) -> bytes:
     Raises:
         ValueError: a field would break the request in two.
     """
+    method, headers, body = request.method, request.headers, request.body
     target = f"{request.path}?{request.query}" if request.query else request.path
-    if _TARGET(target) is None or _TOKEN(request.method) is None:
-        raise ValueError(f"cannot be sent as a request line: {request.method} {target!r}")
-    lines = [f"{request.method} {target} HTTP/1.1\r\n".encode("ascii")]
-    dropped: set[bytes] | None = None
-    hosted = False
-    for name, value in request.headers:
-        if name in _HOP_BY_HOP:
-            if name == b"connection":
-                named = {word.strip().lower() for word in value.split(b",")}
-                dropped = named if dropped is None else dropped | named
-        else:
-            hosted = hosted or name == b"host"
-            lines.append(b"%b: %b\r\n" % (name, value))
-    if dropped is not None:
-        dropped.discard(b"host")
-        lines = [line for line in lines if line.partition(b":")[0] not in dropped]
-    if not hosted:
-        lines.append(host_line)
-    body = request.body
-    if body or request.method in _HAS_BODY:
-        lines.append(b"content-length: %d\r\n" % len(body))
-    head = b"".join(lines)
-    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+    if _TARGET(target) is None or (method not in _HAS_BODY and _TOKEN(method) is None):
+        raise ValueError(f"cannot be sent as a request line: {method} {target!r}")
+    kept = [pair for pair in headers if pair[0] not in _APART]
+    if len(kept) < len(headers):
+        hosts = [pair for pair in headers if pair[0] == b"host"]
+        host_line = b"" if hosts else host_line
+        kept = hosts + _without_named(headers, kept)
+    lines = [b": ".join(pair) for pair in kept]
+    if breaks(b"".join(lines)):
         raise ValueError("a request header holds a line break or NUL")
-    return b"%b\r\n%b" % (head, body)
+    if body or method in _HAS_BODY:
+        lines.append(b"content-length: %d" % len(body))
+    lines.append(b"\r\n")
+    first = f"{method} {target} HTTP/1.1\r\n".encode("ascii")
+    return b"%b%b%b%b" % (first, host_line, b"\r\n".join(lines), body)
+
+
+def _without_named(headers: HeaderList, kept: HeaderList) -> HeaderList:
+    """Leave out what Connection headers name."""
+    named: set[bytes] = set()
+    for name, value in headers:
+        if name == b"connection":
+            named.update(word.strip().lower() for word in value.split(b","))
+    return [pair for pair in kept if pair[0] not in named] if named else kept

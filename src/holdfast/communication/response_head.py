@@ -4,6 +4,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 
+from holdfast.communication.framing import breaks
 from holdfast.contract.http import Response
 
 _STATUS_LINES = {
@@ -51,20 +52,22 @@ class Heads:
                 len(body),
                 body,
             )
-        parts = [_STATUS_LINES.get(status) or _status_line(status)]
-        for name, value in response.headers:
-            if name not in _OURS:
-                parts.append(b"%b: %b\r\n" % (name, value))
-        lines = len(parts)
-        head = b"".join(parts)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+        lines = [b": ".join(pair) for pair in response.headers if pair[0] not in _OURS]
+        if breaks(b"".join(lines)):
             raise ValueError("a response header holds a line break or NUL")
+        lines.append(b"")
         if bare or response.stream is not None or status in BODILESS:
             framing, body = _framing(response, bare=bare, chunked=chunked), b""
         else:
             framing = b"content-length: %d\r\n" % len(body)
-        close = b"connection: close\r\n" if closing else b""
-        return b"%b%b%b%b\r\n%b" % (head, self._date_line(), close, framing, body)
+        return b"%b%b%b%b%b\r\n%b" % (
+            _STATUS_LINES.get(status) or _status_line(status),
+            b"\r\n".join(lines),
+            self._date_line(),
+            b"connection: close\r\n" if closing else b"",
+            framing,
+            body,
+        )
 
     def _date_line(self) -> bytes:
         second = int(self._now())
