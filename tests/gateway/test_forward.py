@@ -82,6 +82,17 @@ async def pool() -> AsyncIterator[ClientPool]:
     await made.close()
 
 
+@pytest.fixture(params=["straight", "long"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have requests forwarded either way."""
+    if request.param == "long":
+        monkeypatch.setattr(Edge, "begin", _never)
+
+
+def _never(edge: Edge, deadline: float | None) -> None:
+    """Begin nothing straight."""
+
+
 def forward(
     pool: ClientPool, url: str, policy: EdgePolicy = POLICY, *, keyed: bool = True
 ) -> Forward:

@@ -6,6 +6,7 @@ import random
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
@@ -31,6 +32,7 @@ from holdfast.resilience import (
 )
 from tests.virtual_loop import LoopClock
 
+T = TypeVar("T")
 BARE = EdgePolicy(timeout_s=2.0, retry=None, budget=None, breaker=None, bulkhead=None)
 RETRYING = replace(BARE, retry=RetryPolicy(tries_max=3, base_s=0.1))
 
@@ -58,10 +60,60 @@ class OtherSide:
 MakeEdge = Callable[[EdgePolicy], Edge]
 
 
-@pytest.fixture
-def edge(clock: LoopClock, rng: random.Random) -> MakeEdge:
-    """Return a function that makes an edge with a policy."""
-    return lambda policy: Edge("processor", policy, clock, rng)
+class Straight(Edge):
+    """An edge whose calls are begun by `begin`, as by who keeps the limit of a try by itself."""
+
+    async def call(
+        self,
+        operation: Callable[[float], Awaitable[T]],
+        *,
+        deadline: float | None,
+        idempotent: bool,
+        patient: bool = False,
+    ) -> T:
+        """Call straight where that is possible."""
+        begun = self.begin(deadline)
+        if begun is None:
+            return await super().call(
+                operation, deadline=deadline, idempotent=idempotent, patient=patient
+            )
+        try:
+            answer = await _within(operation, begun.limit_s)
+        except BaseException as error:
+            return await self.go_on(
+                begun, error, operation, deadline=deadline, idempotent=idempotent
+            )
+        self.ended(begun)
+        return answer
+
+
+async def _within(operation: Callable[[float], Awaitable[T]], limit_s: float) -> T:
+    """Keep the limit of a try, as a connection does."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    over = False
+
+    def stop() -> None:
+        nonlocal over
+        over = True
+        task.cancel()
+
+    timer = loop.call_later(limit_s, stop)
+    try:
+        return await operation(limit_s)
+    except asyncio.CancelledError:
+        if not over or task.uncancel():
+            raise
+        raise DeadlineExceeded("a connection's own words", edge="10.0.0.7") from None
+    finally:
+        timer.cancel()
+
+
+@pytest.fixture(params=[Edge, Straight])
+def edge(request: pytest.FixtureRequest, clock: LoopClock, rng: random.Random) -> MakeEdge:
+    """Return a function that makes an edge with a policy; its calls go the long or straight way."""
+    kind: type[Edge] = request.param
+    return lambda policy: kind("processor", policy, clock, rng)
 
 
 async def test_an_answer_comes_through_untouched(edge: MakeEdge) -> None:
@@ -427,7 +479,7 @@ async def test_every_refusal_names_its_edge(edge: MakeEdge) -> None:
     subject = edge(policy)
     first = asyncio.create_task(subject.call(OtherSide(9.0), deadline=None, idempotent=True))
     await asyncio.sleep(0)
-    refused: list[BaseException] = []
+    refused: list[str | BaseException] = []
     for deadline in (loop.time() + 1.0, loop.time()):
         refused += await asyncio.gather(
             subject.call(OtherSide("a"), deadline=deadline, idempotent=True),
@@ -457,3 +509,52 @@ async def test_nobody_is_patient_unless_asked(edge: MakeEdge) -> None:
 
     assert await patient == "answer"
     await first
+
+
+STEPS: list[Callable[[], BaseException | float | str]] = [
+    *(lambda: "answer", lambda: 0.3, lambda: 0.9, lambda: KeyError("a bug")),
+    *(lambda: Unreachable("no route"), lambda: ConnectionLost("cut"), lambda: NotFound("none")),
+    *(lambda: Overloaded("busy"), lambda: TimeoutError("a driver's own")),
+]
+EVERYTHING = EdgePolicy(
+    timeout_s=0.8,
+    retry=RetryPolicy(tries_max=3, base_s=0.1),
+    budget=BudgetPolicy(ratio=0.2, floor_per_s=0.1),
+    breaker=BreakerPolicy(calls_min=4, open_s=1.0, patience_s=0.2),
+    bulkhead=BulkheadPolicy(calls_max=2, queue_max=2, wait_s=0.5),
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_the_straight_way_ends_as_the_long_one(clock: LoopClock, seed: int) -> None:
+    """Calls that overlap, fail, are late and are cancelled end alike, at the same times."""
+    assert await _ends(Straight, clock, seed) == await _ends(Edge, clock, seed)
+
+
+async def _ends(kind: type[Edge], clock: LoopClock, seed: int) -> list[str]:
+    """Return how drawn calls over one edge end, and its counts."""
+    chance, loop = random.Random(seed), asyncio.get_running_loop()
+    # whole seconds, since the breaker's window begins at one
+    await asyncio.sleep(10_000 - loop.time() % 10_000)
+    subject, began = kind("processor", EVERYTHING, clock, random.Random(seed)), loop.time()
+    ends: list[str] = []
+
+    async def one(n: int, side: OtherSide, left_s: float | None, idempotent: bool) -> None:
+        deadline = None if left_s is None else loop.time() + left_s
+        try:
+            end = await subject.call(side, deadline=deadline, idempotent=idempotent)
+        except (Exception, asyncio.CancelledError) as error:
+            end = repr(error)
+        limits = [f"{limit_s:.4f}" for limit_s in side.limits]
+        ends.append(f"{n} {loop.time() - began:.4f} {end} {limits}")
+
+    tasks: list[asyncio.Task[None]] = []
+    for n in range(60):
+        side = OtherSide(*(chance.choice(STEPS)() for _ in range(3)))
+        left_s = chance.choice([None, 0.0, 0.15, 0.5, 2.0])
+        tasks.append(asyncio.create_task(one(n, side, left_s, chance.random() < 0.7)))
+        if chance.random() < 0.1:
+            loop.call_later(chance.uniform(0.05, 0.5), tasks[-1].cancel)
+        await asyncio.sleep(chance.choice([0.0, 0.0701, 0.2003]))
+    await asyncio.wait(tasks)
+    return [*ends, str(subject.stats())]

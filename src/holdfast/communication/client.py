@@ -5,6 +5,7 @@ exception is a kept connection that the other side closed while the request was 
 `ClientPool.request`.
 """
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 
@@ -96,10 +97,14 @@ class ClientPool:
         data = encode_request(request, upstream.host_line)
         if deadline_s <= 0:
             raise DeadlineExceeded(f"no time was left to call {upstream.name}", edge=upstream.name)
-        headless = request.method == "HEAD"
         link = upstream.take_idle() or await upstream.take(deadline)
+        headless = request.method == "HEAD"
+        answer = link.send(data, headless=headless, deadline=deadline, streams=streams)
         try:
-            return await link.exchange(data, headless=headless, deadline=deadline, streams=streams)
+            return await answer
+        except asyncio.CancelledError:
+            link.close()
+            raise
         except Stale as stale:
             if request.method not in _SAFE:
                 raise _lost(upstream) from stale
@@ -110,8 +115,12 @@ class ClientPool:
             link = await upstream.take(deadline)
         except CallError as error:  # which says "none", but the first try may have had an effect
             raise _lost(upstream) from error
+        answer = link.send(data, headless=headless, deadline=deadline, streams=streams)
         try:
-            return await link.exchange(data, headless=headless, deadline=deadline, streams=streams)
+            return await answer
+        except asyncio.CancelledError:
+            link.close()
+            raise
         except Stale as stale:
             raise _lost(upstream) from stale
         finally:

@@ -73,41 +73,32 @@ class Link(asyncio.Protocol):
         """Whether the body of an answer is still to come."""
         return self._inflow is not None
 
-    async def exchange(
+    def send(
         self, data: bytes, *, headless: bool, deadline: float, streams: bool = False
-    ) -> Response:
-        """Send a request and return its answer.
+    ) -> asyncio.Future[Response]:
+        """Send a request and return what gets its answer; who stops waiting closes the link.
+
+        It gets `Stale` instead, on a connection that was used before alone; or ConnectionLost,
+        DeadlineExceeded or BadAnswer. The link cannot be used again after any of them.
 
         Args:
             headless: the request is a HEAD.
             deadline: loop time, in seconds; for the head alone if the answer streams.
             streams: return a long answer, or one of unknown length, with its head.
-        Raises:
-            Stale: see there; only on a connection that was used before.
-            ConnectionLost, DeadlineExceeded, BadAnswer: the link cannot be used again.
         """
-        answer: asyncio.Future[Response] = self._loop.create_future()
-        self._answer = answer
+        self._answer = answer = self._loop.create_future()
         self._headless = headless
         self._streams = streams
         self._started = self._in_body = self._until_closed = False
         self._fed_bytes = 0
         self._deadlines.add(self, deadline)
         cast(asyncio.Transport, self._transport).write(data)
-        try:
-            response = await answer
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        finally:
-            self._deadlines.remove(self)
-            self._answer = None
-        self.used = True
-        return response
+        return answer
 
     def close(self) -> None:
         """Close at once: nothing that is still to come is of interest."""
         self._broken = True
+        self._deadlines.remove(self)
         if self._transport is not None:
             self._transport.abort()
 
@@ -240,9 +231,11 @@ class Link(asyncio.Protocol):
         return BadAnswer(f"the answer of {self._name} {what}", edge=self._name)
 
     def _complete(self, stream: AsyncIterator[bytes] | None = None) -> None:
-        answer = self._answer
+        answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             body = self._body + self._more_body if self._more_body else self._body
+            self._deadlines.remove(self)
+            self.used = True
             answer.set_result(Response(self._status, self._headers, body, stream))
 
     def _end_stream(self, error: Exception | None = None) -> None:
@@ -255,7 +248,8 @@ class Link(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         self._end_stream(error)
-        answer = self._answer
+        answer, self._answer = self._answer, None
+        self._deadlines.remove(self)
         if answer is not None and not answer.done():
             answer.set_exception(error)
         if not self._broken:

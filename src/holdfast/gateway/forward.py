@@ -5,16 +5,15 @@ process: the deadline is the request's, answers of any length pass, streams stre
 that goes is gone there too.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.gone import WhileClientStays
 from holdfast.dispatch.inner_headers import entry_headers
 from holdfast.dispatch.problem import problem_of
 from holdfast.errors import CallError
-from holdfast.observability import SpanKind, SpanSort, Tracing, semconv
+from holdfast.observability import Part, SpanKind, SpanSort, Tracing, semconv
 from holdfast.resilience import BulkheadPolicy, DeadlinePassed, Edge, EdgePolicy
 from holdfast.system import Gateway
 
@@ -29,6 +28,7 @@ Call = Callable[[Request, float], Awaitable[Response]]
 
 Tell = Callable[[Request], tuple[bytes, str]]
 
+_FRAMING = frozenset([b"host", b"content-length"])
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -79,39 +79,63 @@ class Forward:
 
     async def __call__(self, request: Request, path: dict[str, str]) -> Response:
         """Forward one request; the remaining time travels with it."""
-        loop = asyncio.get_running_loop()
         deadline = request.deadline
-        passing = [pair for pair in request.headers if pair[0] not in (b"host", b"content-length")]
-
-        sort = _sort(request.method)
-        attributes = ((semconv.PATH, request.path),)
-
-        async def once(timeout_s: float) -> Response:
-            left_s = timeout_s if deadline is None else min(timeout_s, deadline - loop.time())
-            if left_s <= 0:
-                raise DeadlinePassed("the deadline passed before anything was sent")
-            with self._tracing.part(sort, attributes) as part:
-                token = None
-                if self._tell is not None and request.caller is not None:
-                    token, transaction = self._tell(request)
-                    part.say((semconv.TRANSACTION, transaction))
-                headers = [*passing, *entry_headers(request, left_s, part.context.cause, token)]
-                outgoing = Request(
-                    request.method,
-                    request.path,
-                    request.query,
-                    headers,
-                    request.body,
-                    sent=request.sent,
-                )
-                response = await self._call(outgoing, timeout_s)
-                part.answered(response.status)
-                return response
-
-        repeatable = request.method in _SAFE or (self._keyed and b"idempotency-key" in request.sent)
         give_up = None if deadline is None else deadline + GRACE_S
         try:
             with WhileClientStays(request):
-                return await self._edge.call(once, deadline=give_up, idempotent=repeatable)
+                begun = self._edge.begin(give_up)
+                if begun is None:
+                    return await self._edge.call(
+                        partial(self._once, request),
+                        deadline=give_up,
+                        idempotent=self._repeatable(request),
+                    )
+                try:
+                    if self._tracing.spans is None:
+                        outgoing = self._outgoing(request, begun.limit_s, None)
+                        response = await self._call(outgoing, begun.limit_s)
+                    else:
+                        response = await self._once(request, begun.limit_s)
+                except BaseException as error:  # raised again, unless another try is answered
+                    return await self._edge.go_on(
+                        begun,
+                        error,
+                        partial(self._once, request),
+                        deadline=give_up,
+                        idempotent=self._repeatable(request),
+                    )
+                self._edge.ended(begun)
+                return response
         except CallError as exc:
             return problem_of(exc, request.correlation_id)
+
+    async def _once(self, request: Request, timeout_s: float) -> Response:
+        """Send a request within so many seconds, as a part that has a span."""
+        attributes = ((semconv.PATH, request.path),)
+        with self._tracing.part(_sort(request.method), attributes) as part:
+            outgoing = self._outgoing(request, timeout_s, part)
+            response = await self._call(outgoing, timeout_s)
+            part.answered(response.status)
+            return response
+
+    def _outgoing(self, request: Request, timeout_s: float, part: Part | None) -> Request:
+        """Return what is sent; without a part nobody records spans."""
+        left_s, deadline = timeout_s, request.deadline
+        if deadline is not None:
+            left_s = min(timeout_s, deadline - self._tracing.clock.monotonic())
+        if left_s <= 0:
+            raise DeadlinePassed("the deadline passed before anything was sent")
+        token = None
+        if self._tell is not None and request.caller is not None:
+            token, transaction = self._tell(request)
+            if part is not None:
+                part.say((semconv.TRANSACTION, transaction))
+        cause = request.cause if part is None else part.context.cause
+        headers = [pair for pair in request.headers if pair[0] not in _FRAMING]
+        headers += entry_headers(request, left_s, cause, token)
+        return Request(
+            request.method, request.path, request.query, headers, request.body, sent=request.sent
+        )
+
+    def _repeatable(self, request: Request) -> bool:
+        return request.method in _SAFE or (self._keyed and b"idempotency-key" in request.sent)

@@ -125,6 +125,11 @@ class CircuitBreaker:
         """The state that the last event left behind; an open breaker may be due for probes."""
         return self._state
 
+    @property
+    def ticket(self) -> int | None:
+        """The ticket of one more call while the breaker is closed; otherwise None."""
+        return self._epoch if self._state == "closed" else None
+
     def try_pass(self, now: float) -> int | None:
         """Return a ticket for one call, or None: do not call."""
         if self._state == "closed":

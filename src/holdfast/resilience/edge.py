@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from holdfast.errors import CallError, CircuitOpen, DeadlineExceeded, Overloaded
 from holdfast.resilience.breaker import BreakerStats, CircuitBreaker, health
 from holdfast.resilience.budget import BudgetStats, RetryBudget
@@ -27,6 +29,19 @@ class EdgeStats:
     breaker: BreakerStats | None
     budget: BudgetStats | None
     bulkhead: BulkheadStats | None
+
+
+class Begun(msgspec.Struct, frozen=True, gc=False):
+    """A first try that is under way.
+
+    Attributes:
+        ticket: of the breaker.
+        limit_s: what the try may take. until: when that is over, in loop time.
+    """
+
+    ticket: int
+    limit_s: float
+    until: float
 
 
 class Edge:
@@ -100,6 +115,59 @@ class Edge:
         finally:
             bulkhead.leave()
 
+    def begin(self, deadline: float | None) -> Begun | None:
+        """Begin a call whose breaker is closed and for which there is a place; None: use `call`.
+
+        It is for who keeps the limit of a try by itself, and saves a coroutine for each of the
+        defences. What it returns is ended once, by `ended` or by `go_on`; the two do what `call`
+        would.
+        """
+        now = self._clock.monotonic()
+        limit_s = self._policy.timeout_s
+        if deadline is not None and deadline - now < limit_s:
+            limit_s = deadline - now
+        breaker, bulkhead = self._breaker, self._bulkhead
+        ticket = 0 if breaker is None else breaker.ticket
+        if limit_s <= 0 or ticket is None:
+            return None
+        if bulkhead is not None and not bulkhead.try_enter():
+            return None
+        self._calls += 1
+        self._tries += 1
+        if self._budget is not None:
+            self._budget.deposit(now)
+        return Begun(ticket, limit_s, now + limit_s)
+
+    def ended(self, begun: Begun) -> None:
+        """End a first try that was answered."""
+        if self._breaker is not None:
+            self._breaker.succeeded(begun.ticket, self._clock.monotonic())
+        if self._bulkhead is not None:
+            self._bulkhead.leave()
+
+    async def go_on(
+        self,
+        begun: Begun,
+        error: BaseException,
+        operation: Callable[[float], Awaitable[T]],
+        *,
+        deadline: float | None,
+        idempotent: bool,
+    ) -> T:
+        """End a first try that raised: try again as `call` does, or raise."""
+        over = isinstance(error, CallError) and self._clock.monotonic() >= begun.until
+        unanswered = over or isinstance(error, TimeoutError)
+        told = self._unanswered(begun.limit_s) if unanswered else error
+        try:
+            self._judge(begun.ticket, told, begun.limit_s)
+            if not isinstance(told, CallError | Overloaded):
+                raise told
+            return await self._repeat(operation, deadline, idempotent, told)
+        finally:
+            del error, told  # see `_repeat`
+            if self._bulkhead is not None:
+                self._bulkhead.leave()
+
     def stats(self) -> EdgeStats:
         """Return the counts of the edge and of its defences."""
         return EdgeStats(
@@ -111,13 +179,20 @@ class Edge:
         )
 
     async def _repeat(
-        self, operation: Callable[[float], Awaitable[T]], deadline: float | None, idempotent: bool
+        self,
+        operation: Callable[[float], Awaitable[T]],
+        deadline: float | None,
+        idempotent: bool,
+        failed: CallError | Overloaded | None = None,
     ) -> T:
+        """Try until it is answered or not worth it; `failed` is what the first try has raised."""
         failures = 0
         worst: CallError | Overloaded | None = None
         try:
             while True:
                 try:
+                    if failed is not None and not failures:
+                        raise failed
                     return await self._try(operation, deadline, is_first=failures == 0)
                 except (CallError, Overloaded) as error:
                     failures += 1
@@ -130,7 +205,9 @@ class Edge:
                         raise worst from error
                 await asyncio.sleep(pause)
         finally:
-            worst = None  # an error keeps this frame alive, which must not keep the error alive
+            worst = failed = (
+                None  # an error keeps this frame alive, which must not keep the error alive
+            )
 
     async def _try(
         self, operation: Callable[[float], Awaitable[T]], deadline: float | None, *, is_first: bool
@@ -159,9 +236,7 @@ class Edge:
         except BaseException as error:  # raised again: a cancellation gives its ticket back, too
             self._judge(ticket, error, limit_s)
             if isinstance(error, TimeoutError):
-                raise DeadlineExceeded(
-                    f"{self.name}: no answer within {limit_s:g} s", edge=self.name
-                ) from error
+                raise self._unanswered(limit_s) from error
             raise
         if breaker is not None:
             breaker.succeeded(ticket, self._clock.monotonic())
@@ -202,6 +277,9 @@ class Edge:
         if left_s <= 0:
             raise self._late()
         return left_s
+
+    def _unanswered(self, limit_s: float) -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self.name}: no answer within {limit_s:g} s", edge=self.name)
 
     def _late(self) -> DeadlinePassed:
         return DeadlinePassed(
