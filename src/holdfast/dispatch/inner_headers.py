@@ -47,13 +47,16 @@ class _Who(msgspec.Struct, frozen=True):
 
 def cause_headers(cause: Cause) -> HeaderList:
     """Return what tells another process what caused its work."""
-    pairs = (
-        (CORRELATION, cause.correlation),
-        (TRACE, cause.trace),
-        (STATE, cause.tracestate),
-        (BAGGAGE, cause.baggage),
-    )
-    return [(name, value.encode()) for name, value in pairs if value]
+    headers: HeaderList = []
+    if cause.correlation:
+        headers.append((CORRELATION, cause.correlation.encode()))
+    if cause.trace:
+        headers.append((TRACE, cause.trace.encode()))
+    if cause.tracestate:
+        headers.append((STATE, cause.tracestate.encode()))
+    if cause.baggage:
+        headers.append((BAGGAGE, cause.baggage.encode()))
+    return headers
 
 
 def subject_headers(cause: Cause) -> HeaderList:
@@ -95,7 +98,7 @@ def entry_headers(
     """
     headers = [
         (DEADLINE, b"%d" % max(1, int(left_s * 1000))),
-        _origin_header(request),
+        (ORIGIN, _where(request.client, request.scheme, request.header(b"host") or b"")),
         *cause_headers(cause),
     ]
     if token is not None:
@@ -116,10 +119,9 @@ class _Where(msgspec.Struct, frozen=True):
     host: str
 
 
-def _origin_header(request: Request) -> tuple[bytes, bytes]:
-    """Return the header by which the gateway tells a service where a request came from."""
-    host = (request.header(b"host") or b"").decode("latin-1")
-    return ORIGIN, msgspec.json.encode(_Where(request.client, request.scheme, host))
+@lru_cache(maxsize=1_024)
+def _where(client: str, scheme: str, host: bytes) -> bytes:
+    return msgspec.json.encode(_Where(client, scheme, host.decode("latin-1")))
 
 
 def as_it_was(request: Request) -> None:

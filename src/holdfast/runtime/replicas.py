@@ -62,6 +62,8 @@ class Replicas:
     def _in_turn(self, service: str) -> list[Origin]:
         assert self._discover is not None
         origins = list(self._discover(service))
+        if len(origins) == 1:
+            return origins
         turn = self._turns.get(service, 0)
         self._turns[service] = turn + 1
         at, now = turn % len(origins), self._clock.monotonic()
