@@ -25,7 +25,7 @@ from holdfast.engines.machine import MachineIds
 from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.observability import Logger, Metrics, Spans, Tracer, Tracing, current
-from holdfast.resilience import MemoryLimits
+from holdfast.resilience import ConcurrencyLimits, MemoryLimits
 from holdfast.storage import MessageFilter
 from tests.auditing import audit_in
 from tests.virtual_loop import LoopClock
@@ -134,6 +134,7 @@ async def hosting(
         send=hosted.send,
         run=run,
         limits=MemoryLimits(clock),
+        room=ConcurrencyLimits(1_000, 1.0),
         environ=environ or {},
         metrics=hosted.metrics,
         logger=logger,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
-from holdfast import Failure, Model, Outside, Query, Read, Service, System
+from holdfast import External, Failure, Model, Outside, Query, Read, Service, System
 from holdfast.contract.cause import NO_CAUSE
-from holdfast.contract.http import Response
-from holdfast.errors import BadAnswer, DeadlineExceeded, Forbidden, Unreachable
+from holdfast.contract.http import Request, Response
+from holdfast.errors import BadAnswer, ConnectionLost, DeadlineExceeded, Forbidden, Unreachable
 from holdfast.resilience import EdgePolicy
 from tests.dispatch.hosting import Hosted, hosting, problem, system
 
@@ -189,3 +189,48 @@ async def test_a_query_that_nobody_here_answers_is_unreachable(tmp_path: Path) -
     async with hosting(system(*others), tmp_path) as hosted:
         with pytest.raises(Unreachable, match="nobody in this process answers GetPrice"):
             await ask(hosted, "kettle", sender="stall")
+
+
+class Deepest(Query[int]):
+    """Asks the bank."""
+
+
+class Middle(Query[int]):
+    """Asks for the deepest."""
+
+
+bank = External("bank", url="https://bank.example")
+deep = Service("deep", tables=MetaData(), reaches=[bank])
+middle = Service("middle", tables=MetaData(), calls=[Deepest])
+top = Service("top", tables=MetaData(), calls=[Middle])
+
+
+@deep.handles
+async def deepest(query: Deepest, outside: Outside) -> int:
+    """Ask a third party."""
+    return (await outside.get(bank, "/")).status
+
+
+@middle.handles
+async def between(query: Middle, outside: Outside) -> int:
+    """Ask another service."""
+    return await outside.ask(Deepest())
+
+
+@top.get("/v1/top")
+async def at_the_top(outside: Outside) -> int:
+    """Ask for what asks."""
+    return await outside.ask(Middle())
+
+
+async def test_a_chain_of_calls_is_tried_again_by_the_first_alone(tmp_path: Path) -> None:
+    """Three hops that each try three times would ask the last one 27 times."""
+
+    async def away(request: Request) -> Response:
+        raise ConnectionLost("it is away")
+
+    async with hosting(system(deep, middle, top), tmp_path, answering=away) as hosted:
+        answer = await hosted.request("GET", "/v1/top")
+
+    assert answer.status == 502
+    assert len(hosted.sent) == 3

@@ -247,7 +247,7 @@ def test_many_breakers_do_not_probe_at_the_same_moment() -> None:
         (ConnectionLost("reset"), "ill"),
         (TimeoutError(), "ill"),
         (ConnectionResetError(), "ill"),
-        (Overloaded("later"), "ill"),
+        (Overloaded("later"), "well"),
         (PoolFull("later"), "well"),
         (Conflict("taken"), "well"),
         (ValueError("card declined"), "well"),

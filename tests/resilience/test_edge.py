@@ -557,4 +557,4 @@ async def _ends(kind: type[Edge], clock: LoopClock, seed: int) -> list[str]:
             loop.call_later(chance.uniform(0.05, 0.5), tasks[-1].cancel)
         await asyncio.sleep(chance.choice([0.0, 0.0701, 0.2003]))
     await asyncio.wait(tasks)
-    return [*ends, str(subject.stats())]
+    return [*sorted(ends), str(subject.stats())]  # two may end at the same time

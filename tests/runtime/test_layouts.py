@@ -519,7 +519,7 @@ async def test_a_handler_that_wrote_nothing_ends_with_its_client(
             await until(lambda name=name: name in desk.entered)  # type: ignore[misc]
             wire.reset()
             await until(lambda name=name: f"{name} was cancelled" in desk.ended)  # type: ignore[misc]
-        await until(lambda: laid.gateway.door.stats().in_flight == 0)
+        await until(lambda: laid.gateway.gate.stats()["normal"].inside == 0)
         metrics = laid.gateway.metrics.render().decode()
         kept = await texts(laid)
 

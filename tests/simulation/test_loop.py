@@ -184,3 +184,24 @@ def test_errors_of_callbacks_are_kept() -> None:
 
     _, loop = run(main)
     assert [type(error["exception"]) for error in loop.errors] == [ZeroDivisionError]
+
+
+def test_work_holds_a_node_and_no_other() -> None:
+    """What comes meanwhile waits; a pause and work each hold it, and going on twice is no harm."""
+
+    async def main() -> list[str]:
+        loop, told = asyncio.get_running_loop(), list[str]()
+        busy, other = Node("busy", "busy"), Node("other", "other")
+        busy.spend(2.0)
+        busy.paused += 1
+        busy.call_soon(lambda: told.append(f"busy {loop.time()}"))
+        other.call_soon(lambda: told.append(f"other {loop.time()}"))
+        await asyncio.sleep(1.0)
+        busy.go_on()
+        await asyncio.sleep(2.0)
+        busy.go_on()
+        busy.call_soon(lambda: told.append(f"busy {loop.time()}"))
+        await asyncio.sleep(1.0)
+        return told
+
+    assert SimLoop().run_until_complete(main()) == ["other 0.0", "busy 2.0", "busy 3.0"]

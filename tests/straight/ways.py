@@ -224,7 +224,7 @@ def _counts(door: Door | InnerDoor) -> list[str]:
         return []
     limits = door.admission._limits
     assert isinstance(limits, MemoryLimits)
-    return [str(dataclasses.asdict(door.stats())), str(dataclasses.asdict(limits.stats()))]
+    return [str(dataclasses.asdict(limits.stats()))]
 
 
 def _take(way: Way, door: Door | InnerDoor) -> None:

@@ -16,7 +16,7 @@ from holdfast.system import Mounted
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[
     [
-        MutableMapping[str, Any],
+        Message,
         Callable[[], Awaitable[Message]],
         Callable[[Message], Awaitable[None]],
     ],

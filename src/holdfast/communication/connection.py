@@ -29,7 +29,7 @@ from holdfast.communication.intake import SLICE_BYTES, Bodies, Intake, Phase
 from holdfast.communication.occupancy import Occupancy
 from holdfast.communication.pace import Uptake, put_off
 from holdfast.communication.response_head import BODILESS, Heads, declared_length
-from holdfast.contract.http import Handler, HeaderList, Peer, Request, Response
+from holdfast.contract.http import AdmissionControl, Handler, HeaderList, Peer, Request, Response
 from holdfast.ports import Clock, Network
 
 OnError = Callable[[Request, BaseException], None]
@@ -40,7 +40,9 @@ _IDLE, _HEAD, _BODY, _ENDED = Phase
 _NEVER = float("inf")
 WAITING_BYTES_MAX = 32 * 1024
 """What waits for a client in the process before a stream is read on; a piece may come on top."""
+OVERLOADED = "overloaded"
 _PROBLEM: HeaderList = [(b"content-type", b"application/problem+json")]
+_RETRY_AFTER = (b"retry-after", b"1")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -50,6 +52,7 @@ class ServerState:
     def __init__(
         self,
         handler: Handler,
+        gate: AdmissionControl | None,
         limits: HttpLimits,
         clock: Clock,
         on_error: OnError | None,
@@ -59,6 +62,7 @@ class ServerState:
         occupancy: Occupancy | None,
     ) -> None:
         self.handler = handler
+        self.gate = gate
         self.limits = limits
         self.heads = Heads(clock.now)
         self.network = network
@@ -232,6 +236,8 @@ class Connection(asyncio.Protocol):
                 self._watched = part
                 self._body_bytes = intake.body_bytes
                 self._watch(limits.header_deadline_s if phase is _HEAD else limits.body_stall_s)
+                if phase is _BODY:
+                    self._look_ahead()
             elif phase is _BODY:
                 self._put_off()
         elif self._task is not None or self._writable is not None:
@@ -239,6 +245,12 @@ class Connection(asyncio.Protocol):
         # Blank lines alone are nothing, and do not make an idle connection younger.
         if self._task is None and (self._ahead or phase is not _IDLE):
             self._next()
+
+    def _look_ahead(self) -> None:
+        """Refuse a request before its body comes, if it would be refused afterwards."""
+        gate, intake = self._state.gate, self._intake
+        if gate is not None and intake.coming is not None and gate.is_full(intake.coming):
+            intake.refuse(Refusal(503, OVERLOADED, "Too many requests are under way."))
 
     def _read_on(self) -> None:
         """Parse what was left unread, slice by slice, as far as the queue has room."""
@@ -258,22 +270,29 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Take up the next request, or else the refusal; nothing is under way."""
-        if self._writable is not None or self._gone:
-            return
-        intake = self._intake
-        if self._ahead:
+        intake, gate = self._intake, self._state.gate
+        while self._ahead and self._writable is None and not self._gone:
             request = self._ahead.popleft()
             if intake.phase is _IDLE or intake.phase is _ENDED:
                 self._expires = _NEVER
             # What waited for the answer before its own has not been waiting for the server.
             request.received_at = self._came_at or self._state.arrivals.now()
             request.gone = self._ended
-            self._running = request
-            context = self._context.copy()  # not of the request before, which calls this
-            self._task = self._loop.create_task(self._serve(request), context=context)
+            refused = None if gate is None else gate.enter(request)
+            if refused is None:
+                self._running = request
+                context = self._context.copy()  # not of the request before, which calls this
+                self._task = self._loop.create_task(self._serve(request), context=context)
+            else:
+                self._state.refused[OVERLOADED] += 1
+                self._answer(request, refused)
             if self._paused:
                 self._read_on()
-        elif intake.refusal is not None:
+            if self._task is not None:
+                return
+        if self._writable is not None or self._gone:
+            return
+        if intake.refusal is not None:
             refusal, intake.refusal = intake.refusal, None
             self._write_refusal(refusal)
             self._linger()
@@ -285,11 +304,21 @@ class Connection(asyncio.Protocol):
             self._transport.write(_CONTINUE)
             self._watch(self._limits.body_stall_s)
 
+    def _answer(self, request: Request, response: Response) -> None:
+        """Answer a request for which nothing was begun."""
+        closing, answer = self._encode(request, response)
+        self._transport.write(answer)
+        if closing:
+            self.close()
+
     async def _serve(self, request: Request) -> None:
         state = self._state
         state.arrivals.served()
         state.requests += 1
         state.in_flight += 1
+        gate = state.gate
+        if gate is not None:
+            gate.begin(request)
         closing = True
         try:
             try:
@@ -308,6 +337,8 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             state.in_flight -= 1
+            if gate is not None:
+                gate.leave(request)
             self._task = self._running = None
             self._came_at = 0.0
             if self._gone:
@@ -369,6 +400,8 @@ class Connection(asyncio.Protocol):
     def _write_refusal(self, refusal: Refusal) -> None:
         self._state.refused[refusal.code] += 1
         headers = _PROBLEM + self._state.refusal_headers(self._intake.headers)
+        if refusal.status == 503:
+            headers = [*headers, _RETRY_AFTER]
         answer = Response(refusal.status, headers, refusal.document())
         self._transport.write(self._state.heads.encode(answer, closing=True))
 

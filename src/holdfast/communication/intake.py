@@ -153,6 +153,11 @@ class Intake:
         self._forget_body()
 
     @property
+    def coming(self) -> Request | None:
+        """The request whose body is coming."""
+        return self._request if self.phase is _BODY else None
+
+    @property
     def expected(self) -> bool:
         """Whether the client waits for a 100 before it sends the body."""
         request = self._request

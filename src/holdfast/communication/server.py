@@ -18,7 +18,7 @@ from holdfast.communication.connection import (
 )
 from holdfast.communication.framing import HttpLimits
 from holdfast.communication.occupancy import Occupancy
-from holdfast.contract.http import Handler
+from holdfast.contract.http import AdmissionControl, Handler
 from holdfast.ports import Clock, Listener, Network
 
 _CANCEL_S = 1.0
@@ -50,6 +50,7 @@ class HttpServer:
     """Serves one handler on any number of listeners, under one set of limits.
 
     Args:
+        gate: asked before anything is made for a request; None lets all in.
         on_error: told of what a handler raised; the client gets a 500 without any of it. Without
             it the event loop's exception handler is told.
         refusal_headers: what an answer that the handler did not make carries besides, by the
@@ -65,6 +66,7 @@ class HttpServer:
         *,
         network: Network,
         clock: Clock,
+        gate: AdmissionControl | None = None,
         limits: HttpLimits = _DEFAULT_LIMITS,
         on_error: OnError | None = None,
         identify: Identify | None = None,
@@ -73,7 +75,7 @@ class HttpServer:
     ) -> None:
         self._network = network
         self._state = ServerState(
-            handler, limits, clock, on_error, identify, refusal_headers, network, occupancy
+            handler, gate, limits, clock, on_error, identify, refusal_headers, network, occupancy
         )
         self._listeners: list[Listener] = []
 

@@ -45,7 +45,7 @@ from holdfast.consistency.trail import Trail
 from holdfast.consistency.unit import Unit, Units
 from holdfast.consistency.unknown import UnknownWork
 from holdfast.consistency.waits import SagaWaits
-from holdfast.consistency.writer import Writer
+from holdfast.consistency.writer import Waited, Writer
 from holdfast.contract.envelope import Lane
 from holdfast.contract.messages import Message
 from holdfast.ports import Broker
@@ -80,6 +80,7 @@ class Observers:
     Attributes:
         notice: what an operator may want to know.
         committed: (turns of a commit, seconds that it took, those of them before it began).
+        waited: (seconds that turns waited for theirs, the time, how many).
         kept_house: after each housekeeping.
         refused: (sender, what it sent, why) of a parcel or letters that were not taken.
         witness: see `Units`. trail: where spans are made of it.
@@ -87,6 +88,7 @@ class Observers:
 
     notice: Noticed
     committed: Callable[[int, float, float], None] | None = None
+    waited: Waited | None = None
     saga_ended: SagaEnded = untold
     saga_parked: SagaParked = untold
     kept_house: Callable[[], Awaitable[None]] = _nothing
@@ -111,7 +113,12 @@ class Core:
         names = names_of(duties.sagas)
         self.units = Units(ledger, self.letters, names, observers.witness)
         self.outbox = Outbox(ledger, broker, self.wake)
-        self.writer = Writer(ledger, self.outbox.after_commit, observe=observers.committed)
+        self.writer = Writer(
+            ledger,
+            self.outbox.after_commit,
+            observe=observers.committed,
+            waited=observers.waited,
+        )
         self._cleaning = Cleaning(ledger, self.writer)
         self.sagas = Sagas(
             ledger,

@@ -29,8 +29,10 @@ from holdfast.storage import Sharing, Transaction
 LOOKS_MAX = 5
 RUNS_MAX = 5  # of one turn, when its transaction is lost
 
-Waiting = tuple[Turn, "asyncio.Future[None]"]
+Waiting = tuple[Turn, "asyncio.Future[None]", float]
+"""A turn, what is done with it, and since when it waits, on the clock's monotonic scale."""
 Sent = Callable[[Sequence[Turn]], None]
+Waited = Callable[[float, float, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Writer:
         waiting_max: more turns than this are refused with Overloaded.
         observe: told how many turns a commit had, how many seconds it took, and how many of them
             it waited for its transaction.
+        waited: told how many seconds the turns of a batch waited for it, the time, and their count.
     """
 
     pause_s: ClassVar[tuple[float, float]] = (0.1, 5.0)  # of a patient turn: the first, the longest
@@ -62,11 +65,12 @@ class Writer:
         *,
         waiting_max: int = 20_000,
         observe: Callable[[int, float, float], None] | None = None,
+        waited: Waited | None = None,
     ) -> None:
         self._ledger = ledger
         self._after_commit = after_commit
         self._waiting_max = waiting_max
-        self._observe = observe
+        self._observe, self._waited = observe, waited
         self._waiting: deque[Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._context = copy_context()  # its task serves everybody, not the one who woke it
@@ -120,7 +124,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         turn.begun = False
-        self._waiting.append((turn, future))
+        self._waiting.append((turn, future, self._ledger.clock.monotonic()))
         if self._task is None:
             name = f"{self._ledger.service} writer"
             self._task = loop.create_task(self._drain(), name=name, context=self._context)
@@ -163,6 +167,8 @@ class Writer:
     async def _transact(self, batch: list[Waiting], sharing: Sharing) -> None:
         clock = self._ledger.clock  # not the loop's: uvloop's has whole milliseconds
         started = clock.monotonic()
+        if self._waited is not None:
+            self._waited(started - batch[0][2], started, len(batch))
         safe, database = self._ledger.safe, self._ledger.database
         done: list[Turn] = []
         errors: list[Exception | None] = []
@@ -171,7 +177,7 @@ class Writer:
             tx = await database.begin(sharing=sharing)
             waited_s = clock.monotonic() - started
             name = await self._sign(tx) if database.remote and safe.commit_asked else None
-            for turn, future in batch:
+            for turn, future, _ in batch:
                 errors.append(await self._in_savepoint(tx, turn, future))
                 if errors[-1] is None and (turn.begun or not future.cancelled()):
                     done.append(turn)
@@ -197,7 +203,7 @@ class Writer:
             took_s = clock.monotonic() - started
             told.append(partial(self._observe, len(done), took_s, waited_s))
         self._tell(told)
-        for (_, future), error in zip(batch, errors, strict=True):
+        for (_, future, _), error in zip(batch, errors, strict=True):
             if error is not None:
                 _fail(future, error)
             elif not future.done():
@@ -217,7 +223,7 @@ class Writer:
         self._lost += 1
         if isinstance(exc, Refused) and len(batch) == 1:  # a deferred constraint: it is this turn's
             batch[0][0].unkept = exc
-        for _, future in batch:
+        for _, future, _ in batch:
             lost = RunAgain(f"{type(exc).__name__}: {exc}")
             lost.__cause__ = exc
             _fail(future, lost)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -70,6 +70,9 @@ class Request(msgspec.Struct):
         gone: the client has closed the connection; nobody will read an answer.
         on_gone: called once when that happens, set by whoever can stop what it does until then.
         peer: who connected.
+        found: what serves it, and its path parameters, once its gate has looked; None: it has not,
+            or has to be looked for.
+        places: those of its route, one of which it has; None: it passed no gate.
         sent: {lower-case name: value} of all headers that came, also of those that the gateway
             keeps from services; what came several times is joined, as RFC 9110, 5.3 has it.
     """
@@ -91,6 +94,8 @@ class Request(msgspec.Struct):
     on_gone: Callable[[], None] | None = None
     peer: Peer = NOBODY
     sent: dict[bytes, bytes] = {}
+    found: Any = None
+    places: object = None
 
     def __post_init__(self) -> None:
         """Have the headers by name, unless whoever read them has done so."""
@@ -175,3 +180,23 @@ def is_preflight(request: Request) -> bool:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+class AdmissionControl(Protocol):
+    """Lets requests in, before anything is made for them."""
+
+    def is_full(self, request: Request) -> bool:
+        """Say whether a request whose body has not come yet would be refused now."""
+        ...
+
+    def enter(self, request: Request) -> Response | None:
+        """Let a request in, and return None; or return what refuses it."""
+        ...
+
+    def begin(self, request: Request) -> None:
+        """Note that the turn of a request has come that was let in."""
+        ...
+
+    def leave(self, request: Request) -> None:
+        """Note that a request that was let in has its answer, or none will come."""
+        ...

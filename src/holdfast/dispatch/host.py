@@ -54,7 +54,7 @@ from holdfast.observability import (
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
-from holdfast.resilience import Edge, EdgePolicy
+from holdfast.resilience import ConcurrencyLimits, Edge, EdgePolicy
 from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
@@ -75,6 +75,7 @@ class Ports:
     """The world, as the hosts of one process share it.
 
     Attributes:
+        room: where it is told how long turns wait.
         witness: see `consistency.unit.Units`.
     """
 
@@ -85,6 +86,7 @@ class Ports:
     send: Send
     run: Callable[[Blocking], Awaitable[object]]
     limits: Limits
+    room: ConcurrencyLimits
     environ: Mapping[str, str] = field(repr=False)
     metrics: Metrics
     logger: Logger
@@ -162,6 +164,7 @@ class ServiceHost:
             Observers(
                 self._notice,
                 self._commits(),
+                ports.room.waited,
                 self._saga_ended,
                 self._saga_parked,
                 self._keep_looking,

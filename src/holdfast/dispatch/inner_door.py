@@ -75,7 +75,8 @@ class InnerDoor:
             if ASK in sent and request.path.startswith(ASKING):
                 return await self._ask(request, context.cause)
             self._check_entry(request)
-            target, path = self._router.find(request.method, request.path)
+            found = request.found or self._router.find(request.method, request.path)
+            target, path = found
             request.route = target.template
             signed = self._signed
             request.caller = caller = (

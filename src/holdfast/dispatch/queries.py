@@ -17,13 +17,13 @@ from holdfast.errors import (
     DeadlineExceeded,
     Forbidden,
     NotCarried,
-    PoolFull,
+    Overloaded,
     TransactionLost,
     Unreachable,
 )
 from holdfast.observability import Operation
 from holdfast.pump import is_cancelled
-from holdfast.resilience import Watch
+from holdfast.resilience import Watch, asked_above
 from holdfast.system.tables import MessageHandler
 
 R = TypeVar("R")
@@ -66,12 +66,13 @@ class CompiledQuery:
             )
 
     async def answer(self, query: Query[R], *, sender: str, deadline: float, cause: Cause) -> R:
-        """Answer as a remote service would: a reply, a declared failure, CallError, PoolFull."""
+        """Answer as a remote service would: a reply, a declared failure, CallError, Overloaded."""
         self.check(sender)
         loop = asyncio.get_running_loop()
         started, outcome = loop.time(), ""
         error: BaseException | None = None
         span = self._operation.begin(cause)
+        above = asked_above.set(True)
         view = ReadView(self._ledger)
         outside = OutsideView(self._reach, unit=None, deadline=deadline)
         try:
@@ -89,7 +90,7 @@ class CompiledQuery:
             outcome, error = failure.name, failure
             _check(query, failure)
             raise
-        except (CallError, PoolFull) as exc:
+        except (CallError, Overloaded) as exc:
             outcome, error = exc.code, exc
             raise
         except TransactionLost as exc:  # the database is away: another try may find it
@@ -101,6 +102,7 @@ class CompiledQuery:
             outcome, error = type(exc).__name__, exc
             raise BadAnswer(f"{query.name}: {type(exc).__name__}") from exc
         finally:
+            asked_above.reset(above)
             await view.close()
             self._operation.end(span, outcome, error)
 

@@ -22,6 +22,7 @@ from holdfast.errors import (
     CircuitOpen,
     ConnectionLost,
     DeadlineExceeded,
+    Overloaded,
     PoolFull,
     Unreachable,
 )
@@ -102,9 +103,10 @@ def _refused(query: AnyQuery, response: Response) -> Exception:
             return failure_of(code, msgspec.json.encode(problem["failure"]), query)
         except BadAnswer as exc:
             return exc
-    if code == PoolFull.code:
+    if code in (PoolFull.code, Overloaded.code):
         again = (response.header(b"retry-after") or b"1").decode("latin-1")
-        return PoolFull(
+        busy = PoolFull if code == PoolFull.code else Overloaded
+        return busy(
             str(problem.get("detail") or f"{query.name}: busy"), headers={"Retry-After": again}
         )
     kind = _CALL_ERRORS.get(code, BadAnswer)

@@ -8,6 +8,7 @@ from holdfast.contract.http import Request, Response
 from holdfast.contract.path import loosest_reading
 from holdfast.dispatch.inputs import decode_segment
 from holdfast.errors import BadRequest, MethodNotAllowed, NotFound
+from holdfast.resilience import RoutePlaces
 from holdfast.system.checks import PATH_NAME
 
 Serve = Callable[[Request, dict[str, str]], Awaitable[Response]]
@@ -15,7 +16,11 @@ Serve = Callable[[Request, dict[str, str]], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """What serves a route, and what its door asks for; `mount`: an app below a prefix."""
+    """What serves a route, and what its door asks for; `mount`: an app below a prefix.
+
+    Attributes:
+        places: its requests that are inside.
+    """
 
     service: str
     template: str
@@ -23,6 +28,7 @@ class Target:
     public: bool
     scope: str | None
     mount: bool = False
+    places: RoutePlaces = field(default_factory=RoutePlaces)
 
 
 @dataclass(slots=True)

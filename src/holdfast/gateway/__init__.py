@@ -2,7 +2,7 @@
 
 from holdfast.dispatch.inner_headers import DEADLINE
 from holdfast.gateway.authentication import Verifier
-from holdfast.gateway.door import Door, DoorStats
+from holdfast.gateway.door import Door
 from holdfast.gateway.exchange import Exchange
 from holdfast.gateway.forward import Forward, hop_policy
 from holdfast.gateway.possession import Possession
@@ -10,7 +10,6 @@ from holdfast.gateway.possession import Possession
 __all__ = [
     "DEADLINE",
     "Door",
-    "DoorStats",
     "Exchange",
     "Forward",
     "Possession",

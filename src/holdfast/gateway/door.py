@@ -6,7 +6,6 @@ service.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -33,16 +32,6 @@ _REFUSALS = (401, 403)
 
 Page = Callable[[Request], Response | Awaitable[Response]]
 """Serves a path of the gateway's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class DoorStats:
-    """Counts since the start; `in_flight` is now."""
-
-    in_flight: int
-    requests: int
-    rate_limited: int
-    shed: int
 
 
 class Door:
@@ -90,7 +79,7 @@ class Door:
         """Serve one request, by the straight way of its route if it has one."""
         straight = self.straight
         if straight and request.path not in self._pages:
-            found = self._router.quick(request.method, request.path)
+            found = request.found or self._router.quick(request.method, request.path)
             if found is not None:
                 serve = straight.get(found[0])
                 if serve is not None:
@@ -121,7 +110,8 @@ class Door:
         correlation = span.context.correlation_id
         rate: HeaderList = []
         try:
-            await self.admission.admit(request, span.begun)
+            waited_s = span.begun - (request.received_at or span.begun)
+            await self.admission.admit(request, waited_s)
             preflight = request.method == "OPTIONS" and is_preflight(request)
             if preflight and cors is not None:
                 response = cors.preflight(request)
@@ -146,8 +136,6 @@ class Door:
         except asyncio.CancelledError:
             self.requests.end(span, request, None)
             raise
-        finally:
-            self.admission.leave()
         headers = [*response.headers, *rate, (b"x-correlation-id", correlation.encode())]
         response = Response(response.status, headers, response.body, response.stream)
         self.requests.end(span, request, response.status)
@@ -168,6 +156,11 @@ class Door:
         """Return how long a request may take whose client asks for so many milliseconds."""
         given_s = int(asked[:9]) / 1000 if asked.isdigit() else self.deadline_s
         return min(self.deadline_s, given_s)
+
+    def dressed(self, request: Request, response: Response) -> Response:
+        """Return an answer that a page of an allowed origin may read."""
+        cors = self.cors
+        return response if cors is None else cors.dress(request.sent.get(b"origin"), response)
 
     def refusal_headers(self, headers: HeaderList) -> HeaderList:
         """Return what the answer of the server itself to a request with these headers carries."""
@@ -216,8 +209,3 @@ class Door:
     def _refused(self, header: str) -> str:
         self._trace_refused(header).inc()
         return ""
-
-    def stats(self) -> DoorStats:
-        """Return the counts."""
-        gate = self.admission
-        return DoorStats(gate.in_flight, gate.requests, gate.rate_limited, gate.shed)

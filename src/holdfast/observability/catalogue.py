@@ -70,6 +70,7 @@ LABELS: Final = {
     "service": "The name of a service; the gateway is one.",
     "service_namespace": "The name of the system.",
     "state": "`active` while a request is answered on it, or `idle`.",
+    "tier": "`critical`, `normal` or `bulk`.",
     "version": "Of what is told, such as `0.1.0`.",
 }
 """What a label means, wherever it stands."""
@@ -526,6 +527,30 @@ DB_WAITING: Final = Metric(
     "request",
     "Who waits for a connection to a database.",
     ("db_client_connection_pool_name",),
+    source="scrape",
+)
+PLACES: Final = Metric(
+    "holdfast_requests_limit",
+    "gauge",
+    "request",
+    "Requests of a tier that may be inside this process at once; it falls while turns come late.",
+    ("tier",),
+    source="scrape",
+)
+PLACES_TAKEN: Final = Metric(
+    "holdfast_requests_inside",
+    "gauge",
+    "request",
+    "Requests of a tier that are inside this process.",
+    ("tier",),
+    source="scrape",
+)
+PLACES_REFUSED: Final = Metric(
+    "holdfast_requests_shed_total",
+    "counter",
+    "request",
+    "Requests that were refused for want of a place in their tier.",
+    ("tier",),
     source="scrape",
 )
 POOL_RUNNING: Final = Metric(

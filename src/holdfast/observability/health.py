@@ -35,11 +35,16 @@ class Health:
         self._limit_s = limit_s
         self._phase: Lifecycle = "starting"
         self._watched: dict[str, Check] = {}
+        self._shown: dict[str, Callable[[], object]] = {}
         self._round: asyncio.Task[dict[str, str | None]] | None = None
 
     def watch(self, name: str, check: Check) -> None:
         """Show a check; it does not decide about readiness."""
         self._watched[name] = check
+
+    def show(self, name: str, stats: Callable[[], object]) -> None:
+        """Tell figures to whoever asks for more than the checks."""
+        self._shown[name] = stats
 
     def started(self) -> None:
         """Say that the start is over."""
@@ -53,8 +58,8 @@ class Health:
         """Answer the liveness probe: who can answer is alive."""
         return _answer(200, {"status": "alive"})
 
-    async def ready(self) -> Response:
-        """Answer the readiness probe: 200, or 503 with the phase.
+    async def ready(self, *, verbose: bool = False) -> Response:
+        """Answer the readiness probe: 200, or 503 with the phase; `verbose` with what is shown.
 
         Probes that come while checks run share their results, so a storm of probes is one check.
         """
@@ -67,9 +72,12 @@ class Health:
             name: {"ok": why is None} if why is None else {"ok": False, "why": _short(why)}
             for name, why in found.items()
         }
+        told: dict[str, object] = {"checks": checks}
+        if verbose:
+            told["stats"] = {name: stats() for name, stats in self._shown.items()}
         if self._phase != "started":
-            return _answer(503, {"status": self._phase, "checks": checks})
-        return _answer(200, {"status": "ready", "checks": checks})
+            return _answer(503, {"status": self._phase, **told})
+        return _answer(200, {"status": "ready", **told})
 
     async def _check_all(self) -> dict[str, str | None]:
         found = await asyncio.gather(*(self._ask(check) for check in self._watched.values()))

@@ -267,6 +267,13 @@ class Requests:
             self.logger.request(span.context, method, route, status, seconds, request.client)
         self.record(span, sort, request, ended, status)
 
+    def refused(self, request: Request, route: str, status: int) -> None:
+        """Count a request that was refused before anything was begun for it."""
+        outcomes, _ = self._outcomes.get((request.method, route)) or self.learn(
+            request.method, route
+        )
+        outcomes.observe(status, 0.0)
+
     def record(
         self, span: Span, sort: SpanSort, request: Request, ended: float, status: int | None
     ) -> None:

@@ -10,8 +10,10 @@ from holdfast.resilience.breaker import (
 )
 from holdfast.resilience.budget import BudgetPolicy, BudgetStats, RetryBudget
 from holdfast.resilience.bulkhead import Bulkhead, BulkheadPolicy, BulkheadStats
+from holdfast.resilience.concurrency import ConcurrencyLimits, RoutePlaces, TierStats
 from holdfast.resilience.deadline import DeadlinePassed, remaining_s
-from holdfast.resilience.edge import Edge, EdgeStats
+from holdfast.resilience.edge import Edge, EdgeStats, asked_above
+from holdfast.resilience.lateness import Lateness
 from holdfast.resilience.limiter import Bucket, LimitsStats, MemoryLimits, take
 from holdfast.resilience.policy import DEFAULT, EdgePolicy
 from holdfast.resilience.retry import RetryPolicy, backoff_s, may_repeat, pause_s
@@ -32,18 +34,23 @@ __all__ = [
     "BulkheadStats",
     "Chance",
     "CircuitBreaker",
+    "ConcurrencyLimits",
     "DeadlinePassed",
     "Edge",
     "EdgePolicy",
     "EdgeStats",
     "Health",
+    "Lateness",
     "LimitsStats",
     "MemoryLimits",
     "RetryBudget",
     "RetryPolicy",
     "Room",
+    "RoutePlaces",
     "Ticks",
+    "TierStats",
     "Watch",
+    "asked_above",
     "backoff_s",
     "ends_late",
     "health",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast.errors import BulkheadFull, CallError, CircuitOpen, Overloaded, PoolFull
+from holdfast.errors import BulkheadFull, CallError, CircuitOpen
 from holdfast.resilience.deadline import DeadlinePassed
 from holdfast.resilience.recent_counts import RecentCounts
 from holdfast.resilience.sources import Chance
@@ -69,15 +69,13 @@ class BreakerStats:
 def health(error: BaseException) -> Health:
     """Say what the end of a call tells about the other side.
 
-    Ill: time-outs, transport errors, Overloaded. Well: a refusal, a pool that is full, or any other
-    exception, because somebody over there answered. Unknown: what was refused on this side, and a
-    call that its own caller gave up (CancelledError).
+    Ill: time-outs, transport errors. Well: a refusal, for want of room too, or any other exception,
+    because somebody over there answered. Unknown: what was refused on this side, and a call that
+    its own caller gave up (CancelledError).
     """
     if isinstance(error, CircuitOpen | BulkheadFull | DeadlinePassed):
         return "unknown"
-    if isinstance(error, PoolFull):
-        return "well"
-    if isinstance(error, CallError | Overloaded | OSError):
+    if isinstance(error, CallError | OSError):
         return "ill"
     return "well" if isinstance(error, Exception) else "unknown"
 

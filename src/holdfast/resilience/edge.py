@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +19,12 @@ from holdfast.resilience.sources import Chance, Ticks
 from holdfast.resilience.watch import Watch
 
 T = TypeVar("T")
+
+asked_above: ContextVar[bool] = ContextVar("holdfast_asked_above", default=False)
+"""Whether what is done was asked for by a call that tries again itself.
+
+Then nothing below it does: over a chain of calls tries would multiply.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +269,7 @@ class Edge:
     ) -> float | None:
         """Return the pause before the next try, or None when there is to be none."""
         policy = self._policy.retry
-        if policy is None or not may_repeat(error, idempotent=idempotent):
+        if policy is None or asked_above.get() or not may_repeat(error, idempotent=idempotent):
             return None
         pause = pause_s(error, failures, policy, self._rng)
         now = self._clock.monotonic()

@@ -10,7 +10,7 @@ from holdfast.dispatch.signed_callers import purpose_of
 from holdfast.gateway import Exchange, Forward, hop_policy
 from holdfast.gateway.forward import Tell
 from holdfast.observability import Tracing
-from holdfast.resilience import Edge
+from holdfast.resilience import Edge, RoutePlaces
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.hop import hop_limits
 from holdfast.runtime.replicas import Replicas
@@ -74,7 +74,14 @@ class Elsewhere:
 
         for route in service.routes:
             forward = forwards(route.path, route.record)
-            target = Target(service.name, route.path, forward, route.public, route.scope)
+            target = Target(
+                service.name,
+                route.path,
+                forward,
+                route.public,
+                route.scope,
+                places=RoutePlaces(route.tier),
+            )
             router.add(route.method, target)
             yield route.method, target
         for mount in service.mounts:

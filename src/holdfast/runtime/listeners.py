@@ -4,7 +4,7 @@ import ssl
 from dataclasses import replace
 
 from holdfast.communication import LOOPBACK, HttpLimits, HttpServer, Occupancy, Origin
-from holdfast.contract.http import Handler, Request
+from holdfast.contract.http import AdmissionControl, Handler, Request
 from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.engines.network import user_of
 from holdfast.gateway import Door
@@ -48,11 +48,12 @@ class Listeners:
         """What serves requests, once it does: clients', or those of the other processes."""
         return self._servers[0]
 
-    async def gateway(self, door: Door, gateway: Gateway) -> None:
+    async def gateway(self, door: Door, gate: AdmissionControl, gateway: Gateway) -> None:
         """Serve clients."""
         limits = HttpLimits(body_bytes_max=gateway.body_bytes_max)
         server = HttpServer(
             door,
+            gate=gate,
             network=self._network,
             clock=self._clock,
             limits=limits,
@@ -63,9 +64,9 @@ class Listeners:
         self._servers.append(server)
         self.url = str(await _bind(server, self._options.host, self._options.port))
 
-    async def inside(self, door: InnerDoor, gateway: Gateway) -> None:
+    async def inside(self, door: InnerDoor, gate: AdmissionControl, gateway: Gateway) -> None:
         """Serve the gateway and the other services; the outside comes by the gateway."""
-        server = self._server(door, inner_limits(gateway), self._identity)
+        server = self._server(door, inner_limits(gateway), self._identity, gate)
         self._servers.append(server)
         tls = self._identity.listens() if self._identity is not None else None
         self.url = str(await _bind(server, self._options.host, self._options.port, tls))
@@ -96,10 +97,15 @@ class Listeners:
         folder.guard_socket()
 
     def _server(
-        self, handler: Handler, limits: HttpLimits, identity: Identity | None = None
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        identity: Identity | None = None,
+        gate: AdmissionControl | None = None,
     ) -> HttpServer:
         return HttpServer(
             handler,
+            gate=gate,
             network=self._network,
             clock=self._clock,
             limits=limits,

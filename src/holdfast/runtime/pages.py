@@ -63,7 +63,7 @@ class OperationsPages:
             case "/health/live":
                 return self._health.live()
             case "/health/ready":
-                return await self._health.ready()
+                return await self._health.ready(verbose=request.query == "verbose")
             case _:
                 return Response(404)
 

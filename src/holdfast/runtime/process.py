@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from holdfast.contract.spiffe import SIGNER
+from holdfast.dispatch.entrance import Entrance
 from holdfast.engines.machine import MachineClock
 from holdfast.errors import SettingError
 from holdfast.gateway import Door
@@ -33,6 +34,7 @@ from holdfast.runtime.watches import (
     watch_broker,
     watch_databases,
     watch_hosts,
+    watch_places,
     watch_pool,
     watch_room,
     watch_server,
@@ -146,6 +148,11 @@ class Process:
         return self._wiring.door
 
     @property
+    def gate(self) -> Entrance:
+        """What lets requests in."""
+        return self._wiring.gate
+
+    @property
     def url(self) -> str:
         """Where it serves requests; "" before it does."""
         return self._listeners.url
@@ -196,9 +203,9 @@ class Process:
         await self._wiring.route()
         door, gateway = self._wiring.door, self.system.gateway
         if isinstance(door, Door):
-            await self._listeners.gateway(door, gateway)
+            await self._listeners.gateway(door, self._wiring.gate, gateway)
         else:
-            await self._listeners.inside(door, gateway)
+            await self._listeners.inside(door, self._wiring.gate, gateway)
         proven = self._engines.identity is not None
         await self._listeners.operations(OperationsPages(self.health, self.metrics, proven=proven))
         await self._take_commands()
@@ -208,6 +215,7 @@ class Process:
         watch_databases(self.metrics, self.hosts)
         watch_pool(self.metrics, self._wiring.pool)
         watch_server(self.metrics, self._listeners.front)
+        watch_places(self.health, self.metrics, self._wiring.room)
         watch_stand_ins(self.health, self.metrics, self.externals.stand_ins)
         expect(self.metrics, self.system, self.externals, gateway=self.options.gateway)
         self.health.started()

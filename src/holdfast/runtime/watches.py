@@ -8,7 +8,7 @@ from holdfast.communication import ClientPool, HttpServer
 from holdfast.dispatch.host import ServiceHost
 from holdfast.observability import CALL_ERRORS, SERVED_ERRORS, Health, Logger, Metrics, catalogue
 from holdfast.ports import BrokerCounts, Limits
-from holdfast.resilience import MemoryLimits, Room
+from holdfast.resilience import ConcurrencyLimits, MemoryLimits, Room
 from holdfast.runtime.environ import Environ
 from holdfast.runtime.externals import Externals
 from holdfast.runtime.stand_in import StandIn
@@ -21,6 +21,22 @@ def watch_room(metrics: Metrics, name: str, room: Room) -> None:
     metrics.watch(catalogue.POOL_RUNNING, lambda: room.stats().under_way, pool=name)
     metrics.watch(catalogue.POOL_WAITING, lambda: room.stats().waiting, pool=name)
     metrics.watch(catalogue.POOL_REFUSED, lambda: room.stats().refused, pool=name)
+
+
+def watch_places(health: Health, metrics: Metrics, places: ConcurrencyLimits) -> None:
+    """Show how many requests may be inside, how many are, and how many were refused."""
+
+    def shown(tier: str, name: str) -> int:
+        found: int = getattr(places.stats()[tier], name)
+        return found
+
+    health.show("places", places.stats)
+    for tier in places.stats():
+        metrics.watch(catalogue.PLACES, functools.partial(shown, tier, "limit"), tier=tier)
+        metrics.watch(catalogue.PLACES_TAKEN, functools.partial(shown, tier, "inside"), tier=tier)
+        metrics.watch(
+            catalogue.PLACES_REFUSED, functools.partial(shown, tier, "refused"), tier=tier
+        )
 
 
 def watch_secrets(metrics: Metrics, logger: Logger, environ: Mapping[str, str]) -> None:

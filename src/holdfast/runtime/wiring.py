@@ -12,14 +12,17 @@ Process                         start, stop
     ├── Apps                    what they mount
     ├── Router                  the way to all of them
     ├── Door or InnerDoor       in front of the router
+    ├── Entrance                what lets requests in there, as far as there is room
     └── Control                 what an operator may do with the hosts
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from holdfast.communication import ClientPool
 from holdfast.contract.http import Request
+from holdfast.dispatch.entrance import Entrance
 from holdfast.dispatch.host import Ports, ServiceHost
 from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.dispatch.queries import QueriesHere
@@ -28,7 +31,7 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.dispatch.signed_callers import SignedCallers
 from holdfast.gateway import Door, Exchange, Possession
 from holdfast.observability import Audit, Health, Logger, Metrics, catalogue, current
-from holdfast.resilience import MemoryLimits
+from holdfast.resilience import ConcurrencyLimits, MemoryLimits, RoutePlaces
 from holdfast.runtime.control import Control
 from holdfast.runtime.elsewhere import Elsewhere
 from holdfast.runtime.engines import Engines
@@ -74,6 +77,7 @@ class Wiring:
         metrics.watch(catalogue.LOG_LINES_DROPPED, lambda: logger.stats().dropped)
         hosted = options.hosted(system)
         self.limits = engines.limits or MemoryLimits(engines.clock)
+        self.room = ConcurrencyLimits(system.gateway.requests_max, system.gateway.wait_s)
         self.telemetry = Telemetry(
             system.name,
             ("gateway", *hosted) if options.gateway else hosted,
@@ -97,8 +101,10 @@ class Wiring:
         self.hosts = [self._host(name, ports) for name in hosted]
         self.apps = Apps(metrics, self._tracing)
         self._router = Router()
+        self._pages = GatewayPages(system, health).by_path()
         self.tokens = self._tokens() if options.gateway else None
         self.door = self._gateway() if options.gateway else self._inside()
+        self.gate = self._entrance()
         self.control = Control(system, self.hosts, health, metrics, audit)
 
     def _ports(self, witness: Callable[[Any], None] | None) -> Ports:
@@ -111,6 +117,7 @@ class Wiring:
             send=self.externals.send,
             run=engines.run,
             limits=self.limits,
+            room=self.room,
             environ=options.environ,
             metrics=self._metrics,
             logger=self._logger,
@@ -159,8 +166,15 @@ class Wiring:
                 for service in self._system.services
                 for route in service.routes
             },
-            pages=GatewayPages(self._system, self._health).by_path(),
+            pages=self._pages,
         )
+
+    def _entrance(self) -> Entrance:
+        door, clock = self.door, self._engines.clock
+        make = functools.partial(Entrance, self._router, self.room, clock, self._logger)
+        if isinstance(door, Door):
+            return make(pages=self._pages, refused=door.requests.refused, dress=door.dressed)
+        return make(inside=True)
 
     def _inside(self) -> InnerDoor:
         signed, identity = None, self._engines.identity
@@ -198,7 +212,14 @@ class Wiring:
         for host in self.hosts:
             for compiled in host.routes:
                 route = compiled.route
-                target = Target(host.name, route.path, compiled, route.public, route.scope)
+                target = Target(
+                    host.name,
+                    route.path,
+                    compiled,
+                    route.public,
+                    route.scope,
+                    places=RoutePlaces(route.tier),
+                )
                 self._router.add(route.method, target)
                 straighten(self.door, route.method, target, self.limits)
             await self.apps.start(host, self._router)

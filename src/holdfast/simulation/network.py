@@ -229,8 +229,9 @@ class NodeNetwork:
         return listener
 
     def unread(self, transport: asyncio.BaseTransport) -> Unread:
-        """Return that nothing has waited: a simulated node reads at once."""
-        return Unread()
+        """Return how long ago what was read last arrived: a node that is busy reads late."""
+        assert isinstance(transport, _End)
+        return Unread(max(0.0, asyncio.get_running_loop().time() - transport.came_at_s))
 
     def untaken(self, transport: asyncio.BaseTransport) -> int:
         """Return 0: a simulated transport itself holds what is not read."""
@@ -311,6 +312,7 @@ class _End(asyncio.Transport):
         self._full = False
         # receiving: what arrived
         self._came: deque[tuple[_What, bytes]] = deque()
+        self.came_at_s = 0.0
         self._paused = False
         self._heard_eof = False
         network.ends[self] = None
@@ -470,7 +472,7 @@ class _End(asyncio.Transport):
             return
         now_s = self._loop.time()
         while sent and sent[0][0] <= now_s:
-            _, what, data = sent.popleft()
+            self.peer.came_at_s, what, data = sent.popleft()
             came.append((what, data))
         if sent:
             self._travel(sent[0][0])

@@ -499,15 +499,12 @@ class World:
 
     def pause(self, name: str) -> None:
         """Stop a node where it is, as SIGSTOP does."""
-        self.nodes[name].paused = True
+        self.nodes[name].paused += 1
         self.record("pause", node=name)
 
     def go_on(self, name: str) -> None:
         """Let a paused node go on, as SIGCONT does."""
-        node = self.nodes[name]
-        node.paused = False
-        held, node.held = node.held, []
-        self.loop.go_on(held)
+        self.nodes[name].go_on()
         self.record("go on", node=name)
 
     def lead(self, service: str, node: str) -> None:

@@ -95,8 +95,7 @@ def straight_door(
     admission, requests, cached = door.admission, door.requests, door.authentication.cached
     monotonic, tracer, log = requests.clock.monotonic, requests.tracer, requests.logger.request
     enter_whole, set_current = tracer.enter_whole, current.set
-    gateway, lateness = admission.gateway, admission.lateness
-    requests_max, wait_s, deadline_s = gateway.requests_max, gateway.wait_s, door.deadline_s
+    deadline_s = door.deadline_s
     address_rate, caller_rate = admission.address_rate, admission.caller_rate
     take_all, template = limits.take_all, target.template
     outcomes, sort = requests.learn(method, template)
@@ -107,7 +106,7 @@ def straight_door(
         cause = door.believe(request) if flags.proxied else NO_CAUSE
         request.client = client = address_of(request.client) or request.client
         received_at = request.received_at or begun
-        if admission.in_flight >= requests_max or request.gone or begun - received_at > wait_s:
+        if request.gone:
             return await door.serve(request, cause)
         subject = ""
         if not flags.public:
@@ -129,9 +128,6 @@ def straight_door(
                 return await door.serve(request, cause)
             if flags.by_caller:
                 rate = [told(taken)]
-        lateness.on_time()
-        admission.requests += 1
-        admission.in_flight += 1
         if b"x-correlation-id" in sent:
             cause = replace(cause, correlation=correlation_of(request.headers))
         outer: Outer = (current.get(), None) if flags.spans else (NO_CONTEXT, None)
@@ -157,8 +153,6 @@ def straight_door(
             if flags.spans:
                 requests.record(Span(context, begun, outer), sort, request, monotonic(), None)
             raise
-        finally:
-            admission.in_flight -= 1
         if refused:
             door.may_not(request, refused)
         status, head = response.status, response.head

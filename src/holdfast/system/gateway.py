@@ -63,10 +63,11 @@ class Gateway:
         connections_per_address: open connections of one address; 429 over them, and closed. Those
             of trusted proxies, and of a Unix socket, are not counted. None switches it off.
         deadline_s: the longest that a request may take.
-        wait_s: how long a request may have waited, unread or for its turn on the loop, when it is
-            begun; when they wait longer for longer, 503.
+        wait_s: how long a request should wait for its turns in a process, and may have waited
+            before it is let in; while they wait longer, fewer are let in, and 503.
         body_bytes_max: 413 over it.
-        requests_max: requests under way at once; 503 over it.
+        requests_max: requests of a tier that are inside a process at once, and of all but critical
+            ones together; 503 over it.
         trusted_proxies: addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-For`, `-Proto`,
             `-Host` or `Forwarded` is believed.
         cors: None lets no page of another origin read an answer, except of mounted apps that

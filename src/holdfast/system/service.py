@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from holdfast.contract.messages import Command, Event, Query
+from holdfast.contract.tier import Tier, TierName
 from holdfast.resilience import EdgePolicy
 from holdfast.system.attempts import Attempts
 from holdfast.system.deploy import Pods
@@ -56,6 +57,7 @@ class Route:
         record: whether an Idempotency-Key records the response; False if it holds secrets.
         attempts: how often it may be tried for one account and from one address.
         slo: its own; None: that of the service, or of the system.
+        tier: what gives way to it, and it to what, when a process cannot serve all.
     """
 
     method: str
@@ -67,6 +69,7 @@ class Route:
     record: bool
     attempts: Attempts | None = None
     slo: Slo | None = None
+    tier: Tier = Tier.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,9 +325,11 @@ class Service:
         record: bool = True,
         attempts: Attempts | None = None,
         slo: Slo | None = None,
+        tier: TierName = "normal",
     ) -> Callable[[F], F]:
         def register(function: F) -> F:
-            route = Route(method, path, function, status_code, scope, public, record, attempts, slo)
+            options = (status_code, scope, public, record, attempts, slo, Tier.named(tier))
+            route = Route(method, path, function, *options)
             self.routes.append(route)
             return function
 
@@ -338,13 +343,15 @@ class Service:
         scope: str | None = None,
         public: bool = False,
         slo: Slo | None = None,
+        tier: TierName = "normal",
     ) -> Callable[[F], F]:
         """Serve GET. Any valid token may call it; `scope` asks for more, `public` for none.
 
-        `slo=Slo(latency_ms=2_000)` promises something else of it than of the service.
+        `slo=Slo(latency_ms=2_000)` promises something else of it than of the service. Under too
+        much load `tier="bulk"` gives way to what is `"normal"`, and that to what is `"critical"`.
         """
         return self._route(
-            "GET", path, status_code=status_code, scope=scope, public=public, slo=slo
+            "GET", path, status_code=status_code, scope=scope, public=public, slo=slo, tier=tier
         )
 
     def post(
@@ -357,6 +364,7 @@ class Service:
         record: bool = True,
         attempts: Attempts | None = None,
         slo: Slo | None = None,
+        tier: TierName = "normal",
     ) -> Callable[[F], F]:
         """Serve POST. `record=False` keeps a response with secrets out of the key's record.
 
@@ -371,6 +379,7 @@ class Service:
             record=record,
             attempts=attempts,
             slo=slo,
+            tier=tier,
         )
 
     def put(
@@ -382,6 +391,7 @@ class Service:
         public: bool = False,
         record: bool = True,
         slo: Slo | None = None,
+        tier: TierName = "normal",
     ) -> Callable[[F], F]:
         """Serve PUT; options as for `post`."""
         return self._route(
@@ -392,6 +402,7 @@ class Service:
             public=public,
             record=record,
             slo=slo,
+            tier=tier,
         )
 
     def patch(
@@ -403,6 +414,7 @@ class Service:
         public: bool = False,
         record: bool = True,
         slo: Slo | None = None,
+        tier: TierName = "normal",
     ) -> Callable[[F], F]:
         """Serve PATCH; options as for `post`."""
         return self._route(
@@ -413,6 +425,7 @@ class Service:
             public=public,
             record=record,
             slo=slo,
+            tier=tier,
         )
 
     def delete(
@@ -424,6 +437,7 @@ class Service:
         public: bool = False,
         record: bool = True,
         slo: Slo | None = None,
+        tier: TierName = "normal",
     ) -> Callable[[F], F]:
         """Serve DELETE, which answers nothing (204) by default; options as for `post`."""
         return self._route(
@@ -434,6 +448,7 @@ class Service:
             public=public,
             record=record,
             slo=slo,
+            tier=tier,
         )
 
     def mount(self, path: str, app: object, *, public: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.gateway.admission import Lateness
+from holdfast.resilience import Lateness
 
 
 def test_after_a_hiccup_nobody_is_refused() -> None:

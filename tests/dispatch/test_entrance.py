@@ -1,0 +1,140 @@
+"""The entrance: who is let into a process, and who is told to come again."""
+
+import io
+
+import pytest
+
+from holdfast.contract.http import Request, Response
+from holdfast.contract.tier import Tier
+from holdfast.dispatch.entrance import Entrance
+from holdfast.dispatch.router import Router, Target
+from holdfast.observability import Logger
+from holdfast.resilience import ConcurrencyLimits, RoutePlaces
+from tests.observability.fakes import SetClock
+
+
+class House:
+    """An entrance with a route of each tier, and places for two."""
+
+    def __init__(self, places_max: int = 2, *, inside: bool = False) -> None:
+        self.clock, self.log = SetClock(100.0), io.BytesIO()
+        self.room = ConcurrencyLimits(places_max, 1.0)
+        self.told: list[tuple[str, str, int]] = []
+        router = Router()
+        for tier in Tier:
+            path = f"/{tier.name.lower()}"
+            target = Target("till", path, _serve, True, None, places=RoutePlaces(tier))
+            router.add("GET", target)
+        self.gate = Entrance(
+            router,
+            self.room,
+            self.clock,
+            Logger(self.log, self.clock, "till", form="json"),
+            pages={"/health/live"},
+            inside=inside,
+            refused=lambda request, route, status: self.told.append(
+                (request.method, route, status)
+            ),
+        )
+
+    def enter(self, path: str, age_s: float = 0.0, **headers: str) -> Response | None:
+        """Ask to come in, so long after the request came."""
+        return self.gate.enter(self.request(path, age_s, **headers))
+
+    def request(self, path: str, age_s: float = 0.0, **headers: str) -> Request:
+        """Return a request that came so long ago."""
+        given = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+        return Request("GET", path, headers=given, received_at=self.clock.monotonic() - age_s)
+
+
+async def _serve(request: Request, path: dict[str, str]) -> Response:
+    return Response(200)
+
+
+def test_one_more_than_there_are_places_is_refused_and_told_when_to_come() -> None:
+    """With the route that it was for, and room again when one has left."""
+    house = House()
+    first = house.request("/normal")
+    assert house.gate.enter(first) is None
+    assert house.enter("/nowhere") is None
+    refused = house.enter("/normal")
+    again = house.gate.is_full(first)
+    house.gate.leave(first)
+
+    assert refused is not None
+    assert (refused.status, refused.header(b"retry-after")) == (503, b"1")
+    assert b'"code":"overloaded"' in refused.body
+    assert house.told == [("GET", "/normal", 503)]
+    assert again
+    assert not house.gate.is_full(first)
+    assert house.enter("/normal") is None
+    assert first.found[0].template == "/normal"
+
+
+def test_pages_of_the_gateways_own_are_let_in() -> None:
+    """An orchestrator that asks a busy process must not take it for a dead one."""
+    house = House(1)
+    assert house.enter("/normal") is None
+    page = house.request("/health/live")
+
+    assert not house.gate.is_full(page)
+    assert house.gate.enter(page) is None
+    house.gate.begin(page)
+    house.gate.leave(page)
+    assert house.gate.stats()["normal"].inside == 1
+
+
+def test_what_others_have_begun_goes_on() -> None:
+    """A query of another service is critical: who asks was let in there. Clients ask none."""
+    for inside in (True, False):
+        house = House(1, inside=inside)
+        assert house.enter("/normal") is None
+
+        assert (house.enter("/-/ask/orders/GetPrice.v1") is None) is inside
+        assert house.gate.stats()["critical"].inside == inside
+
+
+@pytest.mark.parametrize(
+    ("path", "age_s", "refused"),
+    [
+        *(("/normal", 0.9, False), ("/normal", 1.1, True)),
+        *(("/critical", 1.9, False), ("/critical", 2.1, True)),
+        *(("/bulk", 0.4, False), ("/bulk", 0.6, True)),
+    ],
+)
+def test_who_stood_in_line_for_too_long_is_refused(path: str, age_s: float, refused: bool) -> None:
+    """Once the line has been too long for as long again; the more important it is the later."""
+    house = House(100)
+    answers = []
+    for _ in range(4):
+        house.clock.now_s += 0.6
+        answers.append(house.enter(path, age_s))
+
+    assert [answer is not None for answer in answers] == [False, False, refused, refused]
+
+
+def test_who_will_be_gone_before_its_turn_is_refused() -> None:
+    """By what it says that it waits, and how long the others waited."""
+    house = House(100)
+    for _ in range(30):
+        house.room.waited(0.3, house.clock.now_s)
+        house.clock.now_s += 0.02
+
+    assert house.enter("/normal", holdfast_deadline_ms="400") is None
+    assert house.enter("/normal", holdfast_deadline_ms="200") is not None
+    assert house.enter("/normal", 0.2, holdfast_deadline_ms="400") is not None
+    assert house.enter("/normal", holdfast_deadline_ms="soon") is None
+
+
+def test_refusals_are_logged_together() -> None:
+    """A line for each would cost more than the refusal."""
+    house = House(1)
+    house.enter("/normal")
+    for _ in range(30):
+        house.enter("/normal")
+        house.clock.now_s += 0.1
+    lines = house.log.getvalue().decode().splitlines()
+
+    assert 3 <= len(lines) <= 4
+    assert all('"event":"requests.shed"' in line for line in lines)
+    assert '"count":11' in lines[1]
