@@ -16,8 +16,8 @@ from shop.notifications.tables import notification_table
 from shop.orders.tables import order_table
 from shop.payments.service import processor
 from shop.payments.tables import payment_table
-from shop.processor.api import Processor
 from shop.processor.ledger import Ledger
+from shop.processor.simulated import CardProcessor
 from shop.system import shop
 from shop.users.messages import AUDIENCE, ISSUER
 from shop.users.service import SCOPES
@@ -34,9 +34,9 @@ shop.simulated.environ = {"USERS_SIGNING_KEY": KEY.to_json()}
 
 
 @shop.stand_in(processor)
-def card_processor(clock: Clock) -> Processor:
+def card_processor(clock: Clock) -> CardProcessor:
     """Return a processor whose ledger nothing befalls."""
-    return Processor(Ledger(":memory:", clock))
+    return CardProcessor(Ledger(":memory:", clock))
 
 
 @shop.workload

@@ -1,6 +1,7 @@
-"""A card processor: a third party with its own process and ledger, which knows no shop.
+"""A card processor: a third party, which knows neither shop nor Holdfast.
 
     python -m shop.processor --port 8090 --ledger cards.db
 
-It honours Idempotency-Key, and its test cards misbehave in every way that a network can.
+It has a process and a ledger of its own and honours Idempotency-Key; its test cards misbehave in
+every way that a network can.
 """

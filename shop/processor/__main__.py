@@ -2,14 +2,18 @@
 
 import argparse
 import asyncio
+import signal
+import time
 
-import uvloop
-
-from holdfast.communication import HttpServer
-from holdfast.engines.machine import MachineClock, MachineSignals
-from holdfast.engines.network import SystemNetwork
 from shop.processor.api import Processor
+from shop.processor.http import Server
 from shop.processor.ledger import Ledger
+
+
+class WallClock:
+    """The machine's own clock."""
+
+    now = staticmethod(time.time)
 
 
 def main() -> None:
@@ -20,21 +24,20 @@ def main() -> None:
     parser.add_argument("--ledger", default="processor.db", help="the SQLite file")
     parser.add_argument("--hang-s", type=float, default=30.0, help="how long silence lasts")
     options = parser.parse_args()
-    uvloop.run(serve(options.host, options.port, options.ledger, options.hang_s))
+    asyncio.run(serve(options.host, options.port, options.ledger, options.hang_s))
 
 
 async def serve(host: str, port: int, path: str, hang_s: float) -> None:
     """Serve until SIGTERM or SIGINT; requests that hang get one second to finish."""
-    clock = MachineClock()
-    ledger = Ledger(path, clock)
-    processor = Processor(ledger, hang_s=hang_s)
-    server = HttpServer(processor.handle, network=SystemNetwork(), clock=clock)
-    listener = await server.start(host, port)
-    stop = asyncio.Event()
-    MachineSignals().on_stop(stop.set)
-    print("card processor on http://{}:{}, ledger {}".format(*listener.address, path), flush=True)
+    ledger = Ledger(path, WallClock())
+    server = Server(Processor(ledger, hang_s=hang_s).answer)
+    address = await server.start(host, port)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    print("card processor on http://{}:{}, ledger {}".format(*address, path), flush=True)
     await stop.wait()
-    await server.drain(1.0)
+    await server.close(1.0)
     ledger.close()
 
 

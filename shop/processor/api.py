@@ -2,23 +2,25 @@
 
 import asyncio
 import hashlib
+import json
+from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, Field, ValidationError
-
-from holdfast.contract.http import Request, Response
 from shop.processor.cards import CARDS, UNKNOWN, Tries
+from shop.processor.http import Request
 from shop.processor.ledger import Answer, Entry, Ledger, LedgerUnavailable
 
 LIMIT_MAX = 1_000
+AMOUNT_MAX = 10**12
+NAME_MAX = 64
 
 
-class ChargeBody(BaseModel):
+class Charge(NamedTuple):
     """What a merchant wants to take; `reference` is the merchant's own name for it."""
 
-    amount_cents: int = Field(gt=0, le=10**12)
-    card: str = Field(min_length=1, max_length=64)
-    reference: str = Field(min_length=1, max_length=64)
+    amount_cents: int
+    card: str
+    reference: str
 
 
 class Processor:
@@ -33,15 +35,14 @@ class Processor:
         self._hang_s = hang_s
         self._tries = Tries()
 
-    async def handle(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Answer:
         """Serve one request."""
         try:
-            answer = await self._route(request)
-        except ValidationError as exc:
-            answer = Answer.of(400, reason="bad_request", errors=exc.error_count())
+            return await self._route(request)
+        except ValueError as exc:
+            return Answer.of(400, reason="bad_request", error=str(exc))
         except LedgerUnavailable:
-            answer = Answer.of(503, reason="unavailable")
-        return Response(answer.status, [(b"content-type", b"application/json")], answer.body)
+            return Answer.of(503, reason="unavailable")
 
     async def _route(self, request: Request) -> Answer:
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
@@ -61,11 +62,11 @@ class Processor:
                 return Answer.of(404, reason="no_such_path")
 
     async def _charge(self, request: Request) -> Answer:
-        body = ChargeBody.model_validate_json(request.body)
+        body = _charge(request.body)
         card = CARDS.get(body.card, UNKNOWN)
         number = 0
         if card.misbehaves:
-            number = self._tries.count(_key(request) or body.reference)
+            number = self._tries.count(request.key or body.reference)
             if number <= card.errors:
                 return Answer.of(500, reason="out_of_order")
             if number <= card.silent_before:
@@ -85,10 +86,9 @@ class Processor:
         return answer
 
     async def _book(self, request: Request, entry: Entry) -> Answer:
-        key = _key(request)
-        if key:
+        if request.key:
             what = b"\n".join((request.method.encode(), request.path.encode(), request.body))
-            entry = self.ledger.once(key, hashlib.sha256(what).digest(), entry)
+            entry = self.ledger.once(request.key, hashlib.sha256(what).digest(), entry)
         return await self.ledger.book(entry)
 
     def _page(self, query: dict[str, str]) -> Answer:
@@ -99,8 +99,21 @@ class Processor:
         return Answer.of(200, **self.ledger.totals(), rows=rows, next=following)
 
 
-def _key(request: Request) -> str:
-    return (request.header(b"idempotency-key") or b"").decode("latin-1")
+def _charge(body: bytes) -> Charge:
+    """Return what a body asks for. Raises ValueError."""
+    match json.loads(body):
+        case {"amount_cents": int(amount), "card": str(card), "reference": str(reference)} if (
+            0 < amount <= AMOUNT_MAX
+            and not isinstance(amount, bool)
+            and 0 < len(card) <= NAME_MAX
+            and 0 < len(reference) <= NAME_MAX
+        ):
+            return Charge(amount, card, reference)
+        case _:
+            raise ValueError(
+                f"a charge has an amount_cents of 1 to {AMOUNT_MAX}, and a card and a reference of "
+                f"1 to {NAME_MAX} characters"
+            )
 
 
 def _number(id: str) -> int:

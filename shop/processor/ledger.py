@@ -10,9 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from holdfast.ports import Clock
+from typing import Any, Protocol
 
 KEY_LIFE_MS = 24 * 3600 * 1000
 WAITING_MAX = 10_000
@@ -20,6 +18,7 @@ WAITING_MAX = 10_000
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
+PRAGMA cache_size = -256;
 CREATE TABLE IF NOT EXISTS charge (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   reference TEXT NOT NULL,
@@ -36,6 +35,14 @@ CREATE TABLE IF NOT EXISTS answer (
 CREATE INDEX IF NOT EXISTS answer_at ON answer (at_ms);
 """
 _CHARGE = "SELECT number, reference, card, amount_cents, refunded_cents FROM charge"
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> float:
+        """Return seconds since 1970."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

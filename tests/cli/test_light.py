@@ -60,3 +60,12 @@ def test_a_look_loads_nothing_heavy(served: Cli, arguments: tuple[str, ...], cod
     assert [name for name in HEAVY if modules[name]] == []
     assert modules["holdfast"] > 50
     assert modules.total() < MODULES_MAX, modules.most_common(12)
+
+
+def test_a_run_without_servers_loads_none() -> None:
+    """What starts servers and watches processes is for those who have any."""
+    code = "import sys, holdfast.cli.run; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    beside = {"holdfast.cli.on_servers", "holdfast.runtime.servers", "holdfast.runtime.supervisor"}
+    assert beside & set(done.stdout.split()) == set()

@@ -8,7 +8,7 @@ import asyncio
 import json
 import random
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,8 +23,8 @@ from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import SERVICES, read_books, settled, unfinished
 from shop.demo.customers import CUSTOMERS, PASSWORD, Customers, Placed, Wish
-from shop.processor.api import Processor
 from shop.processor.ledger import Ledger
+from shop.processor.simulated import CardProcessor
 from tests.certificates import Authority
 from tests.chaos.books import Tables
 from tests.delivery.kubelet.cert_manager import CertManager
@@ -82,8 +82,8 @@ class ShopOnCluster:
     customers: Customers
     short: Path
     issuing: CertManager
-    placed: list[Placed] = field(default_factory=list)
-    guests: dict[str, str] = field(default_factory=dict)
+    placed: list[Placed] = field(default_factory=list[Placed])
+    guests: dict[str, str] = field(default_factory=dict[str, str])
 
     async def guest(self, namespace: str, name: str, labels: Mapping[str, str]) -> str:
         """Return the network of a pod without processes, made when it is first asked for."""
@@ -143,7 +143,7 @@ class ShopOnCluster:
 @asynccontextmanager
 async def shop_on_cluster(
     objects: list[Object], built: Image, folder: Path
-) -> AsyncIterator[ShopOnCluster]:
+) -> AsyncGenerator[ShopOnCluster]:
     """Run rendered objects with all that is around them, until they are ready."""
     for name in ("authorities", "state"):
         (folder / name).mkdir()
@@ -158,7 +158,7 @@ async def shop_on_cluster(
         elsewhere = await made.network.add_elsewhere(host, PROCESSOR_AT)
         ledger = Ledger(str(folder / "processor.db"), MachineClock())
         network = FromNetwork(made.node, elsewhere)
-        processor = Processor(ledger, hang_s=HANG_S)
+        processor = CardProcessor(ledger, hang_s=HANG_S)
         server = HttpServer(processor.handle, network=network, clock=MachineClock())
         await server.start(PROCESSOR_AT, 443, tls=authority.server(host))
         try:
@@ -180,18 +180,18 @@ async def shop_on_cluster(
 def processor_of(objects: list[Object]) -> str:
     """Return where the manifests say that the card processor is."""
     for _, thing in Objects(objects).of("ConfigMap"):
-        if url := (thing.get("data") or {}).get("PROCESSOR_URL"):
-            return str(urlsplit(url).hostname)
+        data: dict[str, str] = thing.get("data") or {}
+        if "PROCESSOR_URL" in data:
+            return str(urlsplit(data["PROCESSOR_URL"]).hostname)
     raise AssertionError("no ConfigMap says where the processor is")
 
 
 def backend_of(objects: list[Object]) -> str:
     """Return the Service to which the route from outside leads."""
-    found = [
-        backend["name"]
-        for _, route in Objects(objects).of("HTTPRoute")
-        for rule in route["spec"]["rules"]
-        for backend in rule.get("backendRefs") or []
-    ]
+    found: list[str] = []
+    for _, route in Objects(objects).of("HTTPRoute"):
+        for rule in route["spec"]["rules"]:
+            backends: list[dict[str, str]] = rule.get("backendRefs") or []
+            found += [backend["name"] for backend in backends]
     assert len(found) == 1, found
-    return str(found[0])
+    return found[0]

@@ -10,7 +10,7 @@ from holdfast.contract.envelope import State
 from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, to_handle
 from holdfast.engines.lists import which_messages, which_sagas
 from holdfast.engines.machine import MachineClock
-from holdfast.engines.sqlite import SqliteDatabase
+from holdfast.engines.sqlite import CACHE_BYTES_MAX, SqliteDatabase
 from holdfast.engines.sqlite_rows import FAILED, WAITING, QuestionMarks, holds
 from holdfast.errors import TransactionControl
 from holdfast.storage import Database, Failing, MessageFilter, SagaFilter, Transaction
@@ -59,6 +59,19 @@ async def test_who_only_looks_neither_writes_nor_waits(tmp_path: Path) -> None:
     assert (len(edges), before, after) == (len(EDGES), [], [letter(1)])
     assert new == []
     assert not (tmp_path / "none.db").exists()
+
+
+async def test_what_it_keeps_of_a_file_does_not_grow_with_it(tmp_path: Path) -> None:
+    """A process has many connections; SQLite would let each of them keep 2 MB."""
+    database = SqliteDatabase(tmp_path / "a.db", MachineClock())
+    await database.open(EDGES, [METADATA])
+    view = await database.read()
+    rows = await view.execute(text("SELECT cache_size FROM pragma_cache_size"))
+    kept = [*rows.one(), *database.writer.execute("PRAGMA cache_size").fetchone()]
+    await view.close()
+    await database.close()
+
+    assert kept == [-(CACHE_BYTES_MAX >> 10)] * 2
 
 
 async def test_a_process_that_was_killed_is_looked_at_as_it_left(tmp_path: Path) -> None:

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.communication import HttpServer
-from holdfast.contract.http import Request, Response
 from holdfast.engines.machine import MachineClock
-from holdfast.engines.network import SystemNetwork
 from holdfast.testing import Client
 from shop.processor.api import Processor
-from shop.processor.ledger import Ledger
+from shop.processor.http import Request, Server
+from shop.processor.ledger import Answer, Ledger
 
 
 @dataclass
@@ -48,15 +46,14 @@ async def cards(tmp_path: Path) -> AsyncIterator[Cards]:
     ledger = Ledger(str(tmp_path / "processor.db"), MachineClock())
     processor = Processor(ledger, hang_s=600.0)
 
-    async def handle(request: Request) -> Response:
+    async def handle(request: Request) -> Answer:
         made.arrived += 1
-        return await processor.handle(request)
+        return await processor.answer(request)
 
-    server = HttpServer(handle, network=SystemNetwork(), clock=MachineClock())
-    listener = await server.start("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.address[1]}"
+    server = Server(handle)
+    url = "http://{}:{}".format(*await server.start("127.0.0.1", 0))
     made = Cards(Client(url), ledger, url)
     yield made
     await made.client.close()
-    await server.drain(0.0)
+    await server.close(0.0)
     ledger.close()

@@ -10,8 +10,8 @@ from holdfast.ports import Clock
 from holdfast.security import TokenSigner
 from holdfast.testing import Running, running, virtual_time
 from shop.payments.service import processor
-from shop.processor.api import Processor
 from shop.processor.ledger import Ledger
+from shop.processor.simulated import CardProcessor
 from shop.simulation import KEY
 from shop.system import shop
 from shop.users.messages import AUDIENCE, ISSUER
@@ -27,7 +27,7 @@ class Hanging:
     def __init__(self, clock: Clock, *, charges: bool) -> None:
         self.works, self._charges = False, charges
         self.ledger = Ledger(":memory:", clock)
-        self._inner = Processor(self.ledger)
+        self._inner = CardProcessor(self.ledger)
 
     async def handle(self, request: Request) -> Response:
         """Serve one request, or leave its sender waiting."""

@@ -1,13 +1,16 @@
 """The card processor over real HTTP: keys, cards that misbehave, refunds and the books."""
 
 import asyncio
+import re
 import sqlite3
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -183,7 +186,8 @@ async def test_the_books_are_read_in_pages(cards: Cards) -> None:
     """Following `next` shows every charge once; the totals are those of all."""
     await asyncio.gather(*(charge(cards.client, order(reference=f"o-{n}"), None) for n in range(5)))
 
-    seen, after = [], ""
+    seen: list[str] = []
+    after, page = "", dict[str, Any]()
     while after is not None:
         page = (await cards.client.get(f"/v1/ledger?limit=2&after={after}")).json()
         seen += [row["reference"] for row in page["rows"]]
@@ -230,7 +234,9 @@ async def test_a_full_queue_refuses_more(cards: Cards, monkeypatch: pytest.Monke
 def test_the_ledger_waits_for_the_disk() -> None:
     """A power cut cannot be made in a test, so the setting that survives one is looked at."""
     ledger = Ledger(":memory:", StoppedClock())
-    (level,) = ledger._sql.execute("PRAGMA synchronous").fetchone()
+    (level,) = ledger._sql.execute(  # pyright: ignore[reportPrivateUsage]
+        "PRAGMA synchronous"
+    ).fetchone()
     ledger.close()
 
     assert level == 2  # FULL
@@ -278,7 +284,7 @@ def test_tries_forget_the_key_that_was_idle_longest() -> None:
 
 
 @asynccontextmanager
-async def process(ledger: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
+async def process(ledger: Path) -> AsyncGenerator[tuple[asyncio.subprocess.Process, Client]]:
     """Run the processor as its users do, and kill it without a warning at the end."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "shop.processor", "--port", "0", "--ledger", str(ledger)),
@@ -337,3 +343,43 @@ async def test_sigterm_ends_the_processor_well(tmp_path: Path) -> None:
         await asyncio.wait_for(child.wait(), 300)
 
     assert child.returncode == 0
+
+
+async def raw(url: str, data: bytes) -> bytes:
+    """Send bytes to a server; return all it says until it closes the connection."""
+    where = urlsplit(url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    writer.write(data)
+    said = await reader.read()
+    writer.close()
+    return said
+
+
+async def test_requests_of_one_connection_are_answered_in_their_order(cards: Cards) -> None:
+    """Two that come in one piece get two answers; `Connection: close` ends it after the second."""
+    first = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    second = b"GET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+    said = await raw(cards.url, first + second)
+
+    assert re.findall(rb"HTTP/1.1 (\d+)", said) == [b"200", b"404"]
+    assert said.count(b"connection: close") == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"what?\r\n\r\n", b"POST / HTTP/1.1\r\ncontent-length: 70000\r\n\r\n" + b"x" * 70_000],
+    ids=["no-http", "too-long"],
+)
+async def test_what_it_cannot_read_is_refused(cards: Cards, data: bytes) -> None:
+    """The connection is closed: nobody knows where the next request begins."""
+    assert (await raw(cards.url, data)).startswith(b"HTTP/1.1 400 ")
+
+
+def test_it_loads_nothing_of_those_it_serves() -> None:
+    """A third party, of whose memory a quarter was Holdfast's declarations, which it has not."""
+    code = "import sys, shop.processor.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded & {"holdfast", "pydantic", "sqlalchemy", "shop"} == {"shop"}

@@ -6,18 +6,16 @@ import re
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
 
 from holdfast.cli.greeting import greet
 from holdfast.cli.load import Loaded, load
-from holdfast.cli.on_servers import Split as Apart
-from holdfast.cli.on_servers import counts, run_split
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.communication.origin import LOOPBACK, PORT, Origin
@@ -27,11 +25,13 @@ from holdfast.errors import SettingError
 from holdfast.observability import Logger
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
-from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority, variables_of
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.serve import serve
-from holdfast.runtime.servers import Servers, kinds_of
 from holdfast.runtime.settings import process_settings
+
+if TYPE_CHECKING:
+    from holdfast.runtime.local_authority import LocalAuthority
+    from holdfast.runtime.servers import Servers
 
 _ADDRESS = re.compile(r"\('(?P<host>[^']*)', (?P<port>\d+)")
 
@@ -78,25 +78,11 @@ def command(
     """
     loaded = load(system)
     where = Where(host, port, ops_port, data)
-    kinds = kinds_of(on)
-    folder = data_folder(data, loaded.system.name)
-    typed = loaded.typed(data)
-    authority = None
-    if not insecure and (kinds or split or replicas or processes > 1):
-        authority = LocalAuthority(folder / IDENTITIES, loaded.system.name, MachineClock())
-    servers = None
-    if kinds:
-        servers = Servers(
-            folder / "servers", kinds, loaded.system, typed=typed, authority=authority
-        )
-    if processes and (split or replicas):
-        raise SettingError(["--processes runs all services in each process: without --split"])
-    if split or replicas or processes > 1:
-        many = counts(replicas or [])
-        apart = Apart(system, host, port, ops_port, many, processes, authority)
-        _run(run_split(loaded, servers, folder, apart), str(folder), Origin.of(host, port).place)
+    if on or split or replicas or processes:
+        apart = SplitSystem(split, replicas or [], processes, insecure)
+        _with_others(system, loaded, where, on, apart)
     else:
-        serve_here(loaded, where, servers, authority)
+        serve_here(loaded, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +102,51 @@ class Where:
     gateway: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class SplitSystem:
+    """Into how many processes a system is split, and whether they trust each other."""
+
+    split: bool
+    replicas: Sequence[str]
+    processes: int
+    insecure: bool
+
+
+def _with_others(system: str, loaded: Loaded, where: Where, on: str, split: SplitSystem) -> None:
+    """Serve with servers or processes beside, or say that this cannot be."""
+    from holdfast.cli.on_servers import Split as Apart  # most runs have nothing beside
+    from holdfast.cli.on_servers import counts, run_split
+    from holdfast.runtime.local_authority import IDENTITIES, LocalAuthority
+    from holdfast.runtime.servers import Servers, kinds_of
+
+    kinds = kinds_of(on)
+    folder = data_folder(where.data, loaded.system.name)
+    apart = split.split or split.replicas or split.processes > 1
+    authority = None
+    if not split.insecure and (kinds or apart):
+        authority = LocalAuthority(folder / IDENTITIES, loaded.system.name, MachineClock())
+    servers = None
+    if kinds:
+        typed = loaded.typed(where.data)
+        servers = Servers(
+            folder / "servers", kinds, loaded.system, typed=typed, authority=authority
+        )
+    if split.processes and (split.split or split.replicas):
+        raise SettingError(["--processes runs all services in each process: without --split"])
+    if apart:
+        address = (where.host, where.port, where.ops_port)
+        wanted = Apart(system, *address, counts(split.replicas), split.processes, authority)
+        place = Origin.of(where.host, where.port).place
+        _run(run_split(loaded, servers, folder, wanted), str(folder), place)
+    else:
+        serve_here(loaded, where, servers, authority)
+
+
 def serve_here(
     loaded: Loaded,
     where: Where,
-    servers: Servers | None = None,
-    authority: LocalAuthority | None = None,
+    servers: "Servers | None" = None,
+    authority: "LocalAuthority | None" = None,
 ) -> None:
     """Serve until a signal; print addresses on stderr, logs on stdout. Raises typer.Exit.
 
@@ -165,6 +191,8 @@ def serve_here(
             await servers.start()
             told = dict[str, str]()
             if authority is not None:
+                from holdfast.runtime.local_authority import variables_of
+
                 authority.start()
                 told = variables_of(authority, ALL)
             found = replace(options, environ=environ | servers.environ | told)

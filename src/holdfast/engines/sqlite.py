@@ -86,6 +86,9 @@ _UNFINISHED = (
 )
 
 
+CACHE_BYTES_MAX = 256 << 10  # of a file that a connection keeps; the machine keeps the rest
+
+
 class SqliteDatabase:
     """One service's SQLite file. See `storage.Database`.
 
@@ -113,6 +116,7 @@ class SqliteDatabase:
         )
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             raw.execute(f"PRAGMA {pragma}")
+        raw.execute(f"PRAGMA cache_size=-{CACHE_BYTES_MAX >> 10}")
         if read_only:
             raw.execute("PRAGMA query_only=ON")
         engine = sqlite_engine(lambda: raw)
@@ -145,6 +149,7 @@ class SqliteDatabase:
         )  # what is not committed yet must not be seen by floors and operators
         self._opened.callback(self._committed.close)
         self._committed.execute("PRAGMA query_only=ON")
+        self._committed.execute(f"PRAGMA cache_size=-{CACHE_BYTES_MAX >> 10}")
         self.prepared = PreparedWrites(self.users.dialect)
         if tables is not None:
             self.make_tables(tables)

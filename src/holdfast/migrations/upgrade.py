@@ -95,6 +95,11 @@ async def _patiently(
     raise AssertionError("the last try returns or raises")
 
 
+def run_on_file(revisions: Revisions, url: str) -> None:
+    """Bring an SQLite file to the newest revision, without a loop."""
+    _over_file(url, revisions, run)
+
+
 def run(revisions: Revisions, connection: Connection) -> list[str]:
     """Run what a database lacks, over a connection."""
     at = stored_revisions(revisions, connection)
@@ -150,10 +155,15 @@ def stored_revisions(revisions: Revisions, connection: Connection) -> frozenset[
 async def over(url: str, revisions: Revisions, function: Callable[[Revisions, Connection], T]) -> T:
     """Call a function with a connection to a database."""
     if url.startswith("sqlite:"):
-        with _sqlite(url).connect() as connection:
-            return function(revisions, connection)
+        return _over_file(url, revisions, function)
     async with _postgres(url) as engine, engine.connect() as connection:
         return await connection.run_sync(lambda sync: function(revisions, sync))
+
+
+def _over_file(url: str, revisions: Revisions, function: Callable[[Revisions, Connection], T]) -> T:
+    """Call a function with a connection to an SQLite file."""
+    with _sqlite(url).connect() as connection:
+        return function(revisions, connection)
 
 
 def _sqlite(url: str) -> Engine:

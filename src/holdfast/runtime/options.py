@@ -25,6 +25,7 @@ class Options:
         locals: whether stand-ins of Externals are started beside.
         typed: what `holdfast migrate` is given for this system: its name, and its data folder
             unless that is the usual one.
+        alone: there is nothing in the process but this, so that it may fork.
         schedule, safe: changed by tests alone.
     """
 
@@ -36,6 +37,7 @@ class Options:
     gateway: bool = True
     locals: bool = True
     typed: str = ""
+    alone: bool = False
     environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     settings: ProcessSettings = field(default_factory=ProcessSettings)
     schedule: Schedule = field(default_factory=Schedule)

@@ -12,6 +12,7 @@ from holdfast.errors import SettingError
 from holdfast.gateway import Door
 from holdfast.observability import Health, Logger, Metrics, catalogue
 from holdfast.observability.catalogue import Metric
+from holdfast.runtime.apart import make_apart
 from holdfast.runtime.audit import audit_of
 from holdfast.runtime.databases import open_databases
 from holdfast.runtime.drain import Drain
@@ -187,6 +188,8 @@ class Process:
                 await host.open()
         else:
             typed = self.options.typed or self.system.name
+            if self.options.alone:
+                make_apart(self.hosts, self.folder, typed)
             await open_databases(self.hosts, self.folder, typed, to_look=to_look)
 
     async def start(self) -> None:

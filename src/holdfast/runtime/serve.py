@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from holdfast.errors import DataFolderBusy, DataFolderUnfit
 from holdfast.observability import Logger, bridged
@@ -39,7 +40,7 @@ async def serve(
     stop = asyncio.Event()
     signals.on_stop(stop.set)
     with bridged(logger), ExitStack() as closing:
-        process = Process(system, options, logger)
+        process = Process(system, replace(options, alone=True), logger)
         await start(process)
         if process.folder is not None and options.settings.log_kept_mb:
             kept = KeptLog(process.folder.path, options.settings.log_kept_mb << 20)
