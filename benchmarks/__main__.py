@@ -38,6 +38,7 @@ FIGURES = (
     "identity",
     "transactions",
     "growth",
+    "cleaning",
     "startup",
     "simulation",
     "walk",

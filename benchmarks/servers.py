@@ -13,7 +13,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ async def against(plan: Plan, tree: Tree) -> list[Row]:
 
 
 @asynccontextmanager
-async def on_servers() -> AsyncIterator[tuple[Servers, Server, Path]]:
+async def on_servers() -> AsyncGenerator[tuple[Servers, Server, Path]]:
     """Run Postgres, nats-server and a card processor on a folder."""
     with disk_folder() as folder:
         servers = Servers(folder / "servers", ["postgres", "nats"], shop)
@@ -84,7 +84,7 @@ async def side(
     tree: Path = ROOT,
     samples: Path | None = None,
     cores: Collection[int] = (SERVER_CORE,),
-) -> AsyncIterator[Contender]:
+) -> AsyncGenerator[Contender]:
     """Run the shop on servers of its own, and a customer of it; see `Server` for the rest."""
     async with on_servers() as (servers, processor, folder):
         server = shop_server(name, servers, processor, folder, tree=tree, samples=samples)
@@ -159,7 +159,8 @@ async def counted(server: Server, customer: Customer, costs: "Costs") -> list[Ro
     ]
 
 
-def _connected(url: str) -> Any:
+def connected(url: str) -> Any:
+    """Return a connection to Postgres, by a driver that is not ours."""
     import psycopg  # of the benchmarks' own group, which is not there where they are tested
 
     return psycopg.connect(url, autocommit=True)
@@ -171,7 +172,7 @@ class Costs:
     def __init__(self, servers: Servers) -> None:
         url = servers.addresses["postgres"]
         self._nats = servers.children["nats"].pid
-        self._connection = _connected(url)
+        self._connection = connected(url)
         self._log = servers.folder / "postgres.log"
         self._postmaster = servers.children["postgres"].pid
 
@@ -221,7 +222,7 @@ class Told:
     """Reads which customers were told, from the table of notifications, in a thread of its own."""
 
     def __init__(self, url: str) -> None:
-        self._connection = _connected(url)
+        self._connection = connected(url)
         self._asked: list[UUID] = []
         self._found: list[UUID] = []
         self._wake = threading.Event()

@@ -1,9 +1,9 @@
 """What is settled is forgotten in bites, between which everybody else has his turn.
 
 After an outage there may be a million rows. A bite is one turn of the writer, and the next one
-comes after many times as long, which keeps cleaning to a share of the service's time. To wait for
-the writer counts as such a pause: under full load every other transaction or so takes a bite along,
-of more rows than its turns can settle, so that cleaning keeps up.
+comes after many times as long, which keeps cleaning to a share of the service's time, or sooner if
+the service has had so many turns meanwhile that it settles more than that: cleaning keeps up with
+any load. To wait for the writer counts as a pause.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from holdfast.consistency.writer import Writer
 from holdfast.storage import Transaction
 
 DELETE_MAX = 512  # rows that one transaction deletes
-PAUSES = 9  # times as long as a bite took: a tenth of the time goes into cleaning
+PAUSES = 49  # times as long as a bite took: a fiftieth of the time goes into cleaning
+AHEAD = 2  # rows that are forgotten for each turn of the writer, at least
 
 Bite = Callable[[Transaction], Awaitable[int]]
 """Forgets at most DELETE_MAX rows of each sort, and returns how many of the commonest."""
@@ -29,6 +30,7 @@ class Cleaning:
         self._ledger = ledger
         self._writer = writer
         self._going_on: dict[str, asyncio.Task[None]] = {}
+        self._looked_at, self._turns = ledger.clock.monotonic(), 0
 
     def is_going_on(self, what: str) -> bool:
         """Whether more of this was left than one bite."""
@@ -72,7 +74,15 @@ class Cleaning:
 
         await self._writer.perform_own(forget)
         waited_s = clock.monotonic() - asked - took_s
-        return max(0.0, PAUSES * took_s - waited_s), deleted >= DELETE_MAX
+        pause_s = min(PAUSES * took_s, DELETE_MAX / AHEAD / max(self._turns_a_second(), 1.0))
+        return max(0.0, pause_s - waited_s), deleted >= DELETE_MAX
+
+    def _turns_a_second(self) -> float:
+        """Return how many turns the writer has had since this was asked last."""
+        now, turns = self._ledger.clock.monotonic(), self._writer.stats().turns
+        took_s, had = now - self._looked_at, turns - self._turns
+        self._looked_at, self._turns = now, turns
+        return had / took_s if took_s > 0 else 0.0
 
     async def stop(self) -> None:
         """Take no more; the rest is forgotten after the next start."""
