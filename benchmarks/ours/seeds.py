@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
-from holdfast.cli.load import simulated
+from holdfast.cli.named import simulated
 from holdfast.simulation.run import drawn_setup, run
 
 SEEDS = 20  # the same ones, so that rounds differ by the machine alone

@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from holdfast.cli.load import simulated
+from holdfast.cli.named import simulated
 from holdfast.simulation import run
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from holdfast.cli.load import simulated
+from holdfast.cli.named import simulated
 from holdfast.consistency.safeguards import ALL_ON, Safeguards
 from holdfast.simulation.run import Outcome, drawn_setup, run
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import AsJson, DataFolderPath, Limit, SystemName, data_folder
 from holdfast.cli.output import complain, print_json, print_rows
 from holdfast.errors import Invalid, UnknownName

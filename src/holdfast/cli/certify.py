@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import SystemName
 from holdfast.contract.spiffe import ALL, NOT_SERVICES, SIGNER
 from holdfast.engines.machine import MachineClock, MachineSignals

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import AsJson, SystemName, data_folder
 from holdfast.cli.output import print_json
 from holdfast.errors import DeclarationError

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import AsJson, DataFolderPath, Limit, SystemName
 from holdfast.cli.output import cell, newest_error, print_json, print_rows
 from holdfast.cli.owner import perform

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.load import demo_of
+from holdfast.cli.named import demo_of
 
 Name = Annotated[str, typer.Argument(metavar="[SYSTEM]", help="The system.")]
 Orders = Annotated[int, typer.Option("--orders", min=10, max=100_000, help="How much work.")]

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 
-from holdfast.cli.load import Loaded
+from holdfast.cli.named import Loaded
 
 
 def greet(loaded: Loaded, facts: Mapping[str, str], url: str) -> None:

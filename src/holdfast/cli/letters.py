@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import AsJson, DataFolderPath, SystemName
 from holdfast.cli.output import print_json
 from holdfast.cli.owner import perform

@@ -11,7 +11,7 @@ import msgspec
 import typer
 import uvloop
 
-from holdfast.cli.load import Loaded, load
+from holdfast.cli.named import Loaded, load
 from holdfast.cli.options import AsJson, DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.cli.trace import told

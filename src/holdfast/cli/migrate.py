@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from holdfast.cli.load import Loaded, load
+from holdfast.cli.named import Loaded, load
 from holdfast.cli.options import DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.errors import Invalid, RightMissing, UnknownName, Unreachable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.cli.greeting import greet
-from holdfast.cli.load import Loaded
+from holdfast.cli.named import Loaded
 from holdfast.contract.spiffe import GATEWAY
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import DataFolderPath, Host, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.communication.origin import LOOPBACK

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import AsJson, SystemName
 from holdfast.cli.output import complain, print_json, print_rows
 from holdfast.delivery import RUNBOOKS, Files, differences, strangers, write

@@ -15,7 +15,7 @@ import typer
 import uvloop
 
 from holdfast.cli.greeting import greet
-from holdfast.cli.load import Loaded, load
+from holdfast.cli.named import Loaded, load
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName, data_folder
 from holdfast.cli.output import complain
 from holdfast.communication.origin import LOOPBACK, PORT, Origin

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import DataFolderPath, Host, OpsPort, Port, SystemName
 from holdfast.cli.output import complain
 from holdfast.cli.run import Where, serve_here

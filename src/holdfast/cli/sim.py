@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.load import simulated
+from holdfast.cli.named import simulated
 from holdfast.cli.options import AsJson, SystemName
 from holdfast.cli.output import complain, print_json, print_rows
 from holdfast.consistency.safeguards import ALL_ON, Safeguards

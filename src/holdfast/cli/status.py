@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from holdfast.cli.load import load
+from holdfast.cli.named import load
 from holdfast.cli.options import AsJson, DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import print_json
 from holdfast.engines.machine import MachineClock

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from holdfast.cli.load import Loaded, load
+from holdfast.cli.named import Loaded, load
 from holdfast.cli.options import AsJson, DataFolderPath, SystemName, data_folder
 from holdfast.cli.output import print_json
 from holdfast.errors import Invalid, UnknownName, Unreachable
