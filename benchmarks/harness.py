@@ -178,8 +178,3 @@ def versus(
         target,
         samples=samples,
     )
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the value below which `share` of some sorted values are; nearest rank."""
-    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]

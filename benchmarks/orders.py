@@ -21,9 +21,10 @@ from urllib.request import Request, urlopen
 from uuid import UUID
 
 from benchmarks.harness import Contender, Plan, Row, Sample, compare, versus
-from benchmarks.load import Wire, connect, post, sample_of
+from benchmarks.load import connect, post, sample_of
 from benchmarks.process import LOAD_CORE, ROOT, Server, disk_folder, running
 from benchmarks.tree import HERE, Tree
+from holdfast.load.wire import Wire
 
 TARGET = 10.0
 SETTLE_S = 300.0
@@ -124,6 +125,7 @@ class Run:
         self._waiting: dict[UUID, Wire] = {}
         self._early: set[UUID] = set()  # told before the answer to the request was read
         self._latencies_s: list[float] = []
+        self._sent_at: dict[Wire, float] = {}
         self._sent = 0
         self._give_up = 0.0
 
@@ -133,7 +135,7 @@ class Run:
         Args:
             source: the local address to come from.
         """
-        wires = await connect(url, lambda: Wire(self._answered, self._fail), source=source)
+        wires = await connect(url, self._answered, self._lost, source=source)
         begun = time.perf_counter()
         self._give_up = begun + self._seconds
         try:
@@ -150,6 +152,7 @@ class Run:
 
     def _order(self, wire: Wire) -> None:
         self._sent += 1
+        self._sent_at[wire] = time.perf_counter()
         wire.send(self._requests[self._sent % len(self._requests)])
 
     def _answered(self, wire: Wire, status: int, body: bytes) -> None:
@@ -176,11 +179,14 @@ class Run:
 
     def _told(self, wire: Wire) -> None:
         now = time.perf_counter()
-        self._latencies_s.append(now - wire.sent_at)
+        self._latencies_s.append(now - self._sent_at[wire])
         if now < self._give_up and self._sent < self._orders_max:
             self._order(wire)
         elif len(self._latencies_s) == self._sent and not self._ended.done():
             self._ended.set_result(None)
+
+    def _lost(self, wire: Wire, error: Exception) -> None:
+        self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         if not self._ended.done():

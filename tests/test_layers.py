@@ -43,10 +43,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": DECLARED | {"security", "observability", "communication", "runtime"},
     "story": WIRED | {"runtime"},
     "live": WIRED | {"runtime"},
+    "load": WIRED | {"runtime", "live", "testing"},
     "console": WIRED | {"runtime", "story", "live"},
     "cli": WIRED
     | {"migrations", "runtime", "simulation", "story", "live", "delivery", "console", "testing"}
-    | {"straight"},
+    | {"straight", "load"},
     "holdfast": DECLARED,  # the public names, in __init__.py
 }
 """{package: the packages that it may import}; a package that is not here is refused."""

@@ -47,6 +47,8 @@ HoldfastError                     code, status, effect
 │   └── SagaTooLong               more than 1,000 steps
 ├── NotSimulated                  something asked for what a seed does not decide
 ├── BrokenWorkload                the workload of a simulation raised
+├── BrokenTraffic                 the traffic of a load raised, or nothing of it is answered well
+├── DidNotStart                   a system that was started for its load ended, or was silent
 ├── Deadlock                      everything in a simulation waits
 └── Livelock                      a simulation goes on without coming to an end
 
@@ -415,6 +417,18 @@ class BrokenWorkload(HoldfastError):
     """The workload itself raised: nothing that it would find says anything about the system."""
 
     code = "broken_workload"
+
+
+class BrokenTraffic(HoldfastError):
+    """The traffic of a load raised, offers what cannot be asked, or nothing is answered well."""
+
+    code = "broken_traffic"
+
+
+class DidNotStart(HoldfastError):
+    """A system that was started for its load ended, or was silent; its last words are told."""
+
+    code = "did_not_start"
 
 
 class Deadlock(HoldfastError):

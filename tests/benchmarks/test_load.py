@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from benchmarks.load import Wire, connect
+from benchmarks.load import connect
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 GET = b"GET / HTTP/1.1\r\n\r\n"
@@ -39,7 +39,7 @@ async def test_an_idle_connection_may_be_closed() -> None:
     bodies, lost = list[bytes](), list[Exception]()
     async with closing_server(ANSWER) as url:
         wires = await connect(
-            url, lambda: Wire(lambda w, s, body: bodies.append(body), lost.append)
+            url, lambda w, s, body: bodies.append(body), lambda w, exc: lost.append(exc)
         )
         wire = wires[0]
         for number in range(1, 4):
@@ -56,7 +56,7 @@ async def test_a_request_without_an_answer_ends_the_measurement() -> None:
     """A connection that ends under it is a failure of the server."""
     lost: list[Exception] = []
     async with closing_server(b"") as url:
-        wires = await connect(url, lambda: Wire(lambda w, s, body: None, lost.append))
+        wires = await connect(url, lambda w, s, body: None, lambda w, exc: lost.append(exc))
         wires[0].send(GET)
         await until(lambda: lost)
         for wire in wires:

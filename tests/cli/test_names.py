@@ -78,7 +78,7 @@ def test_every_command_is_listed_and_has_a_file(cli: Cli) -> None:
     """The list in `--help` is the list of commands that can be run."""
     names = ["run", "serve", "check", "graph", "render", "certify", "migrate", "provision"]
     names += ["send", "status", "trace", "logs", "sagas", "audit", "letters", "dead-letters"]
-    names += ["sim", "demo"]
+    names += ["sim", "load", "demo"]
 
     listed = [
         line.split()[0] for line in cli.quick("--help").out.splitlines() if line.startswith("  ")

@@ -51,6 +51,11 @@ PLACES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "What workloads and invariants take: [Simulation](simulation.md).",
         ("Client", "Answer", "World", "run", "Setup", "Outcome", "Violation", "BrokenWorkload"),
     ),
+    "Load": (
+        "holdfast.load",
+        "What `@system.traffic` returns: [Load](load.md).",
+        ("Offer",),
+    ),
     "Time": ("holdfast.ports", "What a stand-in in a simulation takes.", ("Clock",)),
 }
 """{title: (module, what it is for, the names in it)}."""
@@ -61,7 +66,7 @@ HIDDEN = {
     "Service": {"metadata"},
     "ServiceCounter": _OF_MEASURES,
     "ServiceHistogram": _OF_MEASURES | {"buckets"},
-    "System": {"simulated", "handlers", "owner_of"},
+    "System": {"simulated", "offered", "handlers", "owner_of"},
     "Setup": {"safe", "schedule"},
     "World": {
         *("close", "within", "end", "arm", "watch", "passed", "calm", "operate", "client"),

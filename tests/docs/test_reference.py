@@ -107,7 +107,7 @@ def test_every_word_of_a_public_name_is_explained() -> None:
 ORDINARY = {
     *("budget", "bulkhead", "client", "data folder", "effect", "field", "header", "key", "model"),
     *("outside", "port", "reached", "read", "retry", "system", "token", "transaction"),
-    *("cancelled", "environment", "unanswered"),
+    *("cancelled", "environment", "offer", "unanswered"),
 }
 """Words that a reader brings along, or that come in code or in another sense first."""
 

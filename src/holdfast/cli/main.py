@@ -34,6 +34,7 @@ COMMANDS = {
     "letters": "Have letters that wait tried now.",
     "dead-letters": "List, show, replay or drop dead letters.",
     "sim": "Simulate a system under faults, in virtual time.",
+    "load": "Put load on a system, by clients that come at their own rate, and tell how it does.",
     "demo": "Run a system's demo, such as the shop's.",
 }
 """{command: what it is for}; each lives in the file of its name."""

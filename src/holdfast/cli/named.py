@@ -26,6 +26,11 @@ class Loaded:
     module: ModuleType
     name: str
 
+    @property
+    def package(self) -> str:
+        """The package in which further modules of the system are: `shop` of `shop.system`."""
+        return self.module.__name__.removesuffix(".system")
+
     def typed(self, data: Path | None) -> str:
         """Return what another command is given to be about the same system and data folder."""
         return self.name if data is None else f"{self.name} --data {shlex.quote(str(data))}"
@@ -66,21 +71,37 @@ def load(name: str) -> Loaded:
 def demo_of(name: str) -> ModuleType:
     """Return the module `<package>.demo` of a system. Raises UnknownName."""
     loaded = load(name)
-    package = loaded.module.__name__.removesuffix(".system")
-    module = _module(f"{package}.demo")
+    module = _module(f"{loaded.package}.demo")
     if module is None or not hasattr(module, "main"):
-        raise UnknownName(f"{name} has no demo: no function `main` in {package}.demo")
+        raise UnknownName(f"{name} has no demo: no function `main` in {loaded.package}.demo")
     return module
+
+
+def _with_module(name: str, part: str) -> Loaded:
+    """Return a system with what the module `<package>.<part>` declares for it, if there is one."""
+    loaded = load(name)
+    _module(f"{loaded.package}.{part}")
+    return loaded
 
 
 def simulated(name: str) -> System:
     """Return a system with what `<package>.simulation` declares for it. Raises UnknownName."""
-    loaded = load(name)
-    _module(f"{loaded.module.__name__.removesuffix('.system')}.simulation")
+    loaded = _with_module(name, "simulation")
     if loaded.system.simulated.workload is None:
         raise UnknownName(
             f"{name} declares no workload: write `@{loaded.system.name}.workload` above an async "
-            f"function in {loaded.module.__name__.removesuffix('.system')}.simulation"
+            f"function in {loaded.package}.simulation"
+        )
+    return loaded.system
+
+
+def offered(name: str) -> System:
+    """Return a system with what `<package>.traffic` declares for it. Raises UnknownName."""
+    loaded = _with_module(name, "traffic")
+    if loaded.system.offered.offers is None:
+        raise UnknownName(
+            f"{name} declares no traffic: write `@{loaded.system.name}.traffic` above an async "
+            f"function in {loaded.package}.traffic"
         )
     return loaded.system
 

@@ -1,6 +1,6 @@
 """System: several services and their gateway, as one declaration."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import overload
@@ -17,6 +17,7 @@ from holdfast.system.service import F, Route, SagaDeclaration, Service
 from holdfast.system.simulated import HORIZON_S, Invariant, Simulated
 from holdfast.system.slo import Slo
 from holdfast.system.tables import Handlers, handlers_of
+from holdfast.system.traffic import Traffic
 
 _HORIZON = timedelta(seconds=HORIZON_S)
 
@@ -40,6 +41,7 @@ class System:
     slo: Slo = field(default_factory=Slo)
     deploy: Deploy = field(default_factory=Deploy)
     simulated: Simulated = field(default_factory=Simulated, repr=False, compare=False)
+    offered: Traffic = field(default_factory=Traffic, repr=False, compare=False)
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -140,6 +142,33 @@ class System:
             return function
 
         return declare
+
+    # -- for its load ---------------------------------------------------------------------------
+
+    @overload
+    def traffic(self, function: F, /) -> F: ...
+
+    @overload
+    def traffic(self, /, *, environ: Mapping[str, str]) -> Callable[[F], F]: ...
+
+    def traffic(
+        self, function: F | None = None, /, *, environ: Mapping[str, str] | None = None
+    ) -> F | Callable[[F], F]:
+        """Declare what `holdfast load` asks: `async def shoppers(client) -> Sequence[Offer]`.
+
+        Args:
+            environ: settings of the system that is started for it, such as the key that tokens
+                are signed with.
+        """
+        if self.offered.offers is not None:
+            raise DeclarationError([f"system {self.name!r} has its traffic already"])
+
+        def declare(declared: F) -> F:
+            self.offered.offers = declared
+            self.offered.environ = dict(environ or {})
+            return declared
+
+        return declare if function is None else declare(function)
 
     def graph(self) -> Graph:
         """Derive the graph from the declaration."""
