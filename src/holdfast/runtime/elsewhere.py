@@ -37,7 +37,7 @@ class Elsewhere:
         self._system = system
         self._engines = engines
         self._tracing = tracing
-        self._asked = Replicas(engines.discover, pool.request, engines.clock)
+        self._asked = Replicas(engines.discover, pool.request, engines.clock, engines.random)
         self._hops = ClientPool(
             network=engines.network,
             clock=engines.clock,
@@ -45,7 +45,7 @@ class Elsewhere:
             identity=engines.identity,
         )
         stream = functools.partial(self._hops.request, streams=True)
-        self._behind = Replicas(engines.discover, stream, engines.clock)
+        self._behind = Replicas(engines.discover, stream, engines.clock, engines.random)
 
     async def call(self, service: str, request: Request, timeout_s: float) -> Response:
         """Send a request to a process of another service. Raises CallError."""
@@ -66,14 +66,14 @@ class Elsewhere:
         policy = hop_policy(self._system.gateway)
         name = f"gateway→{service.name}"
         edge = Edge(name, policy, self._engines.clock, self._engines.random)
-        call = functools.partial(self._behind.call, service.name)
 
-        def forwards(template: str, keyed: bool) -> Forward:
+        def forwards(template: str, keyed: bool, hedge_s: float | None = None) -> Forward:
             tell = self._tells(service.name, template)
+            call = functools.partial(self._behind.call, service.name, hedge_s=hedge_s)
             return Forward(edge, call, self._tracing, keyed=keyed, tell=tell)
 
         for route in service.routes:
-            forward = forwards(route.path, route.record)
+            forward = forwards(route.path, route.record, route.hedge_s)
             target = Target(
                 service.name,
                 route.path,

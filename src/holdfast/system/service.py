@@ -58,6 +58,7 @@ class Route:
         attempts: how often it may be tried for one account and from one address.
         slo: its own; None: that of the service, or of the system.
         tier: what gives way to it, and it to what, when a process cannot serve all.
+        hedge_s: after so long without an answer another process is asked as well; None: never.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Route:
     attempts: Attempts | None = None
     slo: Slo | None = None
     tier: Tier = Tier.NORMAL
+    hedge_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,9 +328,14 @@ class Service:
         attempts: Attempts | None = None,
         slo: Slo | None = None,
         tier: TierName = "normal",
+        hedge: timedelta | None = None,
     ) -> Callable[[F], F]:
+        hedge_s = None if hedge is None else hedge.total_seconds()
+        if hedge_s is not None and hedge_s <= 0:
+            raise ValueError(f"hedge={hedge} of {method} {path}: no time at all; raise it over 0")
+
         def register(function: F) -> F:
-            options = (status_code, scope, public, record, attempts, slo, Tier.named(tier))
+            options = (status_code, scope, public, record, attempts, slo, Tier.named(tier), hedge_s)
             route = Route(method, path, function, *options)
             self.routes.append(route)
             return function
@@ -344,14 +351,24 @@ class Service:
         public: bool = False,
         slo: Slo | None = None,
         tier: TierName = "normal",
+        hedge: timedelta | None = None,
     ) -> Callable[[F], F]:
         """Serve GET. Any valid token may call it; `scope` asks for more, `public` for none.
 
         `slo=Slo(latency_ms=2_000)` promises something else of it than of the service. Under too
         much load `tier="bulk"` gives way to what is `"normal"`, and that to what is `"critical"`.
+        With `hedge=timedelta(milliseconds=80)` a gateway that has no answer by then asks another
+        process of the service as well.
         """
         return self._route(
-            "GET", path, status_code=status_code, scope=scope, public=public, slo=slo, tier=tier
+            "GET",
+            path,
+            status_code=status_code,
+            scope=scope,
+            public=public,
+            slo=slo,
+            tier=tier,
+            hedge=hedge,
         )
 
     def post(
