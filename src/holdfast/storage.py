@@ -127,7 +127,10 @@ class MessageRows(Protocol):
     async def delete_messages(
         self, edge: int, ids: Sequence[UUID], *states: State
     ) -> list[MessageRow]:
-        """Delete those rows whose state is one of `states`; return what they held."""
+        """Delete those rows whose state is one of `states`; return those that a saga owned.
+
+        Nothing is to be done for the others, and most are events: they are not even read.
+        """
         ...
 
     async def lock_topic(self, topic: str) -> None:

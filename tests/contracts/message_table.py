@@ -106,7 +106,7 @@ class MessageContract(Opened):
                 letter(2, edge=2, state=State.DONE),
             ]
             await self.insert(database, *gone, *stays)
-            counts = []
+            counts: list[int] = []
             for _ in range(3):
                 tx = await database.begin()
                 counts.append(await tx.set_floor(1, letter(10).id, 3))
@@ -147,16 +147,20 @@ class MessageContract(Opened):
             assert (wrong, right, again) == (None, row, None)
 
     async def test_many_are_deleted_at_once(self) -> None:
-        """Those of the edge that are in a state that is named; others, and strangers, are not."""
+        """Those of the edge that are in a state that is named; others, and strangers, are not.
+
+        What no saga owned is deleted, and not told.
+        """
         async with self.opened() as database:
             due, done, elsewhere = letter(1), letter(2, state=State.DONE), letter(3, edge=2)
-            await self.insert(database, due, done, elsewhere)
+            owned = letter(5, owner=letter(99).id)
+            await self.insert(database, due, done, elsewhere, owned)
             tx = await database.begin()
-            ids = [row.id for row in (due, done, elsewhere, letter(4))]
+            ids = [row.id for row in (due, done, elsewhere, letter(4), owned)]
             deleted = await tx.delete_messages(1, ids, State.DUE)
             await tx.commit()
 
-            assert deleted == [due]
+            assert deleted == [owned]
             assert await database.messages(MessageFilter()) == [done, elsewhere]
 
     async def test_rows_are_found_by_topic_and_by_owner(self) -> None:
@@ -199,7 +203,7 @@ class MessageContract(Opened):
     @pytest.mark.parametrize("sharing", Sharing)
     async def test_a_column_that_was_filled_can_be_emptied(self, sharing: Sharing) -> None:
         """By a row that is settled, alone or beside one that keeps its columns."""
-        full: dict[str, object] = {
+        full: dict[str, Any] = {
             "due_at": 7,
             "expires_at": 8,
             "owner": UUID(int=1),

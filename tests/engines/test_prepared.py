@@ -1,8 +1,8 @@
 """Statements that are compiled once stay few, whatever columns a caller names."""
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import ARRAY, Column, Integer, MetaData, Table, func
+from sqlalchemy.dialects import postgresql, sqlite
 
 from holdfast.engines.prepared import PreparedWrites
 
@@ -34,3 +34,24 @@ def test_the_oldest_shape_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     again = writes.insert(WIDE, shapes[0])
     assert first is not None and again is not None
     assert again.sql == first.sql and again is not first
+
+
+def test_many_new_rows_are_one_statement_of_arrays() -> None:
+    """On Postgres; elsewhere, and where SQL makes a value of each row, they are told one by one."""
+    made = Table(
+        "made", MetaData(), Column("id", Integer), Column("n", Integer, default=func.now())
+    )
+    lists = Table("lists", MetaData(), Column("id", Integer), Column("n", ARRAY(Integer)))
+    dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # it has no types
+
+    def many(table: Table, *columns: str) -> str:
+        prepared = PreparedWrites(dialect).insert(table, columns)
+        return "" if prepared is None else prepared.many
+
+    assert many(WIDE, "id", "c0") == (
+        "INSERT INTO wide (id, c0) SELECT * FROM unnest($1::INTEGER[], $2::INTEGER[])"
+    )
+    assert many(made, "id") == "" != many(made, "id", "n")
+    assert many(lists, "id", "n") == "" != many(lists, "id")
+    on_sqlite = PreparedWrites(sqlite.dialect()).insert(WIDE, ("id", "c0"))
+    assert on_sqlite is not None and on_sqlite.many == ""

@@ -209,7 +209,7 @@ class JoinedTransaction:
     ) -> list[MessageRow]:
         await self._write_about(*ids)
         deleted = await self.apart.delete_messages(edge, ids, *states)
-        self._direct += bool(deleted)
+        self._direct += 1  # there may be others, of which nothing is told
         return deleted
 
     async def lock_topic(self, topic: str) -> None:

@@ -4,9 +4,12 @@ import asyncio
 import os
 import random
 import signal
+import struct
 import time
 from collections.abc import Callable
 from uuid import UUID
+
+_TAILS = struct.Struct(">8Q")
 
 
 class MachineClock:
@@ -34,19 +37,28 @@ class MachineIds:
         self._entropy = entropy
         self._last_ms = 0
         self._counter = 0
+        self._tails: list[
+            int
+        ] = []  # of the ids of one millisecond: drawn one by one they cost more
 
     def uuid7(self, now_ms: int) -> UUID:
         """Return a time-ordered UUID."""
         if now_ms > self._last_ms:
             self._last_ms = now_ms
-            self._counter = int.from_bytes(self._entropy(2), "big") & 0x3FF
+            self._tails = self._draw()
+            self._counter = self._tails.pop() & 0x3FF
         else:
             self._counter += 1
             if self._counter > 0xFFF:
                 self._last_ms, self._counter = self._last_ms + 1, 0
-        tail = int.from_bytes(self._entropy(8), "big") & ((1 << 62) - 1)
+        if not self._tails:
+            self._tails = self._draw()
+        tail = self._tails.pop() & ((1 << 62) - 1)
         value = (self._last_ms << 80) | (7 << 76) | (self._counter << 64) | (2 << 62) | tail
         return UUID(int=value)
+
+    def _draw(self) -> list[int]:
+        return list(_TAILS.unpack(self._entropy(_TAILS.size)))
 
     def token(self, size: int) -> bytes:
         """Return `size` bytes that nobody can guess."""

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from holdfast.contract.envelope import EdgeRow, Kind, Lane, MessageRow, SagaRow, State
@@ -29,9 +30,22 @@ MESSAGE_TYPES = {
 COLUMNS = ", ".join(MESSAGE_TYPES)
 SAGA_COLUMNS = "id, type, version, state, input, key, error, started_at, ended_at"
 EDGES = "SELECT id, sender, receiver, lane, events, floor FROM holdfast_edge ORDER BY id"
-_OFTEN_EMPTY = frozenset(
-    {"due_at", "owner", "path", "about", "expires_at", "hash", "answer", "error", "topic"}
-)
+_OFTEN: dict[str, tuple[object, str]] = {
+    "due_at": (None, "NULL"),
+    "tries": (1, "1"),
+    "reached": (False, "false"),
+    "owner": (None, "NULL"),
+    "path": (None, "NULL"),
+    "about": (None, "NULL"),
+    "expires_at": (None, "NULL"),
+    "hash": (None, "NULL"),
+    "answer": (None, "NULL"),
+    "error": (None, "NULL"),
+    "topic": (None, "NULL"),
+}
+"""{column: what most rows hold there, as a value and as it is written}."""
+_SAME = ("edge", "state", "kind")
+"""Columns that are one value each, and no array, where all rows agree on all of them."""
 _ABOVE = (
     "WHERE NOT EXISTS (SELECT 1 FROM holdfast_edge old WHERE old.id = new.edge "
     "AND old.floor > new.id) "
@@ -105,28 +119,67 @@ def values_of(row: MessageRow) -> tuple[object, ...]:
     )
 
 
-def columns_of(rows: Sequence[MessageRow]) -> dict[str, Sequence[object]]:
-    """Return rows as {column: its values}, without columns that are empty in all of them.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which columns of some rows are arrays, and which are one value for all of them.
 
-    An order's rows leave half of the columns empty, and the driver looks at each value in turn.
+    What is in neither is what most rows hold there: see `literal`.
     """
-    columns = zip(MESSAGE_TYPES, zip(*map(values_of, rows), strict=True), strict=True)
-    return {
-        name: values
-        for name, values in columns
-        if name not in _OFTEN_EMPTY or values.count(None) < len(values)
-    }
+
+    arrays: tuple[str, ...]
+    same: tuple[str, ...] = ()
+
+    def source(self, number: int, *more: tuple[str, str]) -> str:
+        """Return the rows as a table `new`, whose parameters come behind so many others.
+
+        Args:
+            more: (name, type) of further arrays, behind those of the rows.
+        """
+        named = [(name, MESSAGE_TYPES[name]) for name in self.arrays] + list(more)
+        arrays = ", ".join(f"${number + n}::{type_}[]" for n, (_, type_) in enumerate(named, 1))
+        table = f"unnest({arrays}) AS new ({', '.join(name for name, _ in named)})"
+        if not self.same:
+            return table
+        number += len(named)
+        values = ", ".join(
+            f"${number + n}::{MESSAGE_TYPES[name]} AS {name}" for n, name in enumerate(self.same, 1)
+        )
+        return f"(SELECT *, {values} FROM {table}) AS new"
+
+    def value(self, column: str) -> str:
+        """Return a column of `new`, as an expression."""
+        known = column in self.arrays or column in self.same
+        return f"new.{column}" if known else _OFTEN[column][1]
+
+    def inserting(self) -> str:
+        """Return what stands between INSERT INTO and FROM; columns without a value are left out."""
+        values = {name: self.value(name) for name in MESSAGE_TYPES if self.value(name) != "NULL"}
+        return f"holdfast_message ({', '.join(values)}) SELECT {', '.join(values.values())}"
+
+
+def columns_of(rows: Sequence[MessageRow]) -> tuple[Shape, list[Sequence[object]], list[object]]:
+    """Return rows as arrays of their columns, and as values that all of them share.
+
+    An order's rows are alike in most columns, and the driver looks at each value of an array.
+    """
+    arrays: dict[str, tuple[object, ...]] = {}
+    for name, values in zip(MESSAGE_TYPES, zip(*map(values_of, rows), strict=True), strict=True):
+        often = _OFTEN.get(name)
+        if often is None or values.count(often[0]) < len(values):
+            arrays[name] = values
+    count, same = len(rows), list[object]()
+    if all(arrays[name].count(arrays[name][0]) == count for name in _SAME):
+        same = [arrays.pop(name)[0] for name in _SAME]
+    shape = Shape(tuple(arrays), _SAME if same else ())
+    return shape, list(arrays.values()), same
 
 
 @functools.cache
-def inserted(columns: tuple[str, ...], *, above_floor: bool) -> str:
-    """Return the INSERT of rows that have these columns, an array for each."""
-    arrays = ", ".join(f"${n}::{MESSAGE_TYPES[name]}[]" for n, name in enumerate(columns, 1))
-    names = ", ".join(columns)
+def inserted(shape: Shape, *, above_floor: bool) -> str:
+    """Return the INSERT of rows of a shape."""
     return (
-        f"INSERT INTO holdfast_message ({names}) SELECT {names} FROM unnest({arrays}) "
-        f"AS new ({names}) {_ABOVE if above_floor else ''}"
-        "ON CONFLICT DO NOTHING RETURNING edge, id"
+        f"INSERT INTO {shape.inserting()} FROM {shape.source(0)} "
+        f"{_ABOVE if above_floor else ''}ON CONFLICT DO NOTHING RETURNING edge, id"
     )
 
 

@@ -65,9 +65,9 @@ class PostgresTables:
     ) -> list[MessageRow]:
         if not rows:
             return []
-        columns = columns_of(rows)
-        sql = inserted(tuple(columns), above_floor=above_floor)
-        found = await self._fetch(sql, *columns.values())
+        shape, arrays, same = columns_of(rows)
+        sql = inserted(shape, above_floor=above_floor)
+        found = await self._fetch(sql, *arrays, *same)
         if len(found) == len(rows):
             return list(rows)
         new = {(edge, id_) for edge, id_ in found}
@@ -100,8 +100,9 @@ class PostgresTables:
         self, edge: int, ids: Sequence[UUID], *states: State
     ) -> list[MessageRow]:
         found = await self._fetch(
-            "DELETE FROM holdfast_message WHERE edge = $1 AND id = ANY($2::uuid[]) "
-            f"AND state = ANY($3::text[]) RETURNING {COLUMNS}",
+            "WITH gone AS (DELETE FROM holdfast_message WHERE edge = $1 AND id = ANY($2::uuid[]) "
+            f"AND state = ANY($3::text[]) RETURNING {COLUMNS}) "
+            "SELECT * FROM gone WHERE owner IS NOT NULL",
             edge,
             list(ids),
             [state.value for state in states],

@@ -233,6 +233,9 @@ class PostgresTransaction(PostgresTables):
             await self._connection.execute(insert(table), rows)
         elif len(rows) == 1:
             await self._execute(statement.sql, *statement.values(rows[0]))
+        elif statement.many:
+            values = zip(*map(statement.values, rows), strict=True)
+            await self._execute(statement.many, *map(list, values))
         else:
             try:
                 await self._driver.executemany(statement.sql, map(statement.values, rows))

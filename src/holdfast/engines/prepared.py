@@ -8,13 +8,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import ARRAY, Column, Dialect, Table, bindparam, insert, update
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Table,
+    Uuid,
+    bindparam,
+    insert,
+    update,
+)
 
 from holdfast.engines.fits import Check, check_of
 from holdfast.engines.known import Convert, KnownStatements
 
 SHAPES_MAX = 1_024
 _KEY = "holdfast_key_"
+_PLAIN = (JSON, Boolean, Date, DateTime, Integer, LargeBinary, Numeric, String, Uuid)
+"""Types none of whose values the driver takes for an array within the array."""
 _Shape = tuple[Table, tuple[str, ...], bool]  # its columns, and whether it is an INSERT
 
 
@@ -23,7 +42,7 @@ class Prepared:
     """One statement, and its parameters in order: what looks at each value, and what converts it.
 
     Attributes:
-        many: the same UPDATE of many rows, whose parameters are arrays; empty where there is none.
+        many: the same of many rows, whose parameters are arrays; empty where there is none.
     """
 
     sql: str
@@ -67,7 +86,8 @@ class PreparedWrites:
             statement = insert(table).compile(dialect=self._dialect, column_keys=list(columns))
             order = tuple(statement.positiontup or ())
             known = set(order) == set(columns)
-            self._keep(key, self._prepared(str(statement), order, table) if known else None)
+            many = self._many_new(order, table) if known else ""
+            self._keep(key, self._prepared(str(statement), order, table, many) if known else None)
         return self._known[key]
 
     def update(self, table: Table, columns: tuple[str, ...]) -> Prepared | None:
@@ -88,16 +108,32 @@ class PreparedWrites:
             del self._known[next(iter(self._known))]
         self._known[key] = prepared
 
+    def _arrays(self, columns: Sequence[Column[object]]) -> str:
+        """Return parameters that are an array for each column; "" where there can be none."""
+        if self._dialect.name != "postgresql" or any(isinstance(c.type, ARRAY) for c in columns):
+            return ""
+        types = (column.type.compile(self._dialect) for column in columns)
+        return ", ".join(f"${n}::{type_}[]" for n, type_ in enumerate(types, 1))
+
+    def _many_new(self, order: Sequence[str], table: Table) -> str:
+        """Return the INSERT of many rows by arrays; "" where SQL makes a default for each row."""
+        columns = [_column(name, table) for name in order]
+        arrays = self._arrays(columns)
+        made = any(c.default is not None for c in table.columns if c.key not in order)
+        if not arrays or made or not all(isinstance(c.type, _PLAIN) for c in columns):
+            return ""
+        names = self._dialect.identifier_preparer
+        into = ", ".join(map(names.format_column, columns))
+        return f"INSERT INTO {names.format_table(table)} ({into}) SELECT * FROM unnest({arrays})"
+
     def _many(self, order: Sequence[str], table: Table) -> str:
         """Return the UPDATE of many rows by arrays, which only Postgres has."""
         columns = [_column(name, table) for name in order]
-        if self._dialect.name != "postgresql" or any(isinstance(c.type, ARRAY) for c in columns):
+        arrays = self._arrays(columns)
+        if not arrays:
             return ""
         names = self._dialect.identifier_preparer
         to = names.format_table(table)
-        arrays = ", ".join(
-            f"${n}::{column.type.compile(self._dialect)}[]" for n, column in enumerate(columns, 1)
-        )
         given = list(zip(order, (names.format_column(c) for c in columns), strict=True))
         changed = [f"{c} = new.v{n}" for n, (o, c) in enumerate(given) if not o.startswith(_KEY)]
         found = [f"{to}.{c} = new.v{n}" for n, (o, c) in enumerate(given) if o.startswith(_KEY)]

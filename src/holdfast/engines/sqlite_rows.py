@@ -11,6 +11,7 @@ COLUMNS = (
     "edge, id, state, kind, due_at, tries, reached, owner, path, about, expires_at, hash, body, "
     "answer, error, topic"
 )
+OWNER = COLUMNS.split(", ").index("owner")
 _MARKS = ", ".join("?" * 16)
 INSERT = f"INSERT INTO holdfast_message ({COLUMNS}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING"
 INSERT_ABOVE = (

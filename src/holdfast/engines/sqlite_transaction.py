@@ -21,6 +21,7 @@ from holdfast.engines.sqlite_rows import (
     COLUMNS,
     INSERT,
     INSERT_ABOVE,
+    OWNER,
     RENEW,
     UPDATE,
     UPDATE_HELD,
@@ -210,22 +211,22 @@ class SqliteTransaction:
         return cursor.rowcount == 1
 
     async def delete_message(self, edge: int, id: UUID, *states: State) -> MessageRow | None:
-        found = await self.delete_messages(edge, (id,), *states)
+        found = [message(values) for values in self._deleted(edge, id, states)]
         return found[0] if found else None
+
+    def _deleted(self, edge: int, id: UUID, states: Sequence[State]) -> sqlite3.Cursor:
+        marks = ", ".join("?" * len(states))
+        return self._sql.execute(
+            f"DELETE FROM holdfast_message WHERE edge = ? AND id = ? AND state IN ({marks}) "
+            f"RETURNING {COLUMNS}",
+            (edge, id.bytes, *states),
+        )
 
     async def delete_messages(
         self, edge: int, ids: Sequence[UUID], *states: State
     ) -> list[MessageRow]:
-        found: list[MessageRow] = []
-        marks = ", ".join("?" * len(states))
-        for id_ in ids:
-            deleted = self._sql.execute(
-                f"DELETE FROM holdfast_message WHERE edge = ? AND id = ? AND state IN ({marks}) "
-                f"RETURNING {COLUMNS}",
-                (edge, id_.bytes, *states),
-            )
-            found += map(message, deleted)
-        return found
+        deleted = [values for id_ in ids for values in self._deleted(edge, id_, states)]
+        return [message(values) for values in deleted if values[OWNER] is not None]
 
     async def lock_topic(self, topic: str) -> None:
         """One writer: the transaction itself is the lock."""
