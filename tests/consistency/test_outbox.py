@@ -2,6 +2,8 @@
 
 import asyncio
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -30,7 +32,7 @@ from tests.virtual_loop import run_virtual
 
 def letters_to(world: World, service: str) -> list[list[Letter]]:
     """Return the letters of each parcel that was published to a service."""
-    found = []
+    found: list[list[Letter]] = []
     for to, _, raw in world.broker.parcels:
         parcel = msgspec.json.decode(raw, type=Parcel)
         letters = [msgspec.json.decode(bytes(letter), type=Letter) for letter in parcel.letters]
@@ -157,6 +159,52 @@ async def test_answers_that_another_replica_heard_make_room(world: World) -> Non
     assert done == 20, "before any of them was sent again"
 
 
+async def test_nobody_asks_about_letters_that_have_just_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that is full while answers come is no reason to look into the table."""
+    world.schedule = replace(world.schedule, window=4)
+    await world.start()
+    asked = Counter[str]()
+    unanswered = world["shop"].database.unanswered
+
+    async def counted(edge: int, ids: Sequence[UUID]) -> set[UUID]:
+        asked["letters"] += len(ids)
+        return await unanswered(edge, ids)
+
+    monkeypatch.setattr(world["shop"].database, "unanswered", counted)
+
+    def work(tx: Unit) -> None:
+        for _ in range(20):
+            tx.send(Note())
+
+    for _ in range(10):
+        await world["shop"].write(work)
+    await world.settle(10)
+
+    assert len(await world["money"].effects()) == 200
+    assert asked.total() == 0
+
+
+async def test_an_idle_service_looks_at_its_table_once_a_poll(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one look has found tells how long to wait for the next."""
+    await world.start()
+    await world.pass_time(1.0)
+    looks = Counter[str]()
+    due_in_ms = world["money"].database.due_in_ms
+
+    async def counted() -> int | None:
+        looks["made"] += 1
+        return await due_in_ms()
+
+    monkeypatch.setattr(world["money"].database, "due_in_ms", counted)
+    await world.pass_time(10 * world.schedule.poll_ms / 1000)
+
+    assert looks["made"] == pytest.approx(10, abs=2)
+
+
 @pytest.mark.parametrize("safe", [True, False])
 async def test_undos_travel_apart_from_new_work(world: World, safe: bool) -> None:
     """In a lane of their own, whose window new work cannot fill."""
@@ -169,7 +217,7 @@ async def test_undos_travel_apart_from_new_work(world: World, safe: bool) -> Non
     await world.settle(200)
     undos = {
         (lane, letter.type)
-        for to, lane, raw in world.broker.parcels
+        for _, lane, raw in world.broker.parcels
         for letter in (
             msgspec.json.decode(bytes(one), type=Letter)
             for one in msgspec.json.decode(raw, type=Parcel).letters
@@ -328,7 +376,7 @@ async def test_what_a_dead_process_left_behind_leaves_at_the_pace_of_its_receive
     assert len(sent) < 1.5 * count, "few of them twice"
     if count < CLAIM_MAX:
         assert list(dict.fromkeys(sent)) == sorted(set(sent))
-    again = [msgspec.json.decode(raw, type=Parcel) for to, _, raw in world.broker.parcels]
+    again = [msgspec.json.decode(raw, type=Parcel) for _, _, raw in world.broker.parcels]
     assert all(parcel.again for parcel in again if parcel.letters), "the dead one may have sent it"
 
 

@@ -7,9 +7,9 @@ does not fit into the window waits in the table.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,7 @@ from holdfast.ports import Broker
 
 PARCELS_MAX = 4_096  # being handed over at once; a broker that takes none does not fill memory
 PARCEL_BYTES_MAX = 512 << 10  # of what travels together; brokers refuse more than a MiB
+UNHEARD_S = 0.1  # after which a full window is looked at: another replica may have the answers
 
 Item = TypeVar("Item")
 
@@ -42,6 +43,13 @@ def _loads(items: list[Item], size: Callable[[Item], int]) -> list[list[Item]]:
         loads[-1].append(item)
         held += bytes_
     return loads
+
+
+class Flying(NamedTuple):
+    """A letter that was sent and not answered: what it is, and since when, by the loop's time."""
+
+    kind: Kind
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +74,11 @@ class Outbox:
         self._ledger = ledger
         self._broker = broker
         self._wake = wake
-        self._in_flight: defaultdict[int, set[UUID]] = defaultdict(set)
+        self._in_flight: defaultdict[int, dict[UUID, Flying]] = defaultdict(dict)
         self._ready: dict[int, Ready] = {}  # of edges that have letters without room
         self._silent: dict[int, None] = {}  # edges that did not answer before a re-send
         self._back: dict[int, None] = {}  # those that have room for what waits in the table
+        self._full: set[int] = set()  # edges whose window has no room, since they were looked at
         self._heard_at: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent = self._resent = self._answers = self._left_out = 0
@@ -78,6 +87,13 @@ class Outbox:
         """Return how many letters of an edge were sent and not answered."""
         flying = self._in_flight.get(edge)
         return len(flying) if flying else 0
+
+    def are_events(self, edge: int, letters: Iterable[UUID]) -> bool:
+        """Whether all of these letters are events that this process sent and waits for."""
+        flying = self._in_flight.get(edge, {})
+        return all(
+            (one := flying.get(letter)) is not None and one.kind is Kind.EVENT for letter in letters
+        )
 
     def after_commit(self, turns: Sequence[Turn]) -> None:
         """Send what the turns of one transaction want sent, joined by edge.
@@ -121,7 +137,8 @@ class Outbox:
             rows = [row for row in rows if row.id not in flying]
         else:
             now_rows = []
-            if room <= 0:
+            if room <= 0 and edge not in self._full:
+                self._full.add(edge)
                 self._wake()  # another replica may have got the answers
         now_rows += self._next(edge, rows, room, flying)
         if again and not now_rows:
@@ -129,8 +146,9 @@ class Outbox:
         if not now_rows:
             return
         bodies: defaultdict[bool, list[bytes]] = defaultdict(list)  # False: for the first time
+        now = asyncio.get_running_loop().time()
         for row in now_rows:
-            flying.add(row.id)
+            flying[row.id] = Flying(row.kind, now)
             bodies[row.tries > 1].append(row.body)
         self._sent += len(now_rows)
         self._resent += len(bodies.get(True, ()))
@@ -143,7 +161,7 @@ class Outbox:
                 )
 
     def _next(
-        self, edge: int, rows: Sequence[MessageRow], room: int, flying: set[UUID]
+        self, edge: int, rows: Sequence[MessageRow], room: int, flying: Container[UUID]
     ) -> list[MessageRow]:
         """Return the oldest of these letters and those that wait, as many as there is room for."""
         if edge not in self._ready and len(rows) <= room:
@@ -188,17 +206,27 @@ class Outbox:
         return edges
 
     def crowded(self) -> list[tuple[int, list[UUID]]]:
-        """Return (edge, letters in flight) where the window is half full or more.
+        """Return (edge, letters in flight for long) where the window is half full or more.
 
-        Answers go to any replica of the sender: what another one has heard is not known here.
+        Answers go to any replica of the sender: what another one has heard is not known here. They
+        come at once, as a rule, so nobody is asked about a letter that has just left.
         """
         half = self._ledger.schedule.window // 2
-        return [(edge, list(ids)) for edge, ids in self._in_flight.items() if len(ids) >= half]
+        before = asyncio.get_running_loop().time() - UNHEARD_S
+        found: list[tuple[int, list[UUID]]] = []
+        self._full.clear()
+        for edge, flying in self._in_flight.items():
+            if len(flying) >= half:
+                self._full.add(edge)
+                found.append((edge, [id_ for id_, one in flying.items() if one.since <= before]))
+        return found
 
     def settled(self, edge: int, letters: Iterable[UUID]) -> None:
         """Make room for what waits behind these letters."""
-        self._in_flight[edge].difference_update(letters)
-        if edge in self._ready and len(self._in_flight[edge]) < self._ledger.schedule.window:
+        flying = self._in_flight[edge]
+        for letter in letters:
+            flying.pop(letter, None)
+        if edge in self._ready and len(flying) < self._ledger.schedule.window:
             self.send(edge, ())
 
     def announce(self, floors: Mapping[int, UUID]) -> None:

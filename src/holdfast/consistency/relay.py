@@ -15,7 +15,7 @@ from holdfast.consistency.cleaning import DELETE_MAX, Cleaning
 from holdfast.consistency.handling import Handling
 from holdfast.consistency.high_water import HighWater
 from holdfast.consistency.ledger import Ledger, encode
-from holdfast.consistency.outbox import Outbox
+from holdfast.consistency.outbox import UNHEARD_S, Outbox
 from holdfast.consistency.schedule import expired, floor_of, resend_at
 from holdfast.consistency.turn import Effects, Own
 from holdfast.consistency.unknown import UnknownWork
@@ -86,12 +86,17 @@ class Relay:
             self._woken.clear()
             pause_s = self._poll_s
             try:
-                full = await self._due_in_s() <= 0 and await self.claim()
-                await self._look_after_edges()
+                due_s = await self._due_in_s()
+                due_at = loop.time() + due_s
+                full = due_s <= 0 and await self.claim()
+                soon = await self._look_after_edges()
                 if loop.time() >= keep_at:
                     keep_at = loop.time() + keep_s
                     await self.keep_house()
-                pause_s = 0.0 if full else await self._pause_s()
+                if due_s <= 0 and not full:  # what was due has been claimed
+                    due_at = loop.time() + await self._due_in_s()
+                pause_s = 0.0 if full else self._pause_s(due_at - loop.time())
+                pause_s = min(pause_s, UNHEARD_S) if soon else pause_s
             except Exception as exc:  # whatever it was, the loop that heals must not end
                 logging.getLogger("holdfast").warning("relay: %r", exc)
             try:
@@ -104,12 +109,12 @@ class Relay:
         due_ms = await self._ledger.database.due_in_ms()
         return self._poll_s if due_ms is None else due_ms / 1000
 
-    async def _pause_s(self) -> float:
+    def _pause_s(self, due_s: float) -> float:
         if self._claimed.room <= 0:
             return self._poll_s  # it wakes this
         if not self._unknown.is_taken():
             return self._poll_s  # what is due may be left to others
-        return min(self._poll_s, max(0.001, await self._due_in_s()))
+        return min(self._poll_s, max(0.001, due_s))
 
     async def claim(self) -> bool:
         """Take what is due and have it run or sent again; say whether there may be more."""
@@ -145,8 +150,13 @@ class Relay:
             await self._expire(row)
         return len(claimed) == limit
 
-    async def _look_after_edges(self) -> None:
-        """Send at once what waits for somebody who is back; learn what others were answered."""
+    async def _look_after_edges(self) -> bool:
+        """Send at once what waits for somebody who is back; learn what others were answered.
+
+        Returns:
+            whether a full window is to be looked at again before long: what has just left it may
+            be answered meanwhile, and so may what goes where there is room now.
+        """
         for edge in self._outbox.take_back():
 
             async def hasten(tx: Transaction, effects: Effects, edge: int = edge) -> None:
@@ -154,9 +164,14 @@ class Relay:
 
             await self._writer.submit(Own(hasten))
             self._woken.set()
+        soon = False
         for edge, letters in self._outbox.crowded():
-            left = await self._ledger.database.unanswered(edge, letters)
-            self._outbox.settled(edge, set(letters) - left)
+            soon = soon or len(letters) < self._outbox.in_flight(edge)
+            if letters:
+                left = await self._ledger.database.unanswered(edge, letters)
+                soon = soon or len(left) < len(letters)
+                self._outbox.settled(edge, set(letters) - left)
+        return soon
 
     async def _expire(self, row: MessageRow) -> None:
         """Send the time-out to oneself on the answers' lane, behind the answers that wait."""
