@@ -6,6 +6,8 @@ in its place.
 """
 
 import asyncio
+import dis
+import inspect
 import operator
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -63,6 +65,7 @@ def _lets_pass(awaited: object) -> None:
 
 
 _NOT_BEGUN = object()
+_WAITING = ("SEND", "YIELD_VALUE")  # `await`, `async for` and `async with` come to these
 
 
 @types.coroutine
@@ -114,6 +117,18 @@ def pump(
                 raise wish
             error = wish
         awaited = _NOT_BEGUN
+
+
+def may_wait(function: Callable[..., object]) -> bool:
+    """Whether a function has a place at which it may wait; what is no `async def` may.
+
+    One that has none needs no task of its own: it ends with its first step.
+    """
+    if not isinstance(function, types.FunctionType):
+        return True
+    if not function.__code__.co_flags & inspect.CO_COROUTINE:  # it may return what waits
+        return True
+    return any(each.opname in _WAITING for each in dis.get_instructions(function))
 
 
 def is_cancelled() -> bool:

@@ -275,15 +275,15 @@ async def test_a_full_writer_is_no_try(world: World, monkeypatch: pytest.MonkeyP
     world.broker.fate = lambda to, lane, parcel: (True,)
     await world.start()
     core, refused = world["stock"], Counter[str]()
-    perform = core.writer.perform
+    submit = core.writer.submit
 
-    async def full(turn: Turn) -> None:
+    def full(turn: Turn) -> "asyncio.Future[None]":
         if isinstance(turn, HandlerTurn) and refused.total() < 2 * world.schedule.tries_max:
             refused["full"] += 1
             raise Overloaded("too many wait at the database")
-        await perform(turn)
+        return submit(turn)
 
-    monkeypatch.setattr(core.writer, "perform", full)
+    monkeypatch.setattr(core.writer, "submit", full)
     await world.send(Take())
     await world.pass_time(600)
 

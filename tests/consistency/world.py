@@ -41,6 +41,7 @@ from holdfast.contract.envelope import (
 from holdfast.contract.messages import Command, Event, Message, Undo
 from holdfast.contract.model import Model
 from holdfast.engines.machine import MachineIds
+from holdfast.pump import may_wait
 from holdfast.storage import MessageFilter, SagaFilter
 from tests.ablations.off import switch_off
 from tests.consistency.faults import Plan, Till, WatchedBroker, WatchedDatabase
@@ -61,8 +62,12 @@ from tests.consistency.messages import (
 from tests.consistency.moves import check_moves
 from tests.virtual_loop import LoopClock
 
-PAIRS = [("shop", "stock"), ("shop", "money"), ("stock", "shop")]
-PAIRS += [(name, name) for name in SERVICES]
+PAIRS = [
+    ("shop", "stock"),
+    ("shop", "money"),
+    ("stock", "shop"),
+    *((name, name) for name in SERVICES),
+]
 Function = Callable[[Any, Unit, "Reaching"], Coroutine[Any, Any, Any]]
 
 
@@ -82,7 +87,8 @@ class Reaching:
         number = self.calls
         self.calls += 1
         if number in self.delivery.kept:
-            kept: int = self.delivery.kept[number]
+            kept = self.delivery.kept[number]
+            assert isinstance(kept, int)
             return kept
         digest = hashlib.blake2b(str(cents).encode(), digest_size=8).digest()
         await self.delivery.reach(digest, number, self.key_life_s)
@@ -103,6 +109,10 @@ class Hand:
     alone: bool = False
     key_life_s: float = 86_400.0
     runs: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    waits: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waits = may_wait(self.function)
 
     async def invoke(self, delivery: Delivery) -> Any:
         """Run the function on a letter."""

@@ -23,6 +23,7 @@
     meeting       an undo, or a withdrawal, meets its command
     claimed       what is due in the table is run from there
     replies       the answers to letters, and the time-outs
+    heard         events that were heard: their rows end beside other work
 
     sagas         start, advance, cancel and end sagas
     advance       one advance of one saga, in one transaction

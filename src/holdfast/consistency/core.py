@@ -7,6 +7,7 @@
     ├ Outbox      sends what is committed, and gives answers
     ├ Writer      turns → one transaction, one commit → Outbox
     ├ Cleaning    forgets what is settled, in turns of the Writer
+    ├ Heard       ends the rows of events that were heard, beside turns of others
     ├ Sagas       start and advance, with Letters and Units
     ├ Received    the inbox rows
     ├ Leases      keep a letter to the handler that works on it
@@ -29,6 +30,7 @@ from holdfast.consistency.advance import SagaEnded, SagaParked, SagaType, untold
 from holdfast.consistency.claimed import ClaimedRows
 from holdfast.consistency.cleaning import Cleaning
 from holdfast.consistency.handling import Handled, Handling
+from holdfast.consistency.heard import Heard
 from holdfast.consistency.high_water import HighWater
 from holdfast.consistency.inbox import Inbox
 from holdfast.consistency.leases import Leases
@@ -120,6 +122,7 @@ class Core:
             waited=observers.waited,
         )
         self._cleaning = Cleaning(ledger, self.writer)
+        self.heard = Heard(self.writer)
         self.sagas = Sagas(
             ledger,
             self.letters,
@@ -164,7 +167,7 @@ class Core:
             self.received,
             self.handling,
             meetings,
-            Replies(ledger, self.writer, self.outbox, self.sagas, notice),
+            Replies(ledger, self.writer, self.outbox, self.sagas, self.heard, notice),
             self._cleaning,
             self.wake,
             notice,
@@ -196,4 +199,5 @@ class Core:
         await self._cleaning.stop()
         self.leases.close()
         await self.writer.idle()
+        await self.heard.idle()
         await self.outbox.idle()

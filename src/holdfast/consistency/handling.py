@@ -1,6 +1,7 @@
 """Handling: a letter's handler runs once; its row, its effect and its answer commit together."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any, Protocol
@@ -31,10 +32,15 @@ from holdfast.storage import Transaction
 
 
 class Handled(Protocol):
-    """A compiled handler, as `dispatch` makes it."""
+    """A compiled handler, as `dispatch` makes it.
+
+    Attributes:
+        waits: it may wait for something, its own transaction included.
+    """
 
     message: type[Message]
     alone: bool
+    waits: bool
 
     def invoke(self, delivery: Delivery) -> Coroutine[object, None, Any]:
         """Parse the letter, resolve the parameters, and run the handler."""
@@ -55,11 +61,24 @@ class Handled(Protocol):
         ...
 
 
+async def _is_kept(submitted: "asyncio.Future[None]") -> bool:
+    """Whether a turn was committed; why it was not is raised where it is waited for again."""
+    try:
+        await submitted
+    except Exception:  # whatever it was: `Writer.perform` meets it again
+        return False
+    return True
+
+
 async def insert_next(tx: Transaction, handled: Handled | None) -> None:
     """Let what comes after a letter that is dead come all the same."""
     row = None if handled is None else handled.next_row(tx.now_ms)
     if row is not None:
         await tx.insert_messages([row])
+
+
+Begun = tuple["HandlerTurn", "asyncio.Future[None] | None"]
+"""A turn, and its first run if that was prepared and submitted."""
 
 
 class Handling:
@@ -102,15 +121,77 @@ class Handling:
         self, edge: EdgeRow, letter: Letter, row: MessageRow | None, *, alone: bool = False
     ) -> None:
         """Run a letter's handler in its transaction, again if the transaction was lost."""
+        turn = self._turn_of(edge, letter, row, alone=alone)
+        if turn is not None:
+            await self._perform(turn)
+
+    async def run_new(self, edge: EdgeRow, letters: Sequence[Letter]) -> None:
+        """Run the handlers of letters that have no rows, all at once.
+
+        If none of them waits for anything, they are through before the loop gets its turn, and need
+        no task. Otherwise each has its own, and their turns come in the order of the letters.
+        """
+        turns = [turn for letter in letters if (turn := self._turn_of(edge, letter, None))]
+        if any(turn.waits for turn in turns):
+            work = [self._perform(turn) for turn in turns]
+        else:
+            work = [self._finish_all([(turn, self._try_begin(turn)) for turn in turns])]
+        await (work[0] if len(work) == 1 else asyncio.gather(*work))
+
+    def _turn_of(
+        self, edge: EdgeRow, letter: Letter, row: MessageRow | None, *, alone: bool = False
+    ) -> "HandlerTurn | None":
+        """Return the turn of a letter; None: a copy of it is under way in this process."""
         key = (edge.id, letter.id)
         if key in self._running:
-            return  # a copy of it is under way in this process
+            return None
         unit = self.unit_of(letter)
         delivery = Delivery(letter, edge, unit, self.ledger, self.writer, self.received, row)
         self._running[key] = delivery
-        turn = HandlerTurn(self, delivery, self.find(letter.type), alone=alone)
+        return HandlerTurn(self, delivery, self.find(letter.type), alone=alone)
+
+    def _try_begin(self, turn: "HandlerTurn") -> "asyncio.Future[None] | None":
+        """Prepare a turn that waits for nothing, and submit it; None: it has to begin anew."""
         try:
-            await self.writer.perform(turn)
+            prepared = first_step(turn.prepare())
+            assert isinstance(prepared, Finished), "it waits for nothing"
+            return self.writer.submit(turn)
+        except (RunAgain, Superseded, Overloaded):
+            turn.lost += 1
+            turn.close()
+            return None
+
+    async def _finish_all(self, begun: Sequence[Begun]) -> None:
+        """Wait for turns that were submitted; those that were not, or were lost, run again."""
+        lost: list[Begun] = []
+        left = deque(begun)
+        try:
+            while left:
+                turn, submitted = left[0]
+                if submitted is None or not await _is_kept(submitted):
+                    lost.append(left[0])
+                else:
+                    turn.close()
+                    del self._running[turn.key]
+                    turn.observe()
+                left.popleft()
+        except BaseException:  # raised again: nobody waits for them any more
+            for turn, submitted in (*left, *lost):
+                if submitted is not None:
+                    submitted.cancel()
+                turn.close()
+                del self._running[turn.key]
+            raise
+        if lost:
+            await asyncio.gather(*(self._perform(turn, was) for turn, was in lost))
+
+    async def _perform(
+        self, turn: "HandlerTurn", submitted: "asyncio.Future[None] | None" = None
+    ) -> None:
+        delivery = self._running[turn.key]
+        edge, letter = delivery.edge, delivery.letter
+        try:
+            await self.writer.perform(turn, submitted)
         except Superseded:
             await self._say_again(edge, letter)
         except (RunAgain, Overloaded) as exc:
@@ -121,7 +202,7 @@ class Handling:
                 await self._give_back_try(delivery)
             return
         finally:
-            del self._running[key]
+            del self._running[turn.key]
         turn.observe()
 
     def unit_of(self, letter: Letter) -> Unit:
@@ -181,7 +262,12 @@ class Handling:
 
 
 class HandlerTurn(Turn):
-    """The transaction of one handler: its writes, its answer, its inbox row."""
+    """The transaction of one handler: its writes, its answer, its inbox row.
+
+    Attributes:
+        waits: its first run may wait for something before its transaction.
+        key: of its letter, among those that are under way.
+    """
 
     prepares = True
 
@@ -189,6 +275,8 @@ class HandlerTurn(Turn):
         self, handling: Handling, delivery: Delivery, handled: Handled | None, *, alone: bool
     ) -> None:
         self.alone = alone or (handled is not None and handled.alone)
+        self.waits = handled is not None and handled.waits
+        self.key = delivery.edge.id, delivery.letter.id
         self._handling = handling
         self._ledger = handling.ledger
         self._delivery = delivery

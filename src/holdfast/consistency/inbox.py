@@ -130,6 +130,7 @@ class Inbox:
         if parcel.floor is not None:
             await self._lower(edge, parcel.floor)
         work: list[Coroutine[object, None, None]] = []
+        new: list[Letter] = []
         later: list[Letter] = []
         for letter in letters:
             if letter.kind is Kind.WITHDRAW:
@@ -139,7 +140,9 @@ class Inbox:
             elif letter.kind is Kind.UNDO and not letter.known:
                 work.append(self._meetings.undo(edge, letter, None))
             else:
-                work.append(self._handling.run(edge, letter, None))
+                new.append(letter)
+        if new:
+            work.append(self._handling.run_new(edge, new))
         if later:
             work.append(self._take_due(edge, later))
         if len(work) == 1:

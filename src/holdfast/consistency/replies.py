@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from holdfast.consistency.heard import Heard
 from holdfast.consistency.ledger import Ledger, encode
 from holdfast.consistency.outbox import Outbox
 from holdfast.consistency.received import Noticed
@@ -31,13 +32,20 @@ class Replies:
     """Takes the answers to one service's letters: a row ends here, and its saga goes on."""
 
     def __init__(
-        self, ledger: Ledger, writer: Writer, outbox: Outbox, sagas: Sagas, notice: Noticed
+        self,
+        ledger: Ledger,
+        writer: Writer,
+        outbox: Outbox,
+        sagas: Sagas,
+        heard: Heard,
+        notice: Noticed,
     ) -> None:
         self._ledger = ledger
         self._writer = writer
         self._outbox = outbox
         self._sagas = sagas
         self._notice = notice
+        self._heard = heard
 
     async def take(self, parcel: Parcel) -> None:
         """Answers to our letters."""
@@ -46,12 +54,15 @@ class Replies:
         except KeyError:
             self._notice("answer.refused", sender=parcel.receiver, reason="edge")
             return
-        try:
-            await self._writer.perform_own(partial(self._record, edge_id, parcel.answers))
-        except Exception:  # of one of them; the others go on
-            for answer in parcel.answers:
-                await self._answer(edge_id, answer)
-        self._outbox.answered(edge_id, [answer.id for answer in parcel.answers])
+        ids = [answer.id for answer in parcel.answers]
+        events = self._outbox.are_events(edge_id, ids)
+        if not (events and self._heard.try_end(edge_id, ids)):
+            try:
+                await self._writer.perform_own(partial(self._record, edge_id, parcel.answers))
+            except Exception:  # of one of them; the others go on
+                for answer in parcel.answers:
+                    await self._answer(edge_id, answer)
+        self._outbox.answered(edge_id, ids)
 
     async def _answer(self, edge: int, answer: LetterAnswer) -> None:
         try:

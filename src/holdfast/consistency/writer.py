@@ -28,6 +28,7 @@ from holdfast.storage import Sharing, Transaction
 
 LOOKS_MAX = 5
 RUNS_MAX = 5  # of one turn, when its transaction is lost
+BESIDE_S = 0.05  # that a turn waits at most for a transaction that others make
 
 Waiting = tuple[Turn, "asyncio.Future[None]", float]
 """A turn, what is done with it, and since when it waits, on the clock's monotonic scale."""
@@ -72,13 +73,17 @@ class Writer:
         self._waiting_max = waiting_max
         self._observe, self._waited = observe, waited
         self._waiting: deque[Waiting] = deque()
+        self._beside: list[tuple[Turn, asyncio.Future[None]]] = []
+        self._beside_ends: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._context = copy_context()  # its task serves everybody, not the one who woke it
         self._turns = self._commits = self._lost = 0
 
-    async def perform(self, turn: Turn) -> None:
+    async def perform(self, turn: Turn, submitted: "asyncio.Future[None] | None" = None) -> None:
         """Run a turn, again if its transaction was lost; return when it is committed.
 
+        Args:
+            submitted: its first run, if that was prepared and submitted already.
         Raises:
             RunAgain: it was lost each time; nothing of the turn was kept.
             Overloaded: too many turns wait.
@@ -86,9 +91,11 @@ class Writer:
         pause_s, longest_s = self.pause_s
         while True:
             try:
-                if turn.prepares and not await turn.prepare():
-                    return  # it needs no transaction
-                await self.submit(turn)
+                if submitted is None:
+                    if turn.prepares and not await turn.prepare():
+                        return  # it needs no transaction
+                    submitted = self.submit(turn)
+                await submitted
                 return
             except (RunAgain, Overloaded) as exc:
                 turn.lost += 1
@@ -96,6 +103,7 @@ class Writer:
                 if over and not turn.patient:
                     raise
             finally:
+                submitted = None
                 turn.close()
             if over:
                 await asyncio.sleep(pause_s)
@@ -121,14 +129,43 @@ class Writer:
                 f"{self._ledger.service} has {len(self._waiting):,} writes waiting",
                 headers={"Retry-After": "1"},
             )
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         turn.begun = False
         self._waiting.append((turn, future, self._ledger.clock.monotonic()))
-        if self._task is None:
-            name = f"{self._ledger.service} writer"
-            self._task = loop.create_task(self._drain(), name=name, context=self._context)
+        self._begin()
         return future
+
+    def beside(self, turn: Turn) -> "asyncio.Future[None]":
+        """Have a turn run that can wait: in a transaction that others make, or soon in its own.
+
+        See `submit` for what is returned.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._beside.append((turn, future))
+        if self._beside_ends is None:
+            self._beside_ends = loop.call_later(BESIDE_S, self._wait_no_longer)
+        return future
+
+    def _wait_no_longer(self) -> None:
+        """Let what waits for others' transactions have one."""
+        self._waiting += self._taken_along()
+        if self._waiting:
+            self._begin()
+
+    def _taken_along(self) -> list[Waiting]:
+        now = self._ledger.clock.monotonic()  # what it waited until now it did not wait for a turn
+        along = [(turn, future, now) for turn, future in self._beside]
+        self._beside = []
+        if self._beside_ends is not None:
+            self._beside_ends.cancel()
+            self._beside_ends = None
+        return along
+
+    def _begin(self) -> None:
+        if self._task is None:
+            loop, name = asyncio.get_running_loop(), f"{self._ledger.service} writer"
+            self._task = loop.create_task(self._drain(), name=name, context=self._context)
 
     async def _drain(self) -> None:
         """Run batches as long as turns wait.
@@ -162,6 +199,8 @@ class Writer:
             limit = self._ledger.schedule.batch
             while waiting and len(batch) < limit and waiting[0][0].sharing is sharing:
                 batch.append(waiting.popleft())
+        if sharing is Sharing.JOINED:
+            batch += self._taken_along()
         return batch, sharing
 
     async def _transact(self, batch: list[Waiting], sharing: Sharing) -> None:
@@ -304,8 +343,10 @@ class Writer:
 
     async def idle(self) -> None:
         """Wait until nothing waits and nothing is under way."""
-        while self._task is not None:
-            await asyncio.shield(self._task)
+        while self._beside or self._task is not None:
+            self._wait_no_longer()
+            if self._task is not None:
+                await asyncio.shield(self._task)
 
     def stats(self) -> WriterStats:
         """Return the counts."""

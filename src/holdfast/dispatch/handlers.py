@@ -23,6 +23,7 @@ from holdfast.observability import (
     semconv,
 )
 from holdfast.observability.span import Attributes, SpanLink, tick_trace_id, try_id
+from holdfast.pump import may_wait
 from holdfast.system.service import Job, tick_of
 from holdfast.system.signature import read_signature
 from holdfast.system.tables import MessageHandler
@@ -45,6 +46,7 @@ class CompiledHandler:
         "_tracing",
         "alone",
         "message",
+        "waits",
     )
 
     def __init__(
@@ -58,6 +60,7 @@ class CompiledHandler:
     ) -> None:
         self.message: type[Message] = handler.message
         self.alone = handler.alone
+        self.waits = may_wait(handler.function)
         self._function = handler.function
         self._arguments = provided.arguments(handler.signature)
         self._reach = reach
@@ -117,6 +120,7 @@ class CompiledJob:
 
     message = Message
     alone = True
+    waits = True
 
     def __init__(
         self,
@@ -178,6 +182,7 @@ class GoneJob:
 
     message = Message
     alone = False
+    waits = True
 
     async def invoke(self, delivery: Delivery) -> None:
         """Do nothing, and make no next tick."""
