@@ -160,7 +160,7 @@ def cpu_s(pid: int) -> float:
     """Return the CPU of a process's living threads in seconds, from /proc/PID/task/*/schedstat."""
     total_ns = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the thread has ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             total_ns += int((task / "schedstat").read_text().split()[0])
     return total_ns / 1e9
 
