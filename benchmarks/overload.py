@@ -1,102 +1,158 @@
-"""Customers who come faster than they can be served, and go when they have waited too long.
+"""A till that is asked for more than it can do, beside FastAPI on uvicorn with the same handlers.
 
-The load is open: they come at their own rate, each on a connection of its own, and nobody waits
-for the one before. Goodput is what was sold to customers who were still there, as a share of what
-the till can sell; what was sold to those who had gone is wasted, and worse.
+Clients come at a constant rate, whatever became of those before, and go after half a second. First
+is found what the till can do (a closed loop), and then it is asked for 0.8 to 10 times as much: a
+tenth of it critical, a fifth bulk. Goodput is what was answered to clients who were still there, as
+a share of what the till can do. A refusal's CPU is what is left of the till's at ten times the load
+when its good sales are taken off, for each that was none. `benchmarks.ours.simulated_till` is asked
+for the same.
 
-The till's capacity is what it sells on kept connections. Target: 60 % of it at two and a half times
-that load.
+Targets: goodput 0.95 at 2 times, 0.90 at 5, 0.80 at 10; at 0.8 at most 0.1 % refused; of what was
+answered p99 within 0.3 of the deadline; 99.9 % of what is critical at 5 times; 40 us a refusal.
+`python -m benchmarks.overload FOLDER` draws it.
 """
 
-import asyncio
-import contextlib
-import time
-from dataclasses import dataclass
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks.harness import Plan, Row, Sample
-from benchmarks.load import closed_loop, post
+import uvloop
+
+from benchmarks.harness import Plan, Row
+from benchmarks.ours import simulated_till
+from benchmarks.ours.till import DEADLINE_S, SALE_S, system
 from benchmarks.process import Server, running
+from holdfast.communication import Origin
+from holdfast.engines.machine import MachineClock
+from holdfast.load.course import Course, LoadPlan
+from holdfast.load.offer import Offer
+from holdfast.load.offered import mix_of
+from holdfast.load.pace import paces
+from holdfast.load.plot import draw
+from holdfast.load.result import LevelResult, LoadReport, TierResult
 
-TARGET = 0.6
-TIMES = 2.5
-PATIENCE_S = 2.0
-_AT_ONCE_MAX = 4_000
-_SALE = ("/v1/sales", b'{"item":"tea"}')
-_REQUEST = post(*_SALE).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
-
-
-@dataclass(slots=True)
-class Crowd:
-    """What became of the customers."""
-
-    sold: int = 0
-    refused: int = 0
-    gone: int = 0
-
-    async def buy(self, host: str, port: int) -> None:
-        """Come, ask, and wait as long as it is worth."""
-        writer: asyncio.StreamWriter | None = None
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                reader, writer = await asyncio.open_connection(host, port)
-                writer.write(_REQUEST)
-                status = (await reader.readline()).split(b" ")[1:2]
-                await reader.read()
-        except (TimeoutError, OSError):
-            self.gone += 1
-        else:
-            if status == [b"201"]:
-                self.sold += 1
-            else:
-                self.refused += 1
-        finally:
-            if writer is not None:
-                writer.close()
+LEVELS = ("0.8x", "2x", "5x", "10x")
+GOODPUT = {"2x": 0.95, "5x": 0.90, "10x": 0.80}
+CONNECTIONS_MAX = 2_000
+OFFERS = (
+    Offer("GET", "/v1/pay", share=0.1),
+    Offer("GET", "/v1/sell", share=0.7),
+    Offer("GET", "/v1/count", share=0.2),
+)
 
 
-async def crowd(url: str, rate: float, seconds: float) -> Crowd:
-    """Let customers come at a rate for so long; return what became of them."""
-    host, port = url.removeprefix("http://").split(":")
-    seen, under_way = Crowd(), set[asyncio.Task[None]]()
-    begun, come = time.perf_counter(), 0
-    while (passed := time.perf_counter() - begun) < seconds:
-        for _ in range(int(passed * rate) - come):
-            come += 1
-            if len(under_way) < _AT_ONCE_MAX:
-                task = asyncio.create_task(seen.buy(host, int(port)))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-        await asyncio.sleep(0.002)
-    if under_way:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait(under_way, timeout=PATIENCE_S + 1)
-    return seen
-
-
-async def capacity(url: str, seconds: float) -> Sample:
-    """Return what the till sells to customers who wait for each other."""
-    _, sample = await closed_loop(url, [post(*_SALE)], status=201, seconds=seconds)
-    return sample
+async def course(server: Server, seconds: float) -> tuple[LoadReport, float]:
+    """Load one server, level by level; return what it did, and its CPU at the last level."""
+    plan = LoadPlan(paces(",".join(LEVELS)), seconds, DEADLINE_S, CONNECTIONS_MAX)
+    plan.check()
+    origin = Origin.parse(server.url)
+    mix = mix_of(system, OFFERS, host=origin.authority, keys="till")
+    measuring = Course(origin, mix, plan, MachineClock(), quiet=None)
+    capacity = await measuring.capacity_per_s()
+    levels: list[LevelResult] = []
+    used_s = before_s = server.cpu_s()
+    async for level in measuring.levels(capacity):
+        before_s, used_s = used_s, server.cpu_s()
+        levels.append(level)
+    report = LoadReport(
+        server.name,
+        server.url,
+        DEADLINE_S,
+        CONNECTIONS_MAX,
+        capacity,
+        tuple(measuring.rounds),
+        tuple(levels),
+    )
+    return report, used_s - before_s
 
 
 async def measure(plan: Plan) -> list[Row]:
-    """Measure the figure."""
-    till = Server("till", "benchmarks.ours.till")
-    seconds = 10 * plan.round_s
-    async with running(till):
-        full = await capacity(till.url, plan.round_s)
-        seen = await crowd(till.url, TIMES * full.rate, seconds)
-        full = max(full, await capacity(till.url, plan.round_s), key=lambda sample: sample.rate)
-    goodput = seen.sold / (full.rate * seconds)
-    more = {"sold": float(seen.sold), "refused": float(seen.refused), "gone": float(seen.gone)}
-    sample = Sample(seen.sold / seconds, full.p50_ms, full.p99_ms, more=more)
-    return [
-        Row(
-            "overload",
-            f"goodput at {TIMES:g} times the load",
-            goodput,
-            ratio=goodput,
-            target=TARGET,
-            samples={till.name: [sample]},
+    """Measure the figures."""
+    ours, cpu_s, peer = await both(5 * plan.round_s)
+    rows = [_goodput(level, peer) for level in ours.levels if level.pace in GOODPUT]
+    calm, crowded = ours.levels[0], ours.levels[-1]
+    rows.append(_least("refused at 0.8 times the load", "%", _refused(calm), 0.1))
+    for level in ours.levels:
+        p99_ms, most_ms = level.whole.p99_ms or math.inf, 0.3 * DEADLINE_S * 1e3
+        rows.append(_least(f"p99 of what is answered at {level.pace}", "ms", p99_ms, most_ms))
+    critical = _tier(ours.levels[2], "critical")
+    served = critical.good_per_s / critical.offered_per_s
+    rows.append(Row("critical requests at 5 times", "served", served, ratio=served, target=0.999))
+    rows.append(_least("CPU of a refusal", "us", _refusal_us(crowded, cpu_s), 40.0))
+    for level in ours.levels[1:3]:
+        simulated = simulated_till.run(float(level.pace[:-1]), simulated_till.MIXED)
+        share = simulated.good.total() * simulated_till.WORK_S / simulated.seconds
+        rows.append(
+            Row(
+                f"simulated, at {level.pace}",
+                "goodput",
+                share,
+                "the machine",
+                level.whole.goodput,
+                ratio=share / level.whole.goodput,
+            )
         )
-    ]
+    return rows
+
+
+async def both(seconds: float) -> tuple[LoadReport, float, LoadReport]:
+    """Load the till and its peer; return what they did, and the till's CPU at the last level."""
+    till = Server("the till", "benchmarks.ours.till")
+    async with running(till):
+        ours, cpu_s = await course(till, seconds)
+    peer = Server("FastAPI + uvicorn", "benchmarks.peers.fastapi_till")
+    async with running(peer):
+        theirs, _ = await course(peer, seconds)
+    return ours, cpu_s, theirs
+
+
+def _goodput(level: LevelResult, peer: LoadReport) -> Row:
+    (theirs,) = [other for other in peer.levels if other.pace == level.pace]
+    goodput = level.whole.goodput
+    return Row(
+        f"overload, {level.pace} the load",
+        "goodput",
+        goodput,
+        peer.system,
+        theirs.whole.goodput,
+        ratio=goodput,
+        target=GOODPUT[level.pace],
+    )
+
+
+def _least(figure: str, unit: str, ours: float, target: float) -> Row:
+    return Row(figure, unit, ours, target=target, at_most=True)
+
+
+def _tier(level: LevelResult, name: str) -> TierResult:
+    (found,) = [tier for tier in level.tiers if tier.tier == name]
+    return found
+
+
+def _refused(level: LevelResult) -> float:
+    whole = level.whole
+    return 100 * (whole.refused_429 + whole.refused_503) / (whole.offered_per_s * level.seconds)
+
+
+def _refusal_us(level: LevelResult, cpu_s: float) -> float:
+    whole = level.whole
+    sold = whole.good_per_s * level.seconds
+    return (cpu_s - sold * SALE_S) / max(1, whole.refused_503 + whole.late) * 1e6
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw the till's course into a folder."""
+    till = Server("the till", "benchmarks.ours.till")
+
+    async def load() -> LoadReport:
+        async with running(till):
+            return (await course(till, 10.0))[0]
+
+    for path in draw(uvloop.run(load()), Path(arguments[0])):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

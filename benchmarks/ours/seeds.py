@@ -10,7 +10,10 @@ import sys
 import time
 from dataclasses import replace
 
-from holdfast.cli.named import simulated
+try:
+    from holdfast.cli.named import simulated
+except ImportError:  # another commit, with `--against`
+    from holdfast.cli.load import simulated  # type: ignore[attr-defined, no-redef]
 from holdfast.simulation.run import drawn_setup, run
 
 SEEDS = 20  # the same ones, so that rounds differ by the machine alone

@@ -7,41 +7,58 @@ import time
 from pathlib import Path
 
 import uvloop
-from sqlalchemy import Column, MetaData, String, Table, Uuid
 
 from benchmarks.ours.serve import serve_until_stopped
-from holdfast import Gateway, Model, Service, System, Tx
+from holdfast import Gateway, Model, Service, System
 from holdfast.engines.machine import MachineClock
 from holdfast.observability import Logger
 from holdfast.runtime.process import Options, Process
 
-SALE_S = 0.004
-METADATA = MetaData()
-SALES = Table(
-    "sale", METADATA, Column("id", Uuid, primary_key=True), Column("item", String, nullable=False)
-)
+SALE_S, DEADLINE_S = 0.004, 0.5
 
 
-class Sale(Model):
-    """What is bought."""
+class Done(Model):
+    """What was done."""
 
-    item: str
-
-
-service = Service("till", tables=METADATA)
+    what: str
 
 
-@service.post("/v1/sales", public=True, status_code=201)
-async def sell(body: Sale, tx: Tx) -> Sale:
-    """Write a sale down, after as much work as a real one would be."""
+def work() -> None:
+    """Hold the loop for as long as a sale takes."""
     until = time.perf_counter() + SALE_S
     while time.perf_counter() < until:
         pass
-    tx.insert(SALES, id=tx.new_id(), item=body.item)
-    return body
 
 
-system = System("till", [service], Gateway(per_address=None, connections_per_address=None))
+service = Service("till", tables=[])
+
+
+@service.get("/v1/pay", public=True, tier="critical")
+async def pay() -> Done:
+    """Take the money for what is in the bag already."""
+    work()
+    return Done(what="pay")
+
+
+@service.get("/v1/sell", public=True)
+async def sell() -> Done:
+    """Sell something."""
+    work()
+    return Done(what="sell")
+
+
+@service.get("/v1/count", public=True, tier="bulk")
+async def count() -> Done:
+    """Count what was sold."""
+    work()
+    return Done(what="count")
+
+
+system = System(
+    "till",
+    [service],
+    Gateway(per_address=None, deadline_s=DEADLINE_S, wait_s=DEADLINE_S / 5),
+)
 
 
 async def main() -> None:

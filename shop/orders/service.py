@@ -74,7 +74,7 @@ orders = Service(
 )
 
 
-@orders.post("/v1/orders", status_code=202, scope="orders:write")
+@orders.post("/v1/orders", status_code=202, scope="orders:write", tier="critical")
 async def place_order(body: PlaceOrder, outside: Outside, tx: Tx, caller: Caller) -> OrderView:
     """Take an order; what comes of it is seen at GET /v1/orders/{order_id}."""
     price = await outside.ask(GetPrice(lines=body.lines))
@@ -118,7 +118,7 @@ async def get_order(order_id: UUID, read: Read, caller: Caller) -> OrderDetails:
     return OrderDetails.model_validate({**order, "lines": lines.mappings().all()})
 
 
-@orders.get("/v1/orders", scope="orders:read")
+@orders.get("/v1/orders", scope="orders:read", tier="bulk")
 async def list_orders(
     read: Read,
     caller: Caller,

@@ -31,8 +31,8 @@ class Arrivals:
     def read(self, transport: asyncio.BaseTransport, *, first: bool = False) -> tuple[float, bool]:
         """Return when the bytes came that were just read, and whether they are the last ones.
 
-        The `first` ones of a connection may have come long before it was accepted, which a loop
-        does one by one and in no hurry: its rounds are short then, and say nothing.
+        The `first` ones of a connection may have come long before it was accepted, of which the
+        rounds of the loop say nothing.
         """
         if not self._reading:
             self._reading = True

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fcntl import ioctl
 from termios import TIOCOUTQ
-from typing import cast
 
+from holdfast.engines.acceptor import Acceptor, bound
 from holdfast.ports import Listener, Unread
 
 BACKLOG_MAX = 1024  # connections that the kernel holds until they are accepted; more are refused
@@ -93,18 +93,12 @@ class SystemNetwork:
             server = await loop.create_unix_server(
                 factory, path, ssl=tls, backlog=BACKLOG_MAX, ssl_handshake_timeout=handshake_s
             )
-        else:
-            server = await loop.create_server(
-                factory,
-                host,
-                port,
-                ssl=tls,
-                backlog=BACKLOG_MAX,
-                ssl_handshake_timeout=handshake_s,
-                reuse_port=self._share_port,
-            )
-        _bound(server.sockets)
-        return _SystemListener(server)
+            return _SystemListener(server.close, path, 0)
+        listening = await bound(host, port, backlog=BACKLOG_MAX, share_port=self._share_port)
+        _limit(listening)
+        name = listening[0].getsockname()
+        acceptor = Acceptor(listening, factory, tls, handshake_s)
+        return _SystemListener(acceptor.close, str(name[0]), int(name[1]))
 
     def unread(self, transport: asyncio.BaseTransport) -> Unread:
         """Return how long what comes in has waited; Linux alone knows, of TCP alone."""
@@ -139,7 +133,7 @@ class SystemNetwork:
         transport.abort()
 
 
-def _bound(listening: Iterable[socket.socket]) -> None:
+def _limit(listening: Iterable[socket.socket]) -> None:
     """Bound what the kernel holds of each connection; those that are accepted inherit it."""
     for one in listening:
         if _UNSENT is not None and one.family in _TCP_FAMILIES:
@@ -181,17 +175,16 @@ def _free(path: str) -> None:
 
 
 class _SystemListener:
-    def __init__(self, server: asyncio.AbstractServer) -> None:
-        self._server = server
-        name = cast(asyncio.Server, server).sockets[0].getsockname()
-        self._address = (name, 0) if isinstance(name, str) else (str(name[0]), int(name[1]))
+    def __init__(self, close: Callable[[], None], host: str, port: int) -> None:
+        self._close = close
+        self._address = (host, port)
 
     @property
     def address(self) -> tuple[str, int]:
         return self._address
 
     def close(self) -> None:
-        self._server.close()
+        self._close()
         if not self._address[1]:
             with suppress(FileNotFoundError):
                 os.unlink(self._address[0])

@@ -19,6 +19,7 @@ SAMPLES_MIN = 10  # that end a window; fewer say little of a tenth
 SPARSE_WINDOWS = 10  # after so long it ends all the same
 LATE_SHARE = 0.1
 WINDOWS = 2  # in a row, before a limit falls; one is a hiccup, which is caught up with
+FLOOD = 2.0  # times what is enough, where it is not waited for a second window
 BUSY_SHARE = 0.25  # of the longest wait: who waits longer on the average waits for others
 LAST_WINDOWS = 10  # before one falls whose lesser tiers have fallen already
 STEADY_S = 1.0  # over about so long the rate of what is done is told
@@ -81,9 +82,12 @@ def fills_up(inside: int, before: int, seen: Window, wait_s: float) -> bool:
     return busy and inside >= before and inside > seen.enough(wait_s)
 
 
-def widened(limit: float, limit_max: float) -> float:
-    """Return the next limit of a tier that is wanted more than it may be inside."""
-    return min(limit_max, limit + max(1.0, limit * _RISE))
+def widened(limit: float, limit_max: float, *, busy: bool) -> float:
+    """Return the next limit of a tier that is wanted more than it may be inside.
+
+    Where nobody waits for long it doubles: what made it fall is over.
+    """
+    return min(limit_max, limit + max(1.0, limit * _RISE if busy else limit))
 
 
 class _TierState:
@@ -200,12 +204,24 @@ class ConcurrencyLimits:
         if samples < SAMPLES_MIN and seconds < WINDOW_S * SPARSE_WINDOWS:
             self._until = now + WINDOW_S
             return
-        if samples:
+        idle = now - self._until > WINDOW_S * SPARSE_WINDOWS
+        if idle or (samples < SAMPLES_MIN and self._waited_s <= samples * self._busy_s):
+            self._recover()
+        elif samples:
             self._decide(now, self._seen(seconds))
-        else:
-            self._widen()
         self._begun_at, self._before = now, self._inside
         self._forget()
+
+    @property
+    def _busy_s(self) -> float:
+        """Whoever waits longer on the average waits for others."""
+        return self.wait_s * BUSY_SHARE
+
+    def _recover(self) -> None:
+        """Forget what made limits fall: nothing has come for a while, or little, and in time."""
+        self._bad_windows, self._done_per_s, self.expected_s = 0, 0.0, 0.0
+        for tier in self._tiers:
+            tier.limit = self._places_max
 
     def _seen(self, seconds: float) -> Window:
         waited_s = self._waited_s / self._samples
@@ -218,13 +234,14 @@ class ConcurrencyLimits:
     def _decide(self, now: float, seen: Window) -> None:
         self.expected_s, self._until = seen.waited_s, now + WINDOW_S
         fills = fills_up(self._inside, self._before, seen, self.wait_s)
+        floods = fills and self._inside > FLOOD * seen.enough(self.wait_s)
         self._bad_windows = self._bad_windows + 1 if seen.late or fills else 0
-        if self._bad_windows >= WINDOWS:
+        if self._bad_windows >= WINDOWS or floods:
             self._narrow(seen)
             if not fills:  # what was changed shows after so long
                 self._until = now + max(WINDOW_S, seen.waited_s)
         elif not self._bad_windows:
-            self._widen()
+            self._widen(busy=seen.waited_s > self._busy_s)
 
     def _narrow(self, seen: Window) -> None:
         """Take places from the least important tiers that are inside.
@@ -246,11 +263,11 @@ class ConcurrencyLimits:
         below = self._tiers[self._tiers.index(tier) + 1 :]
         return any(other.limit < self._places_max for other in below)
 
-    def _widen(self) -> None:
+    def _widen(self, *, busy: bool) -> None:
         """Give places to the most important tier that was refused some."""
         for tier in self._tiers:
             if tier.wanted and tier.limit < self._places_max:
-                tier.limit = widened(tier.limit, self._places_max)
+                tier.limit = widened(tier.limit, self._places_max, busy=busy)
                 return
 
     def _forget(self) -> None:
