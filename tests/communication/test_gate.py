@@ -1,7 +1,7 @@
 """The gate of a server: asked before anything is made for a request, and told of its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -25,6 +25,7 @@ class Gate:
 
     def enter(self, request: Request) -> Response | None:
         self.told.append(f"enter {request.path}")
+        request.places = self
         return FULL if self.is_full(request) else None
 
     def begin(self, request: Request) -> None:
@@ -34,14 +35,19 @@ class Gate:
         self.told.append(f"leave {request.path}")
 
 
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """Stream what the gate was told by then."""
+    gate: Gate = request.places  # type: ignore[assignment]  # put there by the gate
+    yield gate.told[-1].encode()
+
+
 async def echo(request: Request) -> Response:
     """Answer with the path; /bug fails."""
     if request.path == "/bug":
         raise RuntimeError("a bug")
+    if request.path == "/stream":
+        return Response(200, [], stream=pieces(request))
     return Response(200, [], request.path.encode())
-
-
-Talk = Callable[..., "asyncio.Future[bytes]"]
 
 
 @pytest.fixture(name="gate")
@@ -124,3 +130,11 @@ async def test_a_bug_gives_its_place_back(gate: Gate) -> None:
 
     assert said.startswith(b"HTTP/1.1 500 ")
     assert gate.told == ["enter /bug", "begin /bug", "leave /bug"]
+
+
+async def test_a_stream_gives_its_place_back_when_it_begins(gate: Gate) -> None:
+    """It may last for hours, and holds nobody up."""
+    said = await talk(gate, head("/stream", LAST))
+
+    assert b"leave /stream" in said
+    assert gate.told == ["enter /stream", "begin /stream", "leave /stream"]

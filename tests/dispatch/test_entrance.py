@@ -111,6 +111,7 @@ def test_who_stood_in_line_for_too_long_is_refused(path: str, age_s: float, refu
         answers.append(house.enter(path, age_s))
 
     assert [answer is not None for answer in answers] == [False, False, refused, refused]
+    assert house.gate.stats()[path[1:]].refused == 2 * refused
 
 
 def test_who_will_be_gone_before_its_turn_is_refused() -> None:

@@ -322,7 +322,11 @@ class Connection(asyncio.Protocol):
         closing = True
         try:
             try:
-                response = await state.handler(request)
+                try:
+                    response = await state.handler(request)
+                finally:  # a stream that is sent takes no place
+                    if gate is not None:
+                        gate.leave(request)
                 closing, answer = self._encode(request, response)
             except Exception as error:  # the handler's own, or an answer that cannot be sent
                 state.report(request, error)
@@ -337,8 +341,6 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             state.in_flight -= 1
-            if gate is not None:
-                gate.leave(request)
             self._task = self._running = None
             self._came_at = 0.0
             if self._gone:

@@ -198,5 +198,5 @@ class AdmissionControl(Protocol):
         ...
 
     def leave(self, request: Request) -> None:
-        """Note that a request that was let in has its answer, or none will come."""
+        """Note that a request that was let in has its answer, sent or not, or gets none."""
         ...

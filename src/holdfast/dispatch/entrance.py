@@ -67,7 +67,9 @@ class Entrance:
             return None
         found, places = self._find(request)
         now = self._monotonic()
-        if self._in_time(request, places.tier, now) and self._room.enter(places, now):
+        if not self._in_time(request, places.tier, now):
+            self._room.refuse(places)
+        elif self._room.enter(places, now):
             request.found, request.places = found, places
             return None
         self._refused(request, "" if found is None else found[0].template, _REFUSAL.status)

@@ -549,7 +549,7 @@ PLACES_REFUSED: Final = Metric(
     "holdfast_requests_shed_total",
     "counter",
     "request",
-    "Requests that were refused for want of a place in their tier.",
+    "Requests that were refused by the entrance: no place in their tier, or they came late.",
     ("tier",),
     source="scrape",
 )

@@ -154,7 +154,7 @@ class ConcurrencyLimits:
             self._look(now)
         tier = self._tiers[places.tier]
         if self.is_full(places):
-            tier.refused += 1
+            self.refuse(places)
             tier.wanted = True
             tier.crowds = tier.crowds or places.inside * 2 <= tier.limit
             return False
@@ -164,6 +164,10 @@ class ConcurrencyLimits:
         if tier.inside > tier.peak:
             tier.peak = tier.inside
         return True
+
+    def refuse(self, places: RoutePlaces) -> None:
+        """Count a request that is refused, for want of a place or for another reason."""
+        self._tiers[places.tier].refused += 1
 
     def is_full(self, places: RoutePlaces) -> bool:
         """Say whether there is no place for a request of a route."""
