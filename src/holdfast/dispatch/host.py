@@ -103,6 +103,9 @@ class ServiceHost:
 
     Args:
         asks: where it answers queries. everywhere: where it asks; the same by default.
+
+    Attributes:
+        edges: over which it asks and reaches.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class ServiceHost:
         asks: QueriesHere,
         everywhere: Asks | None = None,
     ) -> None:
+        self.edges: list[Edge] = []
         graph = system.graph()
         self.service = service
         self.name = service.name
@@ -226,6 +230,7 @@ class ServiceHost:
     def _edge(self, name: str, policy: EdgePolicy | None) -> Edge:
         edge = Edge(name, policy or EdgePolicy(), self._ports.clock, self._ports.random)
         watch_edge(self._ports.metrics, edge)
+        self.edges.append(edge)
         return edge
 
     # -- start and stop ---------------------------------------------------------------------------

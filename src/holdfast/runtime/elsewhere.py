@@ -23,6 +23,9 @@ class Elsewhere:
     Args:
         pool: for queries; what is forwarded has connections of its own, since answers stream.
         exchange: tells services who calls; None: they take the gateway's word.
+
+    Attributes:
+        edges: over which it forwards, one for each service.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Elsewhere:
         tracing: Tracing,
         exchange: Exchange | None = None,
     ) -> None:
+        self.edges: list[Edge] = []
         self._exchange = exchange
         self._system = system
         self._engines = engines
@@ -66,6 +70,7 @@ class Elsewhere:
         policy = hop_policy(self._system.gateway)
         name = f"gateway→{service.name}"
         edge = Edge(name, policy, self._engines.clock, self._engines.random)
+        self.edges.append(edge)
 
         def forwards(template: str, keyed: bool, hedge_s: float | None = None) -> Forward:
             tell = self._tells(service.name, template)

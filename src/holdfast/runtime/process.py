@@ -34,6 +34,7 @@ from holdfast.runtime.watches import (
     expect,
     watch_broker,
     watch_databases,
+    watch_edges,
     watch_hosts,
     watch_places,
     watch_pool,
@@ -137,7 +138,7 @@ class Process:
             threads=settings.threads,
             computing=settings.compute_threads,
             share_port=settings.share_port,
-            on_room=functools.partial(watch_room, self.metrics),
+            on_room=functools.partial(watch_room, self.health, self.metrics),
             identity=self._identity,
         )
         return replace(engines, signer=self._signer)
@@ -215,6 +216,7 @@ class Process:
         self._watch_identity()
         watch_broker(self.health, self.metrics, self._engines.broker)
         watch_hosts(self.health, self.hosts)
+        watch_edges(self.health, "edges of the gateway", self._wiring.elsewhere.edges)
         watch_databases(self.metrics, self.hosts)
         watch_pool(self.metrics, self._wiring.pool)
         watch_server(self.metrics, self._listeners.front)

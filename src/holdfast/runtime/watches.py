@@ -8,7 +8,7 @@ from holdfast.communication import ClientPool, HttpServer
 from holdfast.dispatch.host import ServiceHost
 from holdfast.observability import CALL_ERRORS, SERVED_ERRORS, Health, Logger, Metrics, catalogue
 from holdfast.ports import BrokerCounts, Limits
-from holdfast.resilience import ConcurrencyLimits, MemoryLimits, Room
+from holdfast.resilience import ConcurrencyLimits, Edge, MemoryLimits, Room
 from holdfast.runtime.environ import Environ
 from holdfast.runtime.externals import Externals
 from holdfast.runtime.stand_in import StandIn
@@ -16,8 +16,9 @@ from holdfast.storage import ConnectionCounts
 from holdfast.system import System
 
 
-def watch_room(metrics: Metrics, name: str, room: Room) -> None:
+def watch_room(health: Health, metrics: Metrics, name: str, room: Room) -> None:
     """Show how full a room of blocking functions is."""
+    health.show(f"pool {name}", room.stats)
     metrics.watch(catalogue.POOL_RUNNING, lambda: room.stats().under_way, pool=name)
     metrics.watch(catalogue.POOL_WAITING, lambda: room.stats().waiting, pool=name)
     metrics.watch(catalogue.POOL_REFUSED, lambda: room.stats().refused, pool=name)
@@ -140,6 +141,13 @@ def watch_hosts(health: Health, hosts: Sequence[ServiceHost]) -> None:
         health.watch(f"database of {host.name}", host.ledger.database.trouble)
         health.watch(f"versions of {host.name}", functools.partial(unknown, host))
         health.watch(f"letters of {host.name}", functools.partial(letters, host))
+        watch_edges(health, f"edges of {host.name}", host.edges)
+
+
+def watch_edges(health: Health, name: str, edges: Sequence[Edge]) -> None:
+    """Show the defences of edges: breakers, budgets and bulkheads."""
+    if edges:
+        health.show(name, lambda: {edge.name: edge.stats() for edge in edges})
 
 
 def watch_stand_ins(health: Health, metrics: Metrics, stand_ins: Sequence[StandIn]) -> None:
