@@ -139,7 +139,9 @@ class Pod:
         self._stop.set()
         if self.phase == "Pending":
             self.task.cancel()
-        await asyncio.wait([self.task])
+        while not self.task.done():  # one that was just being started ends when it is there
+            self.kill()
+            await asyncio.wait([self.task], timeout=LOOK_S)
         self.phase = "Succeeded" if self.phase == "Running" else "Failed"
         if self._networked:
             await self._at.node.remove_network(self.network)
