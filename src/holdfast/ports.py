@@ -67,6 +67,21 @@ class Listener(Protocol):
         ...
 
 
+class AddressRefused(OSError):
+    """An address is in use, or not ours.
+
+    Attributes:
+        host, port: where it was to be.
+    """
+
+    def __init__(self, cause: OSError, host: str, port: int) -> None:
+        super().__init__(cause.errno, cause.strerror or str(cause))
+        self.host, self.port = host, port
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}: {self.strerror}"
+
+
 class Unread(NamedTuple):
     """What the kernel tells of bytes that were just read, or are about to be.
 

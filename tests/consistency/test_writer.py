@@ -269,19 +269,19 @@ async def test_an_error_is_told_after_the_commit(world: World) -> None:
 async def test_whoever_is_told_of_a_commit_may_fail(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bug in a metric, or in what leaves: it is committed, and nobody waits for ever."""
+    """A bug in a metric, a limit, or in what leaves: it is committed, and nobody waits for ever."""
     await world.start()
 
     def broken(*told: object) -> None:
         raise LookupError("a bug")
 
-    writer = Writer(world["money"].ledger, broken, observe=broken)
+    writer = Writer(world["money"].ledger, broken, observe=broken, waited=broken)
     async with asyncio.timeout(5):
         await asyncio.gather(*(writer.perform(inserting(str(n))) for n in range(3)))
         await writer.perform(inserting("later"))
 
     assert await world["money"].effects() == ["0", "1", "2", "later"]
-    assert caplog.text.count("LookupError: a bug") >= 4
+    assert caplog.text.count("LookupError: a bug") >= 6
     assert {record.name for record in caplog.records} == {"holdfast"}
 
 

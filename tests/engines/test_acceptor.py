@@ -11,6 +11,7 @@ import uvloop
 
 from holdfast.engines.acceptor import Acceptor, bound
 from holdfast.engines.network import SystemNetwork
+from holdfast.ports import AddressRefused
 
 CLIENTS = 100
 
@@ -103,7 +104,8 @@ async def test_a_closed_one_accepts_nobody_and_frees_its_port() -> None:
     told: list[str] = []
     first = await SystemNetwork().listen(lambda: Server(told), "127.0.0.1", 0)
     host, port = first.address
-    with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}: Address already in use") as taken:
+    said = rf"127\.0\.0\.1:{port}: Address already in use"
+    with pytest.raises(AddressRefused, match=said) as taken:
         await SystemNetwork().listen(lambda: Server(told), host, port)
     first.close()
     second = await SystemNetwork().listen(lambda: Server(told), host, port)

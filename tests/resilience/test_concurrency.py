@@ -189,9 +189,42 @@ def test_littles_law_says_how_far_a_limit_falls() -> None:
     assert narrowed(20.0, seen, 0.1) == pytest.approx(13.5)
     assert narrowed(100.0, seen, 0.1) == 50.0
     assert narrowed(13.0, seen, 0.1) == 13.0
-    assert widened(10.0, 1_000.0) == 11.0
-    assert widened(100.0, 1_000.0) == 105.0
-    assert widened(990.0, 1_000.0) == 1_000.0
+    assert widened(10.0, 1_000.0, busy=True) == 11.0
+    assert widened(100.0, 1_000.0, busy=True) == 105.0
+    assert widened(10.0, 1_000.0, busy=False) == 20.0
+    assert widened(990.0, 1_000.0, busy=True) == 1_000.0
     assert fills_up(14, 14, seen, 0.1)
     assert not fills_up(14, 15, seen, 0.1)  # it is being caught up with
     assert not fills_up(13, 13, seen, 0.1)
+
+
+def test_after_a_while_without_requests_all_is_forgotten() -> None:
+    """What made a limit fall is over; whoever comes next is not refused for it."""
+    limits, route = ConcurrencyLimits(1_000, WAIT_S), RoutePlaces()
+    serve(limits, 5, seconds=8.0)
+    assert limits.stats()["normal"].limit < 60
+
+    assert limits.enter(route, 12.0)
+    assert limits.stats()["normal"].limit == 1_000
+
+
+def test_few_requests_that_wait_for_nothing_end_it_too() -> None:
+    """One now and then, so that no window has enough of them to judge by."""
+    limits, route, now = ConcurrencyLimits(1_000, WAIT_S), RoutePlaces(), 8.0
+    serve(limits, 5, seconds=8.0)
+    for _ in range(12):
+        now += 0.2
+        assert limits.enter(route, now)
+        limits.waited(0.001, now)
+        limits.leave(route, 0.005)
+
+    assert limits.stats()["normal"].limit == 1_000
+
+
+def test_many_at_the_moment_when_a_window_ends_are_of_the_next_one() -> None:
+    """Where a clock stands still in between, nothing is divided by no time."""
+    limits = ConcurrencyLimits(1_000, WAIT_S)
+    for now, count in ((5.0, 1), (5.0, 1), (5.6, 1), (6.2, 1), (6.2, 128), (6.3, 12)):
+        limits.waited(0.001, now, count)
+
+    assert limits.stats()["normal"].limit == 1_000

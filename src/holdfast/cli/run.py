@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import re
 import signal
 import sqlite3
 import sys
@@ -23,6 +22,7 @@ from holdfast.contract.spiffe import ALL
 from holdfast.engines.machine import MachineClock, MachineSignals
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
+from holdfast.ports import AddressRefused
 from holdfast.runtime.environment import environment
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.process import Options, Process
@@ -32,8 +32,6 @@ from holdfast.runtime.settings import process_settings
 if TYPE_CHECKING:
     from holdfast.runtime.local_authority import LocalAuthority
     from holdfast.runtime.servers import Servers
-
-_ADDRESS = re.compile(r"\('(?P<host>[^']*)', (?P<port>\d+)")
 
 
 On = Annotated[
@@ -265,8 +263,7 @@ def _refused(exc: Exception, data: str, usual: str) -> str:
         return f"the data folder {data} cannot be used: {exc}"
     if isinstance(exc.filename, str | Path) and exc.filename:
         return f"{exc.filename} cannot be used: {exc.strerror}"
-    named = _ADDRESS.search(str(exc))
-    address = Origin.of(named["host"], int(named["port"])).place if named else usual
+    address = Origin.of(exc.host, exc.port).place if isinstance(exc, AddressRefused) else usual
     if exc.errno == errno.EADDRINUSE:
         return f"{address} is in use by another process; choose another port with --port"
     return f"cannot listen on {address}: {exc.strerror or exc}"

@@ -207,7 +207,7 @@ class Writer:
         clock = self._ledger.clock  # not the loop's: uvloop's has whole milliseconds
         started = clock.monotonic()
         if self._waited is not None:
-            self._waited(started - batch[0][2], started, len(batch))
+            self._tell([partial(self._waited, started - batch[0][2], started, len(batch))])
         safe, database = self._ledger.safe, self._ledger.database
         done: list[Turn] = []
         errors: list[Exception | None] = []
@@ -249,7 +249,7 @@ class Writer:
                 future.set_result(None)
 
     def _tell(self, told: Sequence[Callable[[], None]]) -> None:
-        """Tell of a commit; whatever comes of it, those who wait for the commit have it."""
+        """Tell of a transaction; whatever comes of it, those who wait for the commit have it."""
         for tell in told:
             try:
                 tell()

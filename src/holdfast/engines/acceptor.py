@@ -8,9 +8,10 @@ import asyncio
 import errno
 import socket
 import ssl
-import sys
 from collections.abc import Callable
 from contextlib import suppress
+
+from holdfast.ports import AddressRefused
 
 ACCEPTED_MAX = 256  # in one round; further ones wait for the next
 _PAUSE_S = 0.5  # after which it is tried again, when this process may open no more files
@@ -23,7 +24,8 @@ async def bound(
     """Return sockets that listen on all addresses of a host; "" is all of the machine.
 
     Raises:
-        OSError: an address is in use or not ours.
+        AddressRefused: an address is in use or not ours.
+        OSError: there is no such host.
     """
     loop, made = asyncio.get_running_loop(), list[socket.socket]()
     found = await loop.getaddrinfo(
@@ -34,8 +36,7 @@ async def bound(
             one = socket.socket(family, kind, proto)
             made.append(one)
             one.setblocking(False)
-            if sys.platform != "win32":
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if share_port:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
@@ -45,7 +46,7 @@ async def bound(
     except OSError as exc:
         for one in made:
             one.close()
-        raise OSError(exc.errno, f"{host}:{port}: {exc.strerror}") from exc
+        raise AddressRefused(exc, host, port) from exc
     return made
 
 

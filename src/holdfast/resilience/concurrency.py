@@ -82,9 +82,12 @@ def fills_up(inside: int, before: int, seen: Window, wait_s: float) -> bool:
     return busy and inside >= before and inside > seen.enough(wait_s)
 
 
-def widened(limit: float, limit_max: float) -> float:
-    """Return the next limit of a tier that is wanted more than it may be inside."""
-    return min(limit_max, limit + max(1.0, limit * _RISE))
+def widened(limit: float, limit_max: float, *, busy: bool) -> float:
+    """Return the next limit of a tier that is wanted more than it may be inside.
+
+    Where nobody waits for long it doubles: what made it fall is over.
+    """
+    return min(limit_max, limit + max(1.0, limit * _RISE if busy else limit))
 
 
 class _TierState:
@@ -202,13 +205,27 @@ class ConcurrencyLimits:
     def _look(self, now: float) -> None:
         """End a window: let limits fall or rise by what was seen in it."""
         seconds, samples = now - self._begun_at, self._samples
+        idle = now - self._until > WINDOW_S * SPARSE_WINDOWS
+        self._until = now + WINDOW_S
         if samples < SAMPLES_MIN and seconds < WINDOW_S * SPARSE_WINDOWS:
-            self._until = now + WINDOW_S
             return
-        if samples:
+        if idle or (samples < SAMPLES_MIN and self._waited_s <= samples * self._busy_s):
+            self._recover()
+        elif samples:
             self._decide(now, self._seen(seconds))
         self._begun_at, self._before = now, self._inside
         self._forget()
+
+    @property
+    def _busy_s(self) -> float:
+        """Whoever waits longer on the average waits for others."""
+        return self.wait_s * BUSY_SHARE
+
+    def _recover(self) -> None:
+        """Forget what made limits fall: nothing has come for a while, or little, and in time."""
+        self._bad_windows, self._done_per_s, self.expected_s = 0, 0.0, 0.0
+        for tier in self._tiers:
+            tier.limit = self._places_max
 
     def _seen(self, seconds: float) -> Window:
         waited_s = self._waited_s / self._samples
@@ -219,7 +236,7 @@ class ConcurrencyLimits:
         return Window(self._done_per_s, max(0.0, inside_s - waited_s), waited_s, late)
 
     def _decide(self, now: float, seen: Window) -> None:
-        self.expected_s, self._until = seen.waited_s, now + WINDOW_S
+        self.expected_s = seen.waited_s
         fills = fills_up(self._inside, self._before, seen, self.wait_s)
         floods = fills and self._inside > FLOOD * seen.enough(self.wait_s)
         self._bad_windows = self._bad_windows + 1 if seen.late or fills else 0
@@ -228,7 +245,7 @@ class ConcurrencyLimits:
             if not fills:  # what was changed shows after so long
                 self._until = now + max(WINDOW_S, seen.waited_s)
         elif not self._bad_windows:
-            self._widen()
+            self._widen(busy=seen.waited_s > self._busy_s)
 
     def _narrow(self, seen: Window) -> None:
         """Take places from the least important tiers that are inside.
@@ -250,11 +267,11 @@ class ConcurrencyLimits:
         below = self._tiers[self._tiers.index(tier) + 1 :]
         return any(other.limit < self._places_max for other in below)
 
-    def _widen(self) -> None:
+    def _widen(self, *, busy: bool) -> None:
         """Give places to the most important tier that was refused some."""
         for tier in self._tiers:
             if tier.wanted and tier.limit < self._places_max:
-                tier.limit = widened(tier.limit, self._places_max)
+                tier.limit = widened(tier.limit, self._places_max, busy=busy)
                 return
 
     def _forget(self) -> None:
