@@ -14,6 +14,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from string import ascii_letters
 from typing import Any, cast
@@ -52,6 +53,7 @@ ISSUER = "https://issuer.example"
 SIGNER = TokenSigner(KEY, issuer=ISSUER, audience="api")
 WAIT_S = 300.0
 LARGE = 9 * 1024 * 1024
+HEDGE = timedelta(milliseconds=50)
 LAYOUTS = ["whole", "apart", "replicas", "proven"]
 VARIES = re.compile(rb"(?im)^(date|x-correlation-id): .*\r\n")
 LEFT = re.compile(rb'(?im)^(ratelimit: "\w+").*\r\n')  # a slow machine has more left
@@ -95,16 +97,17 @@ class Desk:
             ("hello", self.hello),
             ("nothing", self.nothing),
             ("large", self.large),
-            ("hangs", self.hangs),
             ("bug", self.bug),
         ):
             service.get(f"/v1/{path}", public=True)(function)
+        service.get("/v1/hangs", public=True, tier="bulk")(self.hangs)
+        service.get("/v1/second", public=True, hedge=HEDGE)(self.second)
         service.get("/v1/me", scope="me:read")(self.me)
         service.post("/v1/notes", status_code=201, public=True)(self.write)
         service.put("/v1/notes/{text}", public=True)(self.put)
         service.delete("/v1/notes/{text}", public=True)(self.drop)
         service.post("/v1/full", public=True)(self.full)
-        service.post("/v1/waits", public=True)(self.waits)
+        service.post("/v1/waits", public=True, tier="critical")(self.waits)
         service.post("/v1/begun", public=True)(self.begun)
         service.mount("/app", self.app)
         service.mount("/open", self.app, public=True)
@@ -136,6 +139,13 @@ class Desk:
     async def hangs(self, read: Read) -> None:
         """Wait until the deadline."""
         await self._held("hangs")
+
+    async def second(self, read: Read) -> Note:
+        """Answer the second one who asks; the first one waits."""
+        self.entered.append("second")
+        if len(self.entered) == 1:
+            await self._held("first")
+        return Note(text="second")
 
     async def me(self, caller: Caller) -> Note:
         """Say who asks."""
@@ -484,6 +494,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def inside(process: Process) -> dict[str, int]:
+    """Return {tier: requests of it that are inside a process}, of those that have any."""
+    return {name: tier.inside for name, tier in process.gate.stats().items() if tier.inside}
+
+
 def every_layout(function: Any) -> Any:
     """Run a test in each layout."""
     return pytest.mark.parametrize("layout", LAYOUTS)(function)
@@ -519,7 +534,7 @@ async def test_a_handler_that_wrote_nothing_ends_with_its_client(
             await until(lambda name=name: name in desk.entered)  # type: ignore[misc]
             wire.reset()
             await until(lambda name=name: f"{name} was cancelled" in desk.ended)  # type: ignore[misc]
-        await until(lambda: laid.gateway.gate.stats()["normal"].inside == 0)
+        await until(lambda: inside(laid.gateway) == {})
         metrics = laid.gateway.metrics.render().decode()
         kept = await texts(laid)
 
@@ -563,6 +578,45 @@ async def test_a_key_has_one_effect(layout: str, tmp_path: Path) -> None:
     assert [answer.count(b"idempotency-replayed: true\r\n") for answer in told] == [0, 1, 1]
     replayed = told[1].replace(b"idempotency-replayed: true\r\n", b"")
     assert (replayed, told[2]) == (told[0], told[1])
+
+
+@every_layout
+async def test_a_route_has_the_places_of_its_tier(layout: str, tmp_path: Path) -> None:
+    """In the process of the gateway, and in the one that serves it: what gives way is the same."""
+    desk = Desk()
+    seen: list[dict[str, int]] = []
+    behind: list[dict[str, int]] = []
+    async with laid_out(layout, desk, tmp_path) as laid:
+        for request, name in (
+            (message("POST", "/v1/waits"), "waits"),
+            (message("GET", "/v1/hangs"), "hangs"),
+            (message("GET", "/open/waits"), "app waits"),
+        ):
+            wire = await Wire.to(laid)
+            wire.writer.write(request)
+            await until(lambda name=name: name in desk.entered)  # type: ignore[misc]
+            seen.append(inside(laid.gateway))
+            behind += [taken for one in laid.services if (taken := inside(one))]
+            wire.reset()
+            await until(lambda: not any(map(inside, (laid.gateway, *laid.services))))
+
+    assert seen == [{"critical": 1}, {"bulk": 1}, {"normal": 1}]
+    assert behind == seen
+
+
+async def test_a_hedged_route_asks_another_process(tmp_path: Path) -> None:
+    """The first one that is asked does not answer; its client has the second one's answer."""
+    desk = Desk()
+    async with laid_out("replicas", desk, tmp_path) as laid:
+        answer = await (await Wire.to(laid)).ask(message("GET", "/v1/second"))
+        await until(lambda: not any(map(inside, (laid.gateway, *laid.services))))
+        rendered = [one.metrics.render().decode() for one in laid.services]
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert desk.entered == ["second", "first", "second"]
+    assert desk.ended == ["first was cancelled"]
+    counted = re.compile(r'_count{.*"/v1/second",http_response_status_code="(\d+)".* [1-9]')
+    assert sorted(counted.findall(text) for text in rendered) == [["200"], ["499"]]
 
 
 @every_layout
