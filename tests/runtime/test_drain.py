@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from holdfast.runtime.drain import LEAST_S, Drain
+from holdfast.runtime.drain import BEGUN_S, LEAST_S, Drain
 from tests.virtual_loop import run_virtual
 
 
@@ -59,6 +59,30 @@ def test_all_that_hangs_shares_one_time() -> None:
     run_virtual(main())
 
     assert took_s == [20.0 + 3 * LEAST_S]
+
+
+def test_what_has_begun_to_write_ends_after_its_request() -> None:
+    """Requests used up all the time; a transaction has seconds more, but all of them the same."""
+    ended: list[str] = []
+
+    async def transaction() -> None:
+        await asyncio.sleep(BEGUN_S - 0.5)
+        ended.append("orders")
+
+    async def hanging() -> None:
+        await asyncio.sleep(3600)
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        begun, drain = loop.time(), Drain(20.0)
+        await drain.end("requests", hanging)
+        await drain.end("orders", transaction, BEGUN_S)
+        for name in ("payments", "users"):
+            await drain.end(name, hanging, BEGUN_S)
+        return loop.time() - begun
+
+    assert run_virtual(main()) == 20.0 + BEGUN_S + LEAST_S
+    assert ended == ["orders"]
 
 
 async def test_a_clean_drain_raises_nothing() -> None:

@@ -1,13 +1,15 @@
 """What runs at the end of a process: every hook, and all of them within one time.
 
 Whoever sent SIGTERM sends SIGKILL when that time and a little more is over. So what hangs takes the
-time of those after it; they still get a moment each, in which whatever does not hang ends.
+time of those after it; they still get a moment each, in which whatever does not hang ends. What has
+begun to write goes on for some seconds when its request has been given up.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 LEAST_S = 0.5
+BEGUN_S = 3.0  # what is rendered waits for five seconds more than a drain may take
 
 
 class Drain:
@@ -27,9 +29,11 @@ class Drain:
         """How long the next hook may take."""
         return max(LEAST_S, self._until - self._loop.time())
 
-    async def end(self, what: str, stop: Callable[[], Awaitable[None]]) -> None:
-        """Run one hook; what it raises is kept."""
-        left_s = self.left_s
+    async def end(
+        self, what: str, stop: Callable[[], Awaitable[None]], more_s: float = 0.0
+    ) -> None:
+        """Run one hook, which may end so much later than all others; what it raises is kept."""
+        left_s = max(LEAST_S, self._until + more_s - self._loop.time())
         try:
             async with asyncio.timeout(left_s):
                 await stop()

@@ -15,7 +15,7 @@ from holdfast.observability.catalogue import Metric
 from holdfast.runtime.apart import make_apart
 from holdfast.runtime.audit import audit_of
 from holdfast.runtime.databases import open_databases
-from holdfast.runtime.drain import Drain
+from holdfast.runtime.drain import BEGUN_S, Drain
 from holdfast.runtime.engines import Engines, engines_of
 from holdfast.runtime.figures import LoopLag
 from holdfast.runtime.folder import DataFolder
@@ -261,7 +261,7 @@ class Process:
             await drain.end("a mounted app", lifespan.stop)
         await drain.end("what was being delivered", self._engines.broker.stop)
         for host in self.hosts:
-            await drain.end(host.name, host.stop)
+            await drain.end(host.name, host.stop, BEGUN_S)
         await drain.end("traces", self._wiring.telemetry.stop)
         for watch, _ in self._identity_watches:
             watch.stop()

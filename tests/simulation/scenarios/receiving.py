@@ -283,7 +283,7 @@ async def weighers(client: Client) -> None:
 
 
 def paused_at_work(chance: random.Random) -> list[AnyFault]:
-    """Draw parcels that come twice, and a node that stops for longer than a lease."""
+    """Draw parcels that come twice, slow statements, nodes that stop for longer than a lease."""
     twice = Lever(engine="broker", lever="drop", value=0.5, at_s=0.0, for_s=3.0)
     pauses = [
         Pause(
@@ -293,7 +293,8 @@ def paused_at_work(chance: random.Random) -> list[AnyFault]:
         )
         for n in (1, 2, 1, 2, 1, 2)
     ]
-    return [twice, *pauses]
+    slow = Lever(engine="database weighing", lever="latency_s", value=(0.02, 0.3), for_s=60.0)
+    return [twice, slow, *pauses]
 
 
 # -- work that takes longer than a lease ----------------------------------------------------------
@@ -464,12 +465,13 @@ async def quick(body: Number, tx: Tx) -> None:
 _late = MetaData()
 late_notes = notes_table(_late)
 late = Service("late", tables=_late)
+PARTS = 21
 
 
 @late.post("/v1/slow", public=True)
 async def slow(body: Number, tx: Tx) -> None:
     """Write with several statements, each of which takes a while."""
-    for part in range(4):
+    for part in range(PARTS):
         await tx.execute(insert(late_notes).values(what=f"slow {body.number}.{part}"))
     RAN.append(body.number)
 
@@ -518,7 +520,7 @@ def nothing_half_done(world: World) -> None:
 def what_has_begun_is_finished(world: World) -> None:
     """Though nobody waits for it any more."""
     kept = [row.what for row in world.rows("late", select(late_notes))]
-    assert len(kept) == 4 * len(RAN), f"{RAN} ran, and {kept} is kept"
+    assert len(kept) == PARTS * len(RAN), f"{RAN} ran, and {kept} is kept"
 
 
 # -- a newer sender -------------------------------------------------------------------------------
@@ -617,7 +619,7 @@ def parcels(*, newer: bool) -> System:
 
 def closing_time(chance: random.Random) -> list[AnyFault]:
     """Draw slow statements, and a process that is asked to stop in the middle of them."""
-    slow_s = Lever(engine="database late", lever="latency_s", value=(4.6, 5.6), for_s=60.0)
+    slow_s = Lever(engine="database late", lever="latency_s", value=(0.9, 1.1), for_s=60.0)
     return [slow_s, Restart(node="late-1", at_s=round(chance.uniform(0.3, 2), 3), for_s=1.0)]
 
 
