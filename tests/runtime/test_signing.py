@@ -22,6 +22,7 @@ from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.engines.network import SystemNetwork
 from holdfast.errors import SettingError
 from holdfast.observability import Logger
+from holdfast.ports import Clock
 from holdfast.runtime.engines import embedded
 from holdfast.runtime.process import Options, Process
 from holdfast.runtime.signing import FollowedSigner, signer_of
@@ -72,10 +73,11 @@ class Apart:
     signer: FollowedSigner
     log: io.BytesIO
     clients: ClientPool
+    clock: Clock
 
     async def get(self, subject: str = "ada") -> int:
         """Ask the gateway who calls; return the status."""
-        now = MachineClock().now()
+        now = self.clock.now()
         token = USERS.sign(subject, ["me:read"], now=now, lifetime_s=600, token_id="t")
         headers = [(b"authorization", f"Bearer {token}".encode())]
         request = Request("GET", "/v1/me", "", headers)
@@ -91,21 +93,30 @@ class Apart:
             identity.look()
         self.signer.look()
 
-    def refused(self) -> list[str]:
+    def refused(self, field: str = "reason") -> list[str]:
         """Return why the service has refused callers, of all its log lines."""
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
-        return [
-            line["reason"] for line in lines if line.get("event") == "transaction_token.refused"
-        ]
+        return [line[field] for line in lines if line.get("event") == "transaction_token.refused"]
+
+
+class Ahead(MachineClock):
+    """The clock of a gateway whose machine nobody sets."""
+
+    def __init__(self, ahead_s: float) -> None:
+        self._ahead_s = ahead_s
+
+    def now(self) -> float:
+        return super().now() + self._ahead_s
 
 
 @asynccontextmanager
-async def apart(folder: Path) -> AsyncIterator[Apart]:
+async def apart(folder: Path, ahead_s: float = 0.0) -> AsyncIterator[Apart]:
+    """Run both; the gateway's clock is that far ahead."""
     names = Identities(folder / "identities")
     (inside, _), (outside, _) = names.of("oven"), names.of("gateway")
     signer = FollowedSigner(names.authority.issue(SIGNER), BAKERY, MachineClock())
     engines = embedded(lambda name: folder / f"{name}.db", threads=1)
-    log = io.BytesIO()
+    log, clock = io.BytesIO(), Ahead(ahead_s)
 
     def logger(stream: io.BytesIO) -> Logger:
         return Logger(stream, MachineClock(), BAKERY, form="json")
@@ -122,12 +133,14 @@ async def apart(folder: Path) -> AsyncIterator[Apart]:
         SHOP,
         Options(data=None, port=0, services=(), gateway=True),
         logger(io.BytesIO()),
-        replace(engines, identity=outside, signer=signer, discover=lambda name: others),
+        replace(
+            engines, identity=outside, signer=signer, discover=lambda name: others, clock=clock
+        ),
     )
     await gateway.start()
     clients = ClientPool(network=SystemNetwork(), clock=MachineClock())
     try:
-        yield Apart(names, gateway, service, [inside, outside], signer, log, clients)
+        yield Apart(names, gateway, service, [inside, outside], signer, log, clients, clock)
     finally:
         await clients.close()
         await gateway.stop()
@@ -139,6 +152,20 @@ async def test_a_caller_reaches_the_service_signed(tmp_path: Path) -> None:
     async with apart(tmp_path) as both:
         assert [await both.get(name) for name in ("ada", "bob", "ada")] == [200] * 3
         assert both.refused() == []
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "reason"), [(-590.0, None), (590.0, None), (-760.0, "expired"), (640.0, "not_yet")]
+)
+async def test_clocks_that_differ_are_named(
+    ahead_s: float, reason: str | None, tmp_path: Path
+) -> None:
+    """By ten minutes they may; from there on its users are refused, and the log says what to do."""
+    async with apart(tmp_path, ahead_s) as both:
+        assert await both.get() == (401 if reason else 200)
+        assert both.refused() == ([reason] if reason else [])
+        for why in both.refused("why"):
+            assert "differ by more than 10 minutes: set both by NTP" in why
 
 
 async def test_the_key_is_rotated_under_requests(tmp_path: Path) -> None:

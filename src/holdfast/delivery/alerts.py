@@ -12,7 +12,7 @@ ALERTS: Final = (
     *("RouteFails", "SagasStandStill", "GatewayAbsent", "TargetDown"),
     *("DeadLetters", "LettersFail", "LettersWait", "LettersIgnored", "SagasParked", "SagaOverdue"),
     *("OutboxStandsStill", "FloorStandsStill"),
-    *("CertificateExpires", "PeersRefused", "EdgeRefused"),
+    *("CertificateExpires", "PeersRefused", "EdgeRefused", "CallersRefused"),
     *("LettersRefused", "BrokerTrouble", "ParcelsLost"),
 )
 """Every alert there is; each has its page in `runbooks/`."""

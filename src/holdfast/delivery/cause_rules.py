@@ -209,6 +209,15 @@ def _identities(system: System) -> Iterator[Alert]:
         checked(f"sum by (instance) (increase({inside}[10m])) > 0"),
         f"{at}: another process of the system asked for what the graph does not let it",
     )
+    callers = series(catalogue.TRANSACTION_TOKENS_REFUSED, job)
+    yield Alert(
+        "CallersRefused",
+        system.name,
+        "page",
+        checked(f"sum by (instance, reason) (increase({callers}[5m])) > 0"),
+        f"{at}: users get 401 though the gateway knows them: {{{{ $labels.reason }}}}",
+        for_="2m",
+    )
 
 
 def _broker(system: System) -> Iterator[Alert]:

@@ -213,12 +213,17 @@ def _identities(system: System, alerts: list[Alert], runbooks: str) -> Iterator[
     edges = _name(system, catalogue.REQUESTS_REFUSED_INSIDE, pod)
     told = [expected(_filled(of["PeersRefused"], why, runbooks))]
     asked = [expected(_filled(of["EdgeRefused"], pod, runbooks))]
+    when: Labels = (*pod, ("reason", "expired"))
+    callers = _name(system, catalogue.TRANSACTION_TOKENS_REFUSED, when)
+    unheard = [expected(_filled(of["CallersRefused"], when, runbooks))]
     again, once = f"0+1x{_LONG}", f"0x35 1x{_LONG}"
     for about, series_of, alert, fires_at in (
         ("PeersRefused: again and again fires", (peers, again), "PeersRefused", told),
         ("PeersRefused: once is silent", (peers, once), "PeersRefused", []),
         ("EdgeRefused: once fires", (edges, once), "EdgeRefused", asked),
         ("EdgeRefused: none is silent", (edges, f"7x{_LONG}"), "EdgeRefused", []),
+        ("CallersRefused: again and again fires", (callers, again), "CallersRefused", unheard),
+        ("CallersRefused: not any more", (callers, f"7x{_LONG}"), "CallersRefused", []),
     ):
         yield _test(about, [series_of], [_at(40 * STEP_S, alert, fires_at)])
 

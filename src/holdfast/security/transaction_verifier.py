@@ -41,6 +41,10 @@ from holdfast.system import Caller
 SIGNERS_MAX = 16
 """Headers of signers that are remembered: each gateway process has one, two while it rotates."""
 _MEMBERS = {"typ", "alg", "x5c"}
+_CLOCKS = (  # tokens live for two minutes, and gateways send none that is older
+    f"; the gateway's clock and this one's differ by more than {LEEWAY_S // 60} minutes: "
+    "set both by NTP"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,8 @@ class TransactionVerifier:
         try:
             said = read_claims(members, self._policy, now_s, typ=TYPE)
         except TokenRefused as exc:
-            raise TransactionRefused(exc.reason, str(exc)) from exc
+            told = f"{exc}{_CLOCKS}" if exc.reason in ("expired", "not_yet") else str(exc)
+            raise TransactionRefused(exc.reason, told) from exc
         caller = Caller(said.subject, said.scopes | _further_scopes(members), said.client)
         return TransactionClaims(caller, _purpose(members), _text(members, "txn"), said.expires_at)
 
