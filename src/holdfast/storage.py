@@ -346,12 +346,14 @@ class Unfinished:
     Attributes:
         kind: `saga`, or a letter's kind. name: the saga's type, or the letter's.
         version: the newest version that has advanced one of these sagas; 1 for letters.
+        to: of letters of its own that nobody has answered, to whom they go.
     """
 
     kind: str
     name: str
     version: int
     count: int
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,7 +474,8 @@ class Database(Protocol):
     async def unfinished(self) -> list[Unfinished]:
         """Count sagas under way by type, ticks to come, and letters that wait for a version.
 
-        It may be asked of a database that was not opened; nothing is written.
+        And of letters to others, the oldest of those that nobody has answered. It may be asked of a
+        database that was not opened; nothing is written.
         """
         ...
 

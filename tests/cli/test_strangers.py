@@ -1,9 +1,13 @@
 """Before a deployment: what is under way that the new version does not know."""
 
 import asyncio
+import sys
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import pytest
 
 from holdfast.testing import running
 from tests.cli.conftest import Cli
@@ -34,7 +38,9 @@ KNOWING = NEW | {"saga": "(was='travel')", "job": ", was='sweep'"}
 def loaded(path: Path) -> Any:
     """Return a module that is kept nowhere: there are several of its name within one second."""
     module = ModuleType("trips_before")
-    exec(compile(path.read_text(), str(path), "exec"), vars(module))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)  # generic classes look for theirs
+        exec(compile(path.read_text(), str(path), "exec"), vars(module))
     return module
 
 
@@ -89,3 +95,41 @@ def test_a_saga_that_a_version_does_not_know_is_listed_as_parked(cli: Cli) -> No
     assert [[saga["type"] for saga in found] for found in unknown] == [["travel"], []]
     assert unknown[0][0]["error"].startswith("waits for a version that knows it: saga travel ")
     assert [[saga["type"] for saga in found] for found in known] == [[], ["travel"]]
+
+
+ORDERS = """
+from holdfast import Command, Service, System, Tx
+
+class Charge(Command[None]): ...
+
+shop = Service("shop"{calls})
+till = Service("till")
+
+@till.handles
+async def charge(command: Charge, tx: Tx) -> None: ...
+
+system = System("orders", services=[shop, till])
+"""
+
+
+async def leave_a_letter(path: Path, data: Path) -> None:
+    """Run the version of a file, and leave a command of shop without an answer."""
+    orders = loaded(path)
+    async with running(orders.system, data=data), orders.shop.begin() as tx:
+        tx.send(orders.Charge(), delay=timedelta(days=1))
+
+
+def test_an_edge_whose_letters_are_not_answered_is_missed(cli: Cli) -> None:
+    """Before a version runs that has it no more: nobody would take those letters."""
+    file, data = cli.folder / "orders.py", cli.folder / "data"
+    file.write_text(ORDERS.format(calls=", calls=[Charge]"))
+    asyncio.run(leave_a_letter(file, data))
+    same = cli.quick("check", "orders", "--data", str(data))
+    file.write_text(ORDERS.format(calls=""))
+    without = cli.quick("check", "orders", "--data", str(data))
+
+    assert (same.code, without.code) == (0, 1)
+    assert without.out == (
+        "shop: 1 letter Charge.v1 to till without an answer, and the graph has no such edge any "
+        "more: write `calls=[Charge]` in shop again until they are answered\n"
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.consistency.schedule import Schedule, id_before
-from holdfast.consistency.unknown import remedy, strangers, waiting, waits
+from holdfast.consistency.unknown import KnownWork, remedy, strangers, waiting, waits
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.storage import WAITS, Unfinished
 from tests.consistency.messages import GiveBack, Note, Order, Take
@@ -155,19 +155,33 @@ def test_the_reason_stands_once_behind_what_was_written_before() -> None:
 
 def test_what_is_unknown_is_told_with_its_remedy() -> None:
     """By name: an unknown type, a newer version, a job, a letter; what is known is not."""
-    sagas, letters = {"travel": 2}, {"tick sweep", "Note.v1"}
-    known = [Unfinished("saga", "travel", 2, 3), Unfinished("tick", "tick sweep", 1, 1)]
+    version = KnownWork({"travel": 2}, {"tick sweep", "Note.v1"}, {("till", "Charge.v1")})
+    known = [
+        Unfinished("saga", "travel", 2, 3),
+        Unfinished("tick", "tick sweep", 1, 1),
+        Unfinished("command", "Charge.v1", 1, 1, "till"),
+    ]
     unknown = [
         Unfinished("saga", "travel", 3, 2),
         Unfinished("saga", "flow", 1, 1),
         Unfinished("tick", "tick tidy", 1, 1),
         Unfinished("command", "Note.v2", 1, 1),
+        Unfinished("command", "Charge.v1", 1, 2, "bank"),
+        Unfinished("withdraw", "Note.v1", 1, 1, "till"),
+        Unfinished("undo", "Refund.v1", 1, 1, "till"),
+        Unfinished("event", "Paid.v1", 1, 1, "till"),
     ]
 
-    assert strangers([*known, *unknown], sagas, letters) == unknown
-    newer, gone, job, letter = (remedy("desk", work, sagas) for work in unknown)
+    assert strangers([*known, *unknown], version) == unknown
+    told = [remedy("desk", work, version) for work in unknown]
+    newer, gone, job, letter, charge, withdrawal, refund, paid = told
     assert newer.startswith("desk: 2 sagas travel of version 3, this process has 2; deploy")
     assert '@desk.saga(was="flow")' in gone.replace("'", '"')
     assert "was='tidy'" in job
     assert "gone=['tidy']" in job
     assert letter.startswith("desk: 1 letter Note.v2, which nobody handles here")
+    assert charge.startswith("desk: 2 letters Charge.v1 to bank without an answer, and the graph")
+    assert "write `calls=[Charge]` in desk again until" in charge
+    assert "write `calls=[Note]` in desk again until" in withdrawal
+    assert "let desk call again what Refund undoes until" in refund
+    assert "let desk publish it and till hear it again until" in paid

@@ -369,13 +369,13 @@ class MessageContract(Opened):
             unknown, tick = b'{"id":"1","type":"Note.v2"}', b'{"type":"tick sweep"}'
             why = f"try 1: x\n{WAITS}nobody"
             rows = [
-                letter(1, body=unknown, error=why, due_at=1),
-                letter(2, body=unknown, error=why, due_at=2),
-                letter(3, body=unknown, error="try 1: y", due_at=3),
-                letter(4, body=unknown, error=why, state=State.DONE),
-                letter(5, body=b"", kind=Kind.TIMER, error=why, due_at=5),
-                letter(6, body=tick, kind=Kind.TICK, due_at=6),
-                letter(7, body=unknown, state=State.DEAD),
+                letter(1, edge=2, body=unknown, error=why, due_at=1),
+                letter(2, edge=2, body=unknown, error=why, due_at=2),
+                letter(3, edge=2, body=unknown, error="try 1: y", due_at=3),
+                letter(4, edge=2, body=unknown, error=why, state=State.DONE),
+                letter(5, edge=2, body=b"", kind=Kind.TIMER, error=why, due_at=5),
+                letter(6, edge=2, body=tick, kind=Kind.TICK, due_at=6),
+                letter(7, edge=2, body=unknown, state=State.DEAD),
             ]
             await self.insert(database, *rows)
             tx = await database.begin()
@@ -402,6 +402,25 @@ class MessageContract(Opened):
                 Unfinished("command", "Note.v2", 1, 2),
                 Unfinished("saga", "travel", 3, 2),
                 Unfinished("tick", "tick sweep", 1, 1),
+            ]
+
+    async def test_what_nobody_has_answered_is_found(self) -> None:
+        """By whom it is for and what it is; what came from others, or is settled, is none of it."""
+        async with self.opened() as database:
+            note, paid = b'{"id":"1","type":"Note.v1"}', b'{"type":"Paid.v1"}'
+            await self.insert(
+                database,
+                letter(1, edge=1, body=note, due_at=1),
+                letter(2, edge=1, body=note, due_at=9_999_999),
+                letter(3, edge=1, body=paid, kind=Kind.EVENT),
+                letter(4, edge=1, body=note, state=State.HELD),
+                letter(5, edge=2, body=note),
+                letter(6, edge=5, body=note),
+            )
+
+            assert await database.unfinished() == [
+                Unfinished("command", "Note.v1", 1, 2, "other"),
+                Unfinished("event", "Paid.v1", 1, 1, "other"),
             ]
 
     async def test_what_fails_for_long_is_found(self) -> None:

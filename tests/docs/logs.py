@@ -88,8 +88,8 @@ WHEN = {
         "parcel.refused": "It could not be read.",
         "answer.refused": "An answer came from somebody else than whom the letter went to.",
         "answer.handed_back": "The saga was advanced by a newer version, which must take it.",
-        "work.unknown": "The database holds work of a name or a version that is not known here, "
-        "and what to do.",
+        "work.unknown": "The database holds work of a name, version or edge that is not known "
+        "here, and what to do.",
     },
     "Sagas": {
         "saga.parked": "Its function raised, or has changed: the error, and `at`, the file and "

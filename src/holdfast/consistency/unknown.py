@@ -7,6 +7,7 @@ without using tries, it is shown, and a version that knows it goes on with it.
 
 import asyncio
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 
 from holdfast.consistency.schedule import Schedule, postponed_to
 from holdfast.consistency.transitions import entries
@@ -28,6 +29,26 @@ class NotKnown(HoldfastError):
     def __init__(self, detail: str, cause: Cause = NO_CAUSE) -> None:
         super().__init__(detail)
         self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWork:
+    """What this version of a service knows.
+
+    Attributes:
+        sagas: {type: version}. letters: the types that it handles, ticks too.
+        sends: (to whom, type) of what the graph lets it send.
+    """
+
+    sagas: Mapping[str, int]
+    letters: Container[str]
+    sends: Container[tuple[str, str]] = ()
+
+    def knows(self, work: Unfinished) -> bool:
+        """Whether it goes on with work that a database holds."""
+        if work.kind == "saga":
+            return work.version <= self.sagas.get(work.name, 0)
+        return (work.to, work.name) in self.sends if work.to else work.name in self.letters
 
 
 class UnknownWork:
@@ -75,32 +96,29 @@ def waits(row: MessageRow) -> bool:
     return row.state is State.DUE and WAITS in (row.error or "")
 
 
-def strangers(
-    unfinished: Iterable[Unfinished], sagas: Mapping[str, int], letters: Container[str]
-) -> list[Unfinished]:
-    """Return what of a database's unfinished work this version does not know.
-
-    Args:
-        sagas: {type: version} that it knows. letters: the types that it handles, ticks too.
-    """
-    return [
-        work
-        for work in unfinished
-        if (
-            work.version > sagas.get(work.name, 0)
-            if work.kind == "saga"
-            else work.name not in letters
-        )
-    ]
+def strangers(unfinished: Iterable[Unfinished], known: KnownWork) -> list[Unfinished]:
+    """Return what of a database's unfinished work this version does not know."""
+    return [work for work in unfinished if not known.knows(work)]
 
 
-def remedy(service: str, work: Unfinished, sagas: Mapping[str, int]) -> str:
+def remedy(service: str, work: Unfinished, known: KnownWork) -> str:
     """Return one line: what waits, and what to do about it."""
     name, many = work.name, "s" * (work.count != 1)
-    if work.kind == "saga" and name in sagas:
+    if work.to:
+        type_ = name.rpartition(".")[0]
+        again = f"write `calls=[{type_}]` in {service} again"
+        if work.kind == Kind.UNDO:
+            again = f"let {service} call again what {type_} undoes"
+        if work.kind == Kind.EVENT:
+            again = f"let {service} publish it and {work.to} hear it again"
+        return (
+            f"{service}: {work.count} letter{many} {name} to {work.to} without an answer, and the "
+            f"graph has no such edge any more: {again} until they are answered"
+        )
+    if work.kind == "saga" and name in known.sagas:
         return (
             f"{service}: {work.count} saga{many} {name} of version {work.version}, this process "
-            f"has {sagas[name]}; deploy version {work.version} again"
+            f"has {known.sagas[name]}; deploy version {work.version} again"
         )
     if work.kind == "saga":
         return (
@@ -121,9 +139,7 @@ def remedy(service: str, work: Unfinished, sagas: Mapping[str, int]) -> str:
     )
 
 
-async def unknown_work(
-    database: Database, service: str, sagas: Mapping[str, int], letters: Container[str]
-) -> list[str]:
+async def unknown_work(database: Database, service: str, known: KnownWork) -> list[str]:
     """Return a line for everything in a database that this version does not know."""
-    found = strangers(await database.unfinished(), sagas, letters)
-    return [remedy(service, work, sagas) for work in found]
+    found = strangers(await database.unfinished(), known)
+    return [remedy(service, work, known) for work in found]

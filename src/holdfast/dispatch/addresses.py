@@ -2,10 +2,11 @@
 
 from holdfast.consistency.letters import Addresses
 from holdfast.consistency.senders import Senders, Sent
+from holdfast.consistency.unknown import KnownWork
 from holdfast.contract.envelope import HTTP, EdgeRow, Kind, Lane
 from holdfast.contract.messages import Command, Undo
 from holdfast.system import Graph, Service, System
-from holdfast.system.tables import known_letters
+from holdfast.system.tables import known_letters, known_sagas
 
 
 def edges_of(service: str, graph: Graph) -> list[EdgeRow]:
@@ -26,6 +27,16 @@ def edges_of(service: str, graph: Graph) -> list[EdgeRow]:
             edges.append(EdgeRow(0, service, receiver, Lane.WORK, heard))
             edges.append(EdgeRow(0, service, receiver, Lane.URGENT))
     return [*edges, EdgeRow(0, service, service, Lane.WORK), EdgeRow(0, HTTP, service, Lane.WORK)]
+
+
+def known_of(service: Service, graph: Graph) -> KnownWork:
+    """Return what this version of a service knows of what its database may hold."""
+    sends = frozenset(
+        (edge.receiver, edge.message)
+        for edge in graph.edges
+        if edge.sender == service.name and edge.kind in _KINDS
+    )
+    return KnownWork(known_sagas(service), known_letters(service), sends)
 
 
 def senders_of(service: Service, graph: Graph) -> Senders:

@@ -23,7 +23,7 @@ from holdfast.contract.cause import Cause
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request
 from holdfast.contract.messages import Query, known_as
-from holdfast.dispatch.addresses import addresses_of, edges_of, senders_of
+from holdfast.dispatch.addresses import addresses_of, edges_of, known_of, senders_of
 from holdfast.dispatch.attempts import AttemptLimits
 from holdfast.dispatch.handlers import (
     Compiled,
@@ -61,13 +61,7 @@ from holdfast.system.checks import PATH_NAME
 from holdfast.system.measures import Measure, Record
 from holdfast.system.service import Route, SagaDeclaration, tick_of
 from holdfast.system.signature import Signature, Source, read_signature
-from holdfast.system.tables import (
-    MessageHandler,
-    handlers_of,
-    known_letters,
-    known_sagas,
-    provided_types,
-)
+from holdfast.system.tables import MessageHandler, handlers_of, provided_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +118,7 @@ class ServiceHost:
         self.routes: list[CompiledRoute] = []
         self._system = system
         self._graph = graph
+        self._known = known_of(service, graph)
         self._ports = ports
         self._asks = asks
         self.ledger = Ledger(
@@ -379,8 +374,7 @@ class ServiceHost:
 
     async def look_for_strangers(self) -> None:
         """Find out what the database holds that this version does not know, and say it."""
-        sagas, letters = known_sagas(self.service), known_letters(self.service)
-        found = await unknown_work(self.ledger.database, self.name, sagas, letters)
+        found = await unknown_work(self.ledger.database, self.name, self._known)
         for line in found:
             if line not in self.strangers:
                 self._notice("work.unknown", why=line)
@@ -390,8 +384,7 @@ class ServiceHost:
         """Whether the database may hold sagas that this version does not know."""
         if self._looked:
             return bool(self.strangers)
-        sagas, letters = known_sagas(self.service), known_letters(self.service)
-        return bool(await unknown_work(self.ledger.database, self.name, sagas, letters))
+        return bool(await unknown_work(self.ledger.database, self.name, self._known))
 
     async def _keep_looking(self) -> None:
         """Look again while something may be there that this version does not know."""

@@ -18,6 +18,16 @@ FLOORS = (
 )
 
 
+UNANSWERED_MAX = 10_000
+"""Letters to others of which it is told whether this version may send them: the oldest."""
+UNANSWERED = (
+    "SELECT kind, body, receiver FROM holdfast_message JOIN holdfast_edge e ON e.id = edge "
+    "WHERE state = 'due' AND receiver <> sender AND sender IN (SELECT sender FROM holdfast_edge "
+    "WHERE receiver = sender) "
+    f"ORDER BY holdfast_message.id LIMIT {UNANSWERED_MAX}"
+)
+
+
 def to_handle(out_edges: Sequence[int], *, now_ms: str, oldest: str) -> str:
     """Return what counts the letters of others that are due, or have failed and are tried again.
 

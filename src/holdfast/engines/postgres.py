@@ -13,7 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
-from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, age_ms, sagas_open, to_handle
+from holdfast.engines.backlogs import (
+    FLOORS,
+    SAGAS_OPEN,
+    UNANSWERED,
+    age_ms,
+    sagas_open,
+    to_handle,
+)
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.joined import JoinedTransaction
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
@@ -90,6 +97,10 @@ _UNFINISHED = (
     "GROUP BY type UNION ALL SELECT kind, convert_from(body, 'UTF8')::json ->> 'type', 1, count(*) "
     "FROM holdfast_message WHERE state = 'due' AND kind NOT IN ('timer', 'wait') "
     f"AND (kind = 'tick' OR {WAITING}) GROUP BY 1, 2 ORDER BY 1, 2"
+)
+_UNANSWERED = (
+    "SELECT kind, convert_from(body, 'UTF8')::json ->> 'type', 1, count(*), receiver "
+    f"FROM ({UNANSWERED}) AS out GROUP BY 1, 2, 5 ORDER BY 1, 2, 5"
 )
 _NEW: frozenset[str] = frozenset()
 _AWAY = (SQLAlchemyError, *DRIVER_ERRORS)
@@ -366,7 +377,8 @@ class PostgresDatabase:
         [(made,)] = await self._fetch("SELECT to_regclass('holdfast_saga') IS NOT NULL")
         if not made:
             return []
-        return [Unfinished(*record) for record in await self._fetch(_UNFINISHED)]
+        found = [*await self._fetch(_UNFINISHED), *await self._fetch(_UNANSWERED)]
+        return [Unfinished(*record) for record in found]
 
     async def backlog(self, out_edges: Sequence[int], failing: Failing | None = None) -> Backlog:
         """See `storage.Database`."""

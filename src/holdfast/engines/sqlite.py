@@ -18,7 +18,14 @@ from sqlalchemy import Connection, Executable, MetaData
 from sqlalchemy.exc import CompileError, DBAPIError
 
 from holdfast.contract.envelope import EdgeRow, MessageRow, SagaRow, StepRow
-from holdfast.engines.backlogs import FLOORS, SAGAS_OPEN, age_ms, sagas_open, to_handle
+from holdfast.engines.backlogs import (
+    FLOORS,
+    SAGAS_OPEN,
+    UNANSWERED,
+    age_ms,
+    sagas_open,
+    to_handle,
+)
 from holdfast.engines.database_clock import DatabaseClock
 from holdfast.engines.lists import failing_long, which_messages, which_sagas
 from holdfast.engines.places import Places
@@ -83,6 +90,10 @@ _UNFINISHED = (
     "GROUP BY type UNION ALL SELECT kind, json_extract(CAST(body AS TEXT), '$.type'), 1, count(*) "
     "FROM holdfast_message WHERE state = 'due' AND kind NOT IN ('timer', 'wait') "
     f"AND (kind = 'tick' OR {WAITING}) GROUP BY 1, 2 ORDER BY 1, 2"
+)
+_UNANSWERED = (
+    "SELECT kind, json_extract(CAST(body AS TEXT), '$.type'), 1, count(*), receiver "
+    f"FROM ({UNANSWERED}) GROUP BY 1, 2, 5 ORDER BY 1, 2, 5"
 )
 
 
@@ -357,7 +368,11 @@ def _close(connection: Connection) -> None:
 def _unfinished(connection: sqlite3.Connection) -> list[Unfinished]:
     """Count what a database holds; nothing, if it has no tables yet."""
     try:
-        return [Unfinished(*values) for values in connection.execute(_UNFINISHED)]
+        return [
+            Unfinished(*values)
+            for sql in (_UNFINISHED, _UNANSWERED)
+            for values in connection.execute(sql)
+        ]
     except sqlite3.OperationalError as exc:
         if "no such table" not in str(exc):
             raise

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.consistency.unknown import unknown_work
+from holdfast.dispatch.addresses import known_of
 from holdfast.runtime.engines import engines_of
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.known import KnownDatabases
 from holdfast.runtime.variables import BROKER_URL, REDIS_URL
 from holdfast.system import System
-from holdfast.system.tables import known_letters, known_sagas
 
 
 async def strangers_in(
@@ -38,12 +38,11 @@ async def strangers_in(
     here = [name for name, database in databases.items() if not database.remote]
     KnownDatabases(folder.path).refuse_on_postgres(here)
     found = sum(name not in here or folder.database(name).exists() for name in names)
-    lines: list[str] = []
+    lines, graph = list[str](), system.graph()
     for service in system.services:
         database = databases[service.name]
         try:
-            sagas, letters = known_sagas(service), known_letters(service)
-            lines += await unknown_work(database, service.name, sagas, letters)
+            lines += await unknown_work(database, service.name, known_of(service, graph))
         finally:
             await database.close()
     return found, lines
