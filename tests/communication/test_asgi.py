@@ -7,6 +7,7 @@ import pytest
 
 from holdfast import Mounted
 from holdfast.communication import AsgiLifespan, asgi_handler
+from holdfast.communication.asgi import PIECES_MAX
 from holdfast.contract.http import Request, Response
 from holdfast.errors import ClientGone, Overloaded
 
@@ -134,6 +135,31 @@ async def test_a_stream_that_nobody_reads_is_stopped() -> None:
     await stream.aclose()
     async with asyncio.timeout(60):
         await stopped.wait()
+
+
+async def test_so_many_pieces_wait_for_the_client() -> None:
+    """The next one waits in the app's `send`, until one was taken."""
+    sent = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal sent
+        await send(START)
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while True:
+            await send({"type": "http.response.body", "body": b"%d" % sent, "more_body": True})
+            sent += 1
+
+    response = await asgi_handler(app)(Request("GET", "/"))
+    stream: Any = response.stream
+    seen = []
+    for taken in range(3):
+        for _ in range(20):  # it goes on for as long as there is room
+            await asyncio.sleep(0)
+        seen.append(sent)
+        assert await anext(stream) == b"%d" % taken
+    await stream.aclose()
+
+    assert seen == [PIECES_MAX, PIECES_MAX + 1, PIECES_MAX + 2]
 
 
 async def test_what_an_app_still_does_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

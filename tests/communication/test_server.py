@@ -112,6 +112,31 @@ async def test_a_pipeline_is_read_ahead_only_so_far(serve: Serve) -> None:
         assert (await wire.answer()).status == 200
 
 
+async def test_so_many_requests_are_read_ahead(serve: Serve) -> None:
+    """The next one stays as bytes, and is answered like the others in the end."""
+    gate = Gate()
+    served = await serve(gate, HttpLimits(requests_ahead_max=4))
+    wire, ahead = await served.open(), list[int]()
+    await served.until(lambda: served.server.stats().connections == 1)
+    [connection] = served.server._state.connections
+
+    def came() -> int:
+        return len(gate.entered) + len(connection._ahead) + len(connection._unread) // len(GET)
+
+    for number in range(1, 8):
+        wire.send(GET)  # each in a read of its own
+        if number <= 6:
+            await served.until(lambda number=number: came() == number)  # type: ignore[misc]
+        else:
+            await asyncio.sleep(0.01)
+        ahead.append(len(connection._ahead))
+    gate.open.set()
+    statuses = [(await wire.answer()).status for _ in range(7)]
+
+    assert ahead == [0, 1, 2, 3, 4, 4, 4]
+    assert statuses == [200] * 7
+
+
 async def test_head_has_the_length_without_the_body(serve: Serve) -> None:
     """HEAD says what GET would send, and the connection stays in step."""
     wire = await (await serve()).open()
@@ -517,6 +542,18 @@ async def test_all_bodies_together_are_bounded(serve: Serve) -> None:
     second.send(b"a" * 300)
     await served.until(lambda: served.server.stats().requests == 1)
     assert (await served.ask(head + b"a" * 900)).status == 200
+
+
+@pytest.mark.parametrize(("size", "status"), [(400, 200), (401, 503)])
+async def test_all_bodies_together_may_be_so_large(size: int, status: int, serve: Serve) -> None:
+    """To the byte: what is not complete yet counts with what comes."""
+    served = await serve(limits=HttpLimits(bodies_bytes_max=1000))
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    first = await served.open()
+    first.send(head % 900 + b"a" * 600)
+    await served.until(lambda: served.server._state.bodies.bytes_held == 600)
+
+    assert (await served.ask(head % size + b"a" * size)).status == status
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,51 @@ def test_who_sends_slowly_is_gone_within_ten_seconds(kind: str) -> None:
     run_virtual(main())
 
 
+WAITS: dict[str, tuple[bytes, float]] = {
+    "for a head": (b"GET / HTTP/1.1\r\n", HttpLimits().header_deadline_s),
+    "for the first byte": (b"", HttpLimits().header_deadline_s),
+    "for a body": (LENGTH, HttpLimits().body_stall_s),
+    "for the next request": (POST + b"Content-Length: 0\r\n\r\n", HttpLimits().idle_s),
+    "for a refused client": (b"GET / HTTP/1.1\r\n\r\n", HttpLimits().linger_s),
+}
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_a_wait_is_as_long_as_it_is_said_to_be(kind: str) -> None:
+    """The connection is there a moment before its end, and gone a moment after it."""
+    sent, seconds = WAITS[kind]
+
+    async def main() -> list[int]:
+        slow = await served(HttpLimits())
+        client = await slow.connect()
+        client.transport.write(sent)
+        await asyncio.sleep(seconds - 0.1)
+        before = slow.server.stats().connections
+        await asyncio.sleep(0.5)
+        if client.came.startswith(b"HTTP/1.1 408 "):  # that a refused one can read it has its own
+            await asyncio.sleep(HttpLimits().linger_s)
+        return [before, slow.server.stats().connections]
+
+    assert run_virtual(main()) == [1, 0]
+
+
+def test_a_connection_is_as_old_as_it_is_said_to_be() -> None:
+    """The answer to the request that comes then is its last, and the one before it was not."""
+
+    async def main() -> list[bytes]:
+        slow, answers = await served(HttpLimits(age_s=5.0)), list[bytes]()
+        client = await slow.connect()
+        for pause_s in (4.9, 0.2):
+            await asyncio.sleep(pause_s)
+            client.came.clear()
+            client.transport.write(POST + b"Content-Length: 0\r\n\r\n")
+            await client.answer(1)
+            answers.append(bytes(client.came))
+        return answers
+
+    assert [b"connection: close" in answer for answer in run_virtual(main())] == [False, True]
+
+
 def test_who_takes_nothing_is_gone_within_ten_seconds() -> None:
     """One answer, or many that it pipelined: what it does not take is not kept for it."""
 

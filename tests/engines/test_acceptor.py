@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -112,3 +113,47 @@ async def test_a_closed_one_accepts_nobody_and_frees_its_port() -> None:
     second.close()
 
     assert taken.value.errno == errno.EADDRINUSE
+
+
+class Counted:
+    """A socket that notes in which round of the loop each connection was accepted."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self.real, self.round = real, 0
+        self.rounds = Counter[int]()
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Accept one."""
+        taken = self.real.accept()
+        self.rounds[self.round] += 1
+        return taken
+
+    def fileno(self) -> int:
+        """Return that of the real one."""
+        return self.real.fileno()
+
+    def close(self) -> None:
+        """Close the real one."""
+        self.real.close()
+
+
+@pytest.mark.parametrize(("clients", "accepted"), [(4, [4]), (5, [4, 1])])
+async def test_so_many_are_accepted_in_one_round(
+    clients: int, accepted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who came before go on meanwhile; the next one waits for the next round."""
+    monkeypatch.setattr("holdfast.engines.acceptor.ACCEPTED_MAX", 4)
+    told: list[str] = []
+    (one,) = await bound("127.0.0.1", 0, backlog=10, share_port=None)
+    came = [socket.create_connection(one.getsockname()) for _ in range(clients)]
+    counted = Counted(one)
+    acceptor = Acceptor([counted], lambda: Server(told), None, None)  # type: ignore[list-item]
+    async with asyncio.timeout(3_600):
+        while told.count("made") < clients:
+            await asyncio.sleep(0)
+            counted.round += 1
+    acceptor.close()
+    for client in came:
+        client.close()
+
+    assert list(counted.rounds.values()) == accepted

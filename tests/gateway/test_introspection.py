@@ -15,6 +15,8 @@ import pytest
 from holdfast import Caller, External, Gateway, Introspection, Service, System, Tokens
 from holdfast.contract.http import Request, Response
 from holdfast.errors import SettingError
+from holdfast.resilience import DEFAULT
+from holdfast.runtime.introspection import ANSWER_S
 from holdfast.testing import Running, running, virtual_time
 
 ISSUER = "https://issuer.example"
@@ -29,10 +31,12 @@ class Issuer:
     said: dict[str, dict[str, Any]] = field(default_factory=dict[str, Any])
     status: int = 200
     asked: list[Request] = field(default_factory=list[Request])
+    takes_s: float = 0.0
 
     async def handle(self, request: Request) -> Response:
         """Answer about one token."""
         self.asked.append(request)
+        await asyncio.sleep(self.takes_s)
         body = parse_qs(request.body.decode(), strict_parsing=True)
         answer = self.said.get(body["token"][0], {"active": False})
         return Response(self.status, [], json.dumps(answer).encode())
@@ -133,6 +137,23 @@ async def test_an_issuer_that_is_away_is_no_refusal() -> None:
     assert away[0].json()["code"] == "issuer_away"
     assert asked < 60, "the breaker"
     assert (known.status, back.status) == (200, 200)
+
+
+@virtual_time
+async def test_an_issuer_has_so_long_to_answer() -> None:
+    """Within one try its answer counts; after the time of all of them the caller is told."""
+    issuer, loop = Issuer(), asyncio.get_running_loop()
+    issuer.knows("late", "ada")
+    found = list[tuple[int, float]]()
+    async with desk(issuer) as run:
+        for issuer.takes_s in (DEFAULT.timeout_s - 0.1, ANSWER_S + 60):
+            began = loop.time()
+            answer = await run.client.get("/v1/me", token="late")
+            found.append((answer.status, loop.time() - began))
+            await asyncio.sleep(60)  # what was answered is forgotten
+
+    assert [status for status, _ in found] == [200, 503]
+    assert found[1][1] == pytest.approx(ANSWER_S, abs=0.01)
 
 
 @virtual_time

@@ -23,7 +23,7 @@ from holdfast.security import (
 )
 from holdfast.security.bearer import is_quotable
 from holdfast.security.claims import read_claims
-from holdfast.security.keys import read_key
+from holdfast.security.keys import JWKS_KEYS_MAX, read_key
 from holdfast.security.tokens import KEYS_TRIED_MAX
 
 from .forge import (
@@ -166,13 +166,17 @@ def test_a_key_holds_its_bounds(jwk: dict[str, Any], fits: bool) -> None:
 
 
 def test_a_set_holds_its_bounds() -> None:
-    """A hundred keys, and 256 KiB to the byte."""
+    """256 KiB to the byte, and so many keys."""
     document = json.dumps({"keys": [ED]}).encode()
     full = document + b" " * (262_144 - len(document))
 
     assert list(read_jwks(full).keys) == ["ed"]
     with pytest.raises(BadAnswer, match="more than 262144 bytes"):
         read_jwks(full + b" ")
+    keys = [{**ED, "kid": f"ed-{number}"} for number in range(JWKS_KEYS_MAX + 1)]
+    assert len(read_jwks({"keys": keys[:-1]}).keys) == JWKS_KEYS_MAX
+    with pytest.raises(BadAnswer, match="more than 100 keys"):
+        read_jwks({"keys": keys})
 
 
 @pytest.mark.parametrize(("number", "fits"), [(KEYS_TRIED_MAX, True), (KEYS_TRIED_MAX + 1, False)])

@@ -19,6 +19,7 @@ from holdfast.security import (
     TokenRefused,
     TokenVerifier,
 )
+from holdfast.security.introspection import ANSWER_BYTES_MAX
 
 from .forge import AUDIENCE, ISSUER, NOW_S, POLICY, ManualClock, claims, token
 from .test_token_attacks import published
@@ -187,6 +188,15 @@ async def test_no_answer_is_no_refusal(name: str) -> None:
     assert (caught.value.status, caught.value.edge) == (503, "introspection")
     issuer.says = answer()
     assert await verifier.verify(OPAQUE)
+
+
+async def test_an_answer_holds_its_length() -> None:
+    """To the byte; one more is no answer, and so no refusal."""
+    full = json.dumps(answer()).encode().ljust(ANSWER_BYTES_MAX)
+
+    assert (await judge(Issuer(full)).verify(OPAQUE)).subject == "user-1"
+    with pytest.raises(IssuerAway, match=f"more than {ANSWER_BYTES_MAX} bytes"):
+        await judge(Issuer(full + b" ")).verify(OPAQUE)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.security import TokenRefused, proof_url, read_proof
+from holdfast.security import (
+    PROOF_LEEWAY_S,
+    PROOF_LIFE_S,
+    TokenRefused,
+    proof_url,
+    read_proof,
+)
+from holdfast.security.proofs import JTI_MAX, PROOF_BYTES_MAX
 
 from .forge import NOW_S, b64
 from .proofs import HOLDER, METHOD, ORIGIN, PATH, bound, jwk_of, proof, thumbprint
@@ -61,6 +68,32 @@ def test_an_odd_claim_is_no_way_in(member: str, value: Any) -> None:
     else:
         with pytest.raises(TokenRefused, match="the proof: "):
             read(sent)
+
+
+def test_a_proof_holds_its_length() -> None:
+    """To the byte, whatever fills it."""
+    pads = [(head, body) for head in range(2) for body in range(2_700, 2_750)]
+    proofs = [proof(TOKEN, {"x": "x" * head}, {"x": "x" * body}) for head, body in pads]
+    by_length = {len(one): one.encode() for one in proofs}
+
+    assert read(by_length[PROOF_BYTES_MAX])
+    with pytest.raises(TokenRefused, match=f"longer than {PROOF_BYTES_MAX} bytes"):
+        read(by_length[PROOF_BYTES_MAX + 1])
+
+
+@pytest.mark.parametrize(
+    ("member", "good", "bad"),
+    [
+        ("jti", "j" * JTI_MAX, "j" * (JTI_MAX + 1)),
+        ("iat", NOW_S - PROOF_LIFE_S - PROOF_LEEWAY_S, NOW_S - PROOF_LIFE_S - PROOF_LEEWAY_S - 1),
+        ("iat", NOW_S + PROOF_LEEWAY_S, NOW_S + PROOF_LEEWAY_S + 1),
+    ],
+)
+def test_a_proof_holds_its_bounds(member: str, good: Any, bad: Any) -> None:
+    """The longest name, the oldest time and the newest; a step further it is none."""
+    assert read(proof(TOKEN, None, {member: good}).encode())
+    with pytest.raises(TokenRefused, match=f"the proof: {member} is not"):
+        read(proof(TOKEN, None, {member: bad}).encode())
 
 
 def test_a_proof_has_one_name_for_each_key_and_name() -> None:

@@ -15,7 +15,8 @@ from termios import TIOCOUTQ
 from holdfast.engines.acceptor import Acceptor, bound
 from holdfast.ports import Listener, Unread
 
-BACKLOG_MAX = 1024  # connections that the kernel holds until they are accepted; more are refused
+BACKLOG_MAX = 1024
+"""Connections that the kernel holds until they are accepted; it does not answer further ones."""
 HANDSHAKE_S = 10.0
 UNSENT_BYTES_MAX = 128 * 1024
 """What the kernel takes of an answer and has not sent; left alone it takes megabytes of each."""
