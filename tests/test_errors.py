@@ -1,6 +1,9 @@
 """The tree of errors that a reader sees first is the tree of the classes."""
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 from holdfast import errors
 
@@ -46,3 +49,42 @@ def test_every_code_is_one_errors() -> None:
     ]
 
     assert sorted(codes) == sorted(set(codes))
+
+
+OTHER_WORDS = {
+    "HoldfastError": "internal",
+    "CallError": "call_failed",
+    "RequestError": "bad_request",
+    "Stray": "stray_cancellation",
+}
+"""Codes that do not say what the class is called."""
+
+
+def coded() -> Iterator[tuple[str, str]]:
+    """Return (class, code) of every class in the source that says its code."""
+    for file in Path(errors.__file__).parent.rglob("*.py"):
+        for kind in ast.walk(ast.parse(file.read_text())):
+            for line in kind.body if isinstance(kind, ast.ClassDef) else ():
+                match kind, line:
+                    case ast.ClassDef(name), ast.Assign([ast.Tuple(names)], ast.Tuple(values)):
+                        given = dict(zip(map(ast.unparse, names), values, strict=True))
+                    case ast.ClassDef(name), ast.Assign([one], value):
+                        given = {ast.unparse(one): value}
+                    case ast.ClassDef(name), ast.AnnAssign(target=one, value=ast.expr() as value):
+                        given = {ast.unparse(one): value}
+                    case _:
+                        continue
+                match given.get("code"):
+                    case ast.Constant(str() as code):
+                        yield name, code
+
+
+def test_every_code_is_the_name_of_its_class() -> None:
+    """So whoever reads a code in a span, a log or an answer finds the class, also one beside."""
+    found = dict(coded())
+    words = {kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower() for kind in found}
+
+    assert len(found) > 60
+    assert found == {
+        kind: OTHER_WORDS.get(kind, said.removesuffix("_error")) for kind, said in words.items()
+    }

@@ -5,9 +5,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from holdfast.consistency.turn import Effects, Own
+from holdfast.contract.envelope import Parcel
 from holdfast.contract.failure import Failure
 from holdfast.errors import Conflict
 from holdfast.storage import Transaction
@@ -147,6 +149,50 @@ async def test_a_command_under_way_without_an_undo_is_withdrawn(world: World) ->
         "money": [],
     }
     assert [step[2] for step in await world.steps(saga)] == ["reply", "unanswered", "undone"]
+
+
+async def notes_and_writes(saga: Any, order: Order) -> None:
+    """Note, and write down in the own tables that it was noted."""
+    await saga.call(Take(), undo=GiveBack())
+    await saga.call(Note())
+    await saga.local(write, "noted")
+
+
+async def notes_and_breaks(saga: Any, order: Order) -> None:
+    """Note, and come to a bug."""
+    await saga.call(Take(), undo=GiveBack())
+    await saga.call(Note())
+    raise LookupError("a bug")
+
+
+@pytest.mark.parametrize("function", [notes_and_writes, notes_and_breaks])
+async def test_a_command_that_was_done_all_the_same_tells_of_no_cancellation(
+    world: World, function: Any
+) -> None:
+    """Its late reply is one: the function goes on to its next step, and meets `Cancelled` there.
+
+    So what it would do next is no compensation of its own, and a bug behind it parks nothing.
+    """
+    world.saga(function)
+    await world.start()
+    saga, before = await world.begin(function), world.broker.fate
+
+    def fate(to: str, lane: str, raw: bytes) -> Sequence[bool]:
+        parcel = msgspec.json.decode(raw, type=Parcel)
+        return () if parcel.answers and parcel.receiver == "money" else (False,)
+
+    world.broker.fate = fate
+    await world.pass_time(3)
+    world.broker.fate = before
+    assert await world["money"].effects() == ["note"]
+    await cancelled(world, saga)
+
+    assert await world.all_effects() == {
+        "shop": ["placed"],
+        "stock": ["take", "give back"],
+        "money": ["note"],
+    }
+    assert [step[2] for step in await world.steps(saga)] == ["reply", "reply", "undone"]
 
 
 async def test_a_parked_saga_is_cancelled_without_a_mended_function(world: World) -> None:

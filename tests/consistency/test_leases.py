@@ -251,3 +251,45 @@ def test_two_looks_fit_into_a_lease(lease_ms: int, resend_ms: int) -> None:
 
     assert lease_ms / 3000 + 2 * pause_s <= lease_ms / 1000 + 1e-9
     assert 2 * pause_s <= resend_ms / 2000 + 1e-9
+
+
+async def test_a_look_writes_only_what_is_due_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten looks in a lease most find that nothing is to be renewed, and ask no database."""
+    renew, asked = WatchedTransaction.renew, list[int]()
+
+    async def counted(self: WatchedTransaction, rows: Any, lease_ms: int) -> Any:
+        asked.append(len(rows))
+        return await renew(self, rows, lease_ms)
+
+    monkeypatch.setattr(WatchedTransaction, "renew", counted)
+    work = world.handlers[Note] = Work(seconds=200)
+    world.broker.fate = lambda to, lane, parcel: (True,)
+    await world.start()
+    await world.send(Note())
+    await world.pass_time(250)
+
+    assert look_every_s(world.schedule) * 3 < world.schedule.lease_ms / 3000
+    assert work.ended == 1
+    assert len(asked) <= 200 / (world.schedule.lease_ms / 3000)
+
+
+async def test_a_late_copy_gets_no_row_however_long_it_is_worked_on(world: World) -> None:
+    """It is below its sender's floor: a row would be a second effect, and never be forgotten."""
+    world.schedule = replace(world.schedule, transaction_ms=2_000)
+    work = world.handlers[Note] = Work(seconds=1)
+    await world.start()
+    await world.send(Note())
+    await world.settle(30)
+    await world.pass_time(30)
+    late = next(raw for to, _, raw in world.broker.parcels if to == "money")
+    forgotten = await world["money"].rows()
+    work.seconds = 20
+    await world.broker.deliver["money", "work"](late, False, "shop")
+    await world.pass_time(60)
+
+    assert forgotten == []
+    assert (work.begun, work.ended) == (2, 1), "it is ended at the look that finds it settled"
+    assert await world["money"].effects() == ["worked"]
+    assert await world["money"].rows() == []

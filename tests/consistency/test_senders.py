@@ -228,6 +228,45 @@ async def test_a_letter_that_waited_for_its_version_is_held_against_its_graph(
         assert "does not let shop send the command Note.v1" in (dead[0].error or "")
 
 
+async def test_all_that_is_refused_is_told_for_the_audit_log(world: World) -> None:
+    """A line for each parcel: who brought it, what is in it, from whom to whom, and why not.
+
+    Of a parcel of many kinds of letters five are named; where nobody can know who brought it, it is
+    whom it says it is from.
+    """
+    await world.start()
+    kinds = [parcel_of(world, kind=Kind.TICK, type=f"job {n}").letters[0] for n in range(7)]
+    many = Parcel("shop", "money", Lane.WORK, letters=[*kinds, kinds[0]])
+    answer = LetterAnswer(world["money"].ledger.ids.uuid7(0), "reply")
+    brought: list[tuple[Parcel, str]] = [
+        (many, "shop"),
+        (parcel_of(world), "stock"),
+        (parcel_of(world, sender="stock"), ""),
+        (Parcel("nobody", "money", Lane.WORK), "nobody"),
+        (Parcel("stock", "money", Lane.WORK, answers=[answer]), "who"),
+    ]
+    for parcel, sender in brought:
+        await deliver(world, "money", parcel, sender)
+    for sender in ("who", ""):
+        await world["money"].inbox.deliver(b"{", False, sender)
+
+    named = ", ".join(f"tick job {n}" for n in range(5))
+    reasons = [why for _, _, why in world.audited]
+    assert [(sender, what) for sender, what, _ in world.audited] == [
+        ("shop", f"{named}, shop to money"),
+        ("stock", "letters, shop to money"),
+        ("stock", "letters, stock to money"),
+        ("nobody", "letters, nobody to money"),
+        ("who", "answers, stock to money"),
+        ("who", "a parcel"),
+        ("unknown", "a parcel"),
+    ]
+    assert reasons[:3] == [NotTaken.MESSAGE, NotTaken.SENDER, NotTaken.EDGE]
+    assert reasons[3] == NotTaken.EDGE
+    assert reasons[5:] == ["it cannot be read"] * 2
+    assert refused(world)[NotTaken.MESSAGE] == 8, "letters are counted, not parcels"
+
+
 async def test_a_withdrawal_goes_where_its_command_goes(world: World) -> None:
     """Who may send a command may take it back, and nobody else."""
     await world.start()

@@ -180,7 +180,12 @@ class Service:
             world.sagas if name == "shop" else {},
             {Shipped.wire_name(): Shipped} if name == "shop" else {},
         )
-        observers = Observers(self.notice, saga_ended=self.ended, saga_parked=self.parked)
+        observers = Observers(
+            self.notice,
+            saga_ended=self.ended,
+            saga_parked=self.parked,
+            refused=lambda sender, what, why: world.audited.append((sender, what, why)),
+        )
         self.core = Core(self.ledger, world.broker, duties, observers)
         self.outbox, self.writer, self.sagas = self.core.outbox, self.core.writer, self.core.sagas
         self.relay, self.inbox, self.letters = self.core.relay, self.core.inbox, self.core.letters
@@ -282,6 +287,7 @@ class World:
         self.parked: list[tuple[str, UUID, str]] = []
         self.notices: list[tuple[str, dict[str, Any]]] = []
         self.causes: list[tuple[str, Cause | None]] = []
+        self.audited: list[tuple[str, str, str]] = []
         self.broker = WatchedBroker(self.plan)
         self.cores: dict[str, Service] = {}
         self.killed = asyncio.Event()

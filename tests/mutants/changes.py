@@ -11,6 +11,7 @@ import ast
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import libcst as cst
 from libcst import matchers as m
@@ -36,7 +37,7 @@ class Place:
 
     def source(self) -> str | None:
         """Return the module as it is after the change; None where that is no change at all."""
-        code = self.module.deep_replace(self.node, self.changed).code
+        code = cast(cst.Module, self.module.deep_replace(self.node, self.changed)).code
         try:
             same = ast.dump(ast.parse(code)) == ast.dump(ast.parse(self.module.code))
         except SyntaxError:
