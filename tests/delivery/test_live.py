@@ -67,7 +67,7 @@ class Prometheus:
 OF_OTHERS = {
     metric.name
     for metric in (
-        *(catalogue.CERTIFICATE_EXPIRES, catalogue.PEERS_REFUSED),
+        *(catalogue.CERTIFICATE_EXPIRES, catalogue.PEERS_REFUSED, catalogue.CERTIFICATE_TROUBLE),
         *(catalogue.REQUESTS_REFUSED_INSIDE, catalogue.PARCELS_LOST),
     )
 }

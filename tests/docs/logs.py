@@ -115,6 +115,9 @@ WHEN = {
         "process.stopped": "It has stopped, and nothing is left behind.",
         "identity.renewed": "New files of its certificate were taken up: `seconds` until it ends.",
         "identity.trouble": "Its certificate is about to end, or new files cannot be taken up.",
+        "certificate.renewed": "Clients are shown a new certificate: `seconds` until it ends.",
+        "certificate.trouble": "The certificate that clients see is about to end, or new files of "
+        "it cannot be taken up.",
         "peer.refused": "Another process, or a stranger, did not prove who it is.",
         "transaction_token.refused": "The gateway forwarded a request without a good proof of its "
         "caller; reasons are in [tokens](tokens.md#how-services-know-who-calls).",

@@ -1,21 +1,17 @@
 """The files of an identity: read whole, and judged before anybody else judges them."""
 
 import ssl
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from holdfast.contract.certificate import UNREADABLE, fits, uris_of
+from holdfast.contract.certificate import UNREADABLE, uris_of
 from holdfast.contract.spiffe import Certificate, workload_of
+from holdfast.engines.pem_files import certificates_in, check_key, check_time
 from holdfast.errors import SettingError
-
-CHAIN_MAX = 8
-FILE_BYTES_MAX = 262_144
-_READABLE_BY_ALL = stat.S_IROTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,65 +62,22 @@ def read_identity(files: IdentityFiles, system: str, now_s: float) -> Material:
         SettingError: what is wrong with which file, and the remedy.
     """
     certificate_variable, key_variable, trusted_variable = files.variables
-    chain = _certificates(certificate_variable, files.certificate)
-    trusted = _certificates(trusted_variable, files.trusted)
+    chain = certificates_in(certificate_variable, files.certificate)
+    trusted = certificates_in(trusted_variable, files.trusted)
     leaf = chain[0]
     at = f"{certificate_variable}={files.certificate}"
     begins_s, ends_s = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    if now_s >= ends_s:
-        raise SettingError([f"{at}: it expired at {leaf.not_valid_after_utc}; issue it again"])
-    if now_s < begins_s:
-        since = leaf.not_valid_before_utc
-        raise SettingError([f"{at}: it is not valid before {since}; look at this machine's clock"])
+    check_time(certificate_variable, files.certificate, leaf, now_s)
     try:
         name = workload_of(uris_of(leaf), system)
     except UNREADABLE as exc:
         raise SettingError([f"{at}: {exc}; issue one with that URI SAN"]) from exc
-    _check_key(key_variable, files.key, leaf)
+    check_key(key_variable, files.key, leaf)
     if not _is_issued(chain, trusted):
         wanted = f"{trusted_variable}={files.trusted}"
         raise SettingError([f"{at}: no authority of {wanted} has issued it; these two go together"])
     found = Certificate(name, f"{leaf.serial_number:X}", begins_s, ends_s)
     return Material(found, files, b"".join(one.public_bytes(Encoding.PEM) for one in trusted))
-
-
-def _certificates(variable: str, path: Path) -> list[x509.Certificate]:
-    try:
-        found = x509.load_pem_x509_certificates(_read(variable, path))
-    except UNREADABLE as exc:
-        raise SettingError([f"{variable}={path}: no certificates in PEM: {exc}"]) from exc
-    if len(found) > CHAIN_MAX:
-        raise SettingError(
-            [f"{variable}={path}: {len(found)} certificates, over {CHAIN_MAX}; leave out others"]
-        )
-    return found
-
-
-def _read(variable: str, path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except OSError as exc:
-        why = f"{exc.strerror}; set it to a file that this user may read"
-        raise SettingError([f"{variable}={path}: {why}"]) from exc
-    if len(content) > FILE_BYTES_MAX:
-        raise SettingError([f"{variable}={path}: it has more than {FILE_BYTES_MAX} bytes"])
-    return content
-
-
-def _check_key(variable: str, path: Path, leaf: x509.Certificate) -> None:
-    """Refuse a key that others may read, that is none, or that is of another certificate."""
-    content = _read(variable, path)
-    if path.stat().st_mode & _READABLE_BY_ALL:
-        raise SettingError([f"{variable}={path}: every user may read it; run `chmod o= {path}`"])
-    try:
-        its_own = fits(load_pem_private_key(content, password=None), leaf)
-    except (TypeError, *UNREADABLE) as exc:  # TypeError: it is encrypted
-        raise SettingError([f"{variable}={path}: no private key in PEM: {exc}"]) from exc
-    if not its_own:
-        raise SettingError(
-            [f"{variable}={path}: it is not the key of the certificate; the two go together"]
-        )
 
 
 def _is_issued(chain: list[x509.Certificate], trusted: list[x509.Certificate]) -> bool:

@@ -1,9 +1,5 @@
 """TLS in which both sides prove who they are, by certificates that change while it runs.
 
-A context that is in use cannot be changed safely: authorities can be added and not removed, a load
-that fails leaves it without a key, and a key of another kind is not taken up. So nobody holds a
-context of OpenSSL's own; what everybody holds makes each connection with the newest one.
-
 Who the peer is, is looked at in the handshake itself: before the first byte of a request, on
 either side, whatever library speaks. A refusal in it is told, which no event loop does.
 """
@@ -16,6 +12,7 @@ from typing import Literal, cast, get_args
 from holdfast.contract.spiffe import Certificate, certificate_of, check_reached
 from holdfast.engines.followed import Followed
 from holdfast.engines.identity_files import IdentityFiles, Material, read_identity
+from holdfast.engines.newest_context import NewestContext
 from holdfast.ports import Clock
 
 Refusal = Literal[
@@ -77,12 +74,16 @@ class TlsIdentity:
     def listens(self, *, strangers: bool = False) -> ssl.SSLContext:
         """See `ports.Identity.listens`."""
         found: _Use = "open" if strangers else "server"
-        return _Newest(ssl.PROTOCOL_TLS_SERVER, lambda: self._followed.value[1][found], "")
+        made = _Newest(ssl.PROTOCOL_TLS_SERVER, lambda: self._followed.value[1][found])
+        made.wanted = ""
+        return made
 
     def reaches(self, name: str) -> ssl.SSLContext:
         """See `ports.Identity.reaches`."""
         followed = self._followed
-        return _Newest(ssl.PROTOCOL_TLS_CLIENT, lambda: followed.value[1]["client"], name)
+        made = _Newest(ssl.PROTOCOL_TLS_CLIENT, lambda: followed.value[1]["client"])
+        made.wanted = name
+        return made
 
     def peer(self, transport: asyncio.BaseTransport) -> str:
         """See `ports.Identity.peer`."""
@@ -130,21 +131,10 @@ class _Inside(ssl.SSLContext):
     refused: Refused
 
 
-class _Newest(ssl.SSLContext):
-    """What everybody holds: each connection is made with the newest context."""
+class _Newest(NewestContext):
+    """A context whose connections know whom they want to reach."""
 
-    newest: Callable[[], ssl.SSLContext]
     wanted: str
-
-    def __new__(cls, protocol: int, newest: Callable[[], ssl.SSLContext], wanted: str) -> "_Newest":
-        made = super().__new__(cls, protocol)
-        made.newest, made.wanted = newest, wanted
-        if made.check_hostname:
-            made.check_hostname = False
-        return made
-
-    def __init__(self, protocol: int, newest: Callable[[], ssl.SSLContext], wanted: str) -> None:
-        """Leave it as `__new__` has made it."""
 
     def wrap_bio(
         self,
@@ -154,9 +144,7 @@ class _Newest(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        made = self.newest().wrap_bio(
-            incoming, outgoing, server_side=server_side, server_hostname=server_hostname
-        )
+        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         cast(_Contact, made).wanted = self.wanted
         return made
 

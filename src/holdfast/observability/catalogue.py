@@ -42,6 +42,7 @@ class Metric:
 
 
 LABELS: Final = {
+    "certificate": "`identity` inside the system, `public` towards clients.",
     "db_client_connection_pool_name": "The service whose database it is.",
     "db_client_connection_state": "`used` or `idle`.",
     "edge": "The query, or the External, that is reached.",
@@ -581,7 +582,16 @@ CERTIFICATE_EXPIRES: Final = Metric(
     "holdfast_certificate_expires_seconds",
     "gauge",
     "s",
-    "How long the certificate of this process is still good; negative: it is not any more.",
+    "How long a certificate of this process is still good; negative: it is not any more.",
+    ("certificate",),
+    source="scrape",
+)
+CERTIFICATE_TROUBLE: Final = Metric(
+    "holdfast_certificate_trouble",
+    "gauge",
+    "trouble",
+    "1 while newer files of a certificate cannot be used, or it ends soon and no other has come.",
+    ("certificate",),
     source="scrape",
 )
 PEERS_REFUSED: Final = Metric(

@@ -117,33 +117,43 @@ class IdentityWatch:
 
     Args:
         name: of what is watched, as readiness says it.
+        expires: shows how long the certificate is good.
     """
 
-    def __init__(self, identity: WatchedIdentity, logger: Logger, name: str = "identity") -> None:
-        self._name = name
+    def __init__(
+        self,
+        identity: WatchedIdentity,
+        logger: Logger,
+        name: str = "identity",
+        expires: Metric = catalogue.CERTIFICATE_EXPIRES,
+    ) -> None:
+        self._name, self._expires = name, expires
         self._identity, self._logger = identity, logger
         self._told = ""
         self._task: asyncio.Task[None] | None = None
 
-    def watch(
-        self, health: Health, metrics: Metrics, expires: Metric = catalogue.CERTIFICATE_EXPIRES
-    ) -> None:
+    def watch(self, health: Health, metrics: Metrics) -> None:
         """Show how long the certificate is good, and what is wrong."""
 
         async def trouble() -> str | None:
             return self.trouble()
 
         health.watch(self._name, trouble)
-        metrics.watch(expires, self._identity.expires_s)
+        named = dict.fromkeys(self._expires.labels, self._name)
+        metrics.watch(self._expires, self._identity.expires_s, **named)
 
     def trouble(self) -> str | None:
         """Return what is wrong, or None."""
         left_s = self._identity.expires_s()
         if left_s <= 0:
             return f"its certificate expired {-left_s:.0f} s ago: nobody takes it any more"
-        if left_s < SOON_S and left_s < self._identity.life_s() / 4:
+        if self._is_late(left_s):
             return f"its certificate expires in {left_s:.0f} s, and no other has come"
         return self._identity.trouble
+
+    def _is_late(self, left_s: float) -> bool:
+        """Whether another certificate should have come by now."""
+        return left_s < SOON_S and left_s < self._identity.life_s() / 4
 
     def start(self) -> None:
         """Begin to look."""
@@ -163,9 +173,15 @@ class IdentityWatch:
         """Look once; what is wrong is said once, too."""
         if self._identity.look():
             left_s, serial = self._identity.expires_s(), self._identity.serial
-            self._logger.info("identity.renewed", serial=serial, seconds=round(left_s))
+            self._renewed(serial, round(left_s))
         trouble = self.trouble() or ""
         kind = re.sub(r"\d+", "", trouble)  # not once for each second
         if trouble and kind != self._told:
-            self._logger.error("identity.trouble", why=trouble)
+            self._alarm(trouble)
         self._told = kind
+
+    def _renewed(self, serial: str, seconds: int) -> None:
+        self._logger.info("identity.renewed", serial=serial, seconds=seconds)
+
+    def _alarm(self, why: str) -> None:
+        self._logger.error("identity.trouble", why=why)

@@ -7,6 +7,7 @@ from holdfast.communication import LOOPBACK, HttpLimits, HttpServer, Occupancy, 
 from holdfast.contract.http import AdmissionControl, Handler, Request
 from holdfast.dispatch.inner_door import InnerDoor
 from holdfast.engines.network import user_of
+from holdfast.engines.public_tls import PublicTls
 from holdfast.gateway import Door
 from holdfast.observability import Logger
 from holdfast.ports import Clock, Identity, Network
@@ -22,6 +23,9 @@ LAST_S = 1.0  # of the operations listener, when all else is drained
 class Listeners:
     """Listens, and stops listening.
 
+    Args:
+        public: what is spoken with clients; None: HTTP in clear.
+
     Attributes:
         url, ops_url: where requests and probes are served; "" before.
     """
@@ -33,9 +37,11 @@ class Listeners:
         clock: Clock,
         logger: Logger,
         identity: Identity | None = None,
+        public: PublicTls | None = None,
     ) -> None:
         self._options = options
         self._identity = identity
+        self._public = public
         self._network = network
         self._clock = clock
         self._logger = logger
@@ -62,7 +68,8 @@ class Listeners:
             occupancy=Occupancy(gateway.connections_per_address, door.counted_as),
         )
         self._servers.append(server)
-        self.url = str(await _bind(server, self._options.host, self._options.port))
+        tls = self._public.listens() if self._public is not None else None
+        self.url = str(await _bind(server, self._options.host, self._options.port, tls))
 
     async def inside(self, door: InnerDoor, gate: AdmissionControl, gateway: Gateway) -> None:
         """Serve the gateway and the other services; the outside comes by the gateway."""

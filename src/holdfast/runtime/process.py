@@ -11,7 +11,6 @@ from holdfast.engines.machine import MachineClock
 from holdfast.errors import SettingError
 from holdfast.gateway import Door
 from holdfast.observability import Health, Logger, Metrics, catalogue
-from holdfast.observability.catalogue import Metric
 from holdfast.runtime.apart import make_apart
 from holdfast.runtime.audit import audit_of
 from holdfast.runtime.databases import open_databases
@@ -28,6 +27,7 @@ from holdfast.runtime.identity import (
 from holdfast.runtime.listeners import Listeners
 from holdfast.runtime.options import Options as Options
 from holdfast.runtime.pages import OperationsPages
+from holdfast.runtime.public_certificate import PUBLIC, PublicWatch, public_tls_of
 from holdfast.runtime.signing import signer_of
 from holdfast.runtime.variables import TOKENS_CERTIFICATE, TOKENS_KEY
 from holdfast.runtime.watches import (
@@ -88,11 +88,16 @@ class Process:
             if self._identity is not None and options.gateway
             else None
         )
+        self._public = (
+            public_tls_of(options.environ, options.host)
+            if options.gateway and not self._brought
+            else None
+        )
         self._identity_watches = self._watches()
         self._engines = engines = engines or self._embedded()
         self._check_signer()
         self._listeners = Listeners(
-            options, engines.network, engines.clock, logger, engines.identity
+            options, engines.network, engines.clock, logger, engines.identity, self._public
         )
         self.audit = audit_of(system, options, engines, logger, self.folder)
         self._wiring = Wiring(
@@ -102,15 +107,16 @@ class Process:
         self.control = self._wiring.control
         self.externals = self._wiring.externals
 
-    def _watches(self) -> list[tuple[IdentityWatch, Metric]]:
-        """Return what follows the files of who this process is, and how long they are good."""
-        found: list[tuple[IdentityWatch, Metric]] = []
+    def _watches(self) -> list[IdentityWatch]:
+        """Return what follows the files of who this process is, inside and to clients."""
+        found: list[IdentityWatch] = []
         if self._identity is not None:
-            watch = IdentityWatch(self._identity, self.logger)
-            found.append((watch, catalogue.CERTIFICATE_EXPIRES))
+            found.append(IdentityWatch(self._identity, self.logger))
         if self._signer is not None:
-            watch = IdentityWatch(self._signer, self.logger, "signer")
-            found.append((watch, catalogue.SIGNER_EXPIRES))
+            signer = IdentityWatch(self._signer, self.logger, "signer", catalogue.SIGNER_EXPIRES)
+            found.append(signer)
+        if self._public is not None:
+            found.append(PublicWatch(self._public, self.logger, PUBLIC))
         return found
 
     def _check_signer(self) -> None:
@@ -228,8 +234,8 @@ class Process:
     def _watch_identity(self) -> None:
         if self._identity is not None:
             self._refusals.watch(self.metrics, self.audit)
-        for watch, expires in self._identity_watches:
-            watch.watch(self.health, self.metrics, expires)
+        for watch in self._identity_watches:
+            watch.watch(self.health, self.metrics)
             watch.start()
 
     def loop_lag(self) -> LoopLag:
@@ -263,7 +269,7 @@ class Process:
         for host in self.hosts:
             await drain.end(host.name, host.stop, BEGUN_S)
         await drain.end("traces", self._wiring.telemetry.stop)
-        for watch, _ in self._identity_watches:
+        for watch in self._identity_watches:
             watch.stop()
         await self._listeners.close()
         await self._wiring.close()

@@ -22,10 +22,13 @@ from holdfast.runtime.engines import database_url
 from holdfast.runtime.environ import Environ
 from holdfast.runtime.identity import operator_of
 from holdfast.runtime.local_authority import LocalAuthority, variables_of
+from holdfast.runtime.public_certificate import public_tls_of
 from holdfast.runtime.stand_in import StandIn
 from holdfast.runtime.variables import (
     BROKER_URL,
     DATABASE_URL,
+    PUBLIC_CERTIFICATE,
+    PUBLIC_KEY,
     SHARE_PORT,
     database_variable,
     file_variable,
@@ -91,6 +94,7 @@ class Supervisor:
         self._authority = authority
         self._operator: TlsIdentity | None = None
         _check(system, replicas, processes, environ)
+        self._public = public_tls_of(environ, host) is not None
         self._system, self._module, self._folder = system, module, folder
         self._environ = environ if isinstance(environ, Environ) else Environ(environ, {})
         self._drain_s = drain_s
@@ -106,6 +110,7 @@ class Supervisor:
         at = _origin(host, port)
         if at.path is not None:
             raise SettingError([f"--host {host}: several processes cannot share one socket"])
+        at = replace(at, tls=self._public)
         self.url = str(at)
         self._environ |= {SHARE_PORT: "true"}
         for n in range(1, count + 1):
@@ -126,6 +131,7 @@ class Supervisor:
                 member.origin = replace(member.origin, tls=self._authority is not None)
             urls[url_variable(service.name)] = ",".join(str(member.origin) for member in made)
         gateway = self._member(GATEWAY, [*serve, GATEWAY], _origin(host, port), ops_port)
+        gateway.origin = replace(gateway.origin, tls=self._public)
         self.url = str(gateway.origin)
         self._environ |= urls
 
@@ -167,6 +173,8 @@ class Supervisor:
         environ = self._environ
         if serves == "*":
             return environ.told()
+        if serves:  # clients come to the gateway alone
+            environ = environ.without({PUBLIC_CERTIFICATE, PUBLIC_KEY})
         told = environ.without({*named.values(), DATABASE_URL}).told()
         url = database_url(serves, environ, alone=False) if serves else ""
         if not url:

@@ -44,6 +44,10 @@ TOKENS_CERTIFICATE: Final = variable_name(OURS, "tokens_cert")
 """The file of the certificate of what signs transaction tokens: of the gateway alone."""
 TOKENS_KEY: Final = variable_name(OURS, "tokens_key")
 """The file of its private key."""
+PUBLIC_CERTIFICATE: Final = variable_name(OURS, "tls_cert")
+"""The file of the certificate that the gateway shows to clients, with those above it."""
+PUBLIC_KEY: Final = variable_name(OURS, "tls_key")
+"""The file of its private key."""
 SHARE_PORT: Final = variable_name(OURS, "share_port")
 """The setting that a supervisor gives to processes which share a port."""
 
