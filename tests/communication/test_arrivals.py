@@ -7,10 +7,12 @@ from typing import cast
 
 import pytest
 
+from holdfast.communication import HttpLimits
 from holdfast.communication.arrivals import Arrivals
 from holdfast.contract.http import GONE_S, Request, Response
 from holdfast.engines.network import SystemNetwork
 from holdfast.ports import Network, Unread
+from tests.skipping_loop import pass_time
 
 from .conftest import Serve
 
@@ -47,12 +49,12 @@ class Host:
 
 
 @pytest.mark.parametrize(("round_s", "asked"), [(0.001, 0), (0.019, 0), (0.021, 2), (3.0, 2)])
-def test_the_kernel_is_asked_after_a_long_round(round_s: float, asked: int) -> None:
+async def test_the_kernel_is_asked_after_a_long_round(round_s: float, asked: int) -> None:
     """All that is read after it waited as long, unless it came meanwhile; the kernel knows."""
     host = Host(says=Unread(0.5, ended=True))
     arrivals = host.arrivals()
     arrivals.read(WIRE)
-    arrivals.served()
+    await asyncio.sleep(0)
     host.asked, host.time_s = 0, host.time_s + round_s
 
     dates = [arrivals.read(WIRE), arrivals.read(WIRE)]
@@ -62,29 +64,56 @@ def test_the_kernel_is_asked_after_a_long_round(round_s: float, asked: int) -> N
     assert dates == [late if asked else (host.time_s, False)] * 2
 
 
-def test_a_round_begins_with_the_first_request_that_is_served() -> None:
-    """Those behind it are of the same round, and their work is a part of it."""
+async def test_a_round_begins_when_all_is_read() -> None:
+    """What is read together came together, however long it takes to look at it."""
     host = Host()
     arrivals = host.arrivals()
-    arrivals.read(WIRE)
+    dates = list[tuple[float, bool]]()
     for _ in range(3):
-        arrivals.served()
-        host.time_s += 0.01
-    host.asked = 0
+        dates.append(arrivals.read(WIRE))
+        host.time_s += 1 / 64
+    await asyncio.sleep(0)
+    host.time_s += 1 / 64
+    dates.append(arrivals.read(WIRE))
 
-    arrivals.read(WIRE)
+    assert dates == [(100.0, False)] * 3 + [(100.0625, False)]
+    assert host.asked == 0
 
-    assert host.asked == 1
 
-
-def test_the_first_bytes_of_a_connection_are_always_dated() -> None:
+async def test_the_first_bytes_of_a_connection_are_always_dated() -> None:
     """They may have waited to be accepted, through any number of short rounds."""
     host = Host(says=Unread(2.0))
     arrivals = host.arrivals()
     arrivals.read(WIRE)
-    arrivals.served()
+    await asyncio.sleep(0)
 
     assert arrivals.read(WIRE, first=True) == (98.0, False)
+
+
+async def test_what_was_never_served_makes_no_request_old(serve: Serve) -> None:
+    """Half a head, or a body on its way: who comes a minute later has not waited for a minute."""
+    came: list[float] = []
+
+    async def handle(request: Request) -> Response:
+        came.append(request.received_at)
+        return Response(200)
+
+    served, loop = (
+        await serve(handle, HttpLimits(header_deadline_s=600)),
+        asyncio.get_running_loop(),
+    )
+    slow = await served.open()
+    slow.send(b"GET / HTTP/1.1\r\n")
+    await served.until(lambda: served.server.stats().connections == 1)
+    kept = await served.open()
+    await pass_time(60)
+    slow.send(b"Host: a\r\n")
+    await pass_time(60)
+    began = loop.time()
+    kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await kept.answer()
+
+    assert came[0] >= began - 1.0
 
 
 @pytest.mark.parametrize("closes", [False, True])

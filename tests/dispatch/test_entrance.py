@@ -139,3 +139,26 @@ def test_refusals_are_logged_together() -> None:
     assert 3 <= len(lines) <= 4
     assert all('"event":"requests.shed"' in line for line in lines)
     assert '"count":11' in lines[1]
+
+
+@pytest.mark.parametrize(("waited_s", "asks"), [(3.0, "2000"), (600.0, "9000")])
+def test_how_long_others_waited_once_does_not_refuse_for_ever(waited_s: float, asks: str) -> None:
+    """Who would be gone before its turn is let in as soon as nobody is inside, or nobody waits."""
+    house = House(100)
+    stays = house.request("/normal")
+    assert house.gate.enter(stays) is None
+    for _ in range(30):  # the process stood still, and works off what came meanwhile
+        house.room.waited(waited_s, house.clock.now_s)
+        house.clock.now_s += 0.02
+    refused = []
+    for _ in range(100):
+        house.clock.now_s += 0.1
+        refused.append(house.enter("/normal", holdfast_deadline_ms=asks) is not None)
+    alone = House(100)
+    for _ in range(30):
+        alone.room.waited(waited_s, alone.clock.now_s)
+        alone.clock.now_s += 0.02
+
+    assert refused[0]
+    assert not any(refused[80:]), refused.index(False)
+    assert alone.enter("/normal", holdfast_deadline_ms=asks) is None

@@ -12,7 +12,12 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid, select
 from holdfast import Caller, Failure, Model, Outside, Service, System, Tx
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.contract.http import Request, Response
-from holdfast.dispatch.requests import Refusals
+from holdfast.dispatch.requests import (
+    KEY_CHARS_MAX,
+    REFUSAL_BYTES_MAX,
+    RESPONSE_BYTES_MAX,
+    Refusals,
+)
 from holdfast.storage import MessageFilter
 from tests.ablations.off import switch_off
 from tests.dispatch.hosting import ADA, Hosted, hosting, problem, system
@@ -259,6 +264,32 @@ async def test_a_secret_answer_is_not_recorded(till: Till, tmp_path: Path) -> No
     assert till.runs == ["x", "x"]
 
 
+async def test_a_key_may_be_so_long(till: Till, tmp_path: Path) -> None:
+    """To the character: it is one and the same key again."""
+    async with hosting(till.system, tmp_path) as hosted:
+        answers = [await sell(hosted, "cup", "k" * KEY_CHARS_MAX) for _ in range(2)]
+        items = await sold(hosted)
+
+    assert [answer.status for answer in answers] == [201, 201]
+    assert items == ["cup"]
+
+
+@pytest.mark.parametrize(("over", "status"), [(0, 201), (1, 413)])
+async def test_a_recorded_response_may_be_so_large(
+    over: int, status: int, till: Till, tmp_path: Path
+) -> None:
+    """To the byte; a larger one is refused before anything is written, here for what was sent."""
+    plain = len(b'{"item":"","pieces":1}')
+    item = "x" * (RESPONSE_BYTES_MAX - plain + over)
+    async with hosting(till.system, tmp_path) as hosted:
+        answer = await sell(hosted, item, "key-1")
+        items = await sold(hosted)
+
+    assert answer.status == status
+    assert items == ([] if over else [item])
+    assert over or len(answer.body) == RESPONSE_BYTES_MAX
+
+
 @pytest.mark.parametrize("key", ["", "k" * 256, "schlüssel"])
 async def test_a_key_is_short_ascii(till: Till, tmp_path: Path, key: str) -> None:
     """Anything else is refused before it runs."""
@@ -416,11 +447,13 @@ def test_refusals_are_remembered_up_to_a_maximum() -> None:
     ]
     for row in rows:
         refusals.keep(row)
-    refusals.keep(replace(rows[5], id=UUID(int=9_999), answer=b"x" * 20_000))
+    for number, size in ((9_998, REFUSAL_BYTES_MAX), (9_999, REFUSAL_BYTES_MAX + 1)):
+        refusals.keep(replace(rows[5], id=UUID(int=number), answer=b"x" * size))
 
-    assert refusals.find(rows[0].id, 1_000) is None
-    assert refusals.find(rows[1].id, 1_000) is rows[1]
-    assert refusals.find(rows[1].id, 2_000) is None
+    assert refusals.find(rows[1].id, 1_000) is None
+    assert refusals.find(rows[2].id, 1_000) is rows[2]
+    assert refusals.find(rows[2].id, 2_000) is None
+    assert refusals.find(UUID(int=9_998), 1_000) is not None
     assert refusals.find(UUID(int=9_999), 1_000) is None
 
 

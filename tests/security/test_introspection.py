@@ -270,6 +270,16 @@ async def test_made_up_tokens_push_no_good_one_out() -> None:
     assert issuer.asked.count("made-up-0") == 2  # forgotten: three are kept
 
 
+async def test_so_many_refusals_are_remembered() -> None:
+    """Three here: the fourth is remembered instead of the first."""
+    issuer = Issuer({"active": False})
+    verifier = judge(issuer)
+    for name in ("a", "b", "c", "a", "d", "b", "a"):
+        await refusal(verifier, name)
+
+    assert issuer.asked == ["a", "b", "c", "d", "a"]
+
+
 async def test_the_least_recently_used_token_is_forgotten_first() -> None:
     """Three are kept here."""
     issuer = Issuer()

@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.errors import Unauthenticated, Unreachable
 from holdfast.security import CachedKeys, TokenVerifier
+from tests.virtual_loop import run_virtual
 
 from .forge import POLICY, ManualClock, header, private_key, public_jwk, token
 
@@ -45,15 +46,40 @@ async def settle() -> None:
 
 
 async def test_a_fresh_set_is_not_fetched_again() -> None:
-    """Within `max_age_s` one fetch serves everybody."""
+    """Within `max_age_s` one fetch serves everybody, and at its end there is the next."""
     issuer, clock = Issuer("a"), ManualClock()
     keys = cached(issuer, clock)
 
     assert await kids_of(keys) == ["a"]
-    clock.advance(299)
+    clock.advance(299.9)
     assert await kids_of(keys) == ["a"]
-
     assert issuer.fetches == 1
+
+    clock.advance(0.1)
+    assert await kids_of(keys) == ["a"]
+    await settle()
+    assert issuer.fetches == 2
+
+
+@pytest.mark.parametrize(("takes_s", "fits"), [(2.9, True), (3.1, False)])
+def test_a_fetch_may_take_so_long(takes_s: float, fits: bool) -> None:
+    """Then it is given up, and whoever waits for it is told so."""
+
+    async def issuer() -> Mapping[str, object]:
+        await asyncio.sleep(takes_s)
+        return {"keys": [public_jwk(private_key("EdDSA"), "a")]}
+
+    async def main() -> float:
+        loop, keys = asyncio.get_running_loop(), cached(issuer, ManualClock())
+        began = loop.time()
+        if fits:
+            assert await kids_of(keys) == ["a"]
+        else:
+            with pytest.raises(Unreachable, match="not available"):
+                await kids_of(keys)
+        return loop.time() - began
+
+    assert run_virtual(main()) == pytest.approx(min(takes_s, 3.0))
 
 
 async def test_callers_share_one_fetch() -> None:

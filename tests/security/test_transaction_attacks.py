@@ -20,12 +20,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from holdfast.security import (
     TRANSACTION_REASONS,
     Authority,
+    Purpose,
     SigningKey,
     TokenSigner,
     TransactionRefused,
+    TransactionSigner,
     TransactionVerifier,
 )
+from holdfast.security.transaction import X5C_MAX
 from holdfast.security.transaction_verifier import SIGNERS_MAX
+from holdfast.system import Caller
 from tests.security.forge import NOW_S, ManualClock, b64
 from tests.security.transactions import CLAIMS, SIGNER, SYSTEM, Forge, der
 
@@ -33,6 +37,7 @@ Attack = Callable[[Forge], bytes]
 ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 P256 = ec.generate_private_key(ec.SECP256R1())
 MALLORY = ed25519.Ed25519PrivateKey.generate()
+PURPOSE = Purpose("oven", "GET", "/v1/bread/{}")
 DOMAIN = f"spiffe://{SYSTEM}"
 
 
@@ -483,3 +488,39 @@ def test_an_authority_that_is_trusted_no_more_has_its_tokens_refused() -> None:
     with pytest.raises(TransactionRefused, match="certificate"):
         judge.verify(token)
     assert judge.stats().remembered == 0
+
+
+@pytest.mark.parametrize("less", [0, 1])
+@pytest.mark.parametrize("side", ["transaction", "transaction_verifier"])
+def test_a_token_may_be_so_long(side: str, less: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the byte: what signs makes no longer one, and a service reads none."""
+    signer, caller = forge().signer(), Caller("ada", frozenset({"bread:eat"}))
+
+    def sign() -> bytes:
+        return signer.sign(caller, PURPOSE, transaction="1", now_s=NOW_S, until_s=NOW_S + 60)
+
+    token = sign()
+    monkeypatch.setattr(f"holdfast.security.{side}.TOKEN_BYTES_MAX", len(token) - less)
+    if side == "transaction" and less:
+        with pytest.raises(ValueError, match=f"has {len(token)} bytes, over {len(token) - 1}"):
+            sign()
+    elif less:
+        with pytest.raises(TransactionRefused) as refused:
+            verifier().verify(token)
+        assert refused.value.reason == "too_long"
+    else:
+        assert sign() == token
+        assert verifier().verify(token).caller == caller
+
+
+def test_so_many_certificates_are_brought() -> None:
+    """Four; with one more nothing signs, and no service looks at them."""
+    good = forge().good()
+    four = forge().token(chain=[good] * X5C_MAX)
+
+    assert verifier().verify(four)
+    assert TransactionSigner(SYSTEM, forge().key, [good] * X5C_MAX)
+    with pytest.raises(TransactionRefused, match="1 to 4 certificates"):
+        verifier().verify(forge().token(chain=[good] * (X5C_MAX + 1)))
+    with pytest.raises(ValueError, match="5 certificates, over 4"):
+        TransactionSigner(SYSTEM, forge().key, [good] * (X5C_MAX + 1))

@@ -38,13 +38,14 @@ class Arrivals:
             self._reading = True
             self._read_at = self.now()
             self._late = self._read_at - self._served_at > _LATE_S
+            # Whatever becomes of what is read: none of it may be served, for hours.
+            asyncio.get_running_loop().call_soon(self._serve)
         if not (first or self._late):
             return self._read_at, False
         age_s, ended = self._network.unread(transport)
         return self._read_at - age_s, ended
 
-    def served(self) -> None:
-        """Note that a request is begun; the first one after a read begins a round."""
-        if self._reading:
-            self._reading = False
-            self._served_at = self.now()
+    def _serve(self) -> None:
+        """Begin a round of serving: all that had come is read."""
+        self._reading = False
+        self._served_at = self.now()

@@ -313,7 +313,6 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, request: Request) -> None:
         state = self._state
-        state.arrivals.served()
         state.requests += 1
         state.in_flight += 1
         gate = state.gate

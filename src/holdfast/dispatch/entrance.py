@@ -68,7 +68,7 @@ class Entrance:
         found, places = self._find(request)
         now = self._monotonic()
         if not self._in_time(request, places.tier, now):
-            self._room.refuse(places)
+            self._room.refuse(places, now)
         elif self._room.enter(places, now):
             request.found, request.places = found, places
             return None

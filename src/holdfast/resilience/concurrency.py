@@ -22,6 +22,7 @@ WINDOWS = 2  # in a row, before a limit falls; one is a hiccup, which is caught 
 FLOOD = 2.0  # times what is enough, where it is not waited for a second window
 BUSY_SHARE = 0.25  # of the longest wait: who waits longer on the average waits for others
 LAST_WINDOWS = 10  # before one falls whose lesser tiers have fallen already
+SHOWS = 3.0  # times the longest wait, after which the next window begins at the latest
 STEADY_S = 1.0  # over about so long the rate of what is done is told
 _FALL = 0.5  # of a limit, at least this much is left
 _RISE = 0.05
@@ -116,7 +117,6 @@ class ConcurrencyLimits:
         places_max: of each tier, and the limit that it begins with.
     Attributes:
         wait_s: how long a request should wait inside at most.
-        expected_s: how long one that comes now will wait.
     """
 
     __slots__ = (
@@ -125,6 +125,7 @@ class ConcurrencyLimits:
         "_begun_at",
         "_done_per_s",
         "_ended",
+        "_expected_s",
         "_inside",
         "_inside_s",
         "_late",
@@ -133,7 +134,6 @@ class ConcurrencyLimits:
         "_tiers",
         "_until",
         "_waited_s",
-        "expected_s",
         "wait_s",
     )
 
@@ -141,12 +141,17 @@ class ConcurrencyLimits:
         self._places_max, self.wait_s = float(places_max), wait_s
         self._tiers = tuple(_TierState(float(places_max)) for _ in Tier)
         self._inside = 0
-        self.expected_s = 0.0
+        self._expected_s = 0.0
         self._bad_windows = 0
         self._done_per_s = 0.0
         self._begun_at = self._until = -math.inf
         self._before = 0
         self._forget()
+
+    @property
+    def expected_s(self) -> float:
+        """How long one that comes now will wait; where nobody is inside, nobody waits."""
+        return self._expected_s if self._inside else 0.0
 
     def enter(self, places: RoutePlaces, now: float) -> bool:
         """Take a place for a request of a route; say whether there was one."""
@@ -154,7 +159,7 @@ class ConcurrencyLimits:
             self._look(now)
         tier = self._tiers[places.tier]
         if self.is_full(places):
-            self.refuse(places)
+            tier.refused += 1
             tier.wanted = True
             tier.crowds = tier.crowds or places.inside * 2 <= tier.limit
             return False
@@ -165,8 +170,13 @@ class ConcurrencyLimits:
             tier.peak = tier.inside
         return True
 
-    def refuse(self, places: RoutePlaces) -> None:
-        """Count a request that is refused, for want of a place or for another reason."""
+    def refuse(self, places: RoutePlaces, now: float) -> None:
+        """Count a request that is refused for another reason than want of a place.
+
+        Time passes by those, too: who is refused for what was seen once would never see another.
+        """
+        if now >= self._until:
+            self._look(now)
         self._tiers[places.tier].refused += 1
 
     def is_full(self, places: RoutePlaces) -> bool:
@@ -223,7 +233,7 @@ class ConcurrencyLimits:
 
     def _recover(self) -> None:
         """Forget what made limits fall: nothing has come for a while, or little, and in time."""
-        self._bad_windows, self._done_per_s, self.expected_s = 0, 0.0, 0.0
+        self._bad_windows, self._done_per_s, self._expected_s = 0, 0.0, 0.0
         for tier in self._tiers:
             tier.limit = self._places_max
 
@@ -236,14 +246,14 @@ class ConcurrencyLimits:
         return Window(self._done_per_s, max(0.0, inside_s - waited_s), waited_s, late)
 
     def _decide(self, now: float, seen: Window) -> None:
-        self.expected_s = seen.waited_s
+        self._expected_s = seen.waited_s
         fills = fills_up(self._inside, self._before, seen, self.wait_s)
         floods = fills and self._inside > FLOOD * seen.enough(self.wait_s)
         self._bad_windows = self._bad_windows + 1 if seen.late or fills else 0
         if self._bad_windows >= WINDOWS or floods:
             self._narrow(seen)
-            if not fills:  # what was changed shows after so long
-                self._until = now + max(WINDOW_S, seen.waited_s)
+            if not fills:  # what was changed shows after so long; what stood still says nothing
+                self._until = now + max(WINDOW_S, min(seen.waited_s, SHOWS * self.wait_s))
         elif not self._bad_windows:
             self._widen(busy=seen.waited_s > self._busy_s)
 
