@@ -8,6 +8,7 @@ event loop.
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -223,6 +224,31 @@ broker's word and not the parcel's; empty where the broker cannot know.
 """
 
 
+class Prefetch(Protocol):
+    """How many parcels of a service are taken from the broker before others are done."""
+
+    def allowed(self, under_way: int) -> int:
+        """Return how many may be under way at once, where so many are; one at least."""
+        ...
+
+    def enter(self) -> float:
+        """Count one that is begun; what this returns is given to `leave`."""
+        ...
+
+    def leave(self, entered_at: float) -> None:
+        """Count one that has ended."""
+        ...
+
+
+Allowed = Callable[[int], int]
+"""See `Prefetch.allowed`."""
+
+
+def any_number(under_way: int) -> int:
+    """Let a broker hand out as many as it likes."""
+    return sys.maxsize
+
+
 class Broker(Protocol):
     """Carries parcels between services; it may lose, repeat, delay and reorder them."""
 
@@ -237,8 +263,10 @@ class Broker(Protocol):
         """
         ...
 
-    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
-        """Call `deliver` for each parcel."""
+    async def subscribe(
+        self, service: str, lane: str, deliver: Deliver, allowed: Allowed = any_number
+    ) -> None:
+        """Call `deliver` for each parcel, for no more at once than are allowed then."""
         ...
 
     def trouble(self) -> str | None:

@@ -16,7 +16,7 @@ from holdfast.engines.memory import MemoryBroker
 from holdfast.engines.sqlite import SqliteDatabase
 from holdfast.engines.sqlite_transaction import SqliteTransaction
 from holdfast.errors import CallError
-from holdfast.ports import Deliver
+from holdfast.ports import Allowed, Deliver, any_number
 from holdfast.storage import Sharing
 from tests.consistency.moves import watch_moves
 from tests.virtual_loop import LoopClock
@@ -118,14 +118,16 @@ class WatchedBroker(MemoryBroker):
         self.deliver: dict[tuple[str, str], Deliver] = {}
         self.parcels: list[tuple[str, str, bytes]] = []
 
-    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
+    async def subscribe(
+        self, service: str, lane: str, deliver: Deliver, allowed: Allowed = any_number
+    ) -> None:
         """See `ports.Broker`; copies are delivered one after the other."""
 
         async def copies(parcel: bytes, again: bool, sender: str) -> None:
             for redelivered in self.fate(service, lane, parcel):
                 await deliver(parcel, again or redelivered, sender)
 
-        await super().subscribe(service, lane, copies)
+        await super().subscribe(service, lane, copies, allowed)
         self.deliver[service, lane] = deliver
 
     async def publish(self, to: str, lane: str, parcel: bytes, *, sender: str) -> None:

@@ -50,7 +50,20 @@ from holdfast.consistency.waits import SagaWaits
 from holdfast.consistency.writer import Waited, Writer
 from holdfast.contract.envelope import Lane
 from holdfast.contract.messages import Message
-from holdfast.ports import Broker
+from holdfast.ports import Broker, Deliver, Prefetch
+
+
+def counting(deliver: Deliver, prefetch: Prefetch) -> Deliver:
+    """Count the parcels that are under way."""
+
+    async def counted(raw: bytes, again: bool, sender: str) -> None:
+        entered_at = prefetch.enter()
+        try:
+            await deliver(raw, again, sender)
+        finally:
+            prefetch.leave(entered_at)
+
+    return counted
 
 
 async def _nothing() -> None:
@@ -103,11 +116,16 @@ class Core:
     """The parts of one service, made once; see the picture above."""
 
     def __init__(
-        self, ledger: Ledger, broker: Broker, duties: Duties, observers: Observers
+        self,
+        ledger: Ledger,
+        broker: Broker,
+        duties: Duties,
+        observers: Observers,
+        prefetch: Prefetch | None = None,
     ) -> None:
         notice, schedule = observers.notice, ledger.schedule
         woken = asyncio.Event()
-        self._broker = broker
+        self._broker, self._prefetch = broker, prefetch
         self.wake = woken.set
         self.ledger = ledger
         self.high_water = HighWater(schedule.out_bytes_max)
@@ -189,8 +207,13 @@ class Core:
 
     async def start(self) -> None:
         """Begin to take letters, and to look at the table."""
-        for lane in Lane:
-            await self._broker.subscribe(self.ledger.service, lane, self.inbox.deliver)
+        service, deliver, prefetch = self.ledger.service, self.inbox.deliver, self._prefetch
+        await self._broker.subscribe(service, Lane.URGENT, deliver)
+        if prefetch is None:
+            await self._broker.subscribe(service, Lane.WORK, deliver)
+        else:
+            counted = counting(deliver, prefetch)
+            await self._broker.subscribe(service, Lane.WORK, counted, prefetch.allowed)
         self.relay.start()
 
     async def stop(self) -> None:

@@ -54,7 +54,7 @@ from holdfast.observability import (
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
-from holdfast.resilience import ConcurrencyLimits, Edge, EdgePolicy
+from holdfast.resilience import AdaptivePrefetch, ConcurrencyLimits, Edge, EdgePolicy
 from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
@@ -171,6 +171,7 @@ class ServiceHost:
                 ports.witness,
                 ServiceTrail(service.name, ports.tracing),
             ),
+            AdaptivePrefetch(ports.room, ports.clock.monotonic),
         )
 
     def at_work(self) -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from holdfast.errors import Unreachable
-from holdfast.ports import BrokerCounts, Deliver
+from holdfast.ports import Allowed, BrokerCounts, Deliver, any_number
 
 URGENT = "urgent"
 URGENT_SHARE = 4  # urgent parcels before one of the other lane gets its turn
@@ -36,6 +36,7 @@ class _Box:
 
     lanes: dict[str, deque[_Parcel]] = field(default_factory=dict[str, deque[_Parcel]])
     deliver: dict[str, Deliver] = field(default_factory=dict[str, Deliver])
+    allowed: dict[str, Allowed] = field(default_factory=dict[str, Allowed])
     running: dict[str, set[asyncio.Task[None]]] = field(
         default_factory=dict[str, set[asyncio.Task[None]]]
     )
@@ -74,11 +75,13 @@ class MemoryBroker:
         box.waiting += 1
         self._pump(box)
 
-    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
+    async def subscribe(
+        self, service: str, lane: str, deliver: Deliver, allowed: Allowed = any_number
+    ) -> None:
         """See `ports.Broker.subscribe`."""
         box = self._boxes.setdefault(service, _Box())
         box.lanes.setdefault(lane, deque())
-        box.deliver[lane] = deliver
+        box.deliver[lane], box.allowed[lane] = deliver, allowed
         box.running.setdefault(lane, set())
 
     def takes(self, to: str, lane: str) -> bool:
@@ -104,7 +107,10 @@ class MemoryBroker:
         """Urgent first; after four urgent parcels the other lane gets one turn."""
         urgent = box.lanes.get(URGENT)
         for lane, waiting in box.lanes.items():
-            if lane == URGENT or not waiting or len(box.running[lane]) >= self._work_max:
+            under_way = len(box.running[lane])
+            if lane == URGENT or not waiting or under_way >= self._work_max:
+                continue
+            if under_way >= box.allowed[lane](under_way):
                 continue
             if not urgent or box.since_urgent >= URGENT_SHARE:
                 box.since_urgent = 0

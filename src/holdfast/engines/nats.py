@@ -17,7 +17,7 @@ from holdfast.engines.nats_pull import NatsPull
 from holdfast.engines.nats_streams import Lanes, NatsRequests, NatsStreams
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
-from holdfast.ports import BrokerCounts, Deliver
+from holdfast.ports import Allowed, BrokerCounts, Deliver, any_number
 
 
 class NatsBroker:
@@ -72,7 +72,9 @@ class NatsBroker:
         except (NatsError, OSError) as exc:
             raise Unreachable(f"the broker: {exc or type(exc).__name__}", edge=to) from exc
 
-    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
+    async def subscribe(
+        self, service: str, lane: str, deliver: Deliver, allowed: Allowed = any_number
+    ) -> None:
         """See `ports.Broker.subscribe`; a broker that is away is waited for in the background."""
         pull = NatsPull(
             self.connection,
@@ -82,6 +84,7 @@ class NatsBroker:
             service=service,
             lane=lane,
             deliver=deliver,
+            allowed=allowed,
             patience_s=self._patience_s,
         )
         self._pulls.append(pull)

@@ -19,7 +19,7 @@ from holdfast.engines.nats_names import pull_of, sender_of, subject_of
 from holdfast.engines.nats_streams import Lanes
 from holdfast.engines.troubles import Troubles
 from holdfast.errors import Unreachable
-from holdfast.ports import Deliver
+from holdfast.ports import Allowed, Deliver
 
 PULL_MAX = 64  # parcels under way per lane and process
 PULL_S = 10.0  # how long one request for parcels stands
@@ -58,6 +58,7 @@ class NatsPull:
     """Takes the parcels of one lane, no faster than they are handled.
 
     Args:
+        allowed: see `ports.Prefetch`; what was asked for before it fell still comes.
         patience_s: how long the acknowledgement of a proof may take.
     """
 
@@ -71,11 +72,12 @@ class NatsPull:
         service: str,
         lane: str,
         deliver: Deliver,
+        allowed: Allowed,
         patience_s: float,
     ) -> None:
         self._connection, self._lanes, self._troubles = connection, lanes, troubles
         self._system, self._service, self._lane = system, service, lane
-        self._deliver, self._inbox = deliver, ""
+        self._deliver, self._allowed, self._inbox = deliver, allowed, ""
         self._patience_s = patience_s
         self._place = f"{service} {lane}"
         self._running: set[asyncio.Task[None]] = set()
@@ -154,7 +156,7 @@ class NatsPull:
                     prove_at_s = now_s + PROOF_S
                     await self._prove(client, inbox)
                 self._check_proof(now_s)
-                if self._wanted == 0 and (free := PULL_MAX - len(self._running)) >= PULL_MAX // 4:
+                if self._wanted == 0 and (free := self._free()):
                     if not self._came_any and now_s - asked_at_s < AT_ONCE_S:
                         return  # it ended at once: is the stream still there?
                     self._wanted, self._came_any, asked_at_s = free, False, now_s
@@ -164,6 +166,13 @@ class NatsPull:
         finally:
             if self._connection.is_current(client):  # else what is on its way there still comes
                 await subscription.unsubscribe()
+
+    def _free(self) -> int:
+        """Return how many parcels to ask for: none as long as most are under way."""
+        under_way = len(self._running)
+        most = min(PULL_MAX, self._allowed(under_way))
+        free = most - under_way
+        return free if free >= max(1, most // 4) else 0
 
     @property
     def _next(self) -> str:

@@ -7,7 +7,7 @@ want of room, is due in its table. A broker between processes carries what is fo
 import asyncio
 
 from holdfast.engines.memory import MemoryBroker
-from holdfast.ports import Broker, BrokerCounts, Deliver
+from holdfast.ports import Allowed, Broker, BrokerCounts, Deliver, any_number
 
 WAITING_MAX = 1_024  # parcels for one lane here; what is more goes where replicas share it
 
@@ -34,10 +34,12 @@ class NearBroker:
         else:
             await self.far.publish(to, lane, parcel, sender=sender)
 
-    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
+    async def subscribe(
+        self, service: str, lane: str, deliver: Deliver, allowed: Allowed = any_number
+    ) -> None:
         """See `ports.Broker.subscribe`."""
-        await self._near.subscribe(service, lane, deliver)
-        await self.far.subscribe(service, lane, deliver)
+        await self._near.subscribe(service, lane, deliver, allowed)
+        await self.far.subscribe(service, lane, deliver, allowed)
 
     def trouble(self) -> str | None:
         """See `ports.Broker.trouble`."""

@@ -542,7 +542,7 @@ PLACES_TAKEN: Final = Metric(
     "holdfast_requests_inside",
     "gauge",
     "request",
-    "Requests of a tier that are inside this process.",
+    "Requests of a tier that are inside this process; parcels of new letters are critical ones.",
     ("tier",),
     source="scrape",
 )

@@ -16,6 +16,7 @@ from holdfast.resilience.edge import Edge, EdgeStats, asked_above
 from holdfast.resilience.lateness import Lateness
 from holdfast.resilience.limiter import Bucket, LimitsStats, MemoryLimits, take
 from holdfast.resilience.policy import DEFAULT, EdgePolicy
+from holdfast.resilience.prefetch import AdaptivePrefetch
 from holdfast.resilience.retry import RetryPolicy, backoff_s, may_repeat, pause_s
 from holdfast.resilience.room import Room, ends_late
 from holdfast.resilience.sources import Chance, Ticks
@@ -23,6 +24,7 @@ from holdfast.resilience.watch import Watch
 
 __all__ = [
     "DEFAULT",
+    "AdaptivePrefetch",
     "BreakerPolicy",
     "BreakerState",
     "BreakerStats",

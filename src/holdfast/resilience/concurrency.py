@@ -157,18 +157,33 @@ class ConcurrencyLimits:
         """Take a place for a request of a route; say whether there was one."""
         if now >= self._until:
             self._look(now)
-        tier = self._tiers[places.tier]
         if self.is_full(places):
+            tier = self._tiers[places.tier]
             tier.refused += 1
             tier.wanted = True
             tier.crowds = tier.crowds or places.inside * 2 <= tier.limit
             return False
+        self.take(places, now)
+        return True
+
+    def take(self, places: RoutePlaces, now: float) -> None:
+        """Take a place, whether there is one or not."""
+        if now >= self._until:
+            self._look(now)
+        tier = self._tiers[places.tier]
         self._inside += 1
         places.inside += 1
         tier.inside += 1
         if tier.inside > tier.peak:
             tier.peak = tier.inside
-        return True
+
+    def limit_of(self, places: RoutePlaces) -> int:
+        """Return how many of a route's tier may be inside."""
+        return int(self._tiers[places.tier].limit)
+
+    def want(self, places: RoutePlaces) -> None:
+        """Note that a route would have had one more, without refusing anything."""
+        self._tiers[places.tier].wanted = True
 
     def refuse(self, places: RoutePlaces, now: float) -> None:
         """Count a request that is refused for another reason than want of a place.
@@ -225,6 +240,11 @@ class ConcurrencyLimits:
             self._decide(now, self._seen(seconds))
         self._begun_at, self._before = now, self._inside
         self._forget()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether turns inside wait for others."""
+        return self.expected_s > self._busy_s
 
     @property
     def _busy_s(self) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from holdfast.errors import Unreachable
-from holdfast.ports import BrokerCounts, Deliver
+from holdfast.ports import Allowed, BrokerCounts, Deliver, any_number
 from holdfast.simulation.node import Node
 
 ACK_WAIT_S = 30.0
@@ -44,7 +44,12 @@ class _Subscription:
 
     client: "BrokerClient"
     deliver: Deliver
+    allowed: Allowed
     under_way: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.under_way < min(DELIVERIES_MAX, self.allowed(self.under_way))
 
 
 @dataclass(eq=False, slots=True)
@@ -157,7 +162,7 @@ class SimBroker:
         for number, parcel in list(stream.parcels.items()):
             if parcel.out:
                 continue
-            ready = [s for s in stream.subscriptions if s.under_way < DELIVERIES_MAX]
+            ready = [s for s in stream.subscriptions if s.has_room]
             if not ready:
                 return
             taker = ready[int(self.chance.random() * len(ready))] if len(ready) > 1 else ready[0]
@@ -203,10 +208,12 @@ class SimBroker:
             parcel.out = False
             self.pump(stream)
 
-    def subscribe(self, client: "BrokerClient", service: str, lane: str, deliver: Deliver) -> None:
+    def subscribe(
+        self, client: "BrokerClient", service: str, lane: str, deliver: Deliver, allowed: Allowed
+    ) -> None:
         """Add a taker to a stream."""
         stream = self.stream(service, lane)
-        stream.subscriptions.append(_Subscription(client, deliver))
+        stream.subscriptions.append(_Subscription(client, deliver, allowed))
         self.pump(stream)
 
     def left(self, node: Node | None) -> None:
@@ -240,9 +247,11 @@ class BrokerClient:
         if self.node is not None:
             await self.node.step("publish.after")
 
-    async def subscribe(self, service: str, lane: str, deliver: Deliver) -> None:
+    async def subscribe(
+        self, service: str, lane: str, deliver: Deliver, allowed: Allowed = any_number
+    ) -> None:
         """See `ports.Broker.subscribe`."""
-        self._server.subscribe(self, service, lane, deliver)
+        self._server.subscribe(self, service, lane, deliver, allowed)
 
     def begin(
         self,
