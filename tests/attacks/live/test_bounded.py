@@ -66,7 +66,10 @@ async def _order(run: Running, token: str, count: int) -> None:
 
     async def some() -> None:
         for _ in left:
-            answer = await run.client.post("/v1/orders", json=body, token=token)
+            while (
+                answer := await run.client.post("/v1/orders", json=body, token=token)
+            ).status == 503:
+                await asyncio.sleep(0.1)  # a machine that is busy with others has no room for it
             assert answer.status == 202, answer.body
 
     await asyncio.gather(*(some() for _ in range(AT_ONCE)))
