@@ -30,7 +30,7 @@ MIXED = {Tier.CRITICAL: 0.1, Tier.NORMAL: 0.7, Tier.BULK: 0.2}
 
 @dataclass
 class Crowd:
-    """What became of those who came after the first two seconds, by tier.
+    """What became of those who came after the first seconds, by tier.
 
     Attributes:
         seconds: how long they came.
@@ -70,11 +70,15 @@ class Customer(asyncio.Protocol):
 
 
 async def crowd(
-    load: float, mix: Mapping[Tier, float], seconds: float, wait_s: float = DEADLINE_S / 5
+    load: float,
+    mix: Mapping[Tier, float],
+    seconds: float,
+    wait_s: float = DEADLINE_S / 5,
+    warm_s: float = WARM_S,
 ) -> Crowd:
-    """Let them come at a rate for so long."""
+    """Let them come at a rate for so long; those of the first seconds are not counted."""
     chance, clock = random.Random(3), VirtualClock(0.0)
-    seen = Crowd(seconds - WARM_S)
+    seen = Crowd(seconds - warm_s)
     network = SimNetwork.seeded("crowd")
     here, there = Node("till", "till"), Node("crowd", "crowd")
     router = Router()
@@ -105,7 +109,7 @@ async def crowd(
         (tier,) = chance.choices(list(mix), list(mix.values()))
         if not free:
             await network.of(there).connect(lambda: _kept(Customer(seen, free)), "till", 80)
-        free.pop().ask(tier, counts=next_at > began + WARM_S)
+        free.pop().ask(tier, counts=next_at > began + warm_s)
     await asyncio.sleep(PATIENCE_S)
     seen.took_s.sort()
     return seen

@@ -28,8 +28,9 @@ class Gate:
         request.places = self
         return FULL if self.is_full(request) else None
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request) -> Response | None:
         self.told.append(f"begin {request.path}")
+        return FULL if request.path == "/late" else None
 
     def leave(self, request: Request) -> None:
         self.told.append(f"leave {request.path}")
@@ -138,3 +139,15 @@ async def test_a_stream_gives_its_place_back_when_it_begins(gate: Gate) -> None:
 
     assert b"leave /stream" in said
     assert gate.told == ["enter /stream", "begin /stream", "leave /stream"]
+
+
+async def test_whoever_is_refused_at_its_turn_costs_no_handler(gate: Gate) -> None:
+    """It had a place until then, and gives it back; the connection stays."""
+    said = await talk(gate, head("/late") + head("/a", LAST))
+
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert said.endswith(b"/a")
+    assert gate.told == [
+        *("enter /late", "begin /late", "leave /late"),
+        *("enter /a", "begin /a", "leave /a"),
+    ]

@@ -114,6 +114,41 @@ def test_who_stood_in_line_for_too_long_is_refused(path: str, age_s: float, refu
     assert house.gate.stats()[path[1:]].refused == 2 * refused
 
 
+def test_whose_turn_comes_too_late_is_refused_after_all() -> None:
+    """Once that has lasted for as long again; and its place is free, though nothing was done."""
+    house = House(places_max=10)
+    requests = [house.request("/normal") for _ in range(4)]
+    for request in requests:
+        assert house.gate.enter(request) is None
+    house.clock.now_s += 1.5
+    assert house.gate.begin(requests[0]) is None
+    house.clock.now_s += 0.9
+    assert house.gate.begin(requests[1]) is None
+    house.clock.now_s += 0.2
+    refused = house.gate.begin(requests[2])
+    house.gate.leave(requests[2])
+
+    assert refused is not None
+    assert (refused.status, refused.header(b"retry-after")) == (503, b"1")
+    assert house.told == [("GET", "/normal", 503)]
+    assert house.gate.stats()["normal"].inside == 3
+    assert house.gate.stats()["normal"].refused == 1
+
+
+def test_a_critical_turn_may_come_twice_as_late() -> None:
+    """And says nothing of how late others are."""
+    house = House(places_max=10)
+    critical, normal = house.request("/critical"), house.request("/normal")
+    for request in (critical, normal):
+        assert house.gate.enter(request) is None
+    came = house.clock.now_s
+    for waited_s, turn in ((1.5, normal), (1.9, critical), (2.4, normal), (2.6, critical)):
+        house.clock.now_s = came + waited_s
+        assert house.gate.begin(turn) is None
+
+    assert house.gate.begin(normal) is not None
+
+
 def test_who_will_be_gone_before_its_turn_is_refused() -> None:
     """By what it says that it waits, and how long the others waited."""
     house = House(100)

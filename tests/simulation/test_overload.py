@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.ours.simulated_till import DEADLINE_S, MIXED, NORMAL, WORK_S, run
 from holdfast.contract.tier import Tier
+from holdfast.resilience import Lateness
 
 
 @pytest.mark.parametrize(("load", "least"), [(0.8, 0.78), (2.0, 0.95), (5.0, 0.95)])
@@ -34,3 +35,22 @@ def test_without_limits_that_fall_it_is_done_too_late() -> None:
     seen = run(2.0, NORMAL, 6.0, wait_s=1e6)
 
     assert seen.good.total() * WORK_S / 4.0 < 0.3
+
+
+@pytest.mark.parametrize("load", [2.0, 5.0])
+def test_a_flood_that_comes_at_once_is_soon_over(load: float) -> None:
+    """Before it knows how many it can serve it lets too many in, and does not serve those late."""
+    seen = run(load, MIXED, 6.0, warm_s=0.0)
+
+    assert seen.good.total() * WORK_S / seen.seconds >= 0.95
+    assert seen.took_s[int(len(seen.took_s) * 0.99)] <= 0.4 * DEADLINE_S
+    assert seen.good[Tier.CRITICAL] == seen.came[Tier.CRITICAL]
+
+
+def test_if_late_turns_are_taken_all_the_same_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the one above can fail."""
+    monkeypatch.setattr(Lateness, "refuses", lambda self, waited_s, now: False)
+
+    seen = run(2.0, MIXED, 6.0, warm_s=0.0)
+
+    assert seen.took_s[int(len(seen.took_s) * 0.99)] > 0.5 * DEADLINE_S

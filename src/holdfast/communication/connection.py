@@ -316,13 +316,13 @@ class Connection(asyncio.Protocol):
         state.requests += 1
         state.in_flight += 1
         gate = state.gate
-        if gate is not None:
-            gate.begin(request)
-        closing = True
+        closing, refused = True, None if gate is None else gate.begin(request)
+        if refused is not None:
+            state.refused[OVERLOADED] += 1
         try:
             try:
                 try:
-                    response = await state.handler(request)
+                    response = await state.handler(request) if refused is None else refused
                 finally:  # a stream that is sent takes no place
                     if gate is not None:
                         gate.leave(request)

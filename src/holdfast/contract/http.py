@@ -193,8 +193,8 @@ class AdmissionControl(Protocol):
         """Let a request in, and return None; or return what refuses it."""
         ...
 
-    def begin(self, request: Request) -> None:
-        """Note that the turn of a request has come that was let in."""
+    def begin(self, request: Request) -> Response | None:
+        """Begin a request that was let in, and return None; or return what refuses it after all."""
         ...
 
     def leave(self, request: Request) -> None:

@@ -1,7 +1,9 @@
 """The entrance: the gate of a process, where requests are refused that it has no room for.
 
 Nothing was done for them by then: no task, no token, no body that is still on its way. That is what
-makes a refusal cheap, and what a process that is asked for ten times what it can do lives on.
+makes a refusal cheap, and what a process that is asked for ten times what it can do lives on. Until
+it has found out how many it can serve it lets too many in; those whose turn comes too late are
+refused then, so that it goes on with those who are still there.
 """
 
 from collections.abc import Callable, Container
@@ -57,7 +59,10 @@ class Entrance:
         # Whoever asks for another service was let in there: what it has begun goes on.
         self._asking, self._asked = ASKING if inside else None, RoutePlaces(Tier.CRITICAL)
         self._unknown = RoutePlaces()
-        self._lateness = Lateness(room.wait_s)
+        self._lateness = Lateness(room.wait_s)  # of what was not read yet
+        self._turns = {  # of what waited inside; by tiers, as the more patient ones come between
+            tier: Lateness(room.wait_s * max(1.0, patience)) for tier, patience in _PATIENCE.items()
+        }
         self._untold, self._told_at = 0, float("-inf")
 
     def enter(self, request: Request) -> Response | None:
@@ -72,19 +77,25 @@ class Entrance:
         elif self._room.enter(places, now):
             request.found, request.places = found, places
             return None
-        self._refused(request, "" if found is None else found[0].template, _REFUSAL.status)
-        self._tell(now)
-        return _REFUSAL if self._dress is None else self._dress(request, _REFUSAL)
+        return self._refusal(request, now, found)
 
     def is_full(self, request: Request) -> bool:
         """See `contract.http.AdmissionControl`."""
         return request.path not in self._pages and self._room.is_full(self._find(request)[1])
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request) -> Response | None:
         """See `contract.http.AdmissionControl`."""
-        if request.places is not None:
-            now = self._monotonic()
-            self._room.waited(now - request.received_at, now)
+        places = request.places
+        if not isinstance(places, RoutePlaces):
+            return None
+        now = self._monotonic()
+        waited_s = now - request.received_at
+        self._room.waited(waited_s, now)
+        if not self._turns[places.tier].refuses(waited_s, now):
+            return None
+        request.places = None
+        self._room.turn_away(places, now)
+        return self._refusal(request, now, request.found)
 
     def leave(self, request: Request) -> None:
         """See `contract.http.AdmissionControl`."""
@@ -113,6 +124,11 @@ class Entrance:
             return True
         until = came + int(asked[:9]) / 1000
         return now + self._room.expected_s < until or now >= until  # too late is said elsewhere
+
+    def _refusal(self, request: Request, now: float, found: Found | None) -> Response:
+        self._refused(request, "" if found is None else found[0].template, _REFUSAL.status)
+        self._tell(now)
+        return _REFUSAL if self._dress is None else self._dress(request, _REFUSAL)
 
     def _tell(self, now: float) -> None:
         """Log refusals together: a line for each would cost more than the refusal."""

@@ -203,11 +203,19 @@ class ConcurrencyLimits:
             or (self._inside >= self._places_max and places.tier is not Tier.CRITICAL)
         )
 
-    def leave(self, places: RoutePlaces, inside_s: float) -> None:
-        """Give a place back that was taken for so many seconds."""
+    def turn_away(self, places: RoutePlaces, now: float) -> None:
+        """Give a place back with which nothing was done, and count a request that is refused."""
+        self.refuse(places, now)
+        self._give_back(places)
+
+    def _give_back(self, places: RoutePlaces) -> None:
         self._inside -= 1
         places.inside -= 1
         self._tiers[places.tier].inside -= 1
+
+    def leave(self, places: RoutePlaces, inside_s: float) -> None:
+        """Give a place back that was taken for so many seconds."""
+        self._give_back(places)
         self._ended += 1
         self._inside_s += inside_s
 
