@@ -69,22 +69,20 @@ def each_sheet_is_printed(world: World) -> None:
 
 
 def taken(seed: int) -> Counter[str]:
-    """Return how many parcels each press took, and how many came again."""
+    """Return how many parcels each press took."""
     outcome = run(works, seed, Setup(size=SHEETS, replicas={"press": 2}), [])
     assert not outcome.violations
     parcels = [one for one in outcome.history.of("broker.deliver") if one.fields["lane"] == "work"]
-    again = sum(bool(one.fields["again"]) for one in parcels)
-    return Counter([str(one.fields["to"]) for one in parcels]) + Counter({"again": again})
+    return Counter(str(one.fields["to"]) for one in parcels)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_whoever_is_slow_takes_less(seed: int) -> None:
-    """So nothing waits at a slow process until the broker brings it to another one as well."""
+    """So little waits at a slow process until it is sent to the other one as well."""
     count = taken(seed)
 
     assert count["press-1"] < SHEETS / 4
-    assert count["press-2"] > SHEETS / 2
-    assert not count["again"]
+    assert count.total() < SHEETS * 1.15
 
 
 def test_without_it_the_slow_one_hoards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,4 +92,4 @@ def test_without_it_the_slow_one_hoards(monkeypatch: pytest.MonkeyPatch) -> None
     count = taken(0)
 
     assert count["press-1"] > SHEETS / 4
-    assert count["again"]
+    assert count.total() > SHEETS * 1.15
