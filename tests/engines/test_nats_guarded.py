@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from holdfast.contract.spiffe import PROVISIONER
-from holdfast.engines import nats_connection
+from holdfast.engines import nats_connection, nats_provisioner
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.nats import NatsBroker
 from holdfast.engines.nats_names import provision_of, sender_of
@@ -137,9 +137,10 @@ async def test_streams_that_a_server_has_lost_are_made_by_the_provisioner(
 
 
 async def test_a_stream_that_keeps_nothing_is_made_anew_by_the_provisioner(
-    nats: GuardedNats,
+    nats: GuardedNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Emptied while it runs: it answers, and acknowledges nothing."""
+    """Emptied while it runs: it answers, and acknowledges nothing. Who notices it asks."""
+    monkeypatch.setattr(nats_provisioner, "LOOK_S", 3_600.0)  # none of it is found by a look
     orders, inbox = await nats.broker("orders"), Inbox()
     payments = await nats.broker("payments", patience_s=2.0)
     await payments.subscribe("payments", "work", inbox.deliver)
@@ -153,6 +154,49 @@ async def test_a_stream_that_keeps_nothing_is_made_anew_by_the_provisioner(
 
     assert said is not None and "its stream acknowledged nothing" in said
     assert remade >= 1
+
+
+async def test_a_stream_is_made_anew_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas notice it together: what came into the new one is not lost to the second of them."""
+    monkeypatch.setattr(nats_provisioner, "APART_S", 3_600.0)
+    with nats_server() as plain:
+        provisioner = NatsProvisioner("shop", ["orders"], plain.url)
+        provisioner.start()
+        async with asyncio.timeout(PATIENCE_S):
+            await provisioner.ready()
+        asker = NatsBroker("shop", plain.url)
+        client = await asker.connection.half_typed()
+        held = list[int]()
+        for wanted in (b"work", b"work anew", b"work anew"):
+            await client.jetstream().publish("shop.orders.work.users", b"a letter")
+            answer = await client.request(provision_of("shop", "orders"), wanted, timeout=20)
+            info = await client.jetstream().stream_info("shop_orders_work")
+            held.append(info.state.messages)
+            assert answer.data == b"done"
+        await asker.stop()
+        await provisioner.stop()
+
+    assert held == [1, 0, 1]
+
+
+async def test_rights_that_were_taken_and_given_back_end_nothing(nats: GuardedNats) -> None:
+    """By new settings of a server: it is said, and letters come again by themselves."""
+    orders, inbox = await nats.broker("orders"), Inbox()
+    payments = await nats.broker("payments", patience_s=2.0)
+    await payments.subscribe("payments", "work", inbox.deliver)
+    await publish_until(orders, lambda: len(inbox.parcels) > 0)
+    file = nats.server.folder / "settings"
+    before = file.read_text()
+    mine = '"_INBOX_shop_payments.>"'
+    assert before.count(mine) == 1
+    nats.server.configure(before.replace(mine, '"_INBOX_shop_payments.nowhere"'))
+    said = await until(payments, lambda why: why is not None)
+    nats.server.configure(before)
+    count = len(inbox.parcels)
+    await publish_until(orders, lambda: len(inbox.parcels) > count)
+    await until(payments, lambda why: why is None or why.startswith("permissions"))
+
+    assert said is not None and "payments" in said
 
 
 async def test_that_nobody_provides_is_said_with_the_remedy(tmp_path: Path) -> None:

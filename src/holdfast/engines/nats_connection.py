@@ -32,6 +32,7 @@ RENEW_PAUSE_S = 5.0
 RETIRE_S = 12.0  # longer than a request for parcels stands
 _REFUSED = re.compile(r"authori[sz]ation|authentication|maximum .*connections", re.I)
 _FORBIDDEN = re.compile(r"permissions violation", re.I)
+_DEAFENED = re.compile(r"permissions violation for subscription", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class NatsConnection:
         self._refused = asyncio.Event()
         self._not_before_s = self._since_s = 0.0
         self._avoid = ""
+        self._deafened: Client | None = None  # the server has ended a subscription of it
         self._closing: set[asyncio.Task[None]] = set()
         self._retiring: dict[Client, asyncio.Task[None]] = {}  # clients that were followed
         self._stopped = False
@@ -177,7 +179,17 @@ class NatsConnection:
         return client is self._client
 
     async def elsewhere(self) -> None:
-        """Leave this server for another one of the list, if there is one."""
+        """Leave this server for another one of the list, if there is one.
+
+        A client that lost a right to listen, and got it back, hears none of its answers: the vendor
+        listens for them once. So it is followed by another one.
+        """
+        if self._deafened is not None and self._deafened is self._client:
+            try:
+                await self.renew()
+            except Unreachable:
+                pass  # which is told
+            return
         kept_s = _now_s() - self._since_s
         if len(self._servers) > 1 and self._client is not None and kept_s > MOVE_S:
             url = self._client.connected_url
@@ -294,6 +306,8 @@ class NatsConnection:
         if _FORBIDDEN.search(text):
             self.refused_total += 1
             self.forbidden_total += 1
+            if _DEAFENED.search(text):
+                self._deafened = client
             self._troubles.happen("permissions", text)
         elif (tls := isinstance(error, ssl.SSLError | _NoTls)) or _REFUSED.search(text):
             self._refuse(f"no TLS with the broker: {text}" if tls else f"{REFUSED}: {text}")
