@@ -41,9 +41,7 @@ def read_object(document: bytes) -> dict[str, object]:
             Infinity, or nested too deeply.
     """
     try:
-        value: object = json.loads(
-            document.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
+        value: object = _STRICT.decode(document.decode("utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
@@ -65,3 +63,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
