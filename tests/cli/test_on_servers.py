@@ -1,6 +1,7 @@
 """The same system on real servers, in one process and in several; the code is not changed."""
 
 import json
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -36,6 +37,24 @@ def test_parcels_are_packed_on_postgres_and_nats(
     assert (several if options else "services") in shown
     assert ("desk-2" in shown) == ("--replicas" in options)
     assert code == 0
+
+
+def test_a_start_makes_another_authority_where_its_folder_was_deleted(
+    cli: Cli, serve: Callable[..., Server]
+) -> None:
+    """For who does not trust its key any more: what is in the databases goes on."""
+    certificates = list[bytes]()
+    folder = cli.folder / ".holdfast" / "tiny" / "identities"
+    for n in range(2):
+        server = serve("run", "tiny", "--on", "postgres,nats", "--split")
+        assert server.post("/v1/parcels", {"note": str(n), "kg": 1}) == 202
+        while states(cli) != ["completed"] * (n + 1):
+            pass  # the test's time-out is the bound
+        assert server.stop() == 0
+        certificates.append((folder / "ca.crt").read_bytes())
+        shutil.rmtree(folder)
+
+    assert certificates[0] != certificates[1]
 
 
 @pytest.mark.parametrize("on", ["postgres,nats", "nats"])
