@@ -7,9 +7,11 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.js.api import DiscardPolicy, RetentionPolicy
 
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.mutual_tls import TlsIdentity
+from holdfast.engines.nats_streams import STREAM_BYTES_MAX
 from holdfast.errors import SettingError, Unreachable
 from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.runtime.provisioning import provisioner_of
@@ -37,6 +39,30 @@ async def test_the_streams_of_all_services_are_made_and_may_be_made_again() -> N
 
     names = [service.name for service in shop.services]
     assert found == sorted(f"shop_{name}_{lane}" for name in names for lane in ("work", "urgent"))
+
+
+async def test_a_stream_with_settings_of_before_is_updated() -> None:
+    """An older release made it: it takes what this one publishes, and keeps what it holds."""
+    with nats_server() as server:
+        client = await nats.connect(server.url)
+        await client.jetstream().add_stream(
+            name="shop_orders_work",
+            subjects=["shop.orders.work"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.OLD,
+            max_bytes=1 << 20,
+        )
+        await client.jetstream().publish("shop.orders.work", b"a letter")
+        provisioner = provisioner_of(shop, {BROKER_URL: server.url}, None)
+        await provisioner.once()
+        await client.jetstream().publish("shop.orders.work.users", b"another")
+        found = await client.jetstream().stream_info("shop_orders_work")
+        await provisioner.stop()
+        await client.close()
+
+    assert found.config.subjects == ["shop.orders.work.*", "shop.orders.work"]
+    assert found.config.max_bytes == STREAM_BYTES_MAX
+    assert found.state.messages == 2
 
 
 async def streams_of(url: str) -> list[str]:
