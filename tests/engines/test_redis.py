@@ -1,6 +1,7 @@
 """Rate limits in Redis: shared by gateways, like the local ones, and local while it is away."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from holdfast.engines.machine import MachineClock
-from holdfast.engines.redis import AWAY_S, RedisLimits
+from holdfast.engines.redis import AWAY_S, LOOK_S, RedisLimits
 from holdfast.resilience import MemoryLimits
+from holdfast.runtime.engines import engines_of
+from holdfast.runtime.environ import Environ
+from holdfast.runtime.secret_file import SecretFile
 from holdfast.runtime.servers import Servers
+from holdfast.runtime.variables import REDIS_URL
 from shop.system import shop
 from tests.certificates import Authority
 
@@ -252,6 +257,36 @@ async def test_a_password_is_read_for_each_connection(servers: Servers, tmp_path
     await limit.close()
 
     assert (wrong, limit.alone(), taken.allowed) == (1, 1, True)
+
+
+def told_by(file: Path, clock: Later, written: str) -> RedisLimits:
+    """Return the limits of a process whose REDIS_URL is a file."""
+    file.write_text(written)
+    environ = Environ({}, {REDIS_URL: SecretFile(str(file))})
+    limits = engines_of("shop", [], environ, lambda name: file, threads=1).limits
+    assert isinstance(limits, RedisLimits)
+    limits._clock = clock
+    return limits
+
+
+async def test_an_address_that_was_written_anew_is_in_use(servers: Servers, tmp_path: Path) -> None:
+    """Another password, or another server while the old one serves; nobody restarts anything."""
+    clock, file = Later(), tmp_path / "url"
+    good = servers.environ["REDIS_URL"]
+    wrong = re.sub("//(.*):.*@", r"//\1:wrong@", good)
+    other = Servers(tmp_path / "other", ["redis"], shop)
+    await other.start()
+    limit = told_by(file, clock, wrong)
+    counts = list[tuple[int, int]]()
+    for written in (wrong, good, "nonsense", other.environ["REDIS_URL"], good):
+        file.write_text(written)
+        clock.later_s += AWAY_S + LOOK_S + 1
+        taken = await limit.try_take("ada", 0.001, 9)
+        counts.append((taken.remaining, limit.alone()))
+    await limit.close()
+    await other.stop()
+
+    assert counts == [(8, 1), (8, 1), (7, 1), (8, 1), (6, 1)]
 
 
 @pytest.mark.parametrize(

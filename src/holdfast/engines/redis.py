@@ -1,5 +1,6 @@
 """Rate limits that several gateways share, in Redis; local ones while Redis is away."""
 
+import functools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -19,6 +20,7 @@ from holdfast.ports import Clock, Limits, Taken
 
 ANSWER_S = 0.1  # a request does not wait longer for its limit
 AWAY_S = 1.0  # after a failure Redis is left alone for so long
+LOOK_S = 1.0  # so often a URL that came as a file is looked at
 AGE_S = 300.0
 """How old a connection may be that an identity was shown for; then another one follows it."""
 _TAKE = """
@@ -49,6 +51,7 @@ class RedisLimits:
         proof: shows this process's certificate, and takes that of the system's Redis alone; None:
             nothing is shown but what the URL says. With it `redis://` is refused, and `rediss://`
             without a file of authorities is the system's.
+        newest: returns where it is now; one that does not fit leaves the last good one in use.
     Raises:
         ValueError: the URL does not fit.
     """
@@ -62,30 +65,23 @@ class RedisLimits:
         system: str,
         answer_s: float = ANSWER_S,
         proof: ssl.SSLContext | None = None,
+        newest: Callable[[], str] | None = None,
     ) -> None:
-        bare, given = take_tls(url)
-        bare, credentials = _take_credentials(bare)
-        if proof is not None and _is_ours(bare, given):
-            bare = f"redis://{bare.removeprefix('rediss://')}"  # its TLS is not the client's own
-            tls: dict[str, Any] = {"connection_class": _proven(proof, clock)}
-        else:
-            tls = _tls_options(bare, given)
-        self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # half typed
-            bare,
-            socket_timeout=answer_s,
-            socket_connect_timeout=answer_s,
-            retry=Retry(NoBackoff(), 0),  # versions differ: a try that is repeated counts twice
-            **tls,
-            **credentials,
-        )
+        self._client = functools.partial(_client, clock=clock, answer_s=answer_s, proof=proof)
+        self._url: str = url
+        self._newest = newest
+        self._redis: Any = self._client(url)
         self._script: Any = self._redis.register_script(_TAKE)
+        self._left: Any = None  # where it was before: somebody may still wait for an answer there
         self._clock, self._local, self._prefix = clock, local, f"{system}:limit:"
         self._troubles = Troubles("limits")
-        self._away_until = 0.0
+        self._away_until = self._look_at = 0.0
         self._alone = 0
 
     async def try_take(self, key: str, rate_per_s: float, burst: int) -> Taken:
         """See `ports.Limits.try_take`."""
+        if self._newest is not None and self._clock.monotonic() >= self._look_at:
+            await self._follow(self._newest)
         if self._clock.monotonic() >= self._away_until:
             try:
                 allowed, held = await self._script(
@@ -108,7 +104,50 @@ class RedisLimits:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._leave()
         await self._redis.aclose()
+
+    async def _follow(self, newest: Callable[[], str]) -> None:
+        """Ask where it is now, if that has changed."""
+        self._look_at = self._clock.monotonic() + LOOK_S
+        url = newest()
+        if url == self._url:
+            self._troubles.end("address")
+            await self._leave()
+            return
+        try:
+            found: Any = self._client(url)
+        except ValueError as exc:
+            self._troubles.begin("address", f"the last good one is in use: {exc}")
+            return
+        self._troubles.end("address")
+        await self._leave()
+        self._left, self._redis, self._url = self._redis, found, url
+        self._script, self._away_until = found.register_script(_TAKE), 0.0
+
+    async def _leave(self) -> None:
+        left, self._left = self._left, None
+        if left is not None:
+            await left.aclose()
+
+
+def _client(url: str, *, clock: Clock, answer_s: float, proof: ssl.SSLContext | None) -> Any:
+    """Return the vendor's client for a URL. Raises ValueError."""
+    bare, given = take_tls(url)
+    bare, credentials = _take_credentials(bare)
+    if proof is not None and _is_ours(bare, given):
+        bare = f"redis://{bare.removeprefix('rediss://')}"  # its TLS is not the client's own
+        tls: dict[str, Any] = {"connection_class": _proven(proof, clock)}
+    else:
+        tls = _tls_options(bare, given)
+    return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # half typed
+        bare,
+        socket_timeout=answer_s,
+        socket_connect_timeout=answer_s,
+        retry=Retry(NoBackoff(), 0),  # versions differ: a try that is repeated counts twice
+        **tls,
+        **credentials,
+    )
 
 
 def _proven(proof: ssl.SSLContext, clock: Clock) -> type[SSLConnection]:

@@ -1,5 +1,6 @@
 """What one process runs on: the concrete classes behind the ports."""
 
+import functools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -136,11 +137,20 @@ def engines_of(
             broker = NearBroker(broker)
         engines = replace(engines, broker=broker, discover=_discovery(environ, identity))
     if url := environ.get(REDIS_URL):
-        engines = replace(engines, limits=_limits(system, url, engines.clock, identity))
+        come = isinstance(environ, Environ) and environ.file(REDIS_URL)
+        now = functools.partial(environ.__getitem__, REDIS_URL) if come else None
+        limits = _limits(system, url, engines.clock, identity, now)
+        engines = replace(engines, limits=limits)
     return engines
 
 
-def _limits(system: str, url: str, clock: Clock, identity: Identity | None) -> Limits:
+def _limits(
+    system: str,
+    url: str,
+    clock: Clock,
+    identity: Identity | None,
+    newest: Callable[[], str] | None,
+) -> Limits:
     try:
         from holdfast.engines.redis import RedisLimits  # only where it is wanted
     except ModuleNotFoundError as exc:
@@ -149,7 +159,9 @@ def _limits(system: str, url: str, clock: Clock, identity: Identity | None) -> L
         raise SettingError([f"{REDIS_URL}: write it as redis://host:6379, not {scheme_of(url)}"])
     proof = None if identity is None else identity.reaches(REDIS)
     try:
-        return RedisLimits(url, clock, MemoryLimits(clock), system=system, proof=proof)
+        return RedisLimits(
+            url, clock, MemoryLimits(clock), system=system, proof=proof, newest=newest
+        )
     except ValueError as exc:
         raise SettingError([f"{REDIS_URL}: {exc}"]) from exc
 
