@@ -7,12 +7,24 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
 import pytest
 
-from holdfast import Caller, External, Gateway, Introspection, Service, System, Tokens
+from holdfast import (
+    Caller,
+    External,
+    Gateway,
+    Introspection,
+    Model,
+    Saga,
+    Service,
+    System,
+    Tokens,
+    Tx,
+)
 from holdfast.contract.http import Request, Response
 from holdfast.errors import SettingError
 from holdfast.resilience import DEFAULT
@@ -22,6 +34,12 @@ from holdfast.testing import Running, running, virtual_time
 ISSUER = "https://issuer.example"
 SECRET = "s3cret &+:/%ü"
 ASKED = Introspection(ISSUER, "api", "https://issuer.example/introspect", "shop:gateway")
+
+
+class Guest(Model):
+    """Who stays."""
+
+    name: str
 
 
 @dataclass
@@ -52,9 +70,11 @@ async def me(caller: Caller) -> list[str]:
 
 
 @asynccontextmanager
-async def desk(issuer: Issuer, gateway: Gateway | None = None) -> AsyncGenerator[Running]:
+async def desk(
+    issuer: Issuer, gateway: Gateway | None = None, service: Service | None = None
+) -> AsyncGenerator[Running]:
     """Run a service behind a gateway that asks this issuer."""
-    service = Service("desk")
+    service = service or Service("desk")
     service.get("/v1/me")(me)
     gateway = gateway or Gateway(tokens=ASKED)
     system = System("tiny", [service], replace(gateway, per_address=None, per_caller=None))
@@ -111,6 +131,35 @@ async def test_a_token_that_is_taken_back_is_refused_in_time() -> None:
         assert refusals(run) == {"inactive": 2.0}
     assert [taken_back.status, at_once.status, later.status] == [401, 401, 200]
     assert len(issuer.asked) == 3
+
+
+@virtual_time
+async def test_a_saga_goes_on_when_the_token_has_ended() -> None:
+    """For days: it says for whom it is, as data, and nobody asks for a proof of that again."""
+    issuer, service, told = Issuer(), Service("desk"), list[str]()
+    issuer.knows("opaque", "ada")
+
+    @service.saga
+    async def stay(saga: Saga, guest: Guest) -> None:
+        await saga.sleep(timedelta(days=3))
+        await saga.local(leave, guest)
+
+    async def leave(tx: Tx, guest: Guest) -> None:
+        told.append(tx.on_behalf_of)
+
+    @service.post("/v1/stays", status_code=202)
+    async def come(body: Guest, tx: Tx) -> None:
+        tx.start(stay, body)
+
+    async with desk(issuer, service=service) as run:
+        came = await run.client.post("/v1/stays", json={"name": "Ada"}, token="opaque")
+        issuer.said.clear()
+        await asyncio.sleep(120)
+        again = await run.client.post("/v1/stays", json={"name": "Ada"}, token="opaque")
+        await run.settled()
+
+    assert (came.status, again.status) == (202, 401)
+    assert told == ["ada"]
 
 
 @virtual_time
