@@ -183,12 +183,12 @@ def _sagas(system: System) -> Iterator[Alert]:
 def _identities(system: System) -> Iterator[Alert]:
     """Yield the alerts on who is not known to whom."""
     job, at = equal("job", system.name), f"{system.name}, {{{{ $labels.instance }}}}"
-    ends = series(catalogue.CERTIFICATE_EXPIRES, job)
+    ends = (series(catalogue.CERTIFICATE_EXPIRES, job), series(catalogue.SIGNER_EXPIRES, job))
     yield Alert(
         "CertificateExpires",
         system.name,
         "page",
-        checked(f"min by (instance) ({ends}) < {EXPIRES_S}"),
+        checked("\nor ".join(f"min by (instance) ({one}) < {EXPIRES_S}" for one in ends)),
         f"{at}: its certificate expires in less than {EXPIRES_S // 60} minutes, and no other came",
         for_="2m",
     )

@@ -208,6 +208,9 @@ def _identities(system: System, alerts: list[Alert], runbooks: str) -> Iterator[
         rules = [expected(_filled(of["CertificateExpires"], pod, runbooks))] if fires else []
         about = f"CertificateExpires: {what}"
         yield _test(about, [(name, values)], [_at(50 * STEP_S, "CertificateExpires", rules)])
+        signs = [(name, f"3600x{_LONG}"), (_name(system, catalogue.SIGNER_EXPIRES, pod), values)]
+        about = f"CertificateExpires: of what signs, {what}"
+        yield _test(about, signs, [_at(50 * STEP_S, "CertificateExpires", rules)])
     why: Labels = (*pod, ("reason", "who"))
     peers = _name(system, catalogue.PEERS_REFUSED, why)
     edges = _name(system, catalogue.REQUESTS_REFUSED_INSIDE, pod)
