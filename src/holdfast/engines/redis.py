@@ -3,6 +3,7 @@
 import functools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -128,7 +129,8 @@ class RedisLimits:
     async def _leave(self) -> None:
         left, self._left = self._left, None
         if left is not None:
-            await left.aclose()
+            with suppress(RedisError, OSError):  # it may be gone: no request fails for that
+                await left.aclose()
 
 
 def _client(url: str, *, clock: Clock, answer_s: float, proof: ssl.SSLContext | None) -> Any:
