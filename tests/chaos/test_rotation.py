@@ -27,6 +27,7 @@ from holdfast.runtime.private_file import write_private
 from holdfast.runtime.servers import Servers
 from holdfast.runtime.supervisor import Member, Supervisor
 from holdfast.security import Authority
+from holdfast.security.authority import LIFE_S as AN_HOUR_S
 from holdfast.testing import Client
 from shop.demo.audit import audit
 from shop.demo.books import read_books, settled, unfinished
@@ -39,6 +40,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 SERVICES = [service.name for service in shop.services]
 AT_ONCE = 2
 LIFE_S = 180.0  # an alarm comes a minute before its end
+NAP_S = 60.0
 SETTLE_S = 600.0
 
 
@@ -123,10 +125,10 @@ class Run:
 
 
 @asynccontextmanager
-async def ordering(folder: Path) -> AsyncIterator[Run]:
-    """Run the shop, and order from it without a pause."""
+async def ordering(folder: Path, life_s: float = AN_HOUR_S) -> AsyncIterator[Run]:
+    """Run the shop, and order from it without a pause; certificates live for so long."""
     chance = random.Random(1)
-    authority = LocalAuthority(folder / IDENTITIES, shop.name, MachineClock())
+    authority = LocalAuthority(folder / IDENTITIES, shop.name, MachineClock(), life_s)
     kinds = ["postgres", "nats", "redis"]
     servers = Servers(folder / "servers", kinds, shop, authority=authority)
     await servers.start()
@@ -272,5 +274,31 @@ async def test_who_is_not_renewed_raises_an_alarm_and_then_is_refused(tmp_path: 
         await until(taken)
         await run.ordered()
         wrong = await run.reconciled()
+
+    assert wrong == []
+
+
+async def test_a_machine_that_slept_for_longer_than_certificates_live_heals(tmp_path: Path) -> None:
+    """As a laptop does: all have expired when it wakes, and nobody starts anything again."""
+    async with ordering(tmp_path, NAP_S) as run:
+        authority = run.authority
+        visitor = operator(tmp_path / "visitor", kept(tmp_path, "own"), authority.trusted)
+        await run.ordered()
+
+        async def nobody_is_taken() -> bool:
+            return await run.taken(visitor) == {False}
+
+        await until(nobody_is_taken)  # nothing has issued since the start
+        authority.start()
+
+        async def all_are_taken() -> bool:
+            return await run.taken(visitor) == {True}
+
+        await until(all_are_taken)
+        await run.ordered()
+        await run.system.restart("payments-1")  # it comes to every server by what it finds
+        await run.ordered()
+        wrong = await run.reconciled()
+        authority.stop()
 
     assert wrong == []
