@@ -73,7 +73,9 @@ class RedisLimits:
         self._newest = newest
         self._redis: Any = self._client(url)
         self._script: Any = self._redis.register_script(_TAKE)
-        self._left: Any = None  # where it was before: somebody may still wait for an answer there
+        self._left: Redis | None = (
+            None  # where it was before: somebody may still wait for an answer there
+        )
         self._clock, self._local, self._prefix = clock, local, f"{system}:limit:"
         self._troubles = Troubles("limits")
         self._away_until = self._look_at = 0.0
@@ -117,7 +119,7 @@ class RedisLimits:
             await self._leave()
             return
         try:
-            found: Any = self._client(url)
+            found = self._client(url)
         except ValueError as exc:
             self._troubles.begin("address", f"the last good one is in use: {exc}")
             return
@@ -133,7 +135,7 @@ class RedisLimits:
                 await left.aclose()
 
 
-def _client(url: str, *, clock: Clock, answer_s: float, proof: ssl.SSLContext | None) -> Any:
+def _client(url: str, *, clock: Clock, answer_s: float, proof: ssl.SSLContext | None) -> Redis:
     """Return the vendor's client for a URL. Raises ValueError."""
     bare, given = take_tls(url)
     bare, credentials = _take_credentials(bare)
