@@ -99,11 +99,8 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_thiefs_connection_ends_and_ours_lose_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_thiefs_connection_ends_and_ours_lose_nothing(tmp_path: Path) -> None:
     """Opened before its authority was revoked: it is out by its age, and does not come back."""
-    monkeypatch.setattr(nats_connection, "RETIRE_S", 1.0)
     names, inbox, sent = (PROVISIONER, "orders", "payments"), Inbox(), list[bytes]()
     async with guarded(SHOP, tmp_path, provide=False) as nats, nats.visitor("notifications") as v:
         stolen = nats.identity("notifications")
