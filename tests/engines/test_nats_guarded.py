@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from holdfast.contract.spiffe import PROVISIONER
-from holdfast.engines import nats_connection, nats_provisioner
+from holdfast.engines import nats_provisioner
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.nats import NatsBroker
 from holdfast.engines.nats_names import provision_of, sender_of
@@ -216,10 +216,9 @@ async def test_that_nobody_provides_is_said_with_the_remedy(tmp_path: Path) -> N
 
 
 async def test_a_connection_is_followed_by_another_one_and_nothing_is_lost(
-    nats: GuardedNats, monkeypatch: pytest.MonkeyPatch
+    nats: GuardedNats,
 ) -> None:
     """Under way all the time: each parcel comes once, and none is refused."""
-    monkeypatch.setattr(nats_connection, "RETIRE_S", 2.0)
     orders = await nats.broker("orders", proof=nats.proof("orders", age_s=0.5))
     payments = await nats.broker("payments", proof=nats.proof("payments", age_s=0.5))
     inbox, clients, repeated = Inbox(), set[int](), list[bytes]()
