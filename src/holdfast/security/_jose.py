@@ -41,7 +41,10 @@ def read_object(document: bytes) -> dict[str, object]:
             Infinity, or nested too deeply.
     """
     try:
-        value: object = _STRICT.decode(document.decode("utf-8"))
+        text = document.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise ValueError("it begins with a BOM")
+        value: object = _STRICT.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
