@@ -128,6 +128,8 @@ async def test_nobody_comes_in_without_a_certificate_of_the_authority(tmp_path: 
         ):
             with pytest.raises(TransactionLost):
                 await ask(url)
+        with pytest.raises(TransactionLost, match=r"does not take sslcert=.*other/orders/tls.crt"):
+            await ask(tls_url("orders", "orders", port, foreign))  # which looks like an outage
         with pytest.raises((OSError, asyncpg.PostgresError)):  # through the socket, as before
             await asyncpg.connect(at(servers.addresses["postgres"], "orders"), user="orders")
         old = context_of(own)

@@ -138,6 +138,7 @@ class PostgresDatabase:
         if newest is not None:
             read = renewed_by(read, newest)
         self._where, self._demands_tls = read.shown, read.demands_tls
+        self._why_not = read.why_not
         unprepared: dict[str, object] = {
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
@@ -273,7 +274,7 @@ class PostgresDatabase:
         except BaseException as exc:  # raised again: the place is given back
             self._places.give()
             if isinstance(exc, _AWAY):
-                raise TransactionLost(f"{self._where}: {type(exc).__name__}: {exc}") from exc
+                raise TransactionLost(self._why_not(exc)) from exc
             raise
 
     async def give(

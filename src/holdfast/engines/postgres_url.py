@@ -26,6 +26,7 @@ _WITHOUT = {"channel_binding": ("disable", "prefer"), "gssencmode": ("disable", 
 Options = dict[str, Any]
 Fresh = dict[str, Callable[[], object]]
 """{argument of the driver's `connect`: what makes it anew}."""
+_HUNG_UP = "closed in the middle of"  # the driver's words
 _OWN = ("sslmode", "sslnegotiation", "connect_timeout", "application_name")
 
 
@@ -39,6 +40,7 @@ class PostgresUrl:
         fresh: returns arguments that are made anew for each connection: secrets change.
         shown: the URL without passwords, for messages.
         user, password: as whom; empty if it does not say.
+        certificate: the file of the one that is shown; empty: none is.
     """
 
     url: str = field(repr=False)
@@ -48,6 +50,22 @@ class PostgresUrl:
     user: str
     password: str = field(repr=False)
     fresh: Callable[[], Options] = field(default=dict, compare=False)
+    certificate: str = ""
+
+    def why_not(self, error: BaseException) -> str:
+        """Say why there is no connection.
+
+        A server that does not take a certificate says so after the handshake of TLS 1.3, to nobody
+        who listens: it looks like one that went away.
+        """
+        hung_up = isinstance(error, ssl.SSLError | ConnectionError) or _HUNG_UP in str(error)
+        ours = isinstance(error, ssl.SSLCertVerificationError | ConnectionRefusedError)
+        if not self.certificate or not hung_up or ours:
+            return f"{self.shown}: {type(error).__name__}: {error}"
+        return (
+            f"{self.shown}: it hung up while the connection was made; if that lasts, it does not "
+            f"take sslcert={self.certificate}: is that one of its authority, and not expired?"
+        )
 
 
 def read_postgres_url(text: str) -> PostgresUrl:
@@ -80,6 +98,7 @@ def read_postgres_url(text: str) -> PostgresUrl:
         user,
         password,
         lambda: {name: make() for name, make in fresh.items()},
+        query.get("sslcert", ""),
     )
 
 
