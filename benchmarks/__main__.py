@@ -27,6 +27,7 @@ FIGURES = (
     "gateway",
     "traces",
     "overload",
+    "surge",
     "slow_clients",
     "orders",
     "servers",

@@ -27,6 +27,7 @@ from holdfast.resilience import (
 )
 from holdfast.runtime.settings import ProcessSettings
 from holdfast.security import AnswersKept, CachedKeys, TokenVerifier
+from tests.docs.limit_edges import EDGES
 from tests.docs.snippets import ROOT
 
 TEXT = (ROOT / "docs" / "limits.md").read_text()
@@ -129,3 +130,15 @@ def test_every_limit_has_its_row() -> None:
 
     missing = (declared | set(constants())) - places - NO_LIMITS
     assert not missing, f"add a row to docs/limits.md for each of {sorted(missing)}"
+
+
+def test_what_a_request_meets_is_tested_at_its_edge() -> None:
+    """Each limit of the first two sections has a test at its maximum and one above."""
+    met, _, _ = TEXT.partition("| **A transaction** |")
+    places = {place for _, _, _, place, _ in ROWS}
+
+    missing = {place for place in places if f"`{place}`" in met} - EDGES.keys()
+    assert not missing, f"write such a test for each of {sorted(missing)}, into limit_edges.py"
+    assert not EDGES.keys() - places
+    for file, test in EDGES.values():
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"

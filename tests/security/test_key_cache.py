@@ -53,6 +53,7 @@ async def test_a_fresh_set_is_not_fetched_again() -> None:
     assert await kids_of(keys) == ["a"]
     clock.advance(299.9)
     assert await kids_of(keys) == ["a"]
+    await settle()
     assert issuer.fetches == 1
 
     clock.advance(0.1)
