@@ -228,3 +228,22 @@ def test_many_at_the_moment_when_a_window_ends_are_of_the_next_one() -> None:
         limits.waited(0.001, now, count)
 
     assert limits.stats()["normal"].limit == 1_000
+
+
+def test_what_stood_still_looks_again_soon() -> None:
+    """After ten minutes all have waited for that long; a few seconds later nobody does."""
+    limits, places, now = ConcurrencyLimits(100, 1.0), RoutePlaces(), 0.0
+    for _ in range(40):
+        limits.waited(600.0, now)
+        now += 0.01
+    assert limits.enter(places, now)
+    stood_s = limits.expected_s
+    for _ in range(500):
+        now += 0.01
+        if limits.enter(places, now):
+            limits.waited(0.0, now)
+            limits.leave(places, 0.0)
+
+    assert stood_s == 600.0
+    assert limits.expected_s == 0.0
+    assert limits.stats()["normal"].limit == 100
