@@ -13,14 +13,29 @@ import pytest
 from sqlalchemy import MetaData
 
 from holdfast import Caller, Failure, Field, Model, Outside, Query, Read, Service
-from holdfast.contract.cause import NO_CAUSE
+from holdfast.contract.cause import NO_CAUSE, SUBJECT_CHARS_MAX
 from holdfast.contract.difference import first_difference
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.inner_door import InnerDoor
-from holdfast.dispatch.inner_headers import ASK, CALLER, DEADLINE, ORIGIN, entry_headers
+from holdfast.dispatch.inner_headers import (
+    ASK,
+    CALLER,
+    DEADLINE,
+    ORIGIN,
+    SUBJECT,
+    cause_of,
+    entry_headers,
+)
 from holdfast.dispatch.queries import QueriesHere
 from holdfast.dispatch.query_client import QueryClient
-from holdfast.errors import BadAnswer, CallError, DeadlineExceeded, PoolFull, Unreachable
+from holdfast.errors import (
+    BadAnswer,
+    BadRequest,
+    CallError,
+    DeadlineExceeded,
+    PoolFull,
+    Unreachable,
+)
 from holdfast.gateway.headers import forwarded_headers
 from holdfast.observability import Tracer
 from tests.dispatch.hosting import hosting as hosting_services
@@ -335,3 +350,16 @@ async def test_what_crosses_to_another_process_arrives_as_it_was_given(tmp_path:
 
     assert first_difference(Odd(), reply, "reply") is None
     assert first_difference(Odd(), refused.value.odd, "failure") is None
+
+
+def test_a_subject_may_be_so_long() -> None:
+    """To the character; who asks with a longer one is none of ours."""
+    most = "s" * SUBJECT_CHARS_MAX
+
+    def asked_for(subject: str) -> str:
+        told = msgspec.json.encode(subject)
+        return cause_of(Request("POST", "/-/ask/x/Y.v1", headers=[(SUBJECT, told)])).subject
+
+    assert asked_for(most) == most
+    with pytest.raises(BadRequest, match="names nobody"):
+        asked_for(most + "s")

@@ -140,6 +140,10 @@ EDGES = {
     ),
     "security.passwords.PASSWORD_BYTES_MAX": (_BOUNDS, "test_a_password_at_its_bounds"),
     # who is told to a service
+    "contract.cause.SUBJECT_CHARS_MAX": (
+        "dispatch/test_inner_door.py",
+        "test_a_subject_may_be_so_long",
+    ),
     "security.transaction.TOKEN_BYTES_MAX": (_SIGNED, "test_a_token_may_be_so_long"),
     "security.transaction.X5C_MAX": (_SIGNED, "test_so_many_certificates_are_brought"),
     "security.transaction_verifier.SIGNERS_MAX": (_SIGNED, "test_only_so_many_are_remembered"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.contract.cause import NO_CAUSE, Cause
+from holdfast.contract.cause import NO_CAUSE, SUBJECT_CHARS_MAX, Cause
 from holdfast.observability import Context, Tracer, parse_traceparent
 from tests.observability.fakes import SetRandom
 
@@ -56,6 +56,16 @@ def test_work_continues_the_callers_trace() -> None:
 
     assert context == Context("c", TRACE, "0000000000000abc", True, "orders", SPAN)
     assert context.traceparent == f"00-{TRACE}-0000000000000abc-01"
+
+
+@pytest.mark.parametrize("cause", [NO_CAUSE, Cause(correlation="c")])
+def test_a_subject_may_be_so_long(cause: Cause) -> None:
+    """To the character; a longer one is left out, and its request goes on."""
+    tracer = Tracer(SetRandom([0xABC] * 8), ratio=0.0)
+    most = "s" * SUBJECT_CHARS_MAX
+
+    assert tracer.enter_whole(cause, most).subject == most
+    assert tracer.enter_whole(cause, most + "s").subject == ""
 
 
 def test_an_invalid_parent_starts_a_new_trace() -> None:
