@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 
@@ -140,6 +140,25 @@ class Network(Protocol):
     def cut(self, transport: asyncio.Transport) -> None:
         """Abort a connection; what the kernel has of it is dropped, and the other side told so."""
         ...
+
+
+HandshakeFailure = Literal["clear_text", "gone", "other", "refused", "timed_out", "version"]
+"""Why a TLS handshake with a client failed: he spoke no TLS, closed, did not take what he was
+shown, was too slow, or knows no version or cipher that we do."""
+
+
+class Guarded(asyncio.Protocol):
+    """A protocol that hears of a connection before its TLS handshake.
+
+    `handshake_begins` is called first; then `connection_made`, or `handshake_failed`; and
+    `connection_lost` in the end, whatever has come before.
+    """
+
+    def handshake_begins(self, transport: asyncio.Transport) -> None:
+        """Somebody has come, by a transport that may be closed, and is not to be written to."""
+
+    def handshake_failed(self, reason: HandshakeFailure, why: str) -> None:
+        """There will be no connection; `why` is in the words of TLS."""
 
 
 class Identity(Protocol):

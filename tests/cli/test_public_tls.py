@@ -134,6 +134,44 @@ def test_the_gateway_alone_is_served_over_tls(
     assert any(line.startswith("  inside      http://") for line in desk.greeting), desk.greeting
 
 
+MOUNTED = """
+from typing import Any
+from holdfast import Gateway, Service, System
+
+front = Service("front")
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    body = f"{scope['scheme']} {dict(scope['headers']).get(b'x-forwarded-proto')}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+front.mount("/old", app, public=True)
+mounting = System("mounting", services=[front], gateway=Gateway(trusted_proxies=["192.0.2.1"]))
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--on", "nats", "--split")], ids=["one", "split"])
+def test_a_mounted_app_sees_the_scheme_that_its_client_spoke(
+    cli: Cli,
+    serve: Callable[..., Server],
+    tmp_path: Path,
+    authority: PublicAuthority,
+    options: tuple[str, ...],
+) -> None:
+    """In the gateway's process and behind it; a client's own word about it counts for nothing."""
+    (cli.folder / "mounting.py").write_text(MOUNTED)
+    mounted = Mounted(tmp_path / "public", authority.issue())
+    server = serve("run", "mounting", *options, environ=mounted.environ)
+    asking = HTTPSConnection(HOST, port_of(server), context=authority.trusting(), timeout=60)
+    asking.request("GET", "/old/x", headers={"x-forwarded-proto": "http"})
+    with asking.getresponse() as response:
+        said = response.read()
+    asking.close()
+
+    assert said == b"https None"
+    assert server.stop() == 0
+
+
 def test_tls_1_2_is_taken_and_nothing_older(
     serve: Callable[..., Server], tmp_path: Path, authority: PublicAuthority
 ) -> None:
@@ -161,7 +199,8 @@ def test_clear_text_is_answered_by_closing(
 ) -> None:
     """Nothing that was asked in clear is served, and nothing is said."""
     mounted = Mounted(tmp_path / "public", authority.issue())
-    port = port_of(serve("run", "tiny", environ=mounted.environ))
+    server = serve("run", "tiny", environ=mounted.environ)
+    port = port_of(server)
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(GET)
         said = b""
@@ -171,7 +210,13 @@ def test_clear_text_is_answered_by_closing(
         except ConnectionResetError:
             pass
 
+    line = until(server, "handshake.failed")
+    page = metrics(server)
+
     assert b"HTTP/" not in said
+    assert (line["client"], line["reason"]) == ("127.0.0.1", "clear_text")
+    assert 'holdfast_handshakes_failed_total{reason="clear_text"} 1' in page
+    assert "Traceback" not in server.log.read_text()
 
 
 def spoilt(authority: PublicAuthority) -> dict[str, tuple[bytes | None, bytes | None, str, str]]:

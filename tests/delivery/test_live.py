@@ -68,6 +68,7 @@ OF_OTHERS = {
     metric.name
     for metric in (
         *(catalogue.CERTIFICATE_EXPIRES, catalogue.PEERS_REFUSED, catalogue.CERTIFICATE_TROUBLE),
+        catalogue.HANDSHAKES_FAILED,
         *(catalogue.REQUESTS_REFUSED_INSIDE, catalogue.PARCELS_LOST),
     )
 }

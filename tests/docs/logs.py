@@ -118,6 +118,8 @@ WHEN = {
         "certificate.renewed": "Clients are shown a new certificate: `seconds` until it ends.",
         "certificate.trouble": "The certificate that clients see is about to end, or new files of "
         "it cannot be taken up.",
+        "handshake.failed": "TLS handshakes with clients failed, `count` since the line before; "
+        "the last one's client and reason: a line a second.",
         "peer.refused": "Another process, or a stranger, did not prove who it is.",
         "transaction_token.refused": "The gateway forwarded a request without a good proof of its "
         "caller; reasons are in [tokens](tokens.md#how-services-know-who-calls).",

@@ -17,6 +17,7 @@ AWAY = {"PROCESSOR_URL": "http://127.0.0.1:9"}  # nothing is asked of it
 ELSEWHERE = {
     *("holdfast_certificate_expires_seconds", "holdfast_peers_refused_total"),
     "holdfast_certificate_trouble",  # of one that clients see
+    "holdfast_handshakes_failed_total",
     *("holdfast_inner_requests_refused_total", "holdfast_transaction_tokens_refused_total"),
     *("holdfast_signer_certificate_expires_seconds", "holdfast_parcels_lost_total"),
     "holdfast_pool_running",  # of pools that are used

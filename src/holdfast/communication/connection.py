@@ -30,9 +30,11 @@ from holdfast.communication.occupancy import Occupancy
 from holdfast.communication.pace import Uptake, put_off
 from holdfast.communication.response_head import BODILESS, Heads, declared_length
 from holdfast.contract.http import AdmissionControl, Handler, HeaderList, Peer, Request, Response
-from holdfast.ports import Clock, Network
+from holdfast.ports import Clock, Guarded, HandshakeFailure, Network
 
 OnError = Callable[[Request, BaseException], None]
+OnHandshake = Callable[[str, HandshakeFailure, str], None]
+"""Told of a TLS handshake that failed: the client's address, the reason, and TLS's own words."""
 Identify = Callable[[asyncio.Transport], object]
 RefusalHeaders = Callable[[HeaderList], HeaderList]
 
@@ -60,6 +62,7 @@ class ServerState:
         refusal_headers: RefusalHeaders | None,
         network: Network,
         occupancy: Occupancy | None,
+        on_handshake: OnHandshake | None,
     ) -> None:
         self.handler = handler
         self.gate = gate
@@ -70,6 +73,7 @@ class ServerState:
         self.on_error = on_error
         self.identify = identify
         self.refusal_headers = refusal_headers or _no_headers
+        self.on_handshake = on_handshake or _untold
         self.connections: set[Connection] = set()
         self.occupancy = occupancy or Occupancy(None)
         self.bodies = Bodies()
@@ -99,7 +103,7 @@ class ServerState:
             )
 
 
-class Connection(asyncio.Protocol):
+class Connection(Guarded):
     """The protocol of one accepted connection."""
 
     def __init__(self, state: ServerState) -> None:
@@ -108,7 +112,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._context: Context = cast(Context, None)  # each request begins with a copy
-        self._gone = False
+        self._gone = self._shaking = False
+        self._held_s = 0.0  # how long it had waited for us when its handshake began
         self.address = ""
         # reading: requests that wait for their turn, bytes that wait for room among them
         self._ahead: deque[Request] = deque()
@@ -134,7 +139,36 @@ class Connection(asyncio.Protocol):
     # -- the transport calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit the connection, or refuse it when there are too many."""
+        """Admit the connection, or refuse it when there are too many; one in TLS is in by now."""
+        self._take_up(transport)
+        if self._shaking:
+            self._shaking = False
+        elif (refusal := self._enter()) is not None:
+            self._turn_away(refusal)
+
+    def handshake_begins(self, transport: asyncio.Transport) -> None:
+        """Count a connection from its first moment; its deadline goes on until it asks something.
+
+        It is not worth a handshake to tell somebody that there is no room, nor to find out that he
+        has gone.
+        """
+        self._take_up(transport)
+        waited = self._state.network.unread(transport)
+        refusal = self._enter()
+        if refusal is not None:
+            self._state.refused[refusal.code] += 1
+        if refusal is not None or waited.ended:
+            transport.abort()
+            return
+        self._shaking, self._held_s = True, waited.age_s
+
+    def handshake_failed(self, reason: HandshakeFailure, why: str) -> None:
+        """Tell it once."""
+        if self._shaking:
+            self._shaking = False
+            self._state.on_handshake(self.address, reason, why)
+
+    def _take_up(self, transport: asyncio.BaseTransport) -> None:
         state = self._state
         self._context = copy_context()
         self._transport = tcp = cast(asyncio.Transport, transport)
@@ -148,14 +182,17 @@ class Connection(asyncio.Protocol):
         self._intake = Intake(self._ahead, self._limits, state.bodies, peer)
         self._uptake = Uptake(tcp, self._limits, state.network)
         self.address = peer.address
+
+    def _enter(self) -> Refusal | None:
+        """Take a place, or say why there is none."""
+        state = self._state
         if state.draining or len(state.connections) >= self._limits.connections_max:
-            self._turn_away(Refusal(503, "too_many_connections", "Try again in a moment."))
-            return
-        if not state.occupancy.try_enter(peer.address):
-            self._turn_away(Refusal(429, "too_many_of_address", "Use those that are open."))
-            return
+            return Refusal(503, "too_many_connections", "Try again in a moment.")
+        if not state.occupancy.try_enter(self.address):
+            return Refusal(429, "too_many_of_address", "Use those that are open.")
         state.connections.add(self)
         self._watch(self._limits.header_deadline_s)
+        return None
 
     def _turn_away(self, refusal: Refusal) -> None:
         self._intake.end()
@@ -167,6 +204,9 @@ class Connection(asyncio.Protocol):
         self._came_at, self._ended = self._state.arrivals.read(
             self._transport, first=not self._intake.begun
         )
+        if self._held_s:
+            self._came_at -= self._held_s
+            self._held_s = 0.0
         if (
             self._unread
             or len(data) > SLICE_BYTES
@@ -481,10 +521,17 @@ class Connection(asyncio.Protocol):
                 self._watch(left_s)
         elif phase is _HEAD or phase is _BODY:
             self._end_slow()
+        elif self._shaking:
+            self.handshake_failed("timed_out", "the client was too slow")
+            self._transport.abort()
         elif phase is _IDLE:
             self.close()
         else:
             self._transport.abort()
+
+
+def _untold(address: str, reason: HandshakeFailure, why: str) -> None:
+    """Do nothing."""
 
 
 def _no_headers(headers: HeaderList) -> HeaderList:

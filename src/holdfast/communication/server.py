@@ -13,6 +13,7 @@ from holdfast.communication.connection import (
     Connection,
     Identify,
     OnError,
+    OnHandshake,
     RefusalHeaders,
     ServerState,
 )
@@ -58,6 +59,7 @@ class HttpServer:
         occupancy: bounds the connections of one client address; without it none is bounded.
         identify: asked once for each connection, such as for the certificate of its peer; what it
             returns is the `peer.identity` of the connection's requests.
+        on_handshake: told of clients whose TLS handshake failed.
     """
 
     def __init__(
@@ -72,10 +74,20 @@ class HttpServer:
         identify: Identify | None = None,
         refusal_headers: RefusalHeaders | None = None,
         occupancy: Occupancy | None = None,
+        on_handshake: OnHandshake | None = None,
     ) -> None:
         self._network = network
         self._state = ServerState(
-            handler, gate, limits, clock, on_error, identify, refusal_headers, network, occupancy
+            handler,
+            gate,
+            limits,
+            clock,
+            on_error,
+            identify,
+            refusal_headers,
+            network,
+            occupancy,
+            on_handshake,
         )
         self._listeners: list[Listener] = []
 

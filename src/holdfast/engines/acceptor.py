@@ -11,7 +11,9 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from holdfast.ports import AddressRefused
+from holdfast.engines.newest_context import PublicContext
+from holdfast.engines.secured import Secured
+from holdfast.ports import AddressRefused, Guarded
 
 ACCEPTED_MAX = 256  # in one round; further ones wait for the next
 _PAUSE_S = 0.5  # after which it is tried again, when this process may open no more files
@@ -55,7 +57,8 @@ class Acceptor:
 
     Args:
         factory: makes the protocol of a connection.
-        handshake_s: how long a TLS handshake may take.
+        tls: with a `PublicContext` it makes a `Guarded` one, which bounds its handshake by itself.
+        handshake_s: how long another TLS handshake may take.
     """
 
     def __init__(
@@ -67,6 +70,9 @@ class Acceptor:
     ) -> None:
         self._listening, self._factory = listening, factory
         self._tls, self._handshake_s = tls, handshake_s
+        if isinstance(tls, PublicContext):
+            self._factory = _secured(factory, tls)
+            self._tls = self._handshake_s = None
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -114,3 +120,14 @@ class Acceptor:
                 ssl=self._tls,
                 ssl_handshake_timeout=self._handshake_s,
             )
+
+
+def _secured(
+    factory: Callable[[], asyncio.Protocol], tls: PublicContext
+) -> Callable[[], asyncio.Protocol]:
+    def made() -> Secured:
+        protocol = factory()
+        assert isinstance(protocol, Guarded), "who is served in public is counted from the start"
+        return Secured(protocol, tls)
+
+    return made

@@ -41,3 +41,7 @@ class NewestContext(ssl.SSLContext):
         return self.newest().wrap_bio(
             incoming, outgoing, server_side=server_side, server_hostname=server_hostname
         )
+
+
+class PublicContext(NewestContext):
+    """One for a listener that anybody may come to: it has `Guarded` protocols, and each is told."""

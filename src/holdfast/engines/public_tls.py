@@ -10,7 +10,7 @@ from pathlib import Path
 
 from holdfast.contract.certificate import UNREADABLE
 from holdfast.engines.followed import Followed
-from holdfast.engines.newest_context import NewestContext
+from holdfast.engines.newest_context import PublicContext
 from holdfast.engines.pem_files import certificates_in, check_key, check_time
 from holdfast.errors import SettingError
 from holdfast.ports import Clock
@@ -61,7 +61,7 @@ class PublicTls:
 
     def listens(self) -> ssl.SSLContext:
         """Return what a listener speaks: each handshake shows the newest certificate."""
-        return NewestContext(ssl.PROTOCOL_TLS_SERVER, lambda: self._followed.value.context)
+        return PublicContext(ssl.PROTOCOL_TLS_SERVER, lambda: self._followed.value.context)
 
     def expires_s(self) -> float:
         """Return how many seconds the certificate is still good; negative: it is not any more."""

@@ -594,6 +594,14 @@ CERTIFICATE_TROUBLE: Final = Metric(
     ("certificate",),
     source="scrape",
 )
+HANDSHAKES_FAILED: Final = Metric(
+    "holdfast_handshakes_failed_total",
+    "counter",
+    "handshake",
+    "TLS handshakes with clients that failed, by why.",
+    ("reason",),
+    source="scrape",
+)
 PEERS_REFUSED: Final = Metric(
     "holdfast_peers_refused_total",
     "counter",

@@ -15,6 +15,7 @@ from holdfast.runtime.drain import Drain
 from holdfast.runtime.folder import DataFolder
 from holdfast.runtime.hop import inner_limits
 from holdfast.runtime.options import Options
+from holdfast.runtime.public_certificate import FailedHandshakes
 from holdfast.system import Gateway
 
 LAST_S = 1.0  # of the operations listener, when all else is drained
@@ -28,6 +29,7 @@ class Listeners:
 
     Attributes:
         url, ops_url: where requests and probes are served; "" before.
+        handshakes: those with clients that failed.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Listeners:
         self._options = options
         self._identity = identity
         self._public = public
+        self.handshakes = FailedHandshakes(logger, clock)
         self._network = network
         self._clock = clock
         self._logger = logger
@@ -66,6 +69,7 @@ class Listeners:
             on_error=self._failed,
             refusal_headers=door.refusal_headers,
             occupancy=Occupancy(gateway.connections_per_address, door.counted_as),
+            on_handshake=self.handshakes,
         )
         self._servers.append(server)
         tls = self._public.listens() if self._public is not None else None

@@ -234,6 +234,8 @@ class Process:
     def _watch_identity(self) -> None:
         if self._identity is not None:
             self._refusals.watch(self.metrics, self.audit)
+        if self._public is not None:
+            self._listeners.handshakes.watch(self.metrics)
         for watch in self._identity_watches:
             watch.watch(self.health, self.metrics)
             watch.start()

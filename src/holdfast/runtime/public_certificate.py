@@ -1,16 +1,20 @@
 """The certificate that clients see: named by the environment, and watched while it runs."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.public_tls import PublicFiles, PublicTls
 from holdfast.errors import SettingError
-from holdfast.observability import Health, Metrics, catalogue
+from holdfast.observability import Health, Logger, Metrics, catalogue
+from holdfast.ports import Clock, HandshakeFailure
 from holdfast.runtime.identity import IdentityWatch
 from holdfast.runtime.variables import PUBLIC_CERTIFICATE, PUBLIC_KEY
 
 _VARIABLES = (PUBLIC_CERTIFICATE, PUBLIC_KEY)
+_TOLD_EVERY_S = 1.0
 PUBLIC = "public"
 _LATE = 1 / 6  # of its life: an authority's clients renew at a third, and try again each day
 
@@ -37,6 +41,32 @@ def public_tls_of(environ: Mapping[str, str], host: str) -> PublicTls | None:
             ]
         )
     return PublicTls(PublicFiles(Path(certificate), Path(key), _VARIABLES), MachineClock())
+
+
+class FailedHandshakes:
+    """Tells of clients whose TLS handshake failed: counted, and a line a second at most."""
+
+    def __init__(self, logger: Logger, clock: Clock) -> None:
+        self._logger, self._clock = logger, clock
+        self._told_at, self._untold = -_TOLD_EVERY_S, 0
+        self.counts: dict[HandshakeFailure, int] = dict.fromkeys(get_args(HandshakeFailure), 0)
+
+    def __call__(self, address: str, reason: HandshakeFailure, why: str) -> None:
+        """Note one."""
+        self.counts[reason] += 1
+        self._untold += 1
+        now = self._clock.monotonic()
+        if now - self._told_at >= _TOLD_EVERY_S:
+            count, self._untold, self._told_at = self._untold, 0, now
+            self._logger.warning(
+                "handshake.failed", client=address, reason=reason, why=why, count=count
+            )
+
+    def watch(self, metrics: Metrics) -> None:
+        """Show them."""
+        for reason in self.counts:
+            count = functools.partial(self.counts.__getitem__, reason)
+            metrics.watch(catalogue.HANDSHAKES_FAILED, count, reason=reason)
 
 
 class PublicWatch(IdentityWatch):
