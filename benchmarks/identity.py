@@ -6,6 +6,7 @@ system is that of `replicas`, with everything that is on by default and with `--
 """
 
 import os
+import ssl
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,7 @@ from holdfast.contract.http import Request, Response
 from holdfast.engines.machine import MachineClock
 from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.engines.network import SystemNetwork
+from holdfast.engines.public_tls import PublicFiles, PublicTls
 from holdfast.runtime.local_authority import LocalAuthority
 from holdfast.security import Authority
 
@@ -50,8 +52,8 @@ def _issuing() -> Row:
 
 
 async def _request(plan: Plan) -> list[Row]:
-    """Take turns between a plain and a proven connection; CPU of both sides together."""
-    found: dict[str, list[float]] = {"plain": [], "proven": []}
+    """Take turns between connections in clear, proven, and of a client; CPU of both sides."""
+    found: dict[str, list[float]] = {"plain": [], "proven": [], "public": []}
     with tempfile.TemporaryDirectory() as folder:
         authority = LocalAuthority(Path(folder) / "identities", "bench", MachineClock())
         async with AsyncExitStack() as opened:
@@ -60,6 +62,7 @@ async def _request(plan: Plan) -> list[Row]:
                 "proven": await opened.enter_async_context(
                     _served(_of(authority, "orders"), _of(authority, "gateway"))
                 ),
+                "public": await opened.enter_async_context(_public(authority)),
             }
             for number in range(plan.rounds * 2 + 1):
                 for name, (pool, origin) in calls.items():
@@ -70,10 +73,13 @@ async def _request(plan: Plan) -> list[Row]:
                         )
                     if number:
                         found[name].append((process_time() - begun) / REQUESTS * 1e6)
-    more = [with_tls - plain for plain, with_tls in zip(*found.values(), strict=True)]
+    plain, proven, public = found.values()
+    more = [with_tls - clear for clear, with_tls in zip(plain, proven, strict=True)]
+    of_client = [with_tls - clear for clear, with_tls in zip(plain, public, strict=True)]
     return [
-        Row("a request inside, plain", "µs of CPU", median(found["plain"])),
+        Row("a request inside, plain", "µs of CPU", median(plain)),
         Row("a request inside, mutual TLS: more", "µs", median(more), target=15.0, at_most=True),
+        Row("a client's request, TLS with him: more", "µs", median(of_client)),
     ]
 
 
@@ -99,6 +105,27 @@ async def _served(
     pool = ClientPool(network=network, clock=clock, identity=asks)
     try:
         yield pool, origin
+    finally:
+        await pool.close()
+        await server.drain(1.0)
+
+
+@asynccontextmanager
+async def _public(authority: LocalAuthority) -> AsyncIterator[tuple[ClientPool, Origin]]:
+    """Serve as the gateway does with a certificate for clients, whoever has issued it."""
+
+    async def answer(request: Request) -> Response:
+        return Response(200, [(b"content-type", b"application/json")], request.body)
+
+    network, clock, files = SystemNetwork(), MachineClock(), authority.issue("gateway")
+    tls = PublicTls(PublicFiles(files.certificate, files.key), clock)
+    server = HttpServer(answer, network=network, clock=clock)
+    listener = await server.start("127.0.0.1", 0, tls=tls.listens())
+    client = ssl.create_default_context(cafile=str(files.trusted))
+    client.check_hostname = False  # the certificate names no host
+    pool = ClientPool(network=network, clock=clock, tls=client)
+    try:
+        yield pool, Origin(*listener.address, tls=True)
     finally:
         await pool.close()
         await server.drain(1.0)

@@ -13,6 +13,7 @@ ALERTS: Final = (
     *("DeadLetters", "LettersFail", "LettersWait", "LettersIgnored", "SagasParked", "SagaOverdue"),
     *("OutboxStandsStill", "FloorStandsStill"),
     *("CertificateExpires", "PeersRefused", "EdgeRefused", "CallersRefused"),
+    "PublicCertificateTrouble",
     *("LettersRefused", "BrokerTrouble", "ParcelsLost"),
 )
 """Every alert there is; each has its page in `runbooks/`."""

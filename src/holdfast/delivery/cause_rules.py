@@ -209,6 +209,15 @@ def _identities(system: System) -> Iterator[Alert]:
         checked(f"sum by (instance) (increase({inside}[10m])) > 0"),
         f"{at}: another process of the system asked for what the graph does not let it",
     )
+    trouble = series(catalogue.CERTIFICATE_TROUBLE, job)
+    yield Alert(
+        "PublicCertificateTrouble",
+        system.name,
+        "ticket",
+        checked(f"max by (instance) ({trouble}) > 0"),
+        f"{at}: the certificate that clients see ends soon, or newer files of it cannot be used",
+        for_="2m",
+    )
     callers = series(catalogue.TRANSACTION_TOKENS_REFUSED, job)
     yield Alert(
         "CallersRefused",

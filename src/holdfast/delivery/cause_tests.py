@@ -13,6 +13,7 @@ from holdfast.observability.catalogue import Metric
 from holdfast.system import Objective, System
 
 STEP_S: Final = 60
+_PUBLIC = "PublicCertificateTrouble"
 _LONG = 90
 """Steps: longer than any alert waits before it fires."""
 _WELL_AT = 60
@@ -218,6 +219,9 @@ def _identities(system: System, alerts: list[Alert], runbooks: str) -> Iterator[
     asked = [expected(_filled(of["EdgeRefused"], pod, runbooks))]
     when: Labels = (*pod, ("reason", "expired"))
     callers = _name(system, catalogue.TRANSACTION_TOKENS_REFUSED, when)
+    public: Labels = (*pod, ("certificate", "public"))
+    trouble = _name(system, catalogue.CERTIFICATE_TROUBLE, public)
+    unrenewed = [expected(_filled(of["PublicCertificateTrouble"], pod, runbooks))]
     unheard = [expected(_filled(of["CallersRefused"], when, runbooks))]
     again, once = f"0+1x{_LONG}", f"0x35 1x{_LONG}"
     for about, series_of, alert, fires_at in (
@@ -227,6 +231,8 @@ def _identities(system: System, alerts: list[Alert], runbooks: str) -> Iterator[
         ("EdgeRefused: none is silent", (edges, f"7x{_LONG}"), "EdgeRefused", []),
         ("CallersRefused: again and again fires", (callers, again), "CallersRefused", unheard),
         ("CallersRefused: not any more", (callers, f"7x{_LONG}"), "CallersRefused", []),
+        ("PublicCertificateTrouble: stays", (trouble, f"1x{_LONG}"), _PUBLIC, unrenewed),
+        ("PublicCertificateTrouble: mended", (trouble, f"1x30 0x{_LONG}"), _PUBLIC, []),
     ):
         yield _test(about, [series_of], [_at(40 * STEP_S, alert, fires_at)])
 
