@@ -497,6 +497,7 @@ def test_a_drain_ends_what_runs_and_closes_who_only_shakes_hands(run: Loop, tmp_
         async with till(tmp_path, wait) as served:
             idle_reader, idle = await served.connect()
             silent_reader, silent = await served.silent()
+            silent.write(HELLO)
             reader, writer = await served.connect()
             writer.write(GET)
             await begun.wait()

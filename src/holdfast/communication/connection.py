@@ -464,6 +464,7 @@ class Connection(Guarded):
         TLS says goodbye and waits for the other side's goodbye, for 30 s if it must: a client that
         does not read, such as one whose machine sleeps, would hold up a drain. It gets `linger_s`.
         """
+        self._shaking = False  # a handshake that we end has not failed
         self._intake.end()
         self._ahead.clear()
         if not self._transport.is_closing():  # asyncio's TLS forgets itself when closed again
