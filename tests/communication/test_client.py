@@ -217,6 +217,59 @@ async def test_an_answer_that_cannot_be_used(
     assert pool.stats().idle == 0
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: %d\r\n\r\n%b",
+    ],
+)
+@pytest.mark.parametrize("over", [0, 1])
+async def test_a_body_may_be_so_large(
+    answer: bytes,
+    over: int,
+    raw: Callable[[Talk], Awaitable[Origin]],
+    pools: Callable[..., ClientPool],
+) -> None:
+    """To the byte, however it is framed."""
+    size = 1_000 + over
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer % (size, b"a" * size))
+        writer.write_eof()
+        await reader.read()
+
+    asked = pools(body_bytes_max=1_000).request(await raw(talk), Request("GET", "/"), deadline_s=60)
+    if over:
+        with pytest.raises(BadAnswer, match="has a body of over 1000 bytes"):
+            await asked
+    else:
+        assert len((await asked).body) == size
+
+
+@pytest.mark.parametrize("over", [0, 1])
+async def test_a_head_may_be_so_large(
+    over: int, raw: Callable[[Talk], Awaitable[Origin]], pools: Callable[..., ClientPool]
+) -> None:
+    """To the byte: names and values, with what stands between them."""
+    value = b"a" * (900 - len(b"content-length: 0\r\n") - len(b"x: \r\n") + over)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: %b\r\n\r\n" % value)
+        await reader.read()
+
+    pool = pools(header_bytes_max=900)
+    asked = pool.request(await raw(talk), Request("GET", "/"), deadline_s=60)
+    if over:
+        with pytest.raises(BadAnswer, match="has a head of over 900 bytes"):
+            await asked
+    else:
+        assert (await asked).headers[-1] == (b"x", value)
+
+
 async def test_an_answer_to_nothing_is_not_taken_for_the_next_one(
     raw: Callable[[Talk], Awaitable[Origin]], pools: Callable[..., ClientPool]
 ) -> None:
