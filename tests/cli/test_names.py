@@ -150,6 +150,28 @@ def test_an_argument_that_holdfast_does_not_take_is_a_wrong_declaration(
     assert "own cannot be imported: TypeError: slo() got" in own.err
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'desk.get("/v1/x", tier="vip")(print)',
+        'desk.get("/v1/x", hedge=timedelta(0))(print)',
+        "opens = datetime.strptime('noon', '%H')",
+    ],
+)
+def test_a_value_that_is_refused_is_found_in_the_users_own_file(cli: Cli, line: str) -> None:
+    """The line of the declaration, not that of Holdfast or of the language that refused it."""
+    (cli.folder / "slip.py").write_text(
+        "from datetime import datetime, timedelta\nfrom holdfast import Service\n"
+        f"desk = Service('desk')\n{line}\n"
+    )
+
+    done = cli.quick("check", "slip")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("holdfast: slip cannot be imported: ValueError: ")
+    assert done.err.endswith(f" ({cli.folder / 'slip.py'}:4)\n")
+
+
 def test_the_graph_as_lines_json_and_mermaid(cli: Cli) -> None:
     """In a pipe each edge is a tab-separated line without a title."""
     lines, document = cli.quick("graph", "tiny").rows, cli.quick("graph", "tiny", "--json").json()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from holdfast import system as declarations
+from holdfast.consistency.told import place_of
 from holdfast.errors import DeclarationError, HoldfastError, UnknownName
 from holdfast.system import System
 
@@ -121,16 +122,22 @@ def _module(name: str) -> ModuleType | None:
     except Exception as exc:  # anything may go wrong in somebody's module, a typo above all
         if isinstance(exc, ModuleNotFoundError) and f"{name}.".startswith(f"{exc.name}."):
             return None
-        frames = traceback.extract_tb(exc.__traceback__)
-        where = f"{frames[-1].filename}:{frames[-1].lineno}"
-        if isinstance(exc, SyntaxError):
-            where = f"{exc.filename}:{exc.lineno}"
+        where = f"{exc.filename}:{exc.lineno}" if isinstance(exc, SyntaxError) else _line_of(exc)
         if isinstance(exc, TypeError) and _is_of_ours(str(exc)):
             raise DeclarationError([f"{where}: {exc}"]) from exc
         raise UnknownName(
             f"{name} cannot be imported: {type(exc).__name__}: {' '.join(str(exc).split())} "
             f"({where})"
         ) from exc
+
+
+def _line_of(exc: BaseException) -> str:
+    """Return the innermost line of the user's code; what refuses it is ours, or a library's."""
+    place, _, _ = place_of(exc).rpartition(" in ")
+    if place:
+        return place
+    last = traceback.extract_tb(exc.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def _is_of_ours(said: str) -> bool:
