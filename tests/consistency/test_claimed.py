@@ -2,14 +2,24 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
 from holdfast.consistency.unit import Unit
-from tests.consistency.messages import EFFECTS, Note
+from holdfast.consistency.waits import SagaWaits
+from holdfast.contract.envelope import Kind, State
+from holdfast.errors import TransactionLost
+from tests.consistency.messages import EFFECTS, Note, Order
 from tests.consistency.world import Reaching, World, effect
+
+
+async def sleeper(saga: Any, order: Order) -> None:
+    """Sleep for a while."""
+    await saga.sleep(timedelta(seconds=5))
 
 
 async def send(world: World, count: int) -> None:
@@ -70,3 +80,60 @@ async def test_a_letter_that_failed_shares_its_next_transaction_with_nobody(worl
     assert await world["money"].effects() == ["note"] * count
     assert len(set(shared.values())) == 1
     assert len(set(alone)) == count
+
+
+@pytest.mark.parametrize("kind", [Kind.COMMAND, Kind.TIMER])
+async def test_a_row_that_cannot_be_run_is_told_and_claimed_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """Whatever it was: an operator reads which row, what, and where; its lease ends."""
+
+    def broken(*asked: object) -> None:
+        raise LookupError("a bug")
+
+    world.saga(sleeper)
+    await world.start()
+    if kind is Kind.COMMAND:
+        monkeypatch.setattr(world["money"].core.handling, "find", broken)
+        await send(world, 1)
+        core = world["money"]
+    else:
+        monkeypatch.setattr(SagaWaits, "over", broken)
+        await world.begin(sleeper)
+        core = world["shop"]
+    await world.pass_time(20)
+    [(event, told), *_] = world.notices
+    [(_, cause), *_] = world.causes
+    [row] = await core.rows(State.DUE)
+    monkeypatch.undo()
+    await world.settle(600)
+
+    assert (event, told["letter"], row.kind) == ("letter.postponed", str(row.id), kind)
+    assert told["error"] == "LookupError: a bug"
+    assert told["at"].startswith(f"{__file__}:") and told["at"].endswith(" in broken")
+    assert getattr(cause, "id", None) == (row.id if kind is Kind.COMMAND else None)
+    assert await core.rows(State.DUE) == []
+
+
+async def test_a_letter_whose_transactions_are_lost_is_told(world: World) -> None:
+    """Which one, and of what type; it is in the table, and runs when the database lets it."""
+    lost = [True]
+
+    async def note(command: Note, tx: Unit, outside: Reaching) -> None:
+        await effect("money", "note")(command, tx, outside)
+        if lost[0]:
+            raise TransactionLost("a conflict")
+
+    world.handlers[Note] = note
+    await world.start()
+    await send(world, 1)
+    await world.pass_time(5)
+    [row] = await world["money"].rows(State.DUE)
+    [(event, told), *_] = world.notices
+    [(_, cause), *_] = world.causes
+    lost[0] = False
+    await world.settle(600)
+
+    assert (event, told) == ("letter.postponed", {"type": "Note.v1", "letter": str(row.id)})
+    assert getattr(cause, "id", None) == row.id
+    assert await world["money"].effects() == ["note"]

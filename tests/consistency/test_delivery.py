@@ -7,7 +7,8 @@ import pytest
 from holdfast.consistency.delivery import NOT_MADE, OtherBytes
 from holdfast.consistency.unit import Unit
 from holdfast.contract.envelope import State
-from tests.consistency.messages import Pay
+from holdfast.errors import CallError
+from tests.consistency.messages import Note, Pay
 from tests.consistency.world import Reaching, World, effect
 
 
@@ -78,3 +79,28 @@ async def test_the_shortest_life_of_a_key_counts(
         assert row.expires_at is None
     else:
         assert row.expires_at is not None and 0 <= row.expires_at - before - 20_000 < 100
+
+
+async def test_each_try_is_told_from_every_other_one(world: World) -> None:
+    """The first by 1; the others by their claims: one that is given back counts as no try."""
+    world.broker.fate = lambda to, lane, parcel: (True,)
+    raised: list[Exception] = [LookupError("a bug"), CallError("away"), CallError("away")]
+    raised += [LookupError("a bug"), CallError("away")]
+    claims: list[int] = []
+
+    async def note(command: Note, tx: Unit, outside: Reaching) -> None:
+        claims.append(outside.delivery.claim)
+        if len(claims) <= len(raised):
+            raise raised[len(claims) - 1]
+        await effect("money", "note")(command, tx, outside)
+
+    world.handlers[Note] = note
+    await world.start()
+    began_at = world["money"].database.now_ms()
+    await world.send(Note())
+    await world.settle(120)
+
+    assert claims[0] == 1
+    assert len(set(claims)) == len(claims) == len(raised) + 1
+    assert sorted(claims) == claims and claims[1] > began_at
+    assert await world["money"].effects() == ["note"]

@@ -1,6 +1,7 @@
 """Work that this version does not know: it waits, costs no tries, and goes on where it is known."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -92,6 +93,34 @@ async def test_a_sleeping_saga_of_another_version_waits(world: World, version: i
     await world.settle(120)
 
     assert await world["shop"].effects() == ["placed", "awake"]
+
+
+@pytest.mark.parametrize("what", ["letter", "saga"])
+async def test_what_is_unknown_here_is_left_to_others_for_a_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A process that knows it may be there: this one does not take it from under its hands."""
+
+    async def sleeper(saga: Any, order: Order) -> None:
+        await saga.sleep(timedelta(seconds=10))
+
+    world.saga(sleeper)
+    await world.start()
+    if what == "letter":
+        world["money"].hands.pop(Note.wire_name())
+        await world.send(Note())
+    else:
+        await world.begin(sleeper)
+        monkeypatch.delitem(world["shop"].duties.sagas, "sleeper")
+    met: list[float] = []
+    for _ in range(4 * 60):
+        await world.pass_time(1)
+        told = sum(event == f"{what}.waits" for event, _ in world.notices)
+        met += [world["shop"].ledger.clock.monotonic()] * (told - len(met))
+    pauses = [later - sooner for sooner, later in pairwise(met)]
+
+    assert len(met) >= 3
+    assert min(pauses) > MINUTE - 2
 
 
 async def test_a_renamed_saga_goes_on_under_its_old_name(world: World) -> None:

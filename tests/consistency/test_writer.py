@@ -20,7 +20,7 @@ from holdfast.consistency.writer import Writer
 from holdfast.contract.envelope import LetterAnswer
 from holdfast.engines.refusals import RefusedRow
 from holdfast.errors import DeadlineExceeded, Overloaded, TransactionLost
-from holdfast.storage import Transaction, Write
+from holdfast.storage import Sharing, Transaction, Write
 from tests.consistency.messages import EFFECTS
 from tests.consistency.world import World
 from tests.contracts.rows import letter
@@ -163,6 +163,39 @@ async def test_a_lost_transaction_is_told_to_all_of_it(world: World) -> None:
     assert [type(exc) for exc in raised] == [RunAgain] * 3
     assert await world["money"].effects() == ["the next one"]
     assert (len(left), writer.stats().lost) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        (0, [Sharing.JOINED]),
+        (1, [Sharing.JOINED, Sharing.APART]),
+        (2, [Sharing.JOINED, Sharing.APART, *[Sharing.ALONE] * 3]),
+    ],
+)
+async def test_who_has_lost_a_transaction_shares_less_each_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, losses: int, expected: list[Sharing]
+) -> None:
+    """With others but apart, so that an error is found to be its own; then alone."""
+    writer, _ = await started(world)
+    database, begun, left = world["money"].database, list[Sharing](), [losses]
+    begin = database.begin
+
+    async def watched(*, sharing: Sharing = Sharing.ALONE) -> Any:
+        begun.append(sharing)
+        return await begin(sharing=sharing)
+
+    async def unlucky(tx: Transaction, effects: Effects) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise TransactionLost("a conflict")
+
+    monkeypatch.setattr(database, "begin", watched)
+    turns = [Own(unlucky), inserting("one"), inserting("two")]
+    await asyncio.gather(*(writer.perform(turn) for turn in turns))
+
+    assert begun == expected
+    assert await world["money"].effects() == ["one", "two"]
 
 
 async def test_a_transaction_longer_than_the_floors_lag_is_lost(world: World) -> None:

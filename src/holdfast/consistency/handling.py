@@ -147,8 +147,9 @@ class Handling:
             return None
         unit = self.unit_of(letter)
         delivery = Delivery(letter, edge, unit, self.ledger, self.writer, self.received, row)
-        self._running[key] = delivery
-        return HandlerTurn(self, delivery, self.find(letter.type), alone=alone)
+        turn = HandlerTurn(self, delivery, self.find(letter.type), alone=alone)
+        self._running[key] = delivery  # last: what raises above leaves nothing under way
+        return turn
 
     def _try_begin(self, turn: "HandlerTurn") -> "asyncio.Future[None] | None":
         """Prepare a turn that waits for nothing, and submit it; None: it has to begin anew."""

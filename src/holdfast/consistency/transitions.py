@@ -145,7 +145,7 @@ def recorded_answer(row: MessageRow) -> LetterAnswer:
 
 def answer_again(row: MessageRow) -> LetterAnswer:
     """Return what to say when a letter comes again: the recorded answer, or that it is taken."""
-    if row.state in (State.DONE, State.REFUSED) and row.answer is not None:
+    if row.state in (State.DONE, State.REFUSED):
         return recorded_answer(row)
     return taken(row)
 
