@@ -1,7 +1,8 @@
 """The straight way of a request, and the long one, which is the judge: nobody can tell them apart.
 
 The same requests go through processes that differ in nothing else. What leaves is the same: answers
-byte by byte, lines of the log and of the audit log, metrics with their exemplars, spans, counts.
+byte by byte, lines of the log and of the audit log, metrics with their exemplars, spans, counts,
+and for whom another process would be asked, and until when.
 """
 
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def assert_same(
     left = send(way, steps, GATEWAYS[gateway], spans=spans, form=form)
     for step, ours, theirs in zip(steps, left.answers, long.answers, strict=True):
         assert ours == theirs, step
-    for kind in ("log", "metrics", "spans", "counts"):
+    for kind in ("log", "metrics", "spans", "counts", "callers"):
         here, there = getattr(left, kind), getattr(long, kind)
         for one, other in zip(here, there, strict=False):
             assert one == other, kind

@@ -150,13 +150,18 @@ def _named(authorization: bytes) -> Caller | None:
 
 @dataclass
 class Left:
-    """All that leaves a process; ids are numbered as they come, and frames left out."""
+    """All that leaves a process; ids are numbered as they come, and frames left out.
+
+    Attributes:
+        callers: of each request that was served well, whom it is from, and until when.
+    """
 
     answers: list[str] = field(default_factory=list[str])
     log: list[str] = field(default_factory=list[str])
     metrics: list[str] = field(default_factory=list[str])
     spans: list[str] = field(default_factory=list[str])
     counts: list[str] = field(default_factory=list[str])
+    callers: list[str] = field(default_factory=list[str])
     handlers: int = 0
 
 
@@ -205,7 +210,7 @@ async def _send(
         try:
             _take(way, door)
             left = Left()
-            answers = await _answers(steps, door, Heads(clock.now))
+            answers, left.callers = await _answers(steps, door, Heads(clock.now))
             process.logger.flush()
             numbered = _Numbered()
             left.answers = [numbered(answer) for answer in answers]
@@ -255,9 +260,11 @@ def _made(way: Way, door: Door | InnerDoor, target: Target) -> Serve:
     return made(door, target, method, route, limits, flags)
 
 
-async def _answers(steps: Sequence[Step], door: Door | InnerDoor, heads: Heads) -> list[str]:
+async def _answers(
+    steps: Sequence[Step], door: Door | InnerDoor, heads: Heads
+) -> tuple[list[str], list[str]]:
     loop = asyncio.get_running_loop()
-    ended: dict[int, str] = {}
+    ended = dict[int, str]()
 
     async def one(n: int, request: Request) -> None:
         try:
@@ -272,7 +279,7 @@ async def _answers(steps: Sequence[Step], door: Door | InnerDoor, heads: Heads) 
         except asyncio.CancelledError:
             ended[n] = "cancelled"
 
-    tasks: list[asyncio.Task[None]] = []
+    tasks, requests = list[asyncio.Task[None]](), list[Request]()
     for n, step in enumerate(steps):
         if step.pause_s:
             await asyncio.sleep(step.pause_s)
@@ -280,6 +287,7 @@ async def _answers(steps: Sequence[Step], door: Door | InnerDoor, heads: Heads) 
         request = step.request(now) if isinstance(door, Door) else step.forwarded(now)
         task = asyncio.create_task(one(n, request))
         tasks.append(task)
+        requests.append(request)
         if step.leaves_s is not None:
             loop.call_later(step.leaves_s, request.leave)
         if step.cancelled_s is not None:
@@ -288,7 +296,12 @@ async def _answers(steps: Sequence[Step], door: Door | InnerDoor, heads: Heads) 
             await asyncio.wait([task])
     if tasks:
         await asyncio.wait(tasks)
-    return [f"{ended[n]}" for n in range(len(steps))]
+    callers = [
+        f"{request.caller} until {request.caller_until}"
+        for n, request in enumerate(requests)
+        if ended[n].startswith("HTTP/1.1 2")
+    ]
+    return [f"{ended[n]}" for n in range(len(steps))], callers
 
 
 def _recorded(process: Process) -> list[SpanRecord]:
