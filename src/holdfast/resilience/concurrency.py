@@ -101,8 +101,8 @@ class _TierState:
 
     __slots__ = ("crowded", "crowds", "inside", "limit", "peak", "refused", "wanted")
 
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
+    def __init__(self) -> None:
+        self.limit = 0.0
         self.inside = self.refused = self.peak = 0
         self.wanted = self.crowds = self.crowded = False
 
@@ -139,13 +139,10 @@ class ConcurrencyLimits:
 
     def __init__(self, places_max: int, wait_s: float) -> None:
         self._places_max, self.wait_s = float(places_max), wait_s
-        self._tiers = tuple(_TierState(float(places_max)) for _ in Tier)
-        self._inside = 0
-        self._expected_s = 0.0
-        self._bad_windows = 0
-        self._done_per_s = 0.0
+        self._tiers = tuple(_TierState() for _ in Tier)
+        self._inside = self._before = 0
         self._begun_at = self._until = -math.inf
-        self._before = 0
+        self._recover()
         self._forget()
 
     @property

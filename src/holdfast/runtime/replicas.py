@@ -63,7 +63,8 @@ def in_order(
     Source: M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
     """
     there = [origin for origin in origins if known[origin].away_until <= now]
-    away = sorted(set(origins) - set(there), key=lambda origin: known[origin].away_until)
+    gone = [origin for origin in origins if known[origin].away_until > now]
+    away = sorted(gone, key=lambda origin: known[origin].away_until)
     if len(there) > 1:
         one = int(chance.uniform(0, len(there))) % len(there)
         other = (one + 1 + int(chance.uniform(0, len(there) - 1)) % (len(there) - 1)) % len(there)
