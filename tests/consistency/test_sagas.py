@@ -459,3 +459,21 @@ async def test_an_event_is_kept_whichever_version_handles_it(
     assert heard == ["heard"]
     assert [event.order for event in got if event is not None] == ["7"]
     assert world.ended == [("waits", "completed")]
+
+
+async def test_a_step_is_recorded_as_what_it_was(world: World) -> None:
+    """An operator reads whether a saga slept, or waited, and whether an event came."""
+
+    async def idles(saga: Any, order: Order) -> None:
+        await saga.sleep(timedelta(seconds=5))
+        await saga.wait(Shipped, "7", timeout=timedelta(seconds=5))
+
+    world.saga(idles)
+    await world.start()
+    saga = await world.begin(idles)
+    await world.settle(60)
+
+    assert await world.steps(saga) == [
+        ("1", "sleep", "slept"),
+        ("2", "wait Shipped.v1", "event"),
+    ]

@@ -475,3 +475,50 @@ def test_hedges_grow_with_the_requests() -> None:
         return len(scene.asked) - 1_000
 
     assert 100 <= run_virtual(main()) <= 150
+
+
+def test_an_error_of_the_first_is_none_while_the_second_is_asked() -> None:
+    """Whichever of them breaks: the other's answer counts."""
+
+    async def main(breaks: str) -> bytes:
+        scene = Scene()
+        scene.origins = [ONE, TWO]
+
+        async def send(origin: Origin, request: Request, /, *, deadline_s: float) -> Response:
+            await asyncio.sleep(0.2 if origin.host == breaks else 0.5)
+            if origin.host == breaks:
+                raise ConnectionLost("broken")
+            return Response(200, [], origin.host.encode())
+
+        scene.replicas._send = send
+        return (await scene.replicas.call("orders", GET, 1.0, 0.08)).body
+
+    assert run_virtual(main("orders-1")) == b"orders-2"
+    assert run_virtual(main("orders-2")) == b"orders-1"
+
+
+async def test_who_answers_in_time_needs_no_second_one() -> None:
+    """A hedge is for what takes long."""
+    scene = Scene()
+
+    assert [len(await scene.call(1, hedge_s=0.08)) for _ in range(20)] == [1] * 20
+
+
+async def test_all_processes_may_be_others_at_once() -> None:
+    """As many as before, and none of them known."""
+    scene = Scene()
+    scene.origins = [ONE, TWO]
+    await scene.call(3)
+    scene.origins = [THREE, Origin.parse("http://orders-4:8000")]
+
+    assert set(await scene.call(30)) == {"orders-3", "orders-4"}
+
+
+async def test_without_others_there_is_nobody_to_ask() -> None:
+    """In a process that has all services, or knows no others."""
+    scene = Scene()
+    nobody = Replicas(None, scene.send, LoopClock(), random.Random(5))
+
+    with pytest.raises(Unreachable, match="orders is not in this process"):
+        await nobody.call("orders", GET, 1.0)
+    assert scene.asked == []
