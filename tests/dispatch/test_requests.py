@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, Uuid, select
 
 from holdfast import Caller, Failure, Model, Outside, Service, System, Tx
+from holdfast.consistency.turn import Effects
 from holdfast.contract.envelope import Kind, MessageRow, State
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.requests import (
@@ -18,7 +20,8 @@ from holdfast.dispatch.requests import (
     RESPONSE_BYTES_MAX,
     Refusals,
 )
-from holdfast.storage import MessageFilter
+from holdfast.errors import DeadlineExceeded
+from holdfast.storage import MessageFilter, Transaction
 from tests.ablations.off import switch_off
 from tests.dispatch.hosting import ADA, Hosted, hosting, problem, system
 
@@ -52,6 +55,7 @@ class Till:
     def __init__(self) -> None:
         self.runs: list[str] = []
         self.refuses_slow = False
+        self.breaks: Exception | None = None
         self.entered, self.gate = asyncio.Event(), asyncio.Event()
         self.service = Service("till", tables=METADATA)
         self.service.post("/v1/sales", status_code=201)(self.sell)
@@ -66,6 +70,8 @@ class Till:
     async def sell(self, body: Sale, outside: Outside, tx: Tx) -> Sale:
         """Sell it, if it is to be had."""
         self.runs.append(body.item)
+        if self.breaks is not None:
+            raise self.breaks
         if body.item == "slow":
             self.entered.set()
             await self.gate.wait()
@@ -471,5 +477,63 @@ async def test_a_write_whose_client_has_gone_does_not_begin(till: Till, tmp_path
         answer = await sale
         items = await sold(hosted)
 
-    assert problem(answer, 504)["code"] == "deadline_exceeded"
+    assert problem(answer, 499)["code"] == "client_gone"
     assert items == []
+    assert said(hosted) == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "status", "code"), [(True, 499, "client_gone"), (False, 504, "deadline_exceeded")]
+)
+async def test_a_write_for_which_nobody_waits_any_more_is_no_error_of_ours(
+    till: Till, tmp_path: Path, gone: bool, status: int, code: str
+) -> None:
+    """It waits for its transaction: who has gone is told so; a deadline is a line without code."""
+    loop, held = asyncio.get_running_loop(), asyncio.Event()
+    request = Request("POST", "/v1/sales", "", [], b'{"item": "cup"}', caller=ADA)
+    request.route, request.received_at = "/v1/sales", loop.time()
+    request.deadline = loop.time() + (60.0 if gone else 0.8)
+
+    async def hold(tx: Transaction, effects: Effects) -> None:
+        await held.wait()
+
+    async with hosting(till.system, tmp_path) as hosted:
+        target, path = hosted.router.find("POST", "/v1/sales")
+        first = asyncio.create_task(hosted.hosts["till"].core.writer.perform_own(hold))
+        sale = asyncio.create_task(target.serve(request, path))
+        await asyncio.sleep(0.3)
+        request.gone = gone
+        await asyncio.sleep(0.6)
+        held.set()
+        answer, _ = await asyncio.gather(sale, first)
+        items = await sold(hosted)
+
+    assert till.runs == ["cup"]
+    assert problem(answer, status)["code"] == code
+    assert items == []
+    late = "/v1/sales: the deadline passed before anything was written"
+    lines = [("warning", "request.late", "/v1/sales", late, False)]
+    assert said(hosted) == ([] if gone else lines)
+
+
+async def test_whom_a_query_keeps_waiting_too_long_is_told_where(
+    till: Till, tmp_path: Path
+) -> None:
+    """A call of the handler's own that ran out of time is an error, with its place."""
+    till.breaks = DeadlineExceeded("the bank: no answer within 1 s")
+    async with hosting(till.system, tmp_path) as hosted:
+        answer = await sell(hosted, "cup", "k1")
+
+    assert problem(answer, 504)["code"] == "deadline_exceeded"
+    (line,) = said(hosted)
+    assert (line[:2], line[4]) == (("error", "request.failed"), True)
+
+
+def said(hosted: Hosted) -> list[tuple[object, ...]]:
+    """Return the lines about requests: level, event, route, error, whether code is named."""
+    lines = [msgspec.json.decode(line) for line in hosted.log.getvalue().splitlines()]
+    return [
+        (line["level"], line["event"], line["route"], line["error"], "error_at" in line)
+        for line in lines
+        if line["event"].startswith("request.")
+    ]

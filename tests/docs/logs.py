@@ -69,6 +69,7 @@ WHEN = {
         "request": "A request was answered.",
         "request.failed": "A bug or an overload; the client was told its correlation id only. "
         "`path` is there when no route was found yet.",
+        "request.late": "Its deadline passed before anything was written; the client was told.",
         "requests.shed": "So many requests found no place since the line before: a line a second.",
         "token.refused": "A request brought no token, or one that was refused: the reason, which "
         "its answer does not say.",

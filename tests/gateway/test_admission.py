@@ -4,7 +4,7 @@ import pytest
 
 from holdfast import Gateway, Rate
 from holdfast.contract.http import Request
-from holdfast.errors import Overloaded, RateLimited
+from holdfast.errors import ClientGone, RateLimited
 from holdfast.gateway.admission import Admission
 from holdfast.observability import Metrics
 from holdfast.resilience import MemoryLimits
@@ -22,7 +22,7 @@ async def test_who_has_gone_is_not_worked_for() -> None:
     """What is fresh is done all the same: it costs less than to find out."""
     gate = admission(Gateway(per_address=None))
     await gate.admit(Request("GET", "/", gone=True), 0.5)
-    with pytest.raises(Overloaded, match="waited for too long"):
+    with pytest.raises(ClientGone, match="the client closed the connection"):
         await gate.admit(Request("GET", "/", gone=True), 0.6)
 
 

@@ -23,7 +23,7 @@ class WhileClientStays:
 
     def __enter__(self) -> None:
         if self._request.gone:
-            raise _gone()
+            raise client_gone()
         self._task = asyncio.current_task()
         self._request.on_gone = self._stop
 
@@ -37,7 +37,7 @@ class WhileClientStays:
         if self._stopped and self._task is not None:
             others = self._task.uncancel()  # a drain may have cancelled it too; then it is theirs
             if kind is asyncio.CancelledError and not others:
-                raise _gone() from error
+                raise client_gone() from error
 
     def _stop(self) -> None:
         if self._task is not None:
@@ -45,5 +45,6 @@ class WhileClientStays:
             self._task.cancel()
 
 
-def _gone() -> ClientGone:
+def client_gone() -> ClientGone:
+    """Return the error of a request whose client has gone, before anything was written."""
     return ClientGone("the client closed the connection; nothing was written")

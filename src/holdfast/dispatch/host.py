@@ -54,7 +54,13 @@ from holdfast.observability import (
 )
 from holdfast.observability.redact import describe
 from holdfast.ports import Broker, Clock, Ids, Limits, Random
-from holdfast.resilience import AdaptivePrefetch, ConcurrencyLimits, Edge, EdgePolicy
+from holdfast.resilience import (
+    AdaptivePrefetch,
+    ConcurrencyLimits,
+    DeadlinePassed,
+    Edge,
+    EdgePolicy,
+)
 from holdfast.storage import Database, Transaction
 from holdfast.system import Service, System
 from holdfast.system.checks import PATH_NAME
@@ -356,6 +362,11 @@ class ServiceHost:
 
     def failed(self, request: Request, error: BaseException) -> None:
         """Record what a route raised and the client was not told."""
+        if isinstance(error, DeadlinePassed):  # nothing broke: where it was found out tells nothing
+            self._ports.logger.warning(
+                "request.late", method=request.method, route=request.route, error=str(error)
+            )
+            return
         self._ports.logger.error(
             "request.failed",
             exc=error,

@@ -13,7 +13,7 @@ from holdfast.consistency.unit import Unit, stray
 from holdfast.contract.failure import Failure
 from holdfast.contract.http import Request, Response
 from holdfast.dispatch.attempts import AttemptLimits
-from holdfast.dispatch.gone import WhileClientStays
+from holdfast.dispatch.gone import WhileClientStays, client_gone
 from holdfast.dispatch.inputs import Inputs, answer_model, reply_encoder
 from holdfast.dispatch.outside import OutsideView, Reach
 from holdfast.dispatch.problem import problem_of
@@ -23,6 +23,8 @@ from holdfast.dispatch.view import Look, ReadView
 from holdfast.dispatch.writing import WriteTurn
 from holdfast.errors import (
     BadRequest,
+    CallError,
+    ClientGone,
     Conflict,
     DeadlineExceeded,
     MessageTooLarge,
@@ -33,7 +35,7 @@ from holdfast.errors import (
 )
 from holdfast.observability import Operation, current
 from holdfast.pump import Finished, first_step, is_cancelled
-from holdfast.resilience import Watch
+from holdfast.resilience import DeadlinePassed, Watch
 from holdfast.security import scope_missing, token_missing
 from holdfast.storage import MessageFilter
 from holdfast.system.service import Route
@@ -138,7 +140,7 @@ class CompiledRoute:
             handler = self.route.function(**self.arguments(work))
             return self.respond(await self.limited(request, handler))
         except TimeoutError as exc:
-            raise too_late(self.route.path) from exc
+            raise too_late(request, self.route.path) from exc
         except Failure as failure:
             return problem_of(failure, request.correlation_id)
         finally:
@@ -185,7 +187,7 @@ class CompiledRoute:
         if self.route.record and (sent := request.header_all(b"idempotency-key")):
             return await self._write_once(request, work, set(sent))
         turn = self._turn(request, work, None)
-        await self._perform(turn)
+        await self._perform(request, turn)
         if turn.refused is not None:
             return problem_of(turn.refused, request.correlation_id)
         assert turn.output is not None, "a turn that was performed has an answer"
@@ -209,7 +211,7 @@ class CompiledRoute:
     async def _recording(self, request: Request, work: Work, key: Key) -> Response:
         turn = self._turn(request, work, key)
         try:
-            await self._perform(turn)
+            await self._perform(request, turn)
         except Exception:  # raised again, unless the key has been answered
             # Another process may have committed this key meanwhile: then this run met its
             # record, or what else it left, such as a value in a unique column.
@@ -226,11 +228,15 @@ class CompiledRoute:
             self._refusals.keep(key.row(self.ledger, refusal, self._now_ms()))
         return recorded or refusal
 
-    async def _perform(self, turn: WriteTurn[Response]) -> None:
+    async def _perform(self, request: Request, turn: WriteTurn[Response]) -> None:
         try:
             await self._core.writer.perform(turn)
         except TimeoutError as exc:
-            raise too_late(self.route.path) from exc
+            raise too_late(request, self.route.path) from exc
+        except DeadlineExceeded as exc:
+            if _has_asked(exc):
+                raise  # of what the handler has asked for
+            raise too_late(request, self.route.path) from exc
         except RunAgain as exc:
             raise Overloaded("the database is busy", headers={"Retry-After": "1"}) from exc
 
@@ -302,6 +308,11 @@ def _told(error: Exception, request: Request) -> Exception:
     return error
 
 
+def _has_asked(error: CallError) -> bool:
+    """Whether it may have had an effect: the deadline of the request itself had none."""
+    return error.effect != "none"
+
+
 def _sendable(response: Response) -> Response:
     """Return a handler's own response. Raises ValueError, before the commit, for a broken one."""
     if response.stream is not None:
@@ -313,6 +324,8 @@ def _sendable(response: Response) -> Response:
     return response
 
 
-def too_late(path: str) -> DeadlineExceeded:
-    """Return the error of a request whose deadline passed before it had written anything."""
-    return DeadlineExceeded(f"{path}: the deadline passed before anything was written")
+def too_late(request: Request, path: str) -> ClientGone | DeadlinePassed:
+    """Return the error of a request for which nobody waits, and which has written nothing."""
+    if request.gone:
+        return client_gone()
+    return DeadlinePassed(f"{path}: the deadline passed before anything was written")

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from holdfast.contract.http import GONE_S, HeaderList, Request
 from holdfast.dispatch.attempts import network_of
-from holdfast.errors import Overloaded, RateLimited
+from holdfast.dispatch.gone import client_gone
+from holdfast.errors import RateLimited
 from holdfast.observability import Counter
 from holdfast.ports import Limits, Taken
 from holdfast.resilience.limiter import Wanted
@@ -40,11 +41,11 @@ class Admission:
         """Let a request pass that has waited so long for its turn.
 
         Raises:
-            Overloaded: its client has gone meanwhile.
+            ClientGone: it has gone meanwhile.
             RateLimited: its address sends too many.
         """
         if request.gone and waited_s > GONE_S:
-            raise Overloaded("the request waited for too long", headers={"Retry-After": "1"})
+            raise client_gone()
         rate = self.gateway.per_address
         if rate is not None:
             taken = await self._limits.try_take(*self.address_rate(request.client))

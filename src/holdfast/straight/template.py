@@ -243,7 +243,7 @@ def straight_route(route: CompiledRoute, flags: RouteFlags) -> Serve:
                         told_as = to_json(value, by_alias=True)
                         response = Response(status_code, json, told_as, None, json_head)
                 except TimeoutError as exc:
-                    raise too_late(template) from exc
+                    raise too_late(request, template) from exc
                 except Failure as failure:
                     response = problem_of(failure, part.correlation_id)
                 finally:
