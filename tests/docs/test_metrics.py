@@ -20,6 +20,7 @@ ELSEWHERE = {
     "holdfast_handshakes_failed_total",
     *("holdfast_inner_requests_refused_total", "holdfast_transaction_tokens_refused_total"),
     *("holdfast_signer_certificate_expires_seconds", "holdfast_parcels_lost_total"),
+    "holdfast_hedges_total",  # of a gateway apart, to routes that have a hedge
     "holdfast_pool_running",  # of pools that are used
     "holdfast_pool_waiting",
     "holdfast_pool_refused_total",

@@ -611,8 +611,10 @@ async def test_a_hedged_route_asks_another_process(tmp_path: Path) -> None:
         answer = await (await Wire.to(laid)).ask(message("GET", "/v1/second"))
         await until(lambda: not any(map(inside, (laid.gateway, *laid.services))))
         rendered = [one.metrics.render().decode() for one in laid.services]
+        at_gateway = laid.gateway.metrics.render().decode()
 
     assert answer.startswith(b"HTTP/1.1 200 ")
+    assert 'holdfast_hedges_total{edge="gateway→desk",http_route="/v1/second"} 1' in at_gateway
     assert desk.entered == ["second", "first", "second"]
     assert desk.ended == ["first was cancelled"]
     counted = re.compile(r'_count{.*"/v1/second",http_response_status_code="(\d+)".* [1-9]')

@@ -11,7 +11,16 @@ from holdfast import Service
 from holdfast.communication import Origin
 from holdfast.contract.http import Request, Response
 from holdfast.errors import CallError, ConnectionLost, DeadlineExceeded, Unreachable
-from holdfast.runtime.replicas import AWAY_CAP_S, AWAY_S, SILENT_MAX, Replica, Replicas, in_order
+from holdfast.observability import Metrics
+from holdfast.runtime.replicas import (
+    AWAY_CAP_S,
+    AWAY_S,
+    SILENT_MAX,
+    Hedge,
+    Replica,
+    Replicas,
+    in_order,
+)
 from tests.virtual_loop import LoopClock, run_virtual
 
 ORIGINS = [Origin.parse(f"http://orders-{n}:8000") for n in (1, 2, 3)]
@@ -26,6 +35,8 @@ class Scene:
         self.down: dict[str, type[CallError]] = {}
         self.takes_s: dict[str, float] = {}
         self.asked: list[str] = []
+        self.hedged = Metrics("shop").hedges("gateway→orders", "/")
+        self.hedge = Hedge(0.08, self.hedged.inc)
         self.origins = ORIGINS
         self.replicas = Replicas(
             lambda service: self.origins,
@@ -45,11 +56,11 @@ class Scene:
             raise DeadlineExceeded("no answer in time")
         return Response(200, [], origin.host.encode())
 
-    async def call(self, times: int = 1, hedge_s: float | None = None) -> list[str]:
+    async def call(self, times: int = 1, *, hedged: bool = False) -> list[str]:
         """Call so many times; return who was asked."""
         self.asked.clear()
         for _ in range(times):
-            answer = await self.replicas.call("orders", GET, 1.0, hedge_s)
+            answer = await self.replicas.call("orders", GET, 1.0, self.hedge if hedged else None)
             assert answer.status == 200
         return list(self.asked)
 
@@ -202,7 +213,7 @@ def test_a_hedged_request_is_answered_by_whoever_is_first() -> None:
         scene.takes_s = {"orders-1": 0.9}
         for _ in range(100):
             began = loop.time()
-            asked = await scene.call(1, hedge_s=0.08)
+            asked = await scene.call(1, hedged=True)
             if asked[0] == "orders-1":
                 break
         known = scene.replicas._known["orders"]
@@ -218,12 +229,15 @@ def test_a_hedged_request_is_answered_by_whoever_is_first() -> None:
 def test_hedges_are_a_tenth_of_the_requests() -> None:
     """When all are slow nobody is helped by twice the load."""
 
-    async def main() -> int:
+    async def main() -> tuple[int, float]:
         scene = Scene()
         scene.takes_s = dict.fromkeys(["orders-1", "orders-2", "orders-3"], 0.3)
-        return len(await scene.call(400, hedge_s=0.08))
+        return len(await scene.call(400, hedged=True)), scene.hedged.value
 
-    assert 430 <= run_virtual(main()) <= 600
+    asked, hedged = run_virtual(main())
+
+    assert 430 <= asked <= 600
+    assert hedged == asked - 400
 
 
 def test_the_second_answer_counts_if_the_first_is_an_error() -> None:
@@ -234,7 +248,7 @@ def test_the_second_answer_counts_if_the_first_is_an_error() -> None:
         scene.origins, scene.takes_s = [ONE, TWO], {"orders-1": 0.9, "orders-2": 0.9}
         scene.down = dict.fromkeys(down, ConnectionLost)
         try:
-            answer = await scene.replicas.call("orders", GET, 1.0, 0.08)
+            answer = await scene.replicas.call("orders", GET, 1.0, scene.hedge)
         except ConnectionLost:
             return "lost"
         return answer.body.decode()
@@ -262,7 +276,7 @@ def test_the_only_process_is_asked_once_and_has_all_the_time() -> None:
             return await send(origin, request, deadline_s=deadline_s)
 
         scene.replicas._send = timed
-        return await scene.call(3, hedge_s=0.08), given
+        return await scene.call(3, hedged=True), given
 
     assert run_virtual(main()) == (["orders-1"] * 3, [1.0] * 3)
 
@@ -445,7 +459,7 @@ def test_where_the_other_process_is_gone_a_hedge_asks_the_slow_one_again() -> No
             scene.replicas._chance = drawn
             scene.origins = [ONE, TWO]
             scene.takes_s, scene.down = {"orders-1": 0.5}, {"orders-2": Unreachable}
-            asked = await scene.call(1, hedge_s=0.08)
+            asked = await scene.call(1, hedged=True)
             if asked[0] == "orders-1":
                 return asked
 
@@ -460,7 +474,7 @@ def test_a_hedge_is_another_process() -> None:
         scene = Scene()
         scene.origins = [ONE, TWO]
         scene.takes_s = {"orders-1": 0.5, "orders-2": 0.5}
-        return [await scene.call(1, hedge_s=0.08) for _ in range(5)]
+        return [await scene.call(1, hedged=True) for _ in range(5)]
 
     assert [len(set(asked)) for asked in run_virtual(main())] == [2] * 5
 
@@ -471,7 +485,9 @@ def test_hedges_grow_with_the_requests() -> None:
     async def main() -> int:
         scene = Scene()
         scene.takes_s = dict.fromkeys(["orders-1", "orders-2", "orders-3"], 0.5)
-        await asyncio.gather(*(scene.replicas.call("orders", GET, 1.0, 0.08) for _ in range(1_000)))
+        await asyncio.gather(
+            *(scene.replicas.call("orders", GET, 1.0, scene.hedge) for _ in range(1_000))
+        )
         return len(scene.asked) - 1_000
 
     assert 100 <= run_virtual(main()) <= 150
@@ -491,7 +507,7 @@ def test_an_error_of_the_first_is_none_while_the_second_is_asked() -> None:
             return Response(200, [], origin.host.encode())
 
         scene.replicas._send = send
-        return (await scene.replicas.call("orders", GET, 1.0, 0.08)).body
+        return (await scene.replicas.call("orders", GET, 1.0, scene.hedge)).body
 
     assert run_virtual(main("orders-1")) == b"orders-2"
     assert run_virtual(main("orders-2")) == b"orders-1"
@@ -501,7 +517,7 @@ async def test_who_answers_in_time_needs_no_second_one() -> None:
     """A hedge is for what takes long."""
     scene = Scene()
 
-    assert [len(await scene.call(1, hedge_s=0.08)) for _ in range(20)] == [1] * 20
+    assert [len(await scene.call(1, hedged=True)) for _ in range(20)] == [1] * 20
 
 
 async def test_all_processes_may_be_others_at_once() -> None:

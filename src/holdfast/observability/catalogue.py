@@ -45,7 +45,7 @@ LABELS: Final = {
     "certificate": "`identity` inside the system, `public` towards clients.",
     "db_client_connection_pool_name": "The service whose database it is.",
     "db_client_connection_state": "`used` or `idle`.",
-    "edge": "The query, or the External, that is reached.",
+    "edge": "The query, or the External, that is reached; `gateway→orders` for what is forwarded.",
     "error_type": "The class of an error, or its code where no answer came; absent without one.",
     "external": "The name of an External.",
     "generation": "Of the garbage collector: 0, 1 or 2.",
@@ -237,6 +237,13 @@ BUDGET_REFUSED: Final = Metric(
     "Retries that the budget of an edge did not allow.",
     ("edge",),
     source="scrape",
+)
+HEDGES: Final = Metric(
+    "holdfast_hedges_total",
+    "counter",
+    "request",
+    "Requests that were sent to a second process as well, since the first took long to answer.",
+    ("edge", "http_route"),
 )
 
 # -- letters and sagas --------------------------------------------------------------------------

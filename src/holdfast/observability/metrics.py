@@ -118,6 +118,7 @@ class Metrics:
         self._served = Family(served, Histogram)
         self._reached = Family(catalogue.REACHED, Histogram)
         self._rate_limited = Family(catalogue.RATE_LIMITED, Counter)
+        self._hedges = Family(catalogue.HEDGES, Counter)
         self._unauthenticated = Family(catalogue.UNAUTHENTICATED, Counter)
         self._refused_inside = Family(catalogue.REQUESTS_REFUSED_INSIDE, Counter)
         self._transactions_refused = Family(catalogue.TRANSACTION_TOKENS_REFUSED, Counter)
@@ -134,7 +135,7 @@ class Metrics:
         self._families: tuple[Family[Counter] | Family[Histogram], ...] = (
             *(self._served, self._reached, self._rate_limited, self._unauthenticated),
             *(self._refused_inside, self._transactions_refused),
-            self._traces_refused,
+            *(self._traces_refused, self._hedges),
             *(self._processed, self._errors, self._sagas, self._saga_durations),
             *(self._commits, self._batches, self._gate_waits, self._loop_lag),
         )
@@ -196,6 +197,10 @@ class Metrics:
     def rate_limited(self, service: str) -> Counter:
         """Return the counter of requests that a rate limit refused."""
         return self._rate_limited.of(service)
+
+    def hedges(self, edge: str, route: str) -> Counter:
+        """Return the counter of requests of a route that a second process was asked for as well."""
+        return self._hedges.of(edge, route)
 
     def unauthenticated(self, service: str, reason: str) -> Counter:
         """Return the counter of requests that brought no token, or one that was refused."""

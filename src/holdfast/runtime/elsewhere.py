@@ -9,11 +9,11 @@ from holdfast.dispatch.router import Router, Target
 from holdfast.dispatch.signed_callers import purpose_of
 from holdfast.gateway import Exchange, Forward, hop_policy
 from holdfast.gateway.forward import Tell
-from holdfast.observability import Tracing
+from holdfast.observability import Metrics, Tracing
 from holdfast.resilience import Edge, RoutePlaces
 from holdfast.runtime.engines import Engines
 from holdfast.runtime.hop import hop_limits
-from holdfast.runtime.replicas import Replicas
+from holdfast.runtime.replicas import Hedge, Replicas
 from holdfast.system import Service, System
 
 
@@ -34,13 +34,14 @@ class Elsewhere:
         engines: Engines,
         pool: ClientPool,
         tracing: Tracing,
+        metrics: Metrics,
         exchange: Exchange | None = None,
     ) -> None:
         self.edges: list[Edge] = []
         self._exchange = exchange
         self._system = system
         self._engines = engines
-        self._tracing = tracing
+        self._tracing, self._metrics = tracing, metrics
         self._asked = Replicas(engines.discover, pool.request, engines.clock, engines.random)
         self._hops = ClientPool(
             network=engines.network,
@@ -72,13 +73,16 @@ class Elsewhere:
         edge = Edge(name, policy, self._engines.clock, self._engines.random)
         self.edges.append(edge)
 
-        def forwards(template: str, keyed: bool, hedge_s: float | None = None) -> Forward:
+        def forwards(template: str, keyed: bool, hedge: Hedge | None = None) -> Forward:
             tell = self._tells(service.name, template)
-            call = functools.partial(self._behind.call, service.name, hedge_s=hedge_s)
+            call = functools.partial(self._behind.call, service.name, hedge=hedge)
             return Forward(edge, call, self._tracing, keyed=keyed, tell=tell)
 
         for route in service.routes:
-            forward = forwards(route.path, route.record, route.hedge_s)
+            hedge = None
+            if route.hedge_s is not None:
+                hedge = Hedge(route.hedge_s, self._metrics.hedges(name, route.path).inc)
+            forward = forwards(route.path, route.record, hedge)
             target = Target(
                 service.name,
                 route.path,

@@ -76,6 +76,19 @@ def in_order(
     return [*there, *away]
 
 
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """When a second process is asked as well.
+
+    Attributes:
+        after_s: so long after the first one was asked, and has not answered.
+        sent: called each time that it is.
+    """
+
+    after_s: float
+    sent: Callable[[], None]
+
+
 class Replicas:
     """Chooses among the processes of a service.
 
@@ -99,13 +112,13 @@ class Replicas:
         self._hedges = RetryBudget(BudgetPolicy())
 
     async def call(
-        self, service: str, request: Request, timeout_s: float, hedge_s: float | None = None
+        self, service: str, request: Request, timeout_s: float, hedge: Hedge | None = None
     ) -> Response:
         """Send a request to one of them; where nothing was sent, to the next one.
 
         Args:
-            hedge_s: after so long without an answer a second one is asked as well, and whoever
-                answers first has answered; for a tenth of the requests at most.
+            hedge: when a second one is asked as well, and whoever answers first has answered; for a
+                tenth of the requests at most.
         Raises:
             Unreachable: none of them can be reached.
             CallError: what came of the try that may have had an effect.
@@ -119,9 +132,9 @@ class Replicas:
         now = self._clock.monotonic()
         ordered, give_up = in_order(origins, known, now, self._chance), now + timeout_s
         asked = [(origin, known[origin]) for origin in ordered]
-        if hedge_s is None:
+        if hedge is None:
             return await self._one_of(asked, request, give_up)
-        return await self._hedged(asked, request, give_up, hedge_s)
+        return await self._hedged(asked, request, give_up, hedge)
 
     def _known_of(self, service: str, origins: Sequence[Origin]) -> dict[Origin, Replica]:
         """Return what is known of a service's processes; those that are gone are forgotten."""
@@ -170,15 +183,16 @@ class Replicas:
         asked: Sequence[tuple[Origin, Replica]],
         request: Request,
         give_up: float,
-        hedge_s: float,
+        hedge: Hedge,
     ) -> Response:
         """Ask a second one when the first takes long; return the first answer."""
         self._hedges.deposit(self._clock.monotonic())
         first = asyncio.ensure_future(self._one_of(asked, request, give_up))
         waiting = {first}
         try:
-            await asyncio.wait(waiting, timeout=hedge_s)
+            await asyncio.wait(waiting, timeout=hedge.after_s)
             if not first.done() and self._hedges.try_withdraw(self._clock.monotonic()):
+                hedge.sent()
                 others = [*asked[1:], asked[0]]
                 waiting.add(asyncio.ensure_future(self._one_of(others, request, give_up)))
             while True:

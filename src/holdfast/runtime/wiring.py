@@ -91,7 +91,7 @@ class Wiring:
             network=engines.network, clock=engines.clock, identity=engines.identity
         )
         exchange = None if engines.signer is None else Exchange(engines.signer, engines.clock)
-        self.elsewhere = Elsewhere(system, engines, self.pool, self._tracing, exchange)
+        self.elsewhere = Elsewhere(system, engines, self.pool, self._tracing, metrics, exchange)
         self.externals = Externals(
             system, hosted, options, self.pool, engines.clock, metrics, self._tracing
         )
