@@ -13,6 +13,7 @@ import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -409,15 +410,51 @@ def test_files_that_come_back_are_no_trouble_any_more(bakery: Identities, tmp_pa
     assert oven.trouble is None
 
 
+HALF = "it is half written; write it whole, or issue it again"
+
+
+def halve(path: Path) -> None:
+    """Leave half of a file."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def damage(path: Path) -> None:
+    """Leave its first and last lines alone."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"bm8=\n", lines[-1]]))
+
+
+def lock(path: Path, form: PrivateFormat) -> None:
+    """Encrypt a key."""
+    key = load_pem_private_key(path.read_bytes(), None)
+    path.write_bytes(key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"secret")))
+
+
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
         (lambda f: f.certificate.unlink(), r"CERT=.*tls.crt: No such file.* this user may read"),
-        (lambda f: f.certificate.write_text("no"), r"CERT=.*tls.crt: no certificates in PEM"),
+        (
+            lambda f: f.certificate.write_text("no"),
+            r"CERT=.*tls.crt: no certificates in PEM; name a file that has a line -----BEGIN",
+        ),
+        (lambda f: halve(f.certificate), r"CERT=.*tls.crt: no certificates in PEM: " + HALF),
+        (lambda f: damage(f.certificate), r"CERT=.*tls.crt: no certificates in PEM: .*; issue it "),
         (lambda f: f.key.unlink(), r"KEY=.*tls.key: No such file"),
         (lambda f: f.key.write_text("no"), r"KEY=.*tls.key: no private key in PEM"),
+        (lambda f: halve(f.key), r"KEY=.*tls.key: no private key in PEM: " + HALF),
+        (
+            lambda f: lock(f.key, PrivateFormat.PKCS8),
+            r"KEY=.*tls.key: it is encrypted, .*; store it without one",
+        ),
+        (
+            lambda f: lock(f.key, PrivateFormat.TraditionalOpenSSL),
+            r"KEY=.*tls.key: it is encrypted, .*; store it without one",
+        ),
         (lambda f: f.key.chmod(0o644), r"KEY=.*tls.key: every user may read it; run `chmod o= "),
         (lambda f: f.trusted.write_text(""), r"CA=.*ca.crt: no certificates in PEM"),
+        (lambda f: halve(f.trusted), r"CA=.*ca.crt: no certificates in PEM: " + HALF),
         (
             lambda f: f.trusted.write_bytes(f.certificate.read_bytes()),
             r"CERT=.*: no authority of CA=.* has issued it",

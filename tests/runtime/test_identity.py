@@ -2,22 +2,38 @@
 
 import io
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from holdfast.contract.http import Peer, Request
 from holdfast.engines.machine import MachineClock
+from holdfast.engines.mutual_tls import TlsIdentity
 from holdfast.errors import SettingError
 from holdfast.observability import Health, Logger, Metrics
 from holdfast.runtime.identity import IdentityWatch, RefusedPeers, check_hosted, identity_of
 from holdfast.runtime.pages import OperationsPages
-from tests.identities import Identities
+from tests.identities import Identities, forge
 
 
 @pytest.fixture
 def bakery(tmp_path: Path) -> Identities:
     return Identities(tmp_path / "identities")
+
+
+class SetClock:
+    """A clock that is ahead of this machine's."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead_s
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
 
 
 def told(bakery: Identities, name: str) -> dict[str, str]:
@@ -78,6 +94,36 @@ def test_each_trouble_is_said_once(bakery: Identities) -> None:
     ]
     assert "no private key in PEM" in lines[0]["why"]
     assert "not the key of the certificate" in lines[1]["why"]
+
+
+@pytest.mark.parametrize(
+    ("ends_s", "newer", "said"),
+    [
+        (400, None, r"^its certificate expires in \d+ s, and no other has come$"),
+        (400, "no", r"certificate=\S+: no certificates .*; its certificate expires in \d+ s$"),
+        (-1, None, r"^its certificate expired \d+ s ago: nobody takes it any more$"),
+        (
+            -1,
+            "no",
+            r"certificate=\S+: no certificates .*; its certificate expired \d+ s ago: nobody .*$",
+        ),
+    ],
+)
+def test_newer_files_that_are_no_good_are_said_before_the_end(
+    bakery: Identities, tmp_path: Path, ends_s: float, newer: str | None, said: str
+) -> None:
+    """They are there, and to be mended: to hear that none has come would lead elsewhere."""
+    clock = SetClock()
+    bakery.authority.issue("oven")
+    files = forge(tmp_path / "identities", begins_s=-4000, ends_s=1000)
+    oven = TlsIdentity(files, "bakery", clock, RefusedPeers())
+    watch = IdentityWatch(oven, Logger(io.BytesIO(), MachineClock(), "bakery"))
+    if newer is not None:
+        files.certificate.write_text(newer)
+    clock.ahead_s = 1000 - ends_s
+    watch.look()
+
+    assert re.search(said, watch.trouble() or "")
 
 
 @pytest.mark.parametrize(

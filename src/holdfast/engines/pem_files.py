@@ -12,14 +12,17 @@ from holdfast.errors import SettingError
 CHAIN_MAX = 8
 FILE_BYTES_MAX = 262_144
 _READABLE_BY_ALL = stat.S_IROTH
+_BEGIN, _END = b"-----BEGIN ", b"-----END "
 
 
 def certificates_in(variable: str, path: Path) -> list[x509.Certificate]:
     """Return the certificates of a file, at least one. Raises SettingError."""
+    content = _read(variable, path)
     try:
-        found = x509.load_pem_x509_certificates(_read(variable, path))
+        found = x509.load_pem_x509_certificates(content)
     except UNREADABLE as exc:
-        raise SettingError([f"{variable}={path}: no certificates in PEM: {exc}"]) from exc
+        why = _unreadable(content, "certificates", exc)
+        raise SettingError([f"{variable}={path}: {why}"]) from exc
     if len(found) > CHAIN_MAX:
         raise SettingError(
             [f"{variable}={path}: {len(found)} certificates, over {CHAIN_MAX}; leave out others"]
@@ -53,6 +56,16 @@ def _read(variable: str, path: Path) -> bytes:
     return content
 
 
+def _unreadable(content: bytes, wanted: str, exc: Exception) -> str:
+    """Return what is wrong with a file in which `wanted` was not found, and the remedy."""
+    begun = content.count(_BEGIN)
+    if not begun:
+        return f"no {wanted} in PEM; name a file that has a line -----BEGIN …-----"
+    if begun != content.count(_END):
+        return f"no {wanted} in PEM: it is half written; write it whole, or issue it again"
+    return f"no {wanted} in PEM: {exc}; issue it again"
+
+
 def check_key(variable: str, path: Path, leaf: x509.Certificate) -> None:
     """Refuse a key that others may read, that is none, or that is of another certificate.
 
@@ -64,8 +77,12 @@ def check_key(variable: str, path: Path, leaf: x509.Certificate) -> None:
         raise SettingError([f"{variable}={path}: every user may read it; run `chmod o= {path}`"])
     try:
         its_own = fits(load_pem_private_key(content, password=None), leaf)
-    except (TypeError, *UNREADABLE) as exc:  # TypeError: it is encrypted
-        raise SettingError([f"{variable}={path}: no private key in PEM: {exc}"]) from exc
+    except TypeError as exc:
+        why = "it is encrypted, and nobody is asked for its password; store it without one"
+        raise SettingError([f"{variable}={path}: {why}"]) from exc
+    except UNREADABLE as exc:
+        why = _unreadable(content, "private key", exc)
+        raise SettingError([f"{variable}={path}: {why}"]) from exc
     if not its_own:
         raise SettingError(
             [f"{variable}={path}: it is not the key of the certificate; the two go together"]

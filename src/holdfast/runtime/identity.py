@@ -144,12 +144,15 @@ class IdentityWatch:
 
     def trouble(self) -> str | None:
         """Return what is wrong, or None."""
-        left_s = self._identity.expires_s()
+        left_s, newer = self._identity.expires_s(), self._identity.trouble
         if left_s <= 0:
-            return f"its certificate expired {-left_s:.0f} s ago: nobody takes it any more"
-        if self._is_late(left_s):
-            return f"its certificate expires in {left_s:.0f} s, and no other has come"
-        return self._identity.trouble
+            ends = f"its certificate expired {-left_s:.0f} s ago: nobody takes it any more"
+        elif self._is_late(left_s):
+            no_other = "" if newer else ", and no other has come"
+            ends = f"its certificate expires in {left_s:.0f} s{no_other}"
+        else:
+            return newer
+        return f"{newer}; {ends}" if newer else ends  # newer files are what has to be mended
 
     def _is_late(self, left_s: float) -> bool:
         """Whether another certificate should have come by now."""
