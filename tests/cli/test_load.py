@@ -101,17 +101,21 @@ def test_a_system_that_runs_gets_fresh_keys(cli: Cli, serve: Callable[..., Serve
 
 
 def test_a_table_for_programs(cli: Cli, serve: Callable[..., Server]) -> None:
-    """In a pipe its cells stand without titles; what is done is said on stderr."""
+    """In a pipe tabs part its cells and their titles; stderr says what is done, and how long."""
     write(cli, SELLING)
     server = serve("run", "till")
 
     done = cli("load", "till", "--url", f"http://{server.address}", "--rate", "40", *SHORT)
 
     assert done.code == 0, done.err
-    capacity, level = done.rows
+    capacity, titles, level = done.rows
     assert capacity[0] == "capacity" and capacity[1].endswith("/s")
+    assert titles[:4] == ["rate", "tier", "offered", "good"] and len(titles) == 13
     assert level[:3] == ["40", "all", "40"] and len(level) == 13
     assert "looking for the capacity of till at http://127.0.0.1" in done.err
+    assert (
+        "all of it takes at least 8 s\n" in done.err
+    )  # 0.25, 3 x 0.5 and 0.5, and quiet five times
 
 
 def test_nothing_that_is_answered_well_is_no_capacity(

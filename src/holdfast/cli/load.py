@@ -1,6 +1,7 @@
 """`holdfast load`: how a system does under more load than it can take."""
 
 import asyncio
+import math
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -179,7 +180,8 @@ class _Load:
         keys = run_key(clock, MachineIds())
         mix = mix_of(self.system, offers, host=origin.place, keys=keys)
         course = Course(origin, mix, self.plan, clock, await self._quiet(folder))
-        self._say(f"looking for the capacity of {self.system.name} at {url}")
+        least = f"all of it takes at least {math.ceil(self.plan.least_s)} s"
+        self._say(f"looking for the capacity of {self.system.name} at {url}; {least}")
         capacity = await course.capacity_per_s()
         self._say(f"{capacity:.1f} good answers/s; now each rate for {self.plan.seconds:g} s")
         levels = list[LevelResult]()
@@ -256,6 +258,7 @@ def _tell(report: LoadReport, out: Path | None, *, as_json: bool) -> None:
         return
     print(f"capacity\t{report.capacity_per_s:.1f}/s")
     if not sys.stdout.isatty():
+        print("\t".join(COLUMNS))
         print_rows(list(rows(report.levels)), COLUMNS, nothing="no level was measured")
         return
     from rich.console import Console  # only to draw

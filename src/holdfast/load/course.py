@@ -12,7 +12,7 @@ from holdfast.load.closed_loop import ClosedLoop
 from holdfast.load.offer import Mix
 from holdfast.load.open_loop import ConstantRate, OpenLoop
 from holdfast.load.pace import Pace
-from holdfast.load.quiet import Quiet
+from holdfast.load.quiet import STILL_S, Quiet
 from holdfast.load.result import (
     CapacityRound,
     LevelResult,
@@ -27,6 +27,8 @@ ROUNDS = (32, 64, 128)
 """Connections that ask at once: more of them share transactions, until they are in each other's
 way."""
 ROUND_S = 5.0
+WARM_UP = 0.5
+"""Of a round, before the first one."""
 PAUSE_S = 2.0
 """Between levels, where nobody tells whether it is quiet."""
 _SOURCES = 250
@@ -47,6 +49,19 @@ class LoadPlan:
     seconds: float
     patience_s: float
     connections_max: int
+
+    @property
+    def round_s(self) -> float:
+        """How long a round of the capacity lasts."""
+        return min(ROUND_S, self.seconds)
+
+    @property
+    def least_s(self) -> float:
+        """How long all of it takes where the system is quiet as soon as it is not asked."""
+        rounds = len(ROUNDS) + WARM_UP
+        stretches = len(ROUNDS) + 1 + len(self.paces)
+        measured_s = rounds * self.round_s + len(self.paces) * self.seconds
+        return measured_s + stretches * STILL_S
 
     def check(self) -> None:
         """Let this process open so many connections. Raises SettingError."""
@@ -106,8 +121,8 @@ class Course:
             Unreachable: no connection can be made.
             BrokenTraffic: nothing is answered well.
         """
-        seconds = min(ROUND_S, self.plan.seconds)
-        await self._round(ROUNDS[0], seconds / 2)  # to warm up
+        seconds = self.plan.round_s
+        await self._round(ROUNDS[0], seconds * WARM_UP)
         for connections in ROUNDS:
             self.rounds.append(await self._round(connections, seconds))
         return capacity_of(self.rounds)
