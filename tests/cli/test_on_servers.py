@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import socket
+import ssl
 from collections.abc import Callable
 
 import pytest
@@ -57,6 +59,24 @@ def test_a_start_makes_another_authority_where_its_folder_was_deleted(
     assert certificates[0] != certificates[1]
 
 
+def ready(cli: Cli, workload: str, url: str) -> dict[str, dict[str, object]]:
+    """Return what a process has checked, asked as docs/operations.md does."""
+    at = cli.folder / ".holdfast" / "tiny" / "identities"
+    context = ssl.create_default_context(cafile=at / "ca.crt")
+    context.load_cert_chain(at / "monitoring" / "tls.crt", at / "monitoring" / "tls.key")
+    host, _, port = url.removeprefix("https://").partition(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=30) as bare,
+        context.wrap_socket(bare, server_hostname=workload) as connection,
+    ):
+        connection.sendall(b"GET /health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    found: dict[str, dict[str, object]] = json.loads(body)["checks"]
+    return found
+
+
 @pytest.mark.parametrize("on", ["postgres,nats", "nats"])
 def test_what_operators_see_of_several_processes(
     cli: Cli, serve: Callable[..., Server], on: str
@@ -68,6 +88,8 @@ def test_what_operators_see_of_several_processes(
         pass  # the test's time-out is the bound
     graph = cli.quick("status", "tiny", "--json", "--every", "0.2").json()
     logs = cli.quick("logs", "tiny", "--once", "--about", "kg=40", "--json").out.splitlines()
+    lines = [line.split() for line in server.greeting if "  operations " in line]
+    checked = {words[0]: ready(cli, words[0].partition("-")[0], words[-1]) for words in lines}
     assert server.stop() == 0
     down = cli.quick("trace", "tiny", "--about", "kg=40")
 
@@ -79,6 +101,10 @@ def test_what_operators_see_of_several_processes(
         ("shed", "ready", 1),
     ]
     assert graph["silent"] == []
+    assert set(checked) == {"gateway", "desk-1", "shed-1"}
+    for name, checks in checked.items():
+        assert [what for what, one in checks.items() if not one["ok"]] == []
+        assert ("broker" in checks) is (name != "gateway")  # which has no letters
     assert {json.loads(line)["service"] for line in logs} >= {"gateway", "shed"}
 
 

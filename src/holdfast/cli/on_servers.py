@@ -144,6 +144,6 @@ class _Apart:
 def _facts(servers: Servers | None, supervisor: Supervisor, folder: Path) -> dict[str, str]:
     members = sorted(supervisor.members.values(), key=lambda member: member.name != GATEWAY)
     facts = {GATEWAY: f"{supervisor.url}  {len(members)} processes"}
-    facts |= {m.name: f"{m.origin}  process {m.pid}" for m in members}
+    facts |= {m.name: f"{m.origin}  process {m.pid}  operations {m.operations}" for m in members}
     facts |= servers.shown if servers else {}
     return {**facts, "data": str(folder)}

@@ -220,7 +220,8 @@ class Process:
         await self._listeners.operations(OperationsPages(self.health, self.metrics, proven=proven))
         await self._take_commands()
         self._watch_identity()
-        watch_broker(self.health, self.metrics, self._engines.broker)
+        if self.hosts:  # a gateway alone sends no letter, and does not connect
+            watch_broker(self.health, self.metrics, self._engines.broker)
         watch_hosts(self.health, self.hosts)
         watch_edges(self.health, "edges of the gateway", self._wiring.elsewhere.edges)
         watch_databases(self.metrics, self.hosts)

@@ -139,6 +139,7 @@ class Supervisor:
         self, name: str, what: Sequence[str], origin: Origin, ops_port: int | None = None
     ) -> Member:
         operations = _origin(LOOPBACK if origin.path else origin.host, ops_port or 0)
+        operations = replace(operations, tls=self._authority is not None)
         listens = f"unix:{origin.path}" if origin.path else origin.host
         command = [sys.executable, "-m", "holdfast.cli", *what]
         command += ["--host", listens, "--port", str(origin.port)]
