@@ -45,7 +45,8 @@ class SoldOut(Failure, status=409):
 desk = Service("desk", tables=desk_tables, publishes=[Noted])
 shed = Service("shed", tables=shed_tables)
 _FAST = Rate(per_s=100_000, burst=100_000)
-system = System("notes", services=[desk, shed], gateway=Gateway(per_address=_FAST))
+_PATIENT = Gateway(per_address=_FAST, wait_s=60.0, deadline_s=60.0)  # a busy machine refuses none
+system = System("notes", services=[desk, shed], gateway=_PATIENT)
 
 
 @desk.post("/v1/notes", status_code=202, public=True)
