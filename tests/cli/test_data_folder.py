@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -74,9 +75,10 @@ def test_each_process_is_told_of_its_own_database_alone(
     server = serve("run", "tiny", "--on", "postgres,nats", "--split")
     told: dict[str, list[str]] = {}
     for line in server.greeting:
-        name, _, pid = line.strip().partition("  ")[0], *line.rpartition(" process ")[1:]
-        if pid.isdigit():
-            environ = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        found = re.search(r"  process (\d+)", line)
+        if found is not None:
+            name = line.strip().partition("  ")[0]
+            environ = Path(f"/proc/{found[1]}/environ").read_text().split("\0")
             told[name] = sorted(v.partition("=")[0] for v in environ if "postgresql://" in v)
     passwords = json.loads(
         (cli.folder / ".holdfast" / "tiny" / "servers" / "passwords.json").read_text()
