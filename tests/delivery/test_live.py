@@ -68,7 +68,8 @@ OF_OTHERS = {
     metric.name
     for metric in (
         *(catalogue.CERTIFICATE_EXPIRES, catalogue.PEERS_REFUSED, catalogue.CERTIFICATE_TROUBLE),
-        catalogue.HANDSHAKES_FAILED,
+        *(catalogue.HANDSHAKES_FAILED, catalogue.SIGNER_EXPIRES),
+        catalogue.TRANSACTION_TOKENS_REFUSED,
         *(catalogue.REQUESTS_REFUSED_INSIDE, catalogue.PARCELS_LOST),
     )
 }
