@@ -42,6 +42,7 @@ from holdfast.contract.messages import Command, Event, Message, Undo
 from holdfast.contract.model import Model
 from holdfast.engines.machine import MachineIds
 from holdfast.pump import may_wait
+from holdfast.resilience import AdaptivePrefetch, ConcurrencyLimits
 from holdfast.storage import MessageFilter, SagaFilter
 from tests.ablations.off import switch_off
 from tests.consistency.faults import Plan, Till, WatchedBroker, WatchedDatabase
@@ -186,7 +187,8 @@ class Service:
             saga_parked=self.parked,
             refused=lambda sender, what, why: world.audited.append((sender, what, why)),
         )
-        self.core = Core(self.ledger, world.broker, duties, observers)
+        prefetch = AdaptivePrefetch(ConcurrencyLimits(1_000, 1.0), clock.monotonic)
+        self.core = Core(self.ledger, world.broker, duties, observers, prefetch)
         self.outbox, self.writer, self.sagas = self.core.outbox, self.core.writer, self.core.sagas
         self.relay, self.inbox, self.letters = self.core.relay, self.core.inbox, self.core.letters
 

@@ -6,8 +6,9 @@ The benchmark `overload` asks a real one for the same.
 import pytest
 
 from benchmarks.ours.simulated_till import DEADLINE_S, MIXED, NORMAL, WORK_S, run
+from holdfast.contract.http import Request
 from holdfast.contract.tier import Tier
-from holdfast.resilience import Lateness
+from holdfast.dispatch.entrance import Entrance
 
 
 @pytest.mark.parametrize(("load", "least"), [(0.8, 0.78), (2.0, 0.95), (5.0, 0.95)])
@@ -49,7 +50,12 @@ def test_a_flood_that_comes_at_once_is_soon_over(load: float) -> None:
 
 def test_if_late_turns_are_taken_all_the_same_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """So the one above can fail."""
-    monkeypatch.setattr(Lateness, "refuses", lambda self, waited_s, now: False)
+
+    def takes_all(gate: Entrance, request: Request) -> None:
+        now = gate._monotonic()
+        gate._room.waited(now - request.received_at, now)
+
+    monkeypatch.setattr(Entrance, "begin", takes_all)
 
     seen = run(2.0, MIXED, 6.0, warm_s=0.0)
 

@@ -121,7 +121,7 @@ class Core:
         broker: Broker,
         duties: Duties,
         observers: Observers,
-        prefetch: Prefetch | None = None,
+        prefetch: Prefetch,
     ) -> None:
         notice, schedule = observers.notice, ledger.schedule
         woken = asyncio.Event()
@@ -207,13 +207,10 @@ class Core:
 
     async def start(self) -> None:
         """Begin to take letters, and to look at the table."""
-        service, deliver, prefetch = self.ledger.service, self.inbox.deliver, self._prefetch
+        service, deliver = self.ledger.service, self.inbox.deliver
+        counted, allowed = counting(deliver, self._prefetch), self._prefetch.allowed
         await self._broker.subscribe(service, Lane.URGENT, deliver)
-        if prefetch is None:
-            await self._broker.subscribe(service, Lane.WORK, deliver)
-        else:
-            counted = counting(deliver, prefetch)
-            await self._broker.subscribe(service, Lane.WORK, counted, prefetch.allowed)
+        await self._broker.subscribe(service, Lane.WORK, counted, allowed)
         self.relay.start()
 
     async def stop(self) -> None:
